@@ -1,0 +1,100 @@
+"""The keywords that all operators share: checked here, once, before any computation."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softjax_solvers import Regularizer, get_regularizer
+
+_GATED = "gated_"
+
+
+class Mode(NamedTuple):
+    """What the keyword `mode` means."""
+
+    regularizer: Regularizer | None  # None: the hard operator
+    gated: bool
+
+
+def parse_mode(mode: str | Regularizer, *, gated: bool = False) -> Mode:
+    """The regularizer, if any, and whether it gates.
+
+    **Arguments:**
+
+    - `mode`: `"hard"`, the name of a regularizer or a regularizer.
+    - `gated`: whether the operator is built on a relu, and so takes the prefix
+        `"gated_"`.
+
+    **Raises:** `ValueError` for an unknown name, `TypeError` for anything else.
+    """
+    if isinstance(mode, str):
+        if mode == "hard":
+            return Mode(None, False)
+        if mode.startswith(_GATED):
+            name = mode.removeprefix(_GATED)
+            if not gated:
+                raise ValueError(
+                    f"mode={mode!r}: gating is for operators built on the relu (relu, "
+                    f"clip, softrelu). Use mode={name!r} here."
+                )
+            return Mode(get_regularizer(name), True)
+        try:
+            return Mode(get_regularizer(mode), False)
+        except ValueError as error:
+            raise ValueError(f"{error} 'hard' is allowed too.") from None
+    return Mode(get_regularizer(mode), False)
+
+
+def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
+    """`softness` as an array of type `dtype`.
+
+    **Raises:** `ValueError` if it is not positive and finite, as far as its value is
+    known; `TypeError` if it is not a real number or an array of them.
+    """
+    try:
+        softness = jnp.asarray(softness)
+    except TypeError:
+        raise TypeError(
+            f"softness must be a positive number or array, got {softness!r}."
+        ) from None
+    if not (
+        jnp.issubdtype(softness.dtype, jnp.floating)
+        or jnp.issubdtype(softness.dtype, jnp.integer)
+    ):
+        raise TypeError(
+            f"softness must be a positive number or array, got type {softness.dtype}."
+        )
+    if not isinstance(softness, jax.core.Tracer):
+        known = np.asarray(softness, np.float64)
+        if not np.all((known > 0) & np.isfinite(known)):
+            raise ValueError(
+                f"softness must be positive and finite, got {softness}. For the hard "
+                "operator pass mode='hard'."
+            )
+    return softness.astype(dtype)
+
+
+def as_float(x: Any, name: str = "x") -> tuple[Float[Array, "..."], Any]:
+    """`x` in the type that the operator computes in, and the type that it returns.
+
+    Integers and booleans become the default float type, as in `jnp.mean`; 16-bit
+    floats are computed in float32.
+
+    **Raises:** `TypeError` for complex numbers and for what is no array of numbers.
+    """
+    if isinstance(x, str) or x is None:
+        raise TypeError(f"{name} must be an array of real numbers, got {x!r}.")
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating) or not (
+        jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
+    ):
+        raise TypeError(f"{name} must be an array of real numbers, got type {x.dtype}.")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        x = x.astype(jnp.result_type(float))
+    out_dtype = x.dtype
+    if x.dtype.itemsize < 4:
+        x = x.astype(jnp.float32)
+    return x, out_dtype

@@ -1,0 +1,9 @@
+"""Names for what soft operators return."""
+
+from jaxtyping import Array, Float
+
+SoftBool = Float[Array, "..."]
+"""The probability, in [0, 1], that a Boolean is true."""
+
+SoftIndex = Float[Array, "... n"]
+"""A distribution over the n positions of an axis: >= 0, with sum 1 along the last axis."""

@@ -1,0 +1,390 @@
+"""Operators along an axis: soft indices, order statistics and ranks.
+
+All of them take the keywords in `softjax.AxisKeywords`; those that return values also
+take `gated_grad`. What they mean is said there, once.
+"""
+
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._axis import (
+    INDEX,
+    POSITION,
+    VALUE,
+    AxisKeywords,
+    Layout,
+    Operation,
+    ValueKeywords,
+    run,
+    with_keywords,
+)
+from ._types import SoftIndex
+from .methods import Level
+
+_ARGMAX = Operation("argmax", lambda m, s, r, _: (m.argmax(s, r),), (INDEX,), absent=True)
+_MAX = Operation("max", lambda m, s, r, _: (m.max(s, r),), (VALUE,), absent=True)
+_ARGMIN = _ARGMAX.ascend("argmin")
+_MIN = _MAX.ascend("min")
+_ARGSORT = Operation("argsort", lambda m, s, r, _: (m.argsort(s, r),), (INDEX,))
+_SORT = Operation("sort", lambda m, s, r, _: (m.sort(s, r),), (VALUE,))
+_RANK = Operation("rank", lambda m, s, r, _: (m.rank(s, r),), (POSITION,))
+_RANKING = Operation("ranking", lambda m, s, r, _: (m.rank(s, r) - 1,), (POSITION,))
+_TOP_K = Operation(
+    "top_k", lambda m, s, r, k: m.top_k(s, r, k), (VALUE, INDEX), absent=True
+)
+_ARGQUANTILE = Operation(
+    "argquantile",
+    lambda m, s, r, q: (m.argquantile(s, r, q),),
+    (INDEX,),
+    ascending=True,
+    method="neuralsort",
+)
+_QUANTILE = Operation(
+    "quantile",
+    lambda m, s, r, q: (m.quantile(s, r, q),),
+    (VALUE,),
+    ascending=True,
+    method="neuralsort",
+)
+_ARGMEDIAN = Operation(
+    "argmedian", lambda m, s, r, _: (m.argmedian(s, r),), (INDEX,), method="neuralsort"
+)
+_MEDIAN = Operation(
+    "median", lambda m, s, r, _: (m.median(s, r),), (VALUE,), method="neuralsort"
+)
+
+
+def _reduce(
+    operation: Operation,
+    x: Any,
+    axis: Any,
+    keepdims: bool,
+    keywords: Any,
+    several: bool = False,
+) -> Array:
+    (out,), layout = run(operation, x, axis, keywords, several=several)
+    assert out is not None
+    return layout.keep(out) if keepdims else out
+
+
+@with_keywords(_ARGMAX)
+def argmax(
+    x: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """Soft `jax.numpy.argmax`: where the largest element is, as a distribution.
+
+    `argmax_{y in simplex} <x, y> - softness R(y)`; with the entropy, the softmax.
+    Elements of -inf count as absent.
+
+    **Returns:** a soft index, of the shape of `jnp.argmax` and a last axis of size n.
+    """
+    return _reduce(_ARGMAX, x, axis, keepdims, keywords)
+
+
+@with_keywords(_ARGMIN)
+def argmin(
+    x: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """Soft `jax.numpy.argmin`: the soft argmax of -x. Elements of inf are absent.
+
+    **Returns:** a soft index, of the shape of `jnp.argmin` and a last axis of size n.
+    """
+    return _reduce(_ARGMIN, x, axis, keepdims, keywords)
+
+
+@with_keywords(_MAX)
+def max(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.max`: the mean of x under its soft argmax.
+
+    Elements of -inf count as absent. Never larger than the hard maximum.
+    """
+    return _reduce(_MAX, x, axis, keepdims, keywords, several=True)
+
+
+@with_keywords(_MIN)
+def min(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.min`: minus the soft maximum of -x. Elements of inf are absent."""
+    return _reduce(_MIN, x, axis, keepdims, keywords, several=True)
+
+
+@with_keywords(_ARGSORT)
+def argsort(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """Soft `jax.numpy.argsort`: a soft permutation matrix.
+
+    **Returns:** a soft index, of the shape of `jnp.argsort` and a last axis of size n:
+    row i is the distribution of where the i-th element in order stands.
+    """
+    operation = _ARGSORT if descending else _ARGSORT.ascend()
+    (out,), layout = run(operation, x, axis, keywords)
+    assert out is not None
+    return layout.place(out, -2)
+
+
+@with_keywords(_SORT)
+def sort(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.sort`: the means of x under the rows of its soft argsort."""
+    operation = _SORT if descending else _SORT.ascend()
+    (out,), layout = run(operation, x, axis, keywords)
+    assert out is not None
+    return layout.place(out, -1)
+
+
+@with_keywords(_RANK)
+def rank(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = True,
+    **keywords: Unpack[AxisKeywords],
+) -> Float[Array, "..."]:
+    """Soft ranks, counted from 1: the largest element has rank 1.
+
+    **Arguments:**
+
+    - `descending`: whether to count from the largest element, or from the smallest.
+
+    **Returns:** an array of the shape of x, with values in [1, n]. The hard rank of
+    equal elements is the average of theirs, as in `scipy.stats.rankdata`.
+    """
+    return _rank(_RANK, x, axis, descending, keywords)
+
+
+@with_keywords(_RANKING)
+def ranking(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = True,
+    **keywords: Unpack[AxisKeywords],
+) -> Float[Array, "..."]:
+    """Soft ranks, counted from 0: [`softjax.rank`][] minus 1."""
+    return _rank(_RANKING, x, axis, descending, keywords)
+
+
+def _rank(
+    operation: Operation, x: Any, axis: Any, descending: bool, keywords: Any
+) -> Float[Array, "..."]:
+    operation = operation if descending else operation.ascend()
+    (out,), layout = run(operation, x, axis, keywords)
+    assert out is not None
+    return layout.place(out, -1)
+
+
+@with_keywords(_TOP_K)
+def top_k(
+    x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueKeywords]
+) -> tuple[Float[Array, "..."], SoftIndex | None]:
+    """Soft `jax.lax.top_k`: the k largest elements, from the largest, and where.
+
+    Elements of -inf count as absent; positions beyond the elements that are present
+    have the value -inf.
+
+    **Arguments:**
+
+    - `k`: an integer from 1 to the size of the axis.
+
+    **Returns:** the values, with size k along the axis, and their soft indices, with a
+    last axis of size n; None for a method that has no soft indices.
+    """
+
+    def check(layout: Layout, dtype: Any) -> int:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise TypeError(f"top_k: k must be an integer, got {k!r}.")
+        if not 1 <= k <= layout.size:
+            raise ValueError(
+                f"top_k: k={k} must be from 1 to the size of the axis, {layout.size}."
+            )
+        return int(k)
+
+    (values, index), layout = run(_TOP_K, x, axis, keywords, options=check)
+    assert values is not None
+    values = layout.place(values, -1)
+    return values, None if index is None else layout.place(index, -2)
+
+
+@with_keywords(_ARGQUANTILE)
+def argquantile(
+    x: Any,
+    q: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """The soft index of a quantile: a mixture of two rows of the soft argsort.
+
+    **Arguments:** as for [`softjax.quantile`][].
+
+    **Returns:** a soft index of shape `q.shape + reduced shape + (n,)`.
+    """
+    return _quantile(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+
+
+@with_keywords(_QUANTILE)
+def quantile(
+    x: Any,
+    q: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.quantile`: the mean of x under its soft argquantile.
+
+    **Arguments:**
+
+    - `q`: levels in [0, 1], of any shape, possibly traced.
+    - `quantile_method`: how to interpolate between two order statistics: `"linear"`,
+        `"lower"`, `"higher"`, `"midpoint"` or `"nearest"`, as numpy's `method`.
+
+    **Returns:** an array of shape `q.shape + reduced shape`.
+    """
+    return _quantile(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+
+
+@with_keywords(_ARGQUANTILE._replace(name="argpercentile"))
+def argpercentile(
+    x: Any,
+    q: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """[`softjax.argquantile`][] for q in [0, 100]."""
+    operation = _ARGQUANTILE._replace(name="argpercentile")
+    return _quantile(operation, x, q, axis, keepdims, quantile_method, keywords, 100)
+
+
+@with_keywords(_QUANTILE._replace(name="percentile"))
+def percentile(
+    x: Any,
+    q: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.percentile`: [`softjax.quantile`][] for q in [0, 100]."""
+    operation = _QUANTILE._replace(name="percentile")
+    return _quantile(operation, x, q, axis, keepdims, quantile_method, keywords, 100)
+
+
+_INTERPOLATIONS = {
+    "linear": lambda lower, h: h - lower,
+    "lower": lambda lower, h: jnp.zeros_like(h),
+    "higher": lambda lower, h: (h > lower).astype(h.dtype),
+    "midpoint": lambda lower, h: (h > lower).astype(h.dtype) / 2,
+    "nearest": lambda lower, h: jnp.round(h) - lower,
+}
+"""Interpolation -> weight of the upper order statistic at the real position h."""
+
+
+def _quantile(
+    operation: Operation,
+    x: Any,
+    q: Any,
+    axis: Any,
+    keepdims: bool,
+    quantile_method: str,
+    keywords: Any,
+    full: int = 1,
+) -> Array:
+    name = operation.name
+    if quantile_method not in _INTERPOLATIONS:
+        raise ValueError(
+            f"{name}: quantile_method={quantile_method!r} is not known. Allowed: "
+            f"{', '.join(map(repr, _INTERPOLATIONS))}."
+        )
+    levels = jnp.asarray(q)
+    if not isinstance(levels, jax.core.Tracer):
+        known = np.asarray(levels)
+        if not np.all((known >= 0) & (known <= full)):
+            raise ValueError(f"{name}: q must lie in [0, {full}], got {q}.")
+
+    def level(layout: Layout, dtype: Any) -> Level:
+        h = levels.ravel().astype(dtype) / full * (layout.size - 1)
+        lower = jnp.floor(jax.lax.stop_gradient(h))
+        upper = jnp.minimum(lower + 1, layout.size - 1)
+        weight = _INTERPOLATIONS[quantile_method](lower, h)
+        return Level(lower.astype(jnp.int32), upper.astype(jnp.int32), weight)
+
+    indices = operation.outputs == (INDEX,)
+    (out,), layout = run(
+        operation, x, axis, keywords, several=not indices, options=level
+    )
+    assert out is not None
+    out = jnp.moveaxis(out, -2 if indices else -1, 0)
+    if keepdims:
+        out = jnp.expand_dims(out, tuple(axis + 1 for axis in layout.axes))
+    return out.reshape(levels.shape + out.shape[1:])
+
+
+@with_keywords(_ARGMEDIAN)
+def argmedian(
+    x: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """The soft index of the median: the centre row of the method.
+
+    Hard, an even number of elements has two medians, of weight 1/2 each.
+    """
+    return _reduce(_ARGMEDIAN, x, axis, keepdims, keywords)
+
+
+@with_keywords(_MEDIAN)
+def median(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.median`: the mean of x under its soft argmedian.
+
+    At finite softness the centre row is not the quantile at 1/2, which mixes two rows.
+    """
+    return _reduce(_MEDIAN, x, axis, keepdims, keywords, several=True)

@@ -1,0 +1,42 @@
+"""Formulations: which regularized linear program stands for an operator."""
+
+from collections.abc import Callable
+
+from ._method import IndexMethod as IndexMethod
+from ._method import Level as Level
+from ._method import Method as Method
+from ._method import Ordered as Ordered
+from ._method import Relaxation as Relaxation
+from ._method import Sample as Sample
+from ._method import ValueMethod as ValueMethod
+from ._rows import RowMethod as RowMethod
+from .neuralsort import NeuralSort as NeuralSort
+from .softsort import SoftSort as SoftSort
+
+METHODS: dict[str, Callable[[], Method]] = {
+    "softsort": SoftSort,
+    "neuralsort": NeuralSort,
+}
+"""Name of a method -> what makes it."""
+
+
+def get_method(method: str | Method) -> Method:
+    """The method that `method` names, or `method` itself.
+
+    **Raises:** `ValueError` for an unknown name, `TypeError` for anything else.
+    """
+    if isinstance(method, Method):
+        return method
+    names = ", ".join(map(repr, METHODS))
+    if not isinstance(method, str):
+        hint = ""
+        if isinstance(method, type) and issubclass(method, Method):
+            hint = f" Did you mean {method.__name__}()?"
+        raise TypeError(
+            f"method must be one of {names} or a Method instance, got {method!r}.{hint}"
+        )
+    if method not in METHODS:
+        raise ValueError(
+            f"method={method!r} is not known. Allowed: {names}, or a Method instance."
+        )
+    return METHODS[method]()

@@ -1,0 +1,277 @@
+"""The interface of a formulation: which linear program stands for an operator."""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from softjax_solvers import (
+    Problem,
+    Regularizer,
+    Solution,
+    invert,
+    permute,
+    solve,
+    sort_with_permutation,
+)
+
+
+class Ordered(eqx.Module):
+    """A sample sorted from its largest key to its smallest, masked elements last."""
+
+    support: Float[Array, "*batch n"]  # minus the keys, ascending
+    values: Float[Array, "*batch n"]  # in the same order
+    where: Bool[Array, "*batch n"] | None
+    permutation: Int[Array, "*batch n"]
+
+    def unsort(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """Bring the last axis of `x` back into the sample's own order."""
+        return permute(x, invert(self.permutation))
+
+
+class Sample(eqx.Module):
+    """The numbers along one axis that an operator compares and averages.
+
+    **Attributes:**
+
+    - `keys`: what is compared, `*batch n`, finite. Possibly standardized.
+    - `averaged`: what is averaged, `*batch n`, finite; None for the keys themselves.
+    - `where`: None, or a mask `*batch n` with at least one element of each row.
+    - `center`, `scale`: `*batch 1`, or None; see `restore`.
+    """
+
+    keys: Float[Array, "*batch n"]
+    averaged: Float[Array, "*batch n"] | None = None
+    where: Bool[Array, "*batch n"] | None = None
+    center: Float[Array, "*batch 1"] | None = None
+    scale: Float[Array, "*batch 1"] | None = None
+
+    @property
+    def size(self) -> int:
+        return self.keys.shape[-1]
+
+    @property
+    def values(self) -> Float[Array, "*batch n"]:
+        return self.keys if self.averaged is None else self.averaged
+
+    def ordered(self) -> Ordered:
+        minus = -self.keys
+        if self.where is None:
+            support, permutation = sort_with_permutation(minus)
+            if self.averaged is None:
+                return Ordered(support, -support, None, permutation)
+            values = permute(self.averaged, permutation)
+            return Ordered(support, values, None, permutation)
+        _, permutation = sort_with_permutation(jnp.where(self.where, minus, jnp.inf))
+        # The mask of a sorted sample is a prefix; its last element fills the rest.
+        where = permute(self.where, permutation)
+        support = permute(minus, permutation)
+        last = jnp.max(
+            jax.lax.stop_gradient(support),
+            axis=-1,
+            keepdims=True,
+            initial=-jnp.inf,
+            where=where,
+        )
+        support = jnp.where(where, support, last)
+        return Ordered(support, permute(self.values, permutation), where, permutation)
+
+    def restore(self, keys: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
+        """Values in the unit of the input from values in the unit of the keys."""
+        if self.center is None or self.scale is None:
+            return keys
+        return self.center + self.scale * jax.scipy.special.logit(keys)
+
+
+class Relaxation(eqx.Module):
+    """How an operator is softened, once the formulation is chosen.
+
+    **Attributes:**
+
+    - `regularizer`, `solver`: as `softjax.solvers.solve` takes them.
+    - `softness`: `*#batch 1`.
+    """
+
+    regularizer: Regularizer
+    softness: Float[Array, "*#batch 1"]
+    solver: Any = None
+
+    def solve(self, problem: Problem) -> Solution:
+        return solve(problem, self.regularizer, self.solver)
+
+
+class Level(NamedTuple):
+    """Quantile levels: which positions, from the largest, to mix, and how."""
+
+    lower: Int[Array, " m"]
+    upper: Int[Array, " m"]
+    weight: Float[Array, " m"]  # of `upper`
+
+    def mix(self, lower: Array, upper: Array) -> Array:
+        """Interpolate arrays `*batch m`."""
+        return lower + self.weight * (upper - lower)
+
+
+class Method(eqx.Module):
+    """A formulation. One method an operator; positions count from the largest key.
+
+    Each takes a [`softjax.methods.Sample`][] and a [`softjax.methods.Relaxation`][].
+    Soft indices have the candidates on their last axis, in the sample's order.
+    """
+
+    @abc.abstractmethod
+    def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        """Soft indices `*batch n n`, from the largest to the smallest."""
+
+    @abc.abstractmethod
+    def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        """Values `*batch n`, from the largest to the smallest."""
+
+    @abc.abstractmethod
+    def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        """Positions `*batch n` from 1 (the largest) to n, in the sample's order."""
+
+    @abc.abstractmethod
+    def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        """A soft index `*batch n`."""
+
+    @abc.abstractmethod
+    def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        """A value `*batch`."""
+
+    @abc.abstractmethod
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
+        """The k largest values `*batch k`, and their soft indices `*batch k n`."""
+
+    @abc.abstractmethod
+    def argquantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        """Soft indices `*batch m n`."""
+
+    @abc.abstractmethod
+    def quantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        """Values `*batch m`."""
+
+    @abc.abstractmethod
+    def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        """A soft index `*batch n`."""
+
+    @abc.abstractmethod
+    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        """A value `*batch`."""
+
+
+def central(n: int) -> tuple[int, int]:
+    """The two positions in the middle of n, equal where n is odd."""
+    return (n - 1) // 2, n // 2
+
+
+class IndexMethod(Method):
+    """A formulation that yields soft indices.
+
+    `argsort` has to be defined; everything else has a default derived from it, to be
+    overridden by what the formulation can do faster.
+    """
+
+    def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return _expect(self.argsort(sample, relaxation), sample)
+
+    def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        index = self.argsort(sample, relaxation)
+        positions = jnp.arange(1, sample.size + 1, dtype=index.dtype)
+        # The columns of a soft permutation matrix need not add up to 1.
+        return jnp.einsum("...ij,i->...j", index, positions) / jnp.sum(index, axis=-2)
+
+    def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.argsort(sample, relaxation)[..., 0, :]
+
+    def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return _expect(self.argmax(sample, relaxation)[..., None, :], sample)[..., 0]
+
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
+        index = self.argsort(sample, relaxation)[..., :k, :]
+        return _expect(index, sample), index
+
+    def argquantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        index = self.argsort(sample, relaxation).swapaxes(-1, -2)
+        mixed = level.mix(index[..., level.lower], index[..., level.upper])
+        return mixed.swapaxes(-1, -2)
+
+    def quantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        return _expect(self.argquantile(sample, relaxation, level), sample)
+
+    def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        index = self.argsort(sample, relaxation)
+        lower, upper = central(sample.size)
+        return (index[..., lower, :] + index[..., upper, :]) / 2
+
+    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return _expect(self.argmedian(sample, relaxation)[..., None, :], sample)[..., 0]
+
+
+def _expect(index: Float[Array, "*batch m n"], sample: Sample) -> Array:
+    values = sample.values
+    if sample.where is not None:
+        values = jnp.where(sample.where, values, 0)
+    return jnp.sum(index * values[..., None, :], axis=-1)
+
+
+class ValueMethod(Method):
+    """A formulation that yields values only.
+
+    `sort` and `rank` have to be defined; other values are read off the sorted ones,
+    `top_k` has no soft indices, and index operators are refused.
+    """
+
+    def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        raise self._no_index("argsort")
+
+    def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        raise self._no_index("argmax and argmin")
+
+    def argquantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        raise self._no_index("argquantile and argpercentile")
+
+    def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        raise self._no_index("argmedian")
+
+    def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.sort(sample, relaxation)[..., 0]
+
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
+        return self.sort(sample, relaxation)[..., :k], None
+
+    def quantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        values = self.sort(sample, relaxation)
+        return level.mix(values[..., level.lower], values[..., level.upper])
+
+    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        values = self.sort(sample, relaxation)
+        lower, upper = central(sample.size)
+        return (values[..., lower] + values[..., upper]) / 2
+
+    def _no_index(self, name: str) -> ValueError:
+        return ValueError(
+            f"method={type(self).__name__}() yields values and no soft indices, so it "
+            f"cannot serve {name}. Use method='softsort' or method='neuralsort'."
+        )

@@ -1,0 +1,85 @@
+"""Formulations whose soft permutation matrix has independent rows."""
+
+import abc
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._method import IndexMethod, Level, Relaxation, Sample, central
+
+
+class RowMethod(IndexMethod):
+    """An index method in which each row is a problem of its own.
+
+    So an operator that needs a few rows solves just those. `rows` and `row_values`
+    have to be defined; positions are real numbers from 0 (the largest) to n - 1, and
+    what lies half way between two positions is the centre row of an even sample.
+    """
+
+    @abc.abstractmethod
+    def rows(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m n"]:
+        """Soft indices of some positions, None for all of them."""
+
+    @abc.abstractmethod
+    def row_values(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m"]:
+        """Values at some positions, None for all of them."""
+
+    def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.rows(sample, relaxation, None)
+
+    def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.row_values(sample, relaxation, None)
+
+    def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.rows(sample, relaxation, jnp.zeros(1))[..., 0, :]
+
+    def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.row_values(sample, relaxation, jnp.zeros(1))[..., 0]
+
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
+        # The values do not pass through the indices: whoever drops those, under
+        # `jax.jit`, does not pay for k x n of them.
+        positions = jnp.arange(k, dtype=sample.keys.dtype)
+        return (
+            self.row_values(sample, relaxation, positions),
+            self.rows(sample, relaxation, positions),
+        )
+
+    def argquantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        index = self.rows(sample, relaxation, _positions(level, sample))
+        lower, upper = jnp.split(index.swapaxes(-1, -2), 2, axis=-1)
+        return level.mix(lower, upper).swapaxes(-1, -2)
+
+    def quantile(
+        self, sample: Sample, relaxation: Relaxation, level: Level
+    ) -> Float[Array, "..."]:
+        values = self.row_values(sample, relaxation, _positions(level, sample))
+        return level.mix(*jnp.split(values, 2, axis=-1))
+
+    def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.rows(sample, relaxation, _centre(sample))[..., 0, :]
+
+    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        return self.row_values(sample, relaxation, _centre(sample))[..., 0]
+
+
+def _positions(level: Level, sample: Sample) -> Float[Array, " m"]:
+    return jnp.concatenate([level.lower, level.upper]).astype(sample.keys.dtype)
+
+
+def _centre(sample: Sample) -> Float[Array, "1"]:
+    return jnp.full(1, sum(central(sample.size)) / 2, sample.keys.dtype)

@@ -1,0 +1,171 @@
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from softjax_solvers import (
+    SimplexProjection,
+    invert,
+    map_chunks,
+    permute,
+    sum_chunks,
+    tie_groups,
+)
+
+from ._method import Ordered, Relaxation, Sample
+from ._rows import RowMethod
+
+
+class NeuralSort(RowMethod):
+    """Row i of argsort is the simplex projection of `((n + 1 - 2i) x - A) / softness`.
+
+    Here `A_j = sum_l |x_j - x_l|`, and i = 1 is the row of the largest. The deviations
+    are prefix sums over the sorted values, and values of any operator take O(n) memory,
+    in chunks of rows. The median is the centre row, in which x has the coefficient 0.
+
+    ??? cite
+
+        Grover, Wang, Zweig and Ermon, "Stochastic optimization of sorting networks
+        via continuous relaxations", ICLR 2019.
+    """
+
+    def rows(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m n"]:
+        ordered = sample.ordered()
+        problem = _Scores(ordered).problem(relaxation, positions)
+        y = relaxation.solve(problem).value
+        return permute(y, invert(ordered.permutation)[..., None, :])
+
+    def row_values(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m"]:
+        ordered = sample.ordered()
+        scores = _Scores(ordered)
+        contiguous = positions is None
+
+        def values(positions):
+            problem = scores.problem(relaxation, positions, contiguous)
+            out = relaxation.solve(problem).expectation(ordered.values[..., None, :])
+            return jnp.moveaxis(out, -1, 0)
+
+        positions = scores.positions if positions is None else positions
+        out = map_chunks(values, positions, row_size=sample.keys.size)
+        return jnp.moveaxis(out, 0, -1)
+
+    def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        ordered = sample.ordered()
+        scores = _Scores(ordered)
+
+        def columns(rows):
+            positions, included = rows
+            y = relaxation.solve(scores.problem(relaxation, positions, True)).value
+            y = y * included[:, None]
+            weighted = y * (positions + 1)[:, None]
+            return jnp.sum(weighted, axis=-2), jnp.sum(y, axis=-2)
+
+        weighted, total = sum_chunks(
+            columns, scores.positions, row_size=sample.keys.size
+        )
+        # The columns of the matrix need not add up to 1.
+        return ordered.unsort(weighted / total)
+
+
+_GROUP = 64
+"""How many neighbouring rows share one anchor."""
+
+
+class _Scores(eqx.Module):
+    """The scores of NeuralSort's rows, as sums of gaps between sorted values.
+
+    Relative to the element s_b at a position b, the score of element j in row r is
+    `2 (r - b) (s_j - s_b) - Q_j` with `Q_j = sum_k (2 (k - b) + 1) (s_{k+1} - s_k)`
+    over b <= k < j (and its mirror image for j < b). Near b nothing is large, whereas
+    the textbook terms grow with n and leave their difference to rounding.
+    """
+
+    ordered: Ordered
+    ties: Float[Array, "*batch n"]
+
+    def __init__(self, ordered: Ordered):
+        self.ordered = ordered
+        self.ties = _tie_terms(ordered)
+
+    @property
+    def positions(self) -> Float[Array, " n"]:
+        support = self.ordered.support
+        return jnp.arange(support.shape[-1], dtype=support.dtype)
+
+    def problem(
+        self,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+        contiguous: bool = False,
+    ) -> SimplexProjection:
+        """The rows at some positions; None for all of them."""
+        if positions is None:
+            positions, contiguous = self.positions, True
+        s = self.ordered.support
+        (m,) = positions.shape
+        size = min(_GROUP, m) if contiguous else 1
+        groups = math.ceil(m / size)
+        middle = jnp.minimum(jnp.arange(groups) * size + size // 2, m - 1)
+        anchors = jax.lax.stop_gradient(jnp.floor(positions[middle])).astype(jnp.int32)
+
+        def spread(x, axis):
+            return jnp.repeat(x, size, axis=axis, total_repeat_length=groups * size)
+
+        q = spread(self._anchored(anchors), -2)[..., :m, :]
+        anchors = spread(anchors, 0)[:m]
+        distance = s[..., None, :] - s[..., anchors][..., None]
+        z = 2 * (positions - anchors)[:, None] * distance - q + self.ties[..., None, :]
+        where = self.ordered.where
+        return SimplexProjection(
+            z,
+            relaxation.softness[..., None],
+            None if where is None else where[..., None, :],
+        )
+
+    def _anchored(self, anchors: Array) -> Float[Array, "*batch groups n"]:
+        s = self.ordered.support
+        gaps = (s[..., 1:] - s[..., :-1])[..., None, :]
+        offset = jnp.arange(gaps.shape[-1]) - anchors[:, None]
+        above = jnp.where(offset >= 0, 2 * offset + 1, 0).astype(s.dtype) * gaps
+        below = jnp.where(offset < 0, -2 * offset - 1, 0).astype(s.dtype) * gaps
+        zero = jnp.zeros((*above.shape[:-1], 1), s.dtype)
+        axis = gaps.ndim - 1
+        return jnp.concatenate(
+            [zero, jax.lax.cumsum(above, axis=axis)], axis=-1
+        ) + jnp.concatenate(
+            [jax.lax.cumsum(below, axis=axis, reverse=True), zero], axis=-1
+        )
+
+
+def _tie_terms(ordered: Ordered) -> Float[Array, "*batch n"]:
+    """Zeros, whose derivative takes the order of equals out of the scores'.
+
+    A sum of gaps counts the distance of equal elements as positive in sorted order,
+    while |x_j - x_l| has the derivative 0 there. The difference, for j in the group of
+    equals [start, end): the sum over l in the group of sign(j - l) (s_j - s_l).
+    """
+    s = ordered.support
+    start, end = tie_groups(jax.lax.stop_gradient(s), ordered.where)
+    zeros = s - jax.lax.stop_gradient(s)
+    if ordered.where is not None:
+        zeros = jnp.where(ordered.where, zeros, 0)
+    before = jnp.concatenate(
+        [jnp.zeros_like(s[..., :1]), jnp.cumsum(zeros, axis=-1)], axis=-1
+    )
+    index = jnp.arange(s.shape[-1])
+    own = (2 * index - start - end + 1).astype(s.dtype) * zeros
+    lower = before[..., :-1] - permute(before, start)
+    upper = permute(before, end) - before[..., 1:]
+    return own - lower + upper

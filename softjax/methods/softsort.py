@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from softjax_solvers import SimplexProjection, SortedDistanceProjection
+
+from ._method import Ordered, Relaxation, Sample
+from ._rows import RowMethod
+
+
+class SoftSort(RowMethod):
+    """Row i of argsort is the simplex projection of `-|s_i - x| / softness`.
+
+    Here s is the sorted x. The first row is the projection of x / softness: with the
+    entropy, the softmax. Values of `sort` and `rank` take O(n log n) time and O(n)
+    memory with the entropy, and no more than O(n) memory with any regularizer.
+
+    ??? cite
+
+        Prillo and Eisenschlos, "SoftSort: a continuous relaxation for the argsort
+        operator", ICML 2020.
+    """
+
+    def rows(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m n"]:
+        support = -sample.keys
+        queries = _order_statistics(sample.ordered(), positions)
+        z = -jnp.abs(queries[..., None] - support[..., None, :])
+        where = None if sample.where is None else sample.where[..., None, :]
+        softness = relaxation.softness[..., None]
+        return relaxation.solve(SimplexProjection(z, softness, where)).value
+
+    def row_values(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m"]:
+        ordered = sample.ordered()
+        queries = None
+        if positions is not None:
+            queries = _order_statistics(ordered, positions)
+        problem = SortedDistanceProjection(
+            queries, ordered.support, relaxation.softness, ordered.where
+        )
+        return relaxation.solve(problem).expectation(ordered.values)
+
+    def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        ordered = sample.ordered()
+        problem = SortedDistanceProjection(
+            None, ordered.support, relaxation.softness, ordered.where
+        )
+        positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
+        return ordered.unsort(relaxation.solve(problem).expectation(positions))
+
+    def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        return relaxation.solve(_largest(sample, relaxation)).value
+
+    def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
+        return relaxation.solve(_largest(sample, relaxation)).expectation(sample.values)
+
+
+def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:
+    return SimplexProjection(sample.keys, relaxation.softness, sample.where)
+
+
+def _order_statistics(
+    ordered: Ordered, positions: Float[Array, " m"] | None
+) -> Float[Array, "*batch m"]:
+    if positions is None:
+        return ordered.support
+    whole = jax.lax.stop_gradient(jnp.floor(positions)).astype(jnp.int32)
+    lower = ordered.support[..., whole]
+    upper = ordered.support[..., jnp.minimum(whole + 1, ordered.support.shape[-1] - 1)]
+    return lower + (positions - whole) * (upper - lower)

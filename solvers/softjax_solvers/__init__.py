@@ -1,0 +1,34 @@
+"""Regularized linear programs: regularizers, problems, solvers, implicit derivatives."""
+
+from ._chunks import map_chunks as map_chunks
+from ._chunks import sum_chunks as sum_chunks
+from ._modes import MODES as MODES
+from ._modes import get_regularizer as get_regularizer
+from ._numerics import derivative as derivative
+from ._numerics import safe_divide as safe_divide
+from ._problem import Problem as Problem
+from ._problem import ScalarDualProblem as ScalarDualProblem
+from ._problems import SimplexProjection as SimplexProjection
+from ._problems import SortedDistanceProjection as SortedDistanceProjection
+from ._registry import SOLVERS as SOLVERS
+from ._registry import choose_solver as choose_solver
+from ._regularizer import Regularizer as Regularizer
+from ._regularizer import link_from_gradient as link_from_gradient
+from ._regularizers import Cubic as Cubic
+from ._regularizers import Entropy as Entropy
+from ._regularizers import PNorm as PNorm
+from ._regularizers import PseudoHuber as PseudoHuber
+from ._regularizers import Quintic as Quintic
+from ._roots import find_root as find_root
+from ._scans import linear_recurrence as linear_recurrence
+from ._scans import tie_groups as tie_groups
+from ._solve import solve as solve
+from ._solver import Solution as Solution
+from ._solver import Solver as Solver
+from ._solvers import ClosedForm as ClosedForm
+from ._solvers import Newton as Newton
+from ._solvers import OptimistixRootFinder as OptimistixRootFinder
+from ._solvers import Rowwise as Rowwise
+from ._sorting import invert as invert
+from ._sorting import permute as permute
+from ._sorting import sort_with_permutation as sort_with_permutation

@@ -1,0 +1,72 @@
+"""Row-wise work in chunks, so that memory stays linear."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+_BLOCK = 2**22
+"""Elements of the largest intermediate array that one chunk of rows may form."""
+
+
+def chunk_length(rows: int, row_size: int) -> int:
+    """How many of `rows` rows with `row_size` elements each to work on at a time."""
+    fit = max(1, _BLOCK // max(1, row_size))
+    chunks = math.ceil(rows / fit)
+    # Chunks of equal length waste the least on padding.
+    return math.ceil(rows / max(1, chunks))
+
+
+def map_chunks(
+    fn: Callable[[PyTree], PyTree], rows: PyTree, *, row_size: int
+) -> PyTree:
+    """`fn(rows)`, in chunks along the leading axis.
+
+    `fn` maps a pytree of arrays with leading axis `c` to another one, row by row.
+    Where all rows fit into one chunk it is simply called; otherwise it runs chunk by
+    chunk, and again for the gradient, which then stores no more than the chunks'
+    inputs.
+    """
+    (count,) = {leaf.shape[0] for leaf in jax.tree.leaves(rows)}
+    length = chunk_length(count, row_size)
+    if length >= count:
+        return fn(rows)
+    chunks = math.ceil(count / length)
+    # The last chunk is filled up with copies of the last row.
+    index = jnp.minimum(jnp.arange(chunks * length), count - 1)
+
+    def split(leaf):
+        return leaf[index].reshape(chunks, length, *leaf.shape[1:])
+
+    out = jax.lax.map(jax.checkpoint(fn), jax.tree.map(split, rows))
+    return jax.tree.map(
+        lambda leaf: leaf.reshape(chunks * length, *leaf.shape[2:])[:count], out
+    )
+
+
+def sum_chunks(
+    fn: Callable[[tuple[Array, Array]], PyTree], rows: Array, *, row_size: int
+) -> PyTree:
+    """The sum of `fn((rows, included))` over chunks along the leading axis.
+
+    `fn` returns a pytree of sums over the rows it is given, each times its entry of
+    `included`, which is 1, or 0 for rows that only fill up the last chunk.
+    """
+    count = rows.shape[0]
+    length = chunk_length(count, row_size)
+    if length >= count:
+        return fn((rows, jnp.ones(count, rows.dtype)))
+    chunks = math.ceil(count / length)
+    index = jnp.arange(chunks * length)
+    included = (index < count).astype(rows.dtype).reshape(chunks, length)
+    split = rows[jnp.minimum(index, count - 1)].reshape(chunks, length, *rows.shape[1:])
+    shapes = jax.eval_shape(fn, (split[0], included[0]))
+    start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    step = jax.checkpoint(fn)
+
+    def add(total, chunk):
+        return jax.tree.map(jnp.add, total, step(chunk)), None
+
+    return jax.lax.scan(add, start, (split, included))[0]

@@ -1,0 +1,44 @@
+"""Small numerical helpers that the whole layer shares."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+
+def inexact(x: Array | float) -> Array:
+    """`x` as a floating-point array; integers take the default float type."""
+    x = jnp.asarray(x)
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return x
+    return x.astype(jnp.result_type(float))
+
+
+def eps(x: Array) -> float:
+    """The distance from 1 to the next number in the type of `x`."""
+    return float(jnp.finfo(x.dtype).eps)
+
+
+def is_traced(tree: PyTree) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def stop_gradient(tree: PyTree) -> PyTree:
+    """`jax.lax.stop_gradient` of every inexact array, leaving the rest alone."""
+    return jax.tree.map(
+        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf,
+        tree,
+    )
+
+
+def derivative(fn: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+    """Value and derivative of an elementwise function, by forward mode."""
+    return jax.jvp(fn, (x,), (jnp.ones_like(x),))
+
+
+def safe_divide(numerator: Array, denominator: Array) -> Array:
+    """The quotient, and 0 (with zero derivatives) where the denominator is 0."""
+    zero = denominator == 0
+    return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))

@@ -1,0 +1,2 @@
+from .simplex import SimplexProjection as SimplexProjection
+from .sorted_distance import SortedDistanceProjection as SortedDistanceProjection

@@ -1,0 +1,120 @@
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._chunks import map_chunks
+from .._numerics import inexact
+from .._problem import ScalarDualProblem, masked_softness
+from .._regularizer import Regularizer
+from .._scans import fill_masked, laplace_sums
+from .simplex import SimplexProjection
+
+
+class SortedDistanceProjection(ScalarDualProblem):
+    """Simplex projections of `-|queries_i - support_j|`, one for each query.
+
+    The rows of SoftSort (Prillo and Eisenschlos, 2020). Row i is
+    `y_i = phi(-|queries_i - support| / softness - theta_i)` with sum 1, and the dual
+    theta has shape `*batch m`. The dense rows are never formed for an expectation:
+    with the entropy it takes O(n log n) time and O(n) memory, otherwise chunks of rows.
+
+    **Arguments:**
+
+    - `queries`: `*batch m`, or None for the support itself.
+    - `support`: `*batch n`, ascending along the last axis.
+    - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
+    - `where`: optional mask `*batch n` over the support.
+    """
+
+    queries: Float[Array, "*batch m"] | None
+    support: Float[Array, "*batch n"]
+    softness: Float[Array, "*#batch 1"]
+    where: Bool[Array, "*batch n"] | None
+
+    def __init__(
+        self,
+        queries: Array | None,
+        support: Array,
+        softness: Array | float,
+        where: Array | None = None,
+    ):
+        self.support = inexact(support)
+        self.queries = None if queries is None else inexact(queries)
+        self.softness = masked_softness(inexact(softness), self.support.ndim)
+        if where is not None:
+            where = jnp.broadcast_to(where, self.support.shape)
+        self.where = where
+
+    @property
+    def points(self) -> Float[Array, "*batch m"]:
+        return self.support if self.queries is None else self.queries
+
+    def rows(self, queries: Float[Array, "*batch c"]) -> SimplexProjection:
+        """The dense rows of some queries, as one problem of shape `*batch c n`."""
+        z = -jnp.abs(queries[..., None] - self.support[..., None, :])
+        where = None if self.where is None else self.where[..., None, :]
+        return SimplexProjection(z, self.softness[..., None], where)
+
+    def map_rows(self, fn, *arrays: Array):
+        """`fn(rows, *arrays)` in chunks over the axis m, the last one of `arrays`.
+
+        `fn` returns a pytree of arrays with trailing axis m.
+        """
+        queries = self.points
+        moved = [jnp.moveaxis(a, -1, 0) for a in (queries, *arrays)]
+
+        def chunk(moved):
+            queries, *rest = [jnp.moveaxis(a, 0, -1) for a in moved]
+            out = fn(self.rows(queries), *rest)
+            return [jnp.moveaxis(a, -1, 0) for a in out]
+
+        out = map_chunks(chunk, moved, row_size=self.support.size)
+        return [jnp.moveaxis(a, 0, -1) for a in out]
+
+    def _kernel_sums(self, *weights: Array) -> Array:
+        """Sums of `exp(scores_ij) weights_j`, with the scores of `rows`."""
+        support = self.support
+        stacked = jnp.stack([jnp.broadcast_to(w, support.shape) for w in weights])
+        if self.where is not None:
+            stacked = jnp.where(self.where, stacked, 0)
+            support = fill_masked(support, self.where)
+        return laplace_sums(support, self.softness, stacked, self.queries)
+
+    def exponential_dual(self) -> Float[Array, "*batch m"]:
+        """theta where the link is exp, without forming the rows."""
+        return jnp.log(self._kernel_sums(jnp.ones((), self.support.dtype))[0])
+
+    def optimality(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch m"]:
+        if regularizer.exponential:
+            (total,) = self._kernel_sums(jnp.ones((), self.support.dtype))
+            return jnp.exp(-dual) * total - 1
+        (out,) = self.map_rows(lambda rows, d: [rows.optimality(d, regularizer)], dual)
+        return out
+
+    def bracket(self, regularizer: Regularizer):
+        lower, upper = self.map_rows(lambda rows: rows.bracket(regularizer))
+        return lower, upper
+
+    def flat(self) -> SimplexProjection:
+        return self.rows(self.points).flat()
+
+    def primal(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch m n"]:
+        return self.rows(self.points).primal(dual, regularizer)
+
+    def expectation(
+        self,
+        dual: Float[Array, "*batch m"],
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch n"],
+    ) -> Float[Array, "*batch m"]:
+        if regularizer.exponential:
+            total, weighted = self._kernel_sums(jnp.ones_like(self.support), values)
+            return weighted / total
+        values = jnp.broadcast_to(values, self.support.shape)[..., None, :]
+        (out,) = self.map_rows(
+            lambda rows, d: [rows.expectation(d, regularizer, values)], dual
+        )
+        return out

@@ -1,0 +1,97 @@
+"""The solvers: their names, their adapters, and which is the default."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ._problem import Problem
+from ._problems import SortedDistanceProjection
+from ._regularizer import Regularizer
+from ._solver import Solver
+from ._solvers import ClosedForm, Newton, OptimistixRootFinder, Rowwise
+
+SOLVERS: dict[str, Callable[[], Solver]] = {
+    "closed_form": ClosedForm,
+    "newton": Newton,
+}
+"""Name of a solver -> what makes it."""
+
+ADAPTERS: dict[str, tuple[Callable[[Any], Solver], ...]] = {
+    "optimistix": (OptimistixRootFinder,),
+}
+"""Package of a foreign solver -> adapters; the first that accepts a problem is used."""
+
+WRAPPERS: tuple[Callable[[Solver], Solver], ...] = (Rowwise,)
+"""What extends a solver to problems that reduce to those it accepts."""
+
+
+def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
+    """The best known solver of a problem with a regularizer.
+
+    Newton's method beats sorting for sparse regularizers on a CPU (see
+    `benchmarks/`), so the closed form is the default for the entropy only.
+    """
+    if regularizer.exponential and ClosedForm().accepts(problem, regularizer):
+        return ClosedForm()
+    if isinstance(problem, SortedDistanceProjection):
+        return Rowwise(Newton())
+    return Newton()
+
+
+def choose_solver(
+    solver: Any, problem: Problem, regularizer: Regularizer
+) -> Solver:
+    """The solver that the keyword `solver` means for this problem.
+
+    **Arguments:**
+
+    - `solver`: None for the default, a name in `SOLVERS`, a [`softjax.solvers.Solver`][],
+        or a foreign solver that there is an adapter for (Optimistix).
+
+    **Raises:** `ValueError` for an unknown name; `TypeError` for an object that is no
+    solver, or for a solver that cannot solve this problem.
+    """
+    if solver is None:
+        return default_solver(problem, regularizer)
+    candidates = _candidates(solver)
+    for candidate in candidates:
+        for choice in (candidate, *(wrap(candidate) for wrap in WRAPPERS)):
+            if choice.accepts(problem, regularizer):
+                return choice
+    able = [
+        name
+        for name, make in SOLVERS.items()
+        if any(
+            s.accepts(problem, regularizer)
+            for s in (make(), *(wrap(make()) for wrap in WRAPPERS))
+        )
+    ]
+    raise TypeError(
+        f"solver={solver!r} cannot solve a {type(problem).__name__} with the "
+        f"regularizer {regularizer!r}. Solvers that can: "
+        f"{', '.join(map(repr, able))}, and those of {', '.join(ADAPTERS)}."
+    )
+
+
+def _candidates(solver: Any) -> tuple[Solver, ...]:
+    if isinstance(solver, Solver):
+        return (solver,)
+    if isinstance(solver, str):
+        if solver not in SOLVERS:
+            raise ValueError(
+                f"solver={solver!r} is not known. Allowed: None, "
+                f"{', '.join(map(repr, SOLVERS))}, or a solver object."
+            )
+        return (SOLVERS[solver](),)
+    if not isinstance(solver, type):
+        # By name, so that a package is not imported just to ask whether it is meant.
+        for cls in type(solver).__mro__:
+            package = cls.__module__.partition(".")[0]
+            if package in ADAPTERS:
+                return tuple(adapt(solver) for adapt in ADAPTERS[package])
+    hint = f" Did you mean an instance, {solver.__name__}(...)?" if isinstance(
+        solver, type
+    ) else ""
+    raise TypeError(
+        "solver must be None, a name, a softjax.solvers.Solver or a solver of "
+        f"{', '.join(ADAPTERS)}, got {solver!r}.{hint}"
+    )

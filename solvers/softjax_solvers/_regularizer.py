@@ -1,0 +1,283 @@
+"""The interface of a regularizer, and what follows from its link alone."""
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ._numerics import derivative, inexact, is_traced, safe_divide, stop_gradient
+from ._quadrature import integrate
+from ._roots import bracketed_newton, find_root
+
+
+class Regularizer(eqx.Module):
+    """A separable, strictly convex regularizer `R(y) = sum_i r(y_i)` of `y >= 0`.
+
+    The one thing to define is the *link* `phi = (r*)'`. Everything else follows from
+    it numerically; a subclass overrides whatever it has in closed form. All methods
+    act elementwise on arrays of any shape and must be built of JAX operations that
+    can be differentiated. Array fields (a parameter of the regularizer) may be traced
+    and are differentiated too.
+
+    !!! example
+
+        ```python
+        class Shifted(softjax.solvers.Regularizer):
+            def link(self, t):  # r'(y) = log(1 + y)
+                return jnp.expm1(jnp.maximum(t, 0))
+        ```
+
+    ??? cite
+
+        Blondel, Martins and Niculae, "Learning with Fenchel-Young losses",
+        JMLR 21 (2020).
+    """
+
+    exponential: ClassVar[bool] = False
+    """Whether the link is `exp`, so that `phi(a + b) = phi(a) phi(b)`."""
+
+    @abc.abstractmethod
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`phi(t) = argmax_y t y - r(y)`: nondecreasing, >= 0, reaching (0, 1)."""
+
+    # What follows are defaults, meant to be overridden by closed forms.
+
+    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The derivative `phi'(t)`. Default: forward-mode differentiation."""
+        return derivative(self.link, t)[1]
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The inverse link `r'(y)` for y in [0, 1]. Default: a root find.
+
+        `r'(0)` is where the link leaves 0, `-inf` if it never reaches 0; a default
+        that is found by looking, so a regularizer in which that point depends on a
+        differentiated parameter should override this method.
+        """
+        y = inexact(y)
+        if is_traced((self, y)):
+            return _invert_link(self, y)
+        with jax.ensure_compile_time_eval():
+            return _invert_link(self, y)
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`r*(t)`, the integral of the link from -inf. Default: quadrature."""
+        return antiderivative(
+            inexact(t), self, integral=_integrate_link, integrand=_call_link
+        )
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`r(y)`, up to the constant that makes `r(0) = 0`. Default: Fenchel-Young."""
+        y = inexact(y)
+        interior = y > 0
+        t = self.gradient(jnp.where(interior, y, 1 / 2))
+        return jnp.where(interior, t * y - self.conjugate(t), 0)
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """First entry of `argmax_{y in simplex} <[t, 0], y> - R(y)`, in [0, 1]."""
+        return _two_point(inexact(t), self)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The integral of `sigmoid` from -inf to t, a smooth `max(t, 0)`.
+
+        By Danskin's theorem it is the regularized maximum of [t, 0], up to a
+        constant. Default: quadrature, with `sigmoid` attached as its derivative.
+        """
+        return antiderivative(
+            inexact(t), self, integral=_integrate_two_point, integrand=_call_sigmoid
+        )
+
+    def transition_scale(self) -> Float[Array, ""]:
+        """What softness is multiplied by in elementwise operators.
+
+        `5 / (r'(1) - r'(0))` where that is positive, and 1 for an unbounded
+        transition: a bounded one then fills [-5 softness, 5 softness].
+        """
+        width = self.gradient(jnp.asarray(1.0)) - self.gradient(jnp.asarray(0.0))
+        bounded = jnp.isfinite(width)
+        return jnp.where(bounded, 5 / jnp.where(bounded, width, 1), 1.0)
+
+    def simplex_dual(
+        self,
+    ) -> Callable[[Float[Array, "*batch n"], Bool[Array, "*batch n"]], Array] | None:
+        """A closed form for theta in `sum_i phi(scores_i - theta) = 1`, if there is one.
+
+        Returns `None`, or a function of `(scores, where)`, of shape `*batch n` with
+        the largest score 0, that returns theta of shape `*batch`.
+        """
+        return None
+
+
+@eqx.filter_custom_jvp
+def antiderivative(t, regularizer, *, integral, integrand):
+    """`integral(t, regularizer)`, with `integrand` as its derivative in t.
+
+    The quadrature inside is thus never differentiated with respect to t.
+    """
+    return integral(t, regularizer)
+
+
+@antiderivative.def_jvp
+def _antiderivative_jvp(primals, tangents, *, integral, integrand):
+    t, regularizer = primals
+    t_tangent, regularizer_tangent = tangents
+    out = antiderivative(t, regularizer, integral=integral, integrand=integrand)
+    tangent = jnp.zeros_like(out)
+    if t_tangent is not None:
+        tangent = tangent + integrand(t, regularizer) * t_tangent
+    if jax.tree.leaves(regularizer_tangent):
+        _, shift = eqx.filter_jvp(
+            lambda r: integral(t, r), (regularizer,), (regularizer_tangent,)
+        )
+        tangent = tangent + shift
+    return out, tangent
+
+
+def link_from_gradient(
+    gradient: Callable[[Array], Array], t: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """The link that belongs to a given `r'`, solving `r'(y) = t` for y >= 0.
+
+    **Arguments:**
+
+    - `gradient`: the elementwise, strictly increasing function `r'` on y > 0. It may
+        close over traced parameters.
+    - `t`: an array of any shape.
+
+    **Returns:** `y` of the shape of `t`; 0 where `t <= r'(0)`. Its derivative
+    `1 / r''(y)` is implicit, so that no iteration is ever differentiated.
+
+    !!! example
+
+        ```python
+        class Mixed(softjax.solvers.Regularizer):
+            def gradient(self, y):
+                return jnp.log(y) + y
+
+            def link(self, t):
+                return softjax.solvers.link_from_gradient(self.gradient, t)
+        ```
+    """
+    t = inexact(t)
+    gradient = eqx.filter_closure_convert(gradient, t)
+    at_zero = stop_gradient(gradient)(jnp.zeros_like(t))
+    inside = ~(t <= at_zero)
+    # In u = log y the equation stays well scaled down to the smallest numbers.
+    info = jnp.finfo(t.dtype)
+    lower = jnp.full_like(t, jnp.log(info.tiny))
+    upper = jnp.full_like(t, jnp.log(info.max) / 2)
+
+    def residual(u, args):
+        gradient, t = args
+        return t - gradient(jnp.exp(u))
+
+    # Where there is no root, any equation that holds at once will do.
+    safe_t = jnp.where(inside, t, stop_gradient(gradient)(jnp.ones_like(t)))
+    u = find_root(residual, (gradient, safe_t), lower, upper, jnp.zeros_like(t))
+    return jnp.where(inside, jnp.exp(u), 0)
+
+
+def _call_link(t, regularizer):
+    return regularizer.link(t)
+
+
+def _call_sigmoid(t, regularizer):
+    return regularizer.sigmoid(t)
+
+
+def _link_residual(t, args):
+    regularizer, y = args
+    return y - regularizer.link(t)
+
+
+def _widen(stop: Callable[[Array], Array], like: Array) -> Float[Array, "..."]:
+    """The first power of 2 at which `stop` holds elementwise, or 2^30."""
+    return jax.lax.while_loop(
+        lambda size: jnp.any(~stop(size) & (size < 2.0**30)),
+        lambda size: jnp.where(stop(size), size, 2 * size),
+        jnp.ones_like(like),
+    )
+
+
+def _invert_link(regularizer: Regularizer, y: Float[Array, "..."]) -> Array:
+    frozen = stop_gradient(regularizer)
+    inner = y > 0
+    target = jnp.where(inner, y, 1 / 2)
+    goal = jax.lax.stop_gradient(target)
+    upper = _widen(lambda size: frozen.link(size) >= goal, y)
+    lower = -_widen(lambda size: frozen.link(-size) <= goal, y)
+    root = find_root(_link_residual, (regularizer, target), lower, upper, upper)
+    root = jnp.where(frozen.link(upper) >= goal, root, jnp.inf)
+    return jnp.where(inner, root, _support_edge(frozen, y))
+
+
+def _support_edge(regularizer: Regularizer, like: Array) -> Float[Array, "..."]:
+    """`r'(0)`: the largest t with phi(t) = 0, or -inf."""
+    one = jnp.ones_like(like)
+    top = bracketed_newton(
+        lambda t: 1 - regularizer.link(t),
+        -_widen(lambda size: regularizer.link(-size) <= 1, like),
+        _widen(lambda size: regularizer.link(size) >= 1, like),
+        one,
+    ).point
+    bottom = -_widen(lambda size: regularizer.link(-size) == 0, like)
+
+    def halve(_, bracket):
+        lower, upper = bracket
+        middle = lower + (upper - lower) / 2
+        positive = regularizer.link(middle) > 0
+        return jnp.where(positive, lower, middle), jnp.where(positive, middle, upper)
+
+    lower, upper = jax.lax.fori_loop(0, 48, halve, (bottom, top))
+    # A link that only underflows is still negligible half way up to 1, which one
+    # with bounded support is not.
+    bounded = regularizer.link(bottom) == 0
+    bounded &= regularizer.link(lower + (top - lower) / 2) > 1e-12
+    return jnp.where(bounded, lower, -jnp.inf)
+
+
+def _two_point_residual(theta, args):
+    regularizer, half = args
+    return regularizer.link(half - theta) + regularizer.link(-half - theta) - 1
+
+
+def _two_point_dual(t: Array, regularizer: Regularizer) -> Array:
+    """theta in `phi(t/2 - theta) + phi(-t/2 - theta) = 1`."""
+    half = jnp.abs(t) / 2
+    frozen = stop_gradient(regularizer)
+    at_half = frozen.gradient(jnp.asarray(1 / 2, t.dtype))
+    at_one = frozen.gradient(jnp.asarray(1.0, t.dtype))
+    upper = half - at_half
+    lower = jnp.maximum(half - at_one, -half - at_half)
+    return find_root(_two_point_residual, (regularizer, half), lower, upper, lower)
+
+
+def _two_point(t: Array, regularizer: Regularizer) -> Array:
+    theta = _two_point_dual(t, regularizer)
+    first = regularizer.link(t / 2 - theta)
+    second = regularizer.link(-t / 2 - theta)
+    return safe_divide(first, first + second)
+
+
+def _integrate_link(t: Array, regularizer: Regularizer) -> Array:
+    edge = jax.lax.stop_gradient(regularizer.gradient(jnp.zeros((), t.dtype)))
+    return integrate(regularizer.link, t, jnp.maximum(t - edge, 0), -1)
+
+
+def _integrate_two_point(t: Array, regularizer: Regularizer) -> Array:
+    # For t < 0, with theta of the two-point problem, both terms are positive:
+    # r*(t/2 - theta) + integral over u in [-t/2 - theta, r'(1)] of 1 - phi(u).
+    half = jnp.abs(t) / 2
+    theta = _two_point_dual(t, regularizer)
+    top = regularizer.gradient(jnp.asarray(1.0, t.dtype))
+    start = half - theta
+    rest = integrate(
+        lambda u: jnp.maximum(1 - regularizer.link(u), 0),
+        start,
+        jnp.maximum(top - start, 0),
+        1,
+    )
+    return jnp.maximum(t, 0) + _integrate_link(-half - theta, regularizer) + rest

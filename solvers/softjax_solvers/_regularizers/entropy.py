@@ -1,0 +1,49 @@
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._regularizer import Regularizer
+
+
+class Entropy(Regularizer):
+    """Negative Shannon entropy, `r(y) = y log y - y`, with the link `phi = exp`.
+
+    Smooth and dense: the projection onto the simplex is the softmax.
+    """
+
+    exponential: ClassVar[bool] = True
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.exp(t)
+
+    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.exp(t)
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.log(y)
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.exp(t)
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        positive = y > 0
+        safe = jnp.where(positive, y, 1)
+        return jnp.where(positive, safe * jnp.log(safe) - safe, 0)
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.sigmoid(t)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.softplus(t)
+
+    def transition_scale(self) -> Float[Array, ""]:
+        return jnp.asarray(1.0)
+
+    def simplex_dual(self):
+        def log_sum_exp(scores, where):
+            # The largest score is 0, so nothing over- or underflows.
+            return jnp.log(jnp.sum(jnp.exp(scores), axis=-1, where=where))
+
+        return log_sum_exp

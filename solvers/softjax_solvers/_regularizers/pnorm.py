@@ -1,0 +1,153 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from .._numerics import is_traced
+from .._regularizer import Regularizer, _two_point, antiderivative
+
+
+def _parse_exponent(p) -> float | Array:
+    """A Python float where the value is known for good, an array otherwise."""
+    if isinstance(p, jax.Array):
+        if p.shape != ():
+            raise ValueError(f"PNorm: p must be a scalar, got shape {p.shape}.")
+        if not is_traced(p) and not 1 < float(p) <= 2:
+            raise ValueError(f"PNorm: p must satisfy 1 < p <= 2, got {float(p)}.")
+        return p
+    if isinstance(p, bool) or not isinstance(p, int | float | np.number | np.ndarray):
+        raise TypeError(f"PNorm: p must be a real number, got {type(p).__name__}.")
+    if not 1 < float(p) <= 2:
+        raise ValueError(f"PNorm: p must satisfy 1 < p <= 2, got {p}.")
+    return float(p)
+
+
+def _power(base: Array, exponent: float | Array) -> Array:
+    """`max(base, 0) ** exponent` for a positive exponent, smooth wherever it can be."""
+    if isinstance(exponent, int):
+        return jax.lax.integer_pow(jnp.maximum(base, 0), exponent)
+    # Powers of 0 have infinite or undefined derivatives that must not be formed.
+    positive = base > 0
+    return jnp.where(positive, jnp.where(positive, base, 1) ** exponent, 0)
+
+
+class PNorm(Regularizer):
+    """The p-norm regularizer `r(y) = y^p / p` for `1 < p <= 2`.
+
+    The link is `phi(t) = max(t, 0)^(q - 1)` with `1/p + 1/q = 1`. Projections are
+    sparse, and for integer q they are q - 2 times continuously differentiable.
+
+    **Arguments:**
+
+    - `p`: the exponent. A JAX array is a parameter that can be traced and
+        differentiated; a Python number may take a closed form.
+    """
+
+    p: float | Float[Array, ""]
+
+    def __init__(self, p: float | Array):
+        self.p = _parse_exponent(p)
+
+    @property
+    def _m(self) -> float | Array:
+        """The exponent q - 1 of the link, an `int` where it is one."""
+        m = 1 / (self.p - 1)
+        if isinstance(m, float) and abs(m - round(m)) < 1e-9 * m:
+            return round(m)
+        return m
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return _power(t, self._m)
+
+    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        if self._m == 1:
+            return (t > 0).astype(t.dtype)
+        return self._m * _power(t, self._m - 1)
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return _power(y, self.p - 1)
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return _power(t, self._m + 1) / (self._m + 1)
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return _power(y, self.p) / self.p
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        if self._m == 1:
+            return jnp.clip((1 + t) / 2, 0, 1)
+        if self._m == 2:
+            # sqrt(y) and sqrt(1 - y) differ by t, and their squares add up to 1.
+            inside = jnp.abs(t) < 1
+            safe = jnp.where(inside, t, 0)
+            root = (safe + jnp.sqrt(2 - safe * safe)) / 2
+            return jnp.where(inside, root * root, (t > 0).astype(t.dtype))
+        return _two_point(t, self)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return antiderivative(
+            t, self, integral=_integrate_sigmoid, integrand=_call_sigmoid
+        )
+
+    def transition_scale(self) -> Float[Array, ""]:
+        return jnp.asarray(5.0)
+
+    def simplex_dual(self):
+        if self._m == 1:
+            return _linear_threshold
+        if self._m == 2:
+            return _quadratic_threshold
+        return None
+
+
+def _call_sigmoid(t, regularizer):
+    return regularizer.sigmoid(t)
+
+
+def _integrate_sigmoid(t: Array, regularizer: PNorm) -> Array:
+    # At -|t|, with y = sigmoid(-|t|) and d = 1 - (1 - y)^(1/m), a sum of two positive
+    # terms: y^p / q + (d - (1 - (1 - d)^q) / q).
+    m, p = regularizer._m, regularizer.p
+    y = regularizer.sigmoid(-jnp.abs(t))
+    log_rest = jnp.log1p(-y) / m
+    d = -jnp.expm1(log_rest)
+    if isinstance(m, int):
+        # For integer q the second term factorizes, so nothing cancels.
+        rest = jnp.exp(log_rest)
+        terms = [(m - j) * jax.lax.integer_pow(rest, j) for j in range(m)]
+        second = d * d * sum(terms) / (m + 1)
+    else:
+        second = jnp.maximum(d + jnp.expm1((m + 1) * log_rest) / (m + 1), 0)
+    return jnp.maximum(t, 0) + _power(y, p) / (m + 1) + second
+
+
+def _sorted_scores(
+    scores: Float[Array, "*batch n"], where: Bool[Array, "*batch n"]
+) -> tuple[Array, Array]:
+    # A score of -1 or less carries no mass (theta >= -1), so clipping is exact, and it
+    # keeps the sums of squares well scaled.
+    descending = -jnp.sort(-jnp.where(where, jnp.maximum(scores, -1), -1), axis=-1)
+    counts = jnp.arange(1, scores.shape[-1] + 1, dtype=scores.dtype)
+    return descending, counts
+
+
+def _pick_threshold(thetas: Array, descending: Array) -> Array:
+    """The threshold of the largest support that agrees with itself."""
+    support = jnp.sum(descending > thetas, axis=-1, keepdims=True)
+    return jnp.take_along_axis(thetas, jnp.maximum(support - 1, 0), axis=-1)[..., 0]
+
+
+def _linear_threshold(scores: Array, where: Array) -> Array:
+    """p = 2 (Held, Wolfe and Crowder, 1974): a mean of the k largest."""
+    descending, counts = _sorted_scores(scores, where)
+    thetas = (jnp.cumsum(descending, axis=-1) - 1) / counts
+    return _pick_threshold(thetas, descending)
+
+
+def _quadratic_threshold(scores: Array, where: Array) -> Array:
+    """p = 3/2 (Peters, Niculae and Martins, 2019): `sum (s_i - theta)^2 = 1`."""
+    descending, counts = _sorted_scores(scores, where)
+    mean = jnp.cumsum(descending, axis=-1) / counts
+    square = jnp.cumsum(descending * descending, axis=-1) / counts
+    spread = jnp.maximum(1 / counts - (square - mean * mean), 0)
+    return _pick_threshold(mean - jnp.sqrt(spread), descending)

@@ -1,0 +1,104 @@
+"""Regularizers that belong to a symmetric sigmoid H, with the link `phi(t) = H(2t)`.
+
+From H(t) + H(-t) = 1 it follows that theta = t/2 solves the two-point problem, so the
+projection of [t, 0] onto the simplex is H(t) itself.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._regularizer import Regularizer
+from .._roots import find_root
+
+
+class Cubic(Regularizer):
+    """The cubic Hermite smoothstep as a sigmoid: `H(t) = 3 s^2 - 2 s^3`.
+
+    Here `s = (1 + t) / 2`, clipped to [0, 1]. Once continuously differentiable.
+    """
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.sigmoid(2 * t)
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return -jnp.sin(jnp.arcsin(jnp.clip(1 - 2 * y, -1, 1)) / 3)
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.softplus(2 * t) / 2
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        s = jnp.clip((1 + t) / 2, 0, 1)
+        return s * s * (3 - 2 * s)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        s = jnp.clip((1 + t) / 2, 0, 1)
+        return s * s * s * (2 - s) + jnp.maximum(t - 1, 0)
+
+
+class Quintic(Regularizer):
+    """The quintic Hermite smoothstep as a sigmoid: `H(t) = 6 s^5 - 15 s^4 + 10 s^3`.
+
+    Here `s = (1 + t) / 2`, clipped to [0, 1]. Twice continuously differentiable.
+    """
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.sigmoid(2 * t)
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        inside = (y > 0) & (y < 1)
+        half = jnp.full_like(y, 1 / 2)
+        t = find_root(_residual, jnp.where(inside, y, half), -half, half, 0 * half)
+        return jnp.where(inside, t, jnp.where(y > 0, half, -half))
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.softplus(2 * t) / 2
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        s = jnp.clip((1 + t) / 2, 0, 1)
+        return s * s * s * (10 + s * (6 * s - 15))
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        s = jnp.clip((1 + t) / 2, 0, 1)
+        return s * s * s * s * (5 + s * (2 * s - 6)) + jnp.maximum(t - 1, 0)
+
+
+def _residual(t: Array, y: Array) -> Array:
+    return y - Quintic().link(t)
+
+
+class PseudoHuber(Regularizer):
+    """The sigmoid `H(t) = (1 + t / sqrt(t^2 + 1)) / 2`, with algebraic tails.
+
+    Its integral is the soft relu that goes with the pseudo-Huber loss. Smooth and
+    dense; `r(y) = -sqrt(y (1 - y)) / 2`.
+    """
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.sigmoid(2 * t)
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        inside = (y > 0) & (y < 1)
+        safe = jnp.where(inside, y, 1 / 2)
+        t = (2 * safe - 1) / (4 * jnp.sqrt(safe * (1 - safe)))
+        return jnp.where(inside, t, jnp.where(y > 0, jnp.inf, -jnp.inf))
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.softplus(2 * t) / 2
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        inside = (y > 0) & (y < 1)
+        safe = jnp.where(inside, y, 1 / 2)
+        return jnp.where(inside, -jnp.sqrt(safe * (1 - safe)) / 2, 0)
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        # Formed at -|t|, where the textbook formula would cancel.
+        root = jnp.sqrt(t * t + 1)
+        small = 1 / (2 * root * (root + jnp.abs(t)))
+        return jnp.where(t > 0, 1 - small, small)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        small = 1 / (2 * (jnp.sqrt(t * t + 1) + jnp.abs(t)))
+        return jnp.maximum(t, 0) + small
+
+    def transition_scale(self) -> Float[Array, ""]:
+        return jnp.asarray(1.0)

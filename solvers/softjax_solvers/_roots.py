@@ -1,0 +1,141 @@
+"""Elementwise root finding: a bracketed Newton method, and its implicit derivative."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ._numerics import derivative, eps, safe_divide, stop_gradient
+
+
+class Root(NamedTuple):
+    """Where an elementwise iteration stopped, and how."""
+
+    point: Float[Array, "..."]
+    residual: Float[Array, "..."]
+    steps: Int[Array, "..."]
+
+
+class _State(NamedTuple):
+    point: Float[Array, "..."]
+    residual: Float[Array, "..."]
+    slope: Float[Array, "..."]
+    lower: Float[Array, "..."]
+    upper: Float[Array, "..."]
+    last_step: Float[Array, "..."]
+    steps: Int[Array, "..."]
+    done: Bool[Array, "..."]
+
+
+def bracketed_newton(
+    fn: Callable[[Array], Array],
+    lower: Float[Array, "..."],
+    upper: Float[Array, "..."],
+    start: Float[Array, "..."],
+    *,
+    tolerance: float | None = None,
+    max_steps: int = 64,
+) -> Root:
+    """Solve `fn(point) = 0` elementwise for a nonincreasing `fn` on `[lower, upper]`.
+
+    Newton's method, replaced by a bisection wherever it would leave the bracket or
+    does not at least halve the step before. Never raises: an element that has not
+    converged after `max_steps`, or that holds NaN, returns its last iterate.
+    `tolerance` is the |residual| to stop at (default: four units of rounding).
+    """
+    tolerance = 4 * eps(start) if tolerance is None else tolerance
+
+    def evaluate(point, lower, upper):
+        residual, slope = derivative(fn, point)
+        lower = jnp.where(residual > 0, point, lower)
+        upper = jnp.where(residual < 0, point, upper)
+        return residual, slope, lower, upper
+
+    def advance(state: _State) -> _State:
+        newton = -safe_divide(state.residual, state.slope)
+        proposal = state.point + newton
+        trusted = (
+            (state.slope < 0)
+            & (proposal >= state.lower)
+            & (proposal <= state.upper)
+            & (2 * jnp.abs(newton) <= jnp.abs(state.last_step))
+        )
+        midpoint = state.lower + (state.upper - state.lower) / 2
+        point = jnp.where(trusted, proposal, midpoint)
+        point = jnp.where(state.done, state.point, point)
+        residual, slope, lower, upper = evaluate(point, state.lower, state.upper)
+        step = point - state.point
+        stuck = jnp.abs(step) <= 2 * eps(point) * jnp.abs(point)
+        done = state.done | ~(jnp.abs(residual) > tolerance) | stuck
+        return _State(
+            point,
+            residual,
+            slope,
+            lower,
+            upper,
+            jnp.where(state.done, state.last_step, step),
+            state.steps + ~state.done,
+            done,
+        )
+
+    # Midpoints of brackets as wide as the number range must not overflow.
+    start = jnp.clip(start, lower, upper)
+    residual, slope, lower, upper = evaluate(start, lower, upper)
+    state = _State(
+        start,
+        residual,
+        slope,
+        lower,
+        upper,
+        jnp.full_like(start, jnp.inf),
+        jnp.zeros(start.shape, jnp.int32),
+        ~(jnp.abs(residual) > tolerance),
+    )
+    state = jax.lax.while_loop(
+        lambda s: jnp.any(~s.done & (s.steps < max_steps)), advance, state
+    )
+    return Root(state.point, state.residual, state.steps)
+
+
+@eqx.filter_custom_jvp
+def attach_root(
+    root: Float[Array, "..."], args: PyTree, *, fn: Callable[[Array, PyTree], Array]
+) -> Float[Array, "..."]:
+    """Give `root`, found elementwise for `fn(root, args) = 0`, its derivative in `args`.
+
+    The implicit function theorem, elementwise: `d root = -d fn / fn'`, and zero where
+    `fn' = 0`.
+    """
+    return root
+
+
+@attach_root.def_jvp
+def _attach_root_jvp(primals, tangents, *, fn):
+    root, args = primals
+    _, args_tangent = tangents
+    # Re-entering makes the rule its own derivative's rule.
+    root = attach_root(root, args, fn=fn)
+    if not jax.tree.leaves(args_tangent):
+        return root, None
+    _, shift = eqx.filter_jvp(lambda a: fn(root, a), (args,), (args_tangent,))
+    _, slope = derivative(lambda r: fn(r, args), root)
+    return root, -safe_divide(shift, slope)
+
+
+def find_root(
+    fn: Callable[[Array, PyTree], Array],
+    args: PyTree,
+    lower: Float[Array, "..."],
+    upper: Float[Array, "..."],
+    start: Float[Array, "..."],
+) -> Float[Array, "..."]:
+    """The root of a nonincreasing elementwise `fn(point, args)`, differentiable in `args`."""
+    frozen = stop_gradient(args)
+    root = bracketed_newton(
+        lambda point: fn(point, frozen),
+        *jax.lax.stop_gradient((lower, upper, start)),
+    ).point
+    return attach_root(jax.lax.stop_gradient(root), args, fn=fn)

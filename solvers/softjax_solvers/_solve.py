@@ -1,0 +1,44 @@
+"""The entrance: solve any problem with any regularizer by any solver."""
+
+from typing import Any
+
+import equinox as eqx
+
+from ._implicit import attach_dual
+from ._modes import get_regularizer
+from ._numerics import stop_gradient
+from ._problem import Problem
+from ._registry import choose_solver
+from ._regularizer import Regularizer
+from ._solver import Solution
+
+
+def solve(
+    problem: Problem, regularizer: Regularizer | str, solver: Any = None
+) -> Solution:
+    """Solve a regularized linear program.
+
+    **Arguments:**
+
+    - `problem`: a [`softjax.solvers.Problem`][].
+    - `regularizer`: a [`softjax.solvers.Regularizer`][] or the name of a mode.
+    - `solver`: a [`softjax.solvers.Solver`][], its name, a solver of Optimistix, or
+        None for the default of this problem and regularizer.
+
+    **Returns:** a [`softjax.solvers.Solution`][]. Its dual, and with it its value, is
+    differentiable in all arrays of the problem and the regularizer, to any order and in
+    both modes, by the implicit function theorem: no solver is ever unrolled.
+
+    **Raises:** `TypeError` if the solver does not take this problem or regularizer. It
+    never raises because of values: see `Solution.converged`.
+    """
+    regularizer = get_regularizer(regularizer)
+    solver = choose_solver(solver, problem, regularizer)
+    found = solver.solve(stop_gradient(problem), stop_gradient(regularizer))
+    dual = attach_dual(stop_gradient(found.dual), problem, regularizer)
+    return Solution(
+        problem,
+        regularizer,
+        dual,
+        *stop_gradient((found.steps, found.residual, found.converged)),
+    )

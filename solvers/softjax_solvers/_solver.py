@@ -1,0 +1,55 @@
+"""The interface of a solver, and what it returns."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ._problem import Problem
+from ._regularizer import Regularizer
+
+
+class Solution(eqx.Module):
+    """What a solver found.
+
+    **Attributes:**
+
+    - `problem`, `regularizer`: what was solved.
+    - `dual`: the dual variables, a pytree of arrays; see the problem.
+    - `steps`: number of iterations, a scalar or one for each solution of the batch.
+    - `residual`: how far the dual is from optimal, of the batch's shape.
+    - `converged`: whether the residual is within the solver's tolerance, of the
+        batch's shape. A solver that fails says so here and never raises.
+    """
+
+    problem: Problem
+    regularizer: Regularizer
+    dual: PyTree[Array]
+    steps: Int[Array, "..."]
+    residual: Float[Array, "..."]
+    converged: Bool[Array, "..."]
+
+    @property
+    def value(self) -> Array:
+        """The solution y itself, formed on demand."""
+        return self.problem.primal(self.dual, self.regularizer)
+
+    def expectation(self, values: Float[Array, "*batch n"]) -> Array:
+        """`y @ values`, without forming y where the problem's structure allows it."""
+        return self.problem.expectation(self.dual, self.regularizer, values)
+
+
+class Solver(eqx.Module):
+    """An algorithm that finds the dual of a problem.
+
+    A solver need not be differentiable: [`softjax.solvers.solve`][] attaches the
+    implicit derivative to whatever dual it returns.
+    """
+
+    @abc.abstractmethod
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        """Whether this solver can solve this problem with this regularizer."""
+
+    @abc.abstractmethod
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        """Solve the problem. The result's dual carries no derivative."""

@@ -1,0 +1,36 @@
+import jax.numpy as jnp
+
+from .._numerics import eps
+from .._problem import Problem
+from .._problems import SimplexProjection, SortedDistanceProjection
+from .._regularizer import Regularizer
+from .._solver import Solution, Solver
+
+
+class ClosedForm(Solver):
+    """Closed forms of the dual.
+
+    - Simplex projection: log-sum-exp for the entropy; sorting and prefix sums for the
+      p-norms with p = 2 and 3/2; whatever `Regularizer.simplex_dual` offers.
+    - Sorted-distance projection: two linear recurrences for the entropy.
+    """
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        if isinstance(problem, SimplexProjection):
+            return regularizer.simplex_dual() is not None
+        return isinstance(problem, SortedDistanceProjection) and regularizer.exponential
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        if isinstance(problem, SortedDistanceProjection):
+            dual = problem.exponential_dual()
+        else:
+            assert isinstance(problem, SimplexProjection)
+            closed_form = regularizer.simplex_dual()
+            assert closed_form is not None
+            dual = closed_form(problem.scores, problem.mask)
+        residual = problem.residual(dual, regularizer)
+        # The sum of n terms, each with a few units of rounding.
+        converged = residual <= 1000 * eps(residual)
+        return Solution(
+            problem, regularizer, dual, jnp.zeros((), jnp.int32), residual, converged
+        )

@@ -1,0 +1,81 @@
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._numerics import derivative, eps
+from .._problem import Problem, ScalarDualProblem
+from .._problems import SortedDistanceProjection
+from .._regularizer import Regularizer
+from .._solver import Solution, Solver
+
+
+class OptimistixRootFinder(Solver):
+    """Any Optimistix root finder, least-squares solver or minimiser, on a scalar dual.
+
+    It runs on each row of the batch by `optimistix.root_find`, and the derivative is
+    attached to what it finds, whatever it did.
+
+    **Arguments:**
+
+    - `solver`: such as `optimistix.Newton(rtol=1e-6, atol=1e-6)`, `Bisection`,
+        `Dogleg` or `LevenbergMarquardt`.
+    - `max_steps`: passed on.
+    - `tolerance`: the residual up to which the result counts as converged; None for
+        the square root of the rounding unit.
+    """
+
+    solver: Any
+    max_steps: int = 256
+    tolerance: float | None = None
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        return isinstance(problem, ScalarDualProblem) and not isinstance(
+            problem, SortedDistanceProjection
+        )
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        import optimistix as optx
+
+        assert isinstance(problem, ScalarDualProblem)
+        solver = self.solver
+        if isinstance(solver, optx.Bisection) and solver.flip == "detect":
+            # The residual falls, so there is nothing to detect, and no check of the
+            # bracket that could raise inside a compiled function.
+            solver = dataclasses.replace(solver, flip=True)
+        lower, upper = problem.bracket(regularizer)
+        shape = lower.shape
+
+        def find(row, lower, upper):
+            def residual(dual, args):
+                row, regularizer = args
+                return row.optimality(dual, regularizer)
+
+            # Where a bounded link saturates, Newton has no slope to start from.
+            args = (row, regularizer)
+            _, slope = derivative(lambda dual: residual(dual, args), lower)
+            start = jnp.where(slope < 0, lower, lower + (upper - lower) / 2)
+            solution = optx.root_find(
+                residual,
+                solver,
+                start,
+                args,
+                options=dict(lower=lower, upper=upper),
+                max_steps=self.max_steps,
+                throw=False,
+            )
+            return solution.value, solution.stats["num_steps"]
+
+        dual, steps = jax.vmap(find)(problem.flat(), lower.ravel(), upper.ravel())
+        dual = dual.reshape(shape)
+        residual = problem.residual(dual, regularizer)
+        tolerance = eps(residual) ** 0.5 if self.tolerance is None else self.tolerance
+        return Solution(
+            problem,
+            regularizer,
+            dual,
+            jnp.asarray(steps).reshape(shape),
+            residual,
+            residual <= tolerance,
+        )

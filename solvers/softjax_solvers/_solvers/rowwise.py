@@ -1,0 +1,36 @@
+import jax.numpy as jnp
+
+from .._problem import Problem
+from .._problems import SortedDistanceProjection
+from .._regularizer import Regularizer
+from .._solver import Solution, Solver
+
+
+class Rowwise(Solver):
+    """Solve the rows of a sorted-distance projection as dense simplex projections.
+
+    Takes O(m n) time, in chunks of rows that keep the memory linear. Any solver of a
+    simplex projection becomes one of a sorted-distance projection this way.
+
+    **Arguments:**
+
+    - `solver`: what solves the rows.
+    """
+
+    solver: Solver
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        if not isinstance(problem, SortedDistanceProjection):
+            return False
+        return self.solver.accepts(problem.rows(problem.points[..., :1]), regularizer)
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        assert isinstance(problem, SortedDistanceProjection)
+
+        def solve_rows(rows):
+            found = self.solver.solve(rows, regularizer)
+            out = (found.dual, found.steps, found.residual, found.converged)
+            return [jnp.broadcast_to(x, rows.z.shape[:-1]) for x in out]
+
+        dual, steps, residual, converged = problem.map_rows(solve_rows)
+        return Solution(problem, regularizer, dual, steps, residual, converged)
