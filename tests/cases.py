@@ -1,0 +1,178 @@
+"""The shared lists: what joins one of them takes part in every test over it."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import helpers
+import jax.numpy as jnp
+import optimistix as optx
+import pytest
+from jaxtyping import Array
+
+import softjax as sj
+from softjax.solvers import Regularizer, get_regularizer, link_from_gradient
+
+
+class Shifted(Regularizer):
+    """`r'(y) = log(1 + y)`, given by its link alone."""
+
+    def link(self, t):
+        return jnp.expm1(jnp.maximum(t, 0))
+
+
+class Mixed(Regularizer):
+    """`r'(y) = log y + weight y`, given by that alone."""
+
+    weight: float | Array = 1.0
+
+    def gradient(self, y):
+        return jnp.log(y) + self.weight * y
+
+    def link(self, t):
+        return link_from_gradient(self.gradient, t)
+
+
+class Case(NamedTuple):
+    """A regularizer, and the facts about it that references are computed from.
+
+    - `link`: in NumPy; `at_zero`, `at_one`: r'(0) and r'(1).
+    - `smoothness`: how many times projections are continuously differentiable.
+    - `closed_form`: whether there is one for the dual of a simplex projection.
+    """
+
+    name: str
+    mode: str | Regularizer
+    link: helpers.Link
+    at_zero: float
+    at_one: float
+    smoothness: float
+    closed_form: bool = False
+
+    @property
+    def regularizer(self) -> Regularizer:
+        return get_regularizer(self.mode)
+
+
+def _pnorm(k: int, closed_form: bool = False) -> Case:
+    link = helpers.power_link((k + 2) / (k + 1))
+    return Case(f"c{k}", f"c{k}", link, 0.0, 1.0, k, closed_form)
+
+
+REGULARIZERS = [
+    Case("smooth", "smooth", helpers.exp_link, -math.inf, 0.0, math.inf, True),
+    _pnorm(0, closed_form=True),
+    _pnorm(1, closed_form=True),
+    _pnorm(2),
+    _pnorm(4),
+    Case("cubic", "cubic", helpers.cubic_link, -0.5, 0.5, 1),
+    Case("quintic", "quintic", helpers.quintic_link, -0.5, 0.5, 2),
+    Case(
+        "pseudohuber",
+        "pseudohuber",
+        helpers.pseudohuber_link,
+        -math.inf,
+        math.inf,
+        math.inf,
+    ),
+    Case("user_link", Shifted(), helpers.expm1_link, 0.0, math.log(2), 0),
+    Case("user_gradient", Mixed(), helpers.mixed_link, -math.inf, 1.0, math.inf),
+]
+
+
+class SolverCase(NamedTuple):
+    """A solver as the keyword `solver` takes it, and its name in the tests."""
+
+    name: str
+    solver: Any
+    closed_form: bool = False
+
+    def solves(self, case: Case) -> bool:
+        """Whether it can project onto the simplex with that regularizer."""
+        return case.closed_form or not self.closed_form
+
+
+_ACCURACY = dict(rtol=1e-6, atol=1e-6)
+
+SOLVERS = [
+    SolverCase("default", None),
+    SolverCase("closed_form", "closed_form", closed_form=True),
+    SolverCase("newton", "newton"),
+    SolverCase("optx.Newton", optx.Newton(**_ACCURACY)),
+    SolverCase("optx.Bisection", optx.Bisection(**_ACCURACY)),
+    SolverCase("optx.Dogleg", optx.Dogleg(**_ACCURACY)),
+    SolverCase("optx.LevenbergMarquardt", optx.LevenbergMarquardt(**_ACCURACY)),
+]
+
+METHODS = ["softsort", "neuralsort"]
+
+
+class Operator(NamedTuple):
+    """An operator along the last axis, with one result.
+
+    `call(x, **keywords)` takes the common keywords of axiswise operators. The result is
+    of the kind
+
+    - `"index"`: distributions over the candidates, which are its last axis;
+    - `"value"`: in the unit of x, and moving with it;
+    - `"rank"`: positions, of the shape of x.
+    """
+
+    name: str
+    call: Callable[..., Array]
+    kind: str
+
+
+_Q = (0.2, 0.75)
+
+OPERATORS = [
+    Operator("argmax", lambda x, **kw: sj.argmax(x, axis=-1, **kw), "index"),
+    Operator("max", lambda x, **kw: sj.max(x, axis=-1, **kw), "value"),
+    Operator("argmin", lambda x, **kw: sj.argmin(x, axis=-1, **kw), "index"),
+    Operator("min", lambda x, **kw: sj.min(x, axis=-1, **kw), "value"),
+    Operator("argsort", lambda x, **kw: sj.argsort(x, **kw), "index"),
+    Operator("sort", lambda x, **kw: sj.sort(x, **kw), "value"),
+    Operator(
+        "argquantile",
+        lambda x, **kw: sj.argquantile(x, jnp.asarray(_Q), axis=-1, **kw),
+        "index",
+    ),
+    Operator(
+        "quantile",
+        lambda x, **kw: sj.quantile(x, jnp.asarray(_Q), axis=-1, **kw),
+        "value",
+    ),
+    Operator("argmedian", lambda x, **kw: sj.argmedian(x, axis=-1, **kw), "index"),
+    Operator("median", lambda x, **kw: sj.median(x, axis=-1, **kw), "value"),
+    Operator(
+        "argpercentile", lambda x, **kw: sj.argpercentile(x, 30.0, axis=-1, **kw), "index"
+    ),
+    Operator(
+        "percentile", lambda x, **kw: sj.percentile(x, 30.0, axis=-1, **kw), "value"
+    ),
+    Operator("top_k_values", lambda x, **kw: sj.top_k(x, 2, **kw)[0], "value"),
+    Operator("top_k_index", lambda x, **kw: sj.top_k(x, 2, **kw)[1], "index"),
+    Operator("rank", lambda x, **kw: sj.rank(x, **kw), "rank"),
+    Operator("ranking", lambda x, **kw: sj.ranking(x, **kw), "rank"),
+]
+
+
+def each(
+    name: str, entries: list, *, fast: tuple[str, ...] | None = None
+) -> pytest.MarkDecorator:
+    """Parametrize a test over a list of this file, or a part of one, as `name`.
+
+    Where `fast` names some of the entries, the test is slow for the others.
+    """
+
+    def parameter(entry):
+        label = entry if isinstance(entry, str) else entry.name
+        slow = fast is not None and label not in fast
+        return pytest.param(entry, id=label, marks=[pytest.mark.slow] if slow else [])
+
+    return pytest.mark.parametrize(name, [parameter(entry) for entry in entries])
+
+
+def pick(entries: list, *names: str) -> list:
+    """Some entries of a list, by name."""
+    return [{e.name: e for e in entries}[name] for name in names]

@@ -1,0 +1,37 @@
+"""What all tests share: the compilation cache, hypothesis, 64-bit numbers."""
+
+import os
+from pathlib import Path
+
+import helpers
+import hypothesis
+import jax
+import pytest
+
+# Most of the time of these tests is compilation. Every program that is compiled is kept,
+# for the next run and for the other workers of this one; 64-bit programs, inside the
+# `enable_x64` context too, have keys of their own.
+_CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
+jax.config.update(
+    "jax_compilation_cache_dir",
+    os.environ.get("JAX_COMPILATION_CACHE_DIR", str(_CACHE)),
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+_common = dict(
+    deadline=None,  # the first example compiles
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "default", max_examples=15, derandomize=True, **_common
+)
+hypothesis.settings.register_profile("thorough", max_examples=300, **_common)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture
+def x64():
+    """Run the test with 64-bit numbers, whatever the process is set to."""
+    with helpers.x64():
+        yield

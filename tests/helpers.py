@@ -1,0 +1,253 @@
+"""References in float64, independent of the library: NumPy, SciPy and closed forms."""
+
+import contextlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import scipy.integrate
+import scipy.optimize
+import scipy.special
+
+Link = Callable[[np.ndarray], np.ndarray]
+
+
+def x64() -> contextlib.AbstractContextManager:
+    """A context in which JAX computes in 64 bits."""
+    return jax.enable_x64(True)
+
+
+def rng(*seed: int | str) -> np.random.Generator:
+    """A generator of numbers that only this seed determines, in any process."""
+    words = [n for part in seed for n in str(part).encode()]
+    return np.random.default_rng(words)
+
+
+def tolerance(dtype) -> float:
+    """Absolute error that is allowed to a value of order 1."""
+    return 3e-6 if np.dtype(dtype) == np.float32 else 1e-10
+
+
+def assert_close(actual, expected, *, atol: float | None = None, rtol: float = 0.0):
+    """Equal shapes and, up to a tolerance that goes with the type, equal entries."""
+    actual = np.asarray(actual)
+    expected = np.asarray(expected)
+    assert actual.shape == expected.shape
+    atol = tolerance(actual.dtype) if atol is None else atol
+    np.testing.assert_allclose(actual, expected, atol=atol, rtol=rtol)
+
+
+# Links
+
+
+def power_link(p: float) -> Link:
+    return lambda t: np.maximum(t, 0.0) ** (1 / (p - 1))
+
+
+def exp_link(t):
+    return np.exp(np.minimum(t, 700.0))
+
+
+def smoothstep(s, coefficients):
+    s = np.clip(s, 0.0, 1.0)
+    return sum(c * s**power for power, c in coefficients.items())
+
+
+def cubic_link(t):
+    return smoothstep(np.asarray(t) + 0.5, {2: 3, 3: -2})
+
+
+def quintic_link(t):
+    return smoothstep(np.asarray(t) + 0.5, {3: 10, 4: -15, 5: 6})
+
+
+def pseudohuber_link(t):
+    # (1 + sin a) / 2 with tan a = 2t; the complement keeps small values accurate.
+    return np.cos(np.pi / 4 - np.arctan(2 * np.asarray(t)) / 2) ** 2
+
+
+def expm1_link(t):
+    return np.expm1(np.clip(t, 0.0, 700.0))
+
+
+def mixed_link(t):
+    """`y + log y = t` is solved by the Wright omega function."""
+    return np.real(scipy.special.wrightomega(np.asarray(t, np.float64)))
+
+
+# Simplex projections
+
+
+def simplex_oracle(
+    z, softness, link: Link, lower: float = -1.0, upper: float = 1.0, where=None
+) -> np.ndarray:
+    """`argmax_{y in simplex} <z, y> - softness R(y)` along the last axis.
+
+    Row by row, theta with `sum_i link(z_i / softness - theta) = 1` is found by Brent's
+    method, in a bracket that starts from [lower, upper] and is widened as needed.
+    """
+    z = np.asarray(z, np.float64)
+    softness = np.broadcast_to(np.asarray(softness, np.float64), (*z.shape[:-1], 1))
+    where = np.broadcast_to(True if where is None else where, z.shape)
+    out = np.zeros_like(z)
+    for row in np.ndindex(z.shape[:-1]):
+        mask = where[row]
+        if mask.sum() <= 1:
+            out[row] = mask
+            continue
+        scores = (z[row][mask] - z[row][mask].max()) / softness[row]
+
+        def excess(theta, scores=scores):
+            return np.sum(link(scores - theta)) - 1
+
+        low, high = lower, upper
+        while excess(low) < 0:
+            low -= high - low
+        while excess(high) > 0:
+            high += high - low
+        theta = scipy.optimize.brentq(excess, low, high, xtol=1e-15, rtol=1e-15)
+        y = link(scores - theta)
+        out[row][mask] = y / y.sum()
+    return out
+
+
+def two_point_oracle(t, link: Link) -> np.ndarray:
+    """First entry of the projection of [t, 0], at unit softness."""
+    t = np.asarray(t, np.float64)
+    return simplex_oracle(np.stack([t, 0 * t], axis=-1), 1.0, link)[..., 0]
+
+
+def transition_scale(at_zero: float, at_one: float) -> float:
+    """What softness is multiplied by in elementwise operators; see `heaviside_oracle`."""
+    width = at_one - at_zero
+    return 5 / width if np.isfinite(width) else 1.0
+
+
+def heaviside_oracle(x, softness, link: Link, at_zero: float, at_one: float):
+    """The soft step: bounded transitions fill [-5 softness, 5 softness]."""
+    scale = softness * transition_scale(at_zero, at_one)
+    return two_point_oracle(np.asarray(x, np.float64) / scale, link)
+
+
+def relu_oracle(x, softness, link: Link, at_zero: float, at_one: float) -> np.ndarray:
+    """The integral of the soft step from -inf."""
+    scale = softness * transition_scale(at_zero, at_one)
+    return scale * softplus_oracle(np.asarray(x, np.float64) / scale, link)
+
+
+@np.vectorize
+def _inverse(link: Link, y: float) -> float:
+    low, high = -1.0, 1.0
+    while link(low) > y:
+        low *= 2
+    while link(high) < y:
+        high *= 2
+    return scipy.optimize.brentq(lambda t: link(t) - y, low, high, xtol=1e-15)
+
+
+def gradient_oracle(y, link: Link) -> np.ndarray:
+    """`r'(y)` for 0 < y < 1, where the link is y."""
+    return _inverse(link, y)
+
+
+def _quad(fn: Callable[[float], float], lower: float, upper: float) -> float:
+    return scipy.integrate.quad(fn, lower, upper, epsabs=1e-12, limit=200)[0]
+
+
+def value_oracle(y, link: Link) -> np.ndarray:
+    """`r(y) - r(0)`, the integral of the inverse link."""
+    integral = np.vectorize(lambda y: _quad(lambda u: _inverse(link, u), 0, y))
+    return integral(y)
+
+
+def conjugate_oracle(t, link: Link, at_zero: float) -> np.ndarray:
+    """`r*(t)`, the integral of the link from -inf, where it is 0 up to r'(0)."""
+    integral = np.vectorize(
+        lambda t: _quad(link, at_zero, t) if t > at_zero else 0.0, otypes=[float]
+    )
+    return integral(t)
+
+
+def softplus_oracle(t, link: Link) -> np.ndarray:
+    """The integral of the two-point step of unit softness from -inf to t.
+
+    The step at t is y where `t = r'(y) - r'(1 - y)`. So, by Young's formula, it is
+    `t y` minus the integral of that from 0 to y: over a finite interval, and errors in
+    y do not matter to first order.
+    """
+
+    def tail(t):
+        y = float(two_point_oracle(t, link))
+        if y == 0:
+            return 0.0
+        area = _quad(lambda u: _inverse(link, u) - _inverse(link, 1 - u), 0, y)
+        return t * y - area
+
+    t = np.asarray(t, np.float64)
+    # At t and -t, the integrals differ by t.
+    return np.maximum(t, 0) + np.vectorize(tail, otypes=[float])(-np.abs(t))
+
+
+# Soft permutation matrices, dense and ascending: row i is for the i-th smallest
+
+
+def softsort_oracle(x, softness, link: Link, queries=None) -> np.ndarray:
+    """Projections of `-|q_i - x_j| / softness`, q the sorted x unless given."""
+    x = np.asarray(x, np.float64)
+    queries = np.sort(x, axis=-1) if queries is None else np.asarray(queries, np.float64)
+    z = -np.abs(queries[..., :, None] - x[..., None, :])
+    return simplex_oracle(z, np.asarray(softness)[..., None], link)
+
+
+def neuralsort_oracle(x, softness, link: Link, positions=None) -> np.ndarray:
+    """Projections of `((2i - n - 1) x_j - sum_l |x_j - x_l|) / softness`, i = 1..n."""
+    x = np.asarray(x, np.float64)
+    n = x.shape[-1]
+    positions = np.arange(1, n + 1) if positions is None else np.asarray(positions)
+    deviations = np.abs(x[..., :, None] - x[..., None, :]).sum(-1)
+    z = (2 * positions - n - 1)[:, None] * x[..., None, :] - deviations[..., None, :]
+    return simplex_oracle(z, np.asarray(softness)[..., None], link)
+
+
+def softsort_rank_oracle(x, softness, link: Link) -> np.ndarray:
+    """`sum_j y_ij j`, rows y_i for x_i over the ascending anchors."""
+    x = np.asarray(x, np.float64)
+    rows = softsort_oracle(np.sort(x, axis=-1), softness, link, queries=x)
+    return rows @ np.arange(1.0, x.shape[-1] + 1)
+
+
+def neuralsort_rank_oracle(x, softness, link: Link) -> np.ndarray:
+    """`sum_i P_ij i / sum_i P_ij`, P the soft permutation matrix."""
+    rows = neuralsort_oracle(x, softness, link)
+    positions = np.arange(1.0, rows.shape[-1] + 1)[:, None]
+    return (rows * positions).sum(-2) / rows.sum(-2)
+
+
+# Derivatives
+
+
+def finite_difference(fn, args: tuple, tangents: tuple, step: float = 1e-4):
+    """The derivative of `fn(*args)` along `tangents`, to fourth order in the step.
+
+    Central differences with one step of Richardson extrapolation. `fn` must compute in
+    float64 and be smooth within the step; it may return a pytree of arrays.
+    """
+
+    def at(h):
+        moved = [
+            np.asarray(a, np.float64) + h * np.asarray(t)
+            for a, t in zip(args, tangents, strict=True)
+        ]
+        return fn(*moved)
+
+    def central(h):
+        difference = jax.tree.map(
+            lambda a, b: np.asarray(a, np.float64) - np.asarray(b, np.float64),
+            at(h),
+            at(-h),
+        )
+        return jax.tree.map(lambda d: d / (2 * h), difference)
+
+    return jax.tree.map(
+        lambda fine, coarse: (4 * fine - coarse) / 3, central(step / 2), central(step)
+    )
