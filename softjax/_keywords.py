@@ -54,12 +54,11 @@ def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     **Raises:** `ValueError` if it is not positive and finite, as far as its value is
     known; `TypeError` if it is not a real number or an array of them.
     """
-    try:
-        softness = jnp.asarray(softness)
-    except TypeError:
+    if softness is None or isinstance(softness, str):
         raise TypeError(
             f"softness must be a positive number or array, got {softness!r}."
-        ) from None
+        )
+    softness = jnp.asarray(softness)
     if not (
         jnp.issubdtype(softness.dtype, jnp.floating)
         or jnp.issubdtype(softness.dtype, jnp.integer)

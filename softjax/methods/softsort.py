@@ -2,7 +2,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import SimplexProjection, SortedDistanceProjection
+from softjax_solvers import (
+    SimplexProjection,
+    SortedDistanceProjection,
+    distance,
+    tie_groups,
+)
 
 from ._method import Ordered, Relaxation, Sample
 from ._rows import RowMethod
@@ -29,7 +34,7 @@ class SoftSort(RowMethod):
     ) -> Float[Array, "*batch m n"]:
         support = -sample.keys
         queries = _order_statistics(sample.ordered(), positions)
-        z = -jnp.abs(queries[..., None] - support[..., None, :])
+        z = -distance(queries[..., None], support[..., None, :])
         where = None if sample.where is None else sample.where[..., None, :]
         softness = relaxation.softness[..., None]
         return relaxation.solve(SimplexProjection(z, softness, where)).value
@@ -54,7 +59,10 @@ class SoftSort(RowMethod):
         problem = SortedDistanceProjection(
             None, ordered.support, relaxation.softness, ordered.where
         )
-        positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
+        # Equals share their mean position, so that not even derivatives depend on which
+        # of them comes first.
+        start, end = tie_groups(jax.lax.stop_gradient(ordered.support), ordered.where)
+        positions = (start + end + 1).astype(sample.keys.dtype) / 2
         return ordered.unsort(relaxation.solve(problem).expectation(positions))
 
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:

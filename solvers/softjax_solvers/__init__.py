@@ -5,6 +5,7 @@ from ._chunks import sum_chunks as sum_chunks
 from ._modes import MODES as MODES
 from ._modes import get_regularizer as get_regularizer
 from ._numerics import derivative as derivative
+from ._numerics import distance as distance
 from ._numerics import safe_divide as safe_divide
 from ._problem import Problem as Problem
 from ._problem import ScalarDualProblem as ScalarDualProblem

@@ -38,6 +38,16 @@ def derivative(fn: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
     return jax.jvp(fn, (x,), (jnp.ones_like(x),))
 
 
+def distance(a: Array, b: Array) -> Array:
+    """`|a - b|`, with derivative 0 where they are equal.
+
+    That of `jnp.abs` at 0 is 1, which would make derivatives depend on which of two
+    equal numbers comes first.
+    """
+    difference = a - b
+    return jnp.where(difference == 0, 0, jnp.abs(difference))
+
+
 def safe_divide(numerator: Array, denominator: Array) -> Array:
     """The quotient, and 0 (with zero derivatives) where the denominator is 0."""
     zero = denominator == 0

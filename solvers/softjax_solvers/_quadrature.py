@@ -36,7 +36,7 @@ def integrate(
     """
     finite = jnp.isfinite(length)[..., None]
     span = jnp.where(finite, length[..., None], 1)
-    (u, v), (a, b) = _finite_rule(), _infinite_rule()
+    (u, a), (v, b) = _finite_rule(), _infinite_rule()
     dtype = start.dtype
     nodes = jnp.where(finite, span * jnp.asarray(u, dtype), jnp.asarray(v, dtype))
     weights = jnp.where(finite, span * jnp.asarray(a, dtype), jnp.asarray(b, dtype))

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._chunks import map_chunks
-from .._numerics import inexact
+from .._numerics import distance, inexact
 from .._problem import ScalarDualProblem, masked_softness
 from .._regularizer import Regularizer
 from .._scans import fill_masked, laplace_sums
@@ -50,7 +50,7 @@ class SortedDistanceProjection(ScalarDualProblem):
 
     def rows(self, queries: Float[Array, "*batch c"]) -> SimplexProjection:
         """The dense rows of some queries, as one problem of shape `*batch c n`."""
-        z = -jnp.abs(queries[..., None] - self.support[..., None, :])
+        z = -distance(queries[..., None], self.support[..., None, :])
         where = None if self.where is None else self.where[..., None, :]
         return SimplexProjection(z, self.softness[..., None], where)
 

@@ -50,17 +50,20 @@ class PNorm(Regularizer):
 
     @property
     def _m(self) -> float | Array:
-        """The exponent q - 1 of the link, an `int` where it is one."""
+        """The exponent q - 1 of the link, an `int` where it is known to be one."""
         m = 1 / (self.p - 1)
         if isinstance(m, float) and abs(m - round(m)) < 1e-9 * m:
             return round(m)
         return m
 
+    def _is(self, m: int) -> bool:
+        return isinstance(self._m, int) and self._m == m
+
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return _power(t, self._m)
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        if self._m == 1:
+        if self._is(1):
             return (t > 0).astype(t.dtype)
         return self._m * _power(t, self._m - 1)
 
@@ -74,9 +77,9 @@ class PNorm(Regularizer):
         return _power(y, self.p) / self.p
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        if self._m == 1:
+        if self._is(1):
             return jnp.clip((1 + t) / 2, 0, 1)
-        if self._m == 2:
+        if self._is(2):
             # sqrt(y) and sqrt(1 - y) differ by t, and their squares add up to 1.
             inside = jnp.abs(t) < 1
             safe = jnp.where(inside, t, 0)
@@ -93,9 +96,9 @@ class PNorm(Regularizer):
         return jnp.asarray(5.0)
 
     def simplex_dual(self):
-        if self._m == 1:
+        if self._is(1):
             return _linear_threshold
-        if self._m == 2:
+        if self._is(2):
             return _quadratic_threshold
         return None
 

@@ -94,11 +94,12 @@ class PseudoHuber(Regularizer):
         # Formed at -|t|, where the textbook formula would cancel.
         root = jnp.sqrt(t * t + 1)
         small = 1 / (2 * root * (root + jnp.abs(t)))
-        return jnp.where(t > 0, 1 - small, small)
+        # At 0, the branch that goes with the derivative of `jnp.abs`, which is 1 there.
+        return jnp.where(t < 0, small, 1 - small)
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         small = 1 / (2 * (jnp.sqrt(t * t + 1) + jnp.abs(t)))
-        return jnp.maximum(t, 0) + small
+        return jnp.where(t < 0, small, t + small)
 
     def transition_scale(self) -> Float[Array, ""]:
         return jnp.asarray(1.0)

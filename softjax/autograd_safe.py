@@ -1,0 +1,107 @@
+"""Functions of jax.numpy whose derivatives are finite everywhere.
+
+The value is that of jax.numpy wherever it is finite. At a singular point and outside
+the domain the value is the one documented and all derivatives are 0, in forward and
+reverse mode and to any order. NaN in gives NaN out.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._keywords import as_float
+from .elementwise import promote
+
+# `where` alone is not enough: reverse mode multiplies the infinite derivative of the
+# branch that was not taken by 0. So each function first sees a harmless argument.
+
+
+def _sqrt(x: Array) -> Array:
+    singular = x <= 0
+    return jnp.where(singular, 0, jnp.sqrt(jnp.where(singular, 1, x)))
+
+
+def sqrt(x: Any) -> Float[Array, "..."]:
+    """`jax.numpy.sqrt`, and 0 for x <= 0."""
+    x, dtype = as_float(x)
+    return _sqrt(x).astype(dtype)
+
+
+def log(x: Any) -> Float[Array, "..."]:
+    """`jax.numpy.log`, and 0 for x <= 0."""
+    x, dtype = as_float(x)
+    singular = x <= 0
+    return jnp.where(singular, 0, jnp.log(jnp.where(singular, 1, x))).astype(dtype)
+
+
+def arcsin(x: Any) -> Float[Array, "..."]:
+    """`jax.numpy.arcsin` of x clipped to [-1, 1]."""
+    x, dtype = as_float(x)
+    singular = jnp.abs(x) >= 1
+    inner = jnp.arcsin(jnp.where(singular, 0, x))
+    return jnp.where(singular, jnp.sign(x) * (math.pi / 2), inner).astype(dtype)
+
+
+def arccos(x: Any) -> Float[Array, "..."]:
+    """`jax.numpy.arccos` of x clipped to [-1, 1]."""
+    x, dtype = as_float(x)
+    singular = jnp.abs(x) >= 1
+    inner = jnp.arccos(jnp.where(singular, 0, x))
+    return jnp.where(singular, jnp.where(x > 0, 0, math.pi), inner).astype(dtype)
+
+
+@jax.custom_jvp
+def _quotient(x: Array, y: Array) -> Array:
+    zero = y == 0
+    at_zero = jnp.where(jnp.isnan(x), x, 0)
+    return jnp.where(zero, at_zero, x / jnp.where(zero, 1, y))
+
+
+@_quotient.defjvp
+def _quotient_jvp(primals, tangents):
+    # The textbook's x / y^2 would overflow for a small y, and then 0 * inf is NaN.
+    (x, y), (x_dot, y_dot) = primals, tangents
+    quotient = _quotient(x, y)
+    return quotient, _quotient(x_dot - quotient * y_dot, y)
+
+
+def div(x: Any, y: Any) -> Float[Array, "..."]:
+    """`jax.numpy.divide`, and 0 for y = 0."""
+    raw, dtype = promote(x=x, y=y)
+    x, y = jnp.broadcast_arrays(*(as_float(a.astype(dtype))[0] for a in raw.values()))
+    return _quotient(x, y).astype(dtype)
+
+
+def norm(
+    x: Any,
+    ord: int | None = None,
+    axis: int | tuple[int, ...] | None = None,
+    keepdims: bool = False,
+) -> Float[Array, "..."]:
+    """`jax.numpy.linalg.norm`, with derivative 0 at x = 0.
+
+    **Arguments:**
+
+    - `ord`: None or 2, the Euclidean norm (of a matrix, the Frobenius norm).
+    - `axis`: one axis or several; None for all of them.
+
+    **Raises:** `ValueError` for any other norm.
+    """
+    x, dtype = as_float(x)
+    vector = isinstance(axis, int) or (axis is None and x.ndim == 1)
+    if not (ord is None or (ord == 2 and vector)):
+        raise ValueError(
+            f"norm: ord={ord!r} with axis={axis} of an array of shape {x.shape} is not "
+            "supported. Allowed: ord=None, and ord=2 along a single axis."
+        )
+    # In the unit of the largest element, squares and their derivatives neither over-
+    # nor underflow. The unit cancels, so it is a constant to differentiation.
+    unit = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)
+    unit = jax.lax.stop_gradient(jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1))
+    out = unit * _sqrt(jnp.sum((x / unit) ** 2, axis=axis, keepdims=True))
+    if not keepdims:
+        out = jnp.squeeze(out, axis)
+    return out.astype(dtype)

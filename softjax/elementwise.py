@@ -1,0 +1,323 @@
+"""Elementwise operators: all of them follow from one soft step.
+
+They share two keywords. `softness` says how far from hard, in the unit of x: a positive
+number or an array that broadcasts against x. `mode` is the regularizer, a name or an
+instance (see `softjax.solvers.get_regularizer`), or `"hard"` for the hard operator.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from softjax_solvers import Regularizer
+
+from ._keywords import as_float, parse_mode, parse_softness
+
+_FAR = 1e15
+"""How many units of softness away a step has ended, for any regularizer."""
+
+
+class Transition(eqx.Module):
+    """A soft step at 0 and its integral, at a given softness.
+
+    The regularizer only sees finite numbers whose squares do not overflow; further out
+    the operators are hard. So infinities do no harm, and NaN is kept whatever the
+    regularizer makes of it.
+    """
+
+    regularizer: Regularizer
+    unit: Float[Array, "..."]
+    gated: bool = False
+
+    def heaviside(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        near = jnp.abs(x) < _FAR * self.unit
+        step = self.regularizer.sigmoid(jnp.where(near, x, 0) / self.unit)
+        return jnp.where(near, step, (1 + jnp.sign(x)) / 2)
+
+    def relu(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        # relu(x) = x + relu(-x), so only the small one of the two is ever formed.
+        negative = x <= 0
+        return jnp.where(negative, 0, x) + self.tail(jnp.where(negative, x, -x))
+
+    def tail(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The soft relu of x <= 0, by which it exceeds the hard one at x and at -x."""
+        near = jnp.abs(x) < _FAR * self.unit
+        safe = jnp.where(near, x, 0)
+        if self.gated:
+            soft = safe * self.regularizer.sigmoid(safe / self.unit)
+        else:
+            soft = self.unit * self.regularizer.softplus(safe / self.unit)
+        return jnp.where(near, soft, jnp.where(jnp.isnan(x), x, 0))
+
+
+def promote(**arrays: Any) -> tuple[dict[str, Array], Any]:
+    """The arrays as they are, and the float type that jax.numpy would promote them to.
+
+    Booleans become the integers 0 and 1.
+
+    **Raises:** `TypeError`, naming the argument, for what is not made of real numbers.
+    """
+    raw = {}
+    for name, x in arrays.items():
+        as_float(x, name)
+        x = jnp.asarray(x)
+        raw[name] = x.astype(jnp.int32) if x.dtype == bool else x
+    dtype = jnp.result_type(*raw.values())
+    if not jnp.issubdtype(dtype, jnp.floating):
+        dtype = jnp.result_type(float)
+    return raw, dtype
+
+
+def apply(
+    soft: Callable[..., Array],
+    hard: Callable[..., Any],
+    arrays: dict[str, Any],
+    softness: Any,
+    mode: str | Regularizer,
+    *,
+    gated: bool | None = None,
+    **options: Any,
+) -> Float[Array, "..."]:
+    """Check the keywords and evaluate an elementwise operator.
+
+    **Arguments:**
+
+    - `soft`: called as `soft(transition, **arrays, **options)`. It is compiled, so it
+        has to be a function of its module, not a new one each time.
+    - `hard`: what `mode="hard"` stands for, called with the arrays.
+    - `gated`: whether relus are gated; None where the operator has none.
+    - `options`: further arguments of `soft`: arrays, or else constants of the program.
+    """
+    raw, out_dtype = promote(**arrays)
+    floats = {name: as_float(x.astype(out_dtype))[0] for name, x in raw.items()}
+    dtype = floats["x"].dtype
+    regularizer, by_name = parse_mode(mode, gated=gated is not None)
+    softness = parse_softness(softness, dtype)
+    shapes = {name: x.shape for name, x in raw.items()} | {"softness": softness.shape}
+    try:
+        shape = jnp.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"These shapes must broadcast together: {listed}.") from None
+    if regularizer is None:
+        return jnp.broadcast_to(hard(*raw.values()), shape).astype(out_dtype)
+    gated = by_name or bool(gated)
+    return _evaluate(soft, regularizer, gated, softness, floats, options, out_dtype)
+
+
+# Compiled once for each operator and shape. Without this, the loops inside a
+# regularizer of the user's own would be compiled again at every eager call.
+@eqx.filter_jit
+def _evaluate(soft, regularizer, gated, softness, arrays, options, out_dtype):
+    scale = jnp.asarray(regularizer.transition_scale(), softness.dtype)
+    out = soft(Transition(regularizer, softness * scale, gated), **arrays, **options)
+    # Where softness was traced, it could not be checked.
+    return jnp.where(softness > 0, out, jnp.nan).astype(out_dtype)
+
+
+def _hard_heaviside(x):
+    return jnp.heaviside(x, 0.5)
+
+
+def _heaviside(transition, x):
+    return transition.heaviside(x)
+
+
+def heaviside(
+    x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.heaviside`: `H(x) = argmax([x, 0])[0]`, in [0, 1], 1/2 at 0.
+
+    `argmax` is the projection of `[x, 0]` onto the simplex, with softness multiplied by
+    `5 / (r'(1) - r'(0))` where that is finite, so that a bounded transition takes
+    place in `[-5 softness, 5 softness]`. With the entropy, the logistic function.
+    """
+    return apply(_heaviside, _hard_heaviside, {"x": x}, softness, mode)
+
+
+def sigmoidal(
+    x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
+) -> Float[Array, "..."]:
+    """The S-shaped function of a mode, [`softjax.heaviside`][] without a hard mode.
+
+    **Raises:** `ValueError` for `mode="hard"`.
+    """
+    _refuse_hard(mode, "sigmoidal", "heaviside")
+    return heaviside(x, softness=softness, mode=mode)
+
+
+def _sign(transition, x):
+    return 2 * transition.heaviside(x) - 1
+
+
+def sign(
+    x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.sign`: `2 H(x) - 1`, with H from [`softjax.heaviside`][]."""
+    return apply(_sign, jnp.sign, {"x": x}, softness, mode)
+
+
+def soft_abs(transition: Transition, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return x * _sign(transition, x)
+
+
+def abs(
+    x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.abs`: `x sign(x)`, between 0 and |x|."""
+    return apply(soft_abs, jnp.abs, {"x": x}, softness, mode)
+
+
+def _round(transition, x, neighbor_radius):
+    x, _ = jnp.broadcast_arrays(x, transition.unit)
+    finite = jnp.isfinite(x)
+    floor = jnp.floor(jnp.where(finite, x, 0))
+    middle = jnp.where(finite, x, 0) - floor - 0.5
+    # H(t) = 1 - H(-t) makes the steps that lie below x small and negative, so that
+    # nothing cancels. All steps stand along a new leading axis.
+    offsets = range(1, neighbor_radius + 1)
+    points = [middle, *(middle - k for k in offsets), *(-middle - k for k in offsets)]
+    steps = transition.heaviside(jnp.stack(points))
+    above, below = steps[: neighbor_radius + 1], steps[neighbor_radius + 1 :]
+    rounded = floor + (jnp.sum(above, axis=0) - jnp.sum(below, axis=0))
+    return jnp.where(finite, rounded, x)
+
+
+def round(
+    x: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    neighbor_radius: int = 5,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.round`: a sum of soft steps, one between any two integers.
+
+    `floor(x) - m + sum_{k=-m}^{m} H(x - floor(x) - k - 1/2)`.
+
+    **Arguments:**
+
+    - `neighbor_radius`: m, how many steps on either side of the nearest one to take
+        into account. Softness above `m / 5` or so needs more.
+    """
+    try:
+        neighbor_radius = operator.index(neighbor_radius)
+    except TypeError:
+        raise TypeError(
+            f"neighbor_radius must be an integer, got {neighbor_radius!r}."
+        ) from None
+    if neighbor_radius < 0:
+        raise ValueError(f"neighbor_radius must be at least 0, got {neighbor_radius}.")
+    return apply(
+        _round,
+        jnp.round,
+        {"x": x},
+        softness,
+        mode,
+        neighbor_radius=neighbor_radius,
+    )
+
+
+def _relu(transition, x):
+    return transition.relu(x)
+
+
+def relu(
+    x: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    gated: bool = False,
+) -> Float[Array, "..."]:
+    """Soft `jax.nn.relu`: the integral of [`softjax.heaviside`][] from -inf to x.
+
+    With the entropy, the softplus. By Danskin's theorem it is the regularized maximum
+    of [x, 0].
+
+    **Arguments:**
+
+    - `gated`: take `x H(x)` in place of the integral (with the entropy, the SiLU). The
+        prefix `"gated_"` of a mode's name, as in `"gated_c1"`, means the same.
+    """
+    return apply(_relu, jax.nn.relu, {"x": x}, softness, mode, gated=gated)
+
+
+def softrelu(
+    x: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    gated: bool = False,
+) -> Float[Array, "..."]:
+    """The integral of [`softjax.sigmoidal`][]: the soft relu without a hard mode.
+
+    **Arguments:**
+
+    - `gated`: as for [`softjax.relu`][].
+
+    **Raises:** `ValueError` for `mode="hard"`.
+    """
+    _refuse_hard(mode, "softrelu", "relu")
+    return relu(x, softness=softness, mode=mode, gated=gated)
+
+
+def _clip(transition, x, min=None, max=None):
+    # min + relu(x - min) - relu(x - max), as the hard clip and what the two relus
+    # exceed the hard ones by: far from 0 nothing cancels, and bounds may be infinite.
+    hard, excess = x, 0
+    if min is not None:
+        if max is not None:
+            min = jnp.where(min > max, max, min)  # max prevails, as in jax.numpy
+        below = x <= min
+        gap = difference(x, min)
+        hard = jnp.where(below, min, hard)
+        excess = transition.tail(jnp.where(below, gap, -gap))
+    if max is not None:
+        above = x >= max
+        gap = difference(x, max)
+        hard = jnp.where(above, max, hard)
+        excess = excess - transition.tail(jnp.where(above, -gap, gap))
+    return hard + excess
+
+
+def difference(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`x - y`, and 0 where both are the same infinity."""
+    same = (x == y) & jnp.isinf(x)
+    return jnp.where(same, 0, x) - jnp.where(same, 0, y)
+
+
+def clip(
+    x: Any,
+    min: Any = None,
+    max: Any = None,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    gated: bool = False,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.clip`: `min + relu(x - min) - relu(x - max)`.
+
+    **Arguments:**
+
+    - `min`, `max`: bounds that broadcast against x; None for no bound.
+    - `gated`: as for [`softjax.relu`][].
+    """
+    bounds = {"min": min, "max": max}
+    bounds = {name: bound for name, bound in bounds.items() if bound is not None}
+
+    def hard(x, *values):
+        return jnp.clip(x, **dict(zip(bounds, values, strict=True)))
+
+    return apply(_clip, hard, dict(x=x, **bounds), softness, mode, gated=gated)
+
+
+def _refuse_hard(mode: str | Regularizer, name: str, hard: str) -> None:
+    if isinstance(mode, str) and mode == "hard":
+        raise ValueError(
+            f"{name}: mode='hard' is not allowed, for it names the soft function. Use "
+            f"softjax.{hard} for one that has a hard mode."
+        )

@@ -1,0 +1,97 @@
+"""Logic on soft Booleans: probabilities of events that are taken to be independent.
+
+Booleans and integers count as the probabilities 0 and 1. `use_geometric_mean=True` puts
+the geometric mean of probabilities in place of their product, so that a conjunction
+does not shrink with the number of its terms.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ._keywords import as_float
+from ._types import SoftBool
+from .elementwise import promote
+
+_LEAST = 1e-10
+"""What a geometric mean counts the probability 0 as, to keep its gradient finite."""
+
+
+def _and(x: Array, y: Array, geometric: bool) -> Array:
+    return jnp.sqrt(_lift(x) * _lift(y)) if geometric else x * y
+
+
+def _or(x: Array, y: Array, geometric: bool) -> Array:
+    if geometric:
+        return 1 - _and(1 - x, 1 - y, geometric)
+    return x + (1 - x) * y  # as by De Morgan, keeping small probabilities
+
+
+def _xor(x: Array, y: Array, geometric: bool) -> Array:
+    return _or(_and(x, 1 - y, geometric), _and(1 - x, y, geometric), geometric)
+
+
+def _all(x: Array, axis: Any, keepdims: bool, geometric: bool) -> Array:
+    if not geometric:
+        return jnp.prod(x, axis=axis, keepdims=keepdims)
+    total = jnp.sum(jnp.log(_lift(x)), axis=axis, keepdims=keepdims)
+    count = x.size // max(total.size, 1)
+    return jnp.exp(total / max(count, 1))
+
+
+def _lift(p: Array) -> Array:
+    """Probabilities in [0, 1], mapped to (0, 1]."""
+    p = jnp.where(p < 0, 0, p)  # by a unit of rounding
+    return p + _LEAST * (1 - p)
+
+
+def _pair(rule: Any, x: Any, y: Any, geometric: bool) -> SoftBool:
+    raw, dtype = promote(x=x, y=y)
+    x, y = (as_float(p.astype(dtype))[0] for p in raw.values())
+    return rule(x, y, geometric).astype(dtype)
+
+
+def logical_not(x: Any) -> SoftBool:
+    """Soft `jax.numpy.logical_not`: `1 - x`."""
+    x, dtype = as_float(x)
+    return (1 - x).astype(dtype)
+
+
+def logical_and(x: Any, y: Any, *, use_geometric_mean: bool = False) -> SoftBool:
+    """Soft `jax.numpy.logical_and`: `x y`, or `sqrt(x y)` with `use_geometric_mean`."""
+    return _pair(_and, x, y, use_geometric_mean)
+
+
+def logical_or(x: Any, y: Any, *, use_geometric_mean: bool = False) -> SoftBool:
+    """Soft `jax.numpy.logical_or`: `not (not x and not y)`."""
+    return _pair(_or, x, y, use_geometric_mean)
+
+
+def logical_xor(x: Any, y: Any, *, use_geometric_mean: bool = False) -> SoftBool:
+    """Soft `jax.numpy.logical_xor`: `(x and not y) or (not x and y)`."""
+    return _pair(_xor, x, y, use_geometric_mean)
+
+
+def all(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    use_geometric_mean: bool = False,
+) -> SoftBool:
+    """Soft `jax.numpy.all`: the product, or the geometric mean, along axes."""
+    x, dtype = as_float(x)
+    return _all(x, axis, keepdims, use_geometric_mean).astype(dtype)
+
+
+def any(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    use_geometric_mean: bool = False,
+) -> SoftBool:
+    """Soft `jax.numpy.any`: `1 - all(1 - x)`."""
+    x, dtype = as_float(x)
+    return (1 - _all(1 - x, axis, keepdims, use_geometric_mean)).astype(dtype)

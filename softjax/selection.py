@@ -1,0 +1,264 @@
+"""Selection by soft Booleans and soft indices: expected values.
+
+A soft index is a distribution over the n positions of an axis, on the last axis of its
+array. A position of probability 0 does not contribute, whatever stands there, so that
+one-hot indices select exactly what integers would, beside infinities too.
+"""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._axis import parse_axis
+from ._keywords import as_float
+from ._types import SoftBool, SoftIndex
+from .elementwise import promote
+
+
+def _weigh(weights: Array, values: Array) -> Array:
+    # Finite values keep their term, for the gradient with respect to the weights.
+    left_out = (weights == 0) & ~jnp.isfinite(values)
+    return weights.astype(values.dtype) * jnp.where(left_out, 0, values)
+
+
+# Compiled, so that the products are summed without being stored. A matrix product
+# would round one-hot selections on accelerators, and multiply 0 by infinity.
+@jax.jit
+def _expect(weights: Float[Array, "... n"], values: Float[Array, "... n"]) -> Array:
+    """The sum of weights times values along the last axis, with broadcasting."""
+    return jnp.sum(_weigh(weights, values), axis=-1)
+
+
+def _parse_operand(
+    operand: Any, axis: Any, name: str, argument: str
+) -> tuple[Array, int, Any]:
+    """The array to select from, flat for axis=None; the axis; the type to return."""
+    values, dtype = as_float(operand, argument)
+    layout = parse_axis(values.shape, axis, name)
+    if layout.flat:
+        return values.ravel(), 0, dtype
+    return values, layout.axes[0], dtype
+
+
+def _parse_index(index: Any, size: int, name: str, argument: str) -> Array:
+    weights, _ = as_float(index, argument)
+    if weights.ndim == 0 or weights.shape[-1] != size:
+        raise ValueError(
+            f"{name}: {argument} of shape {weights.shape} must be a soft index, with a "
+            f"last axis over the {size} positions to select from."
+        )
+    return weights
+
+
+def _take(values: Array, weights: Array, axis: int) -> Array:
+    """The axes of `weights`, but for its last one, in the place of `axis`."""
+    new = weights.ndim - 1
+    after = values.ndim - 1 - axis
+    values = jnp.moveaxis(values, axis, -1)
+    values = jnp.expand_dims(values, tuple(range(axis, axis + new)))
+    weights = jnp.expand_dims(weights, tuple(range(new, new + after)))
+    return _expect(weights, values)
+
+
+def where(condition: SoftBool, x: Any, y: Any) -> Float[Array, "..."]:
+    """Soft `jax.numpy.where`: `p x + (1 - p) y` with `p = condition`.
+
+    The expected value of x where an event of probability p happens, and y where not.
+    """
+    p, _ = as_float(condition, "condition")
+    raw, dtype = promote(x=x, y=y)
+    x, y = (as_float(a.astype(dtype))[0] for a in raw.values())
+    return (_weigh(p, x) + _weigh(1 - p, y)).astype(dtype)
+
+
+def take(a: Any, indices: SoftIndex, axis: int | None = None) -> Float[Array, "..."]:
+    """Soft `jax.numpy.take`: the mean of `a` along an axis under each distribution.
+
+    **Arguments:**
+
+    - `indices`: soft indices `*m n` over the n positions of `a` along `axis`.
+    - `axis`: None selects from the flattened array.
+
+    **Returns:** an array of the shape of `a` with the axes `*m` in place of `axis`.
+    """
+    values, axis, dtype = _parse_operand(a, axis, "take", "a")
+    weights = _parse_index(indices, values.shape[axis], "take", "indices")
+    return _take(values, weights, axis).astype(dtype)
+
+
+def take_along_axis(
+    arr: Any, indices: SoftIndex, axis: int | None = -1
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.take_along_axis`: `out[.., j, ..] = sum_i arr[.., i, ..] p_i`.
+
+    Here p is the distribution `indices[.., j, .., :]`.
+
+    **Arguments:**
+
+    - `indices`: of the shape that integer indices would have, and a last axis of size
+        n, that of `arr` along `axis`. The other axes broadcast against those of `arr`.
+    - `axis`: None selects from the flattened array.
+
+    **Returns:** an array of the shape of `indices` without its last axis, broadcast.
+    """
+    name = "take_along_axis"
+    values, axis, dtype = _parse_operand(arr, axis, name, "arr")
+    weights = _parse_index(indices, values.shape[axis], name, "indices")
+    along = jnp.expand_dims(jnp.moveaxis(values, axis, -1), axis)
+    if weights.ndim != along.ndim or not _broadcast(weights.shape, along.shape):
+        raise ValueError(
+            f"{name}: indices of shape {weights.shape} must have the axes of the array "
+            f"of shape {values.shape}, equal or 1 except for axis {axis}, and one more "
+            f"of size {values.shape[axis]} at the end."
+        )
+    return _expect(weights, along).astype(dtype)
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> bool:
+    try:
+        jnp.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
+
+
+def choose(a: SoftIndex, choices: Any) -> Float[Array, "..."]:
+    """Soft `jax.numpy.choose`: the mean of n arrays under a distribution over them.
+
+    **Arguments:**
+
+    - `a`: soft indices `*shape n`.
+    - `choices`: n arrays, or an array with a leading axis of size n; each broadcasts
+        against `*shape`.
+    """
+    if isinstance(choices, Sequence) and not isinstance(choices, str):
+        named = {f"choices[{i}]": choice for i, choice in enumerate(choices)}
+        raw, dtype = promote(**named)
+        parts = jnp.broadcast_arrays(*(x.astype(dtype) for x in raw.values()))
+        choices = jnp.stack(parts)
+    values, dtype = as_float(choices, "choices")
+    if values.ndim == 0:
+        raise ValueError("choose: choices must be a sequence of arrays, got a scalar.")
+    weights = _parse_index(a, values.shape[0], "choose", "a")
+    values = jnp.moveaxis(values, 0, -1)
+    if not _broadcast(weights.shape, values.shape):
+        raise ValueError(
+            f"choose: the shape {weights.shape[:-1]} of a, without its last axis, must "
+            f"broadcast against the shape {values.shape[:-1]} of the choices."
+        )
+    return _expect(weights, values).astype(dtype)
+
+
+def dynamic_index_in_dim(
+    operand: Any, index: SoftIndex, axis: int = 0, keepdims: bool = True
+) -> Float[Array, "..."]:
+    """Soft `jax.lax.dynamic_index_in_dim`: the mean along an axis under `index`.
+
+    **Arguments:**
+
+    - `index`: one soft index, of shape `n`.
+    - `keepdims`: whether the axis stays, with size 1.
+    """
+    name = "dynamic_index_in_dim"
+    axis = _one_axis(axis, name)
+    values, axis, dtype = _parse_operand(operand, axis, name, "operand")
+    weights = _parse_start(index, values.shape[axis], name, "index")
+    return _take(values, weights[None] if keepdims else weights, axis).astype(dtype)
+
+
+def dynamic_slice_in_dim(
+    operand: Any, start_index: SoftIndex, slice_size: int, axis: int = 0
+) -> Float[Array, "..."]:
+    """Soft `jax.lax.dynamic_slice_in_dim`: the mean of slices under their start.
+
+    `out_k = sum_s P(start = s) operand_{s + k}`. As in `jax.lax`, a start beyond
+    n - slice_size counts as n - slice_size.
+
+    **Arguments:**
+
+    - `start_index`: one soft index, of shape `n`.
+    - `slice_size`: from 0 to n.
+    """
+    name = "dynamic_slice_in_dim"
+    axis = _one_axis(axis, name)
+    values, axis, dtype = _parse_operand(operand, axis, name, "operand")
+    size = values.shape[axis]
+    start = _parse_start(start_index, size, name, "start_index")
+    length = _parse_length(slice_size, size, name, "slice_size")
+    return _slice(values, start, length, axis).astype(dtype)
+
+
+def dynamic_slice(
+    operand: Any, start_indices: Sequence[SoftIndex], slice_sizes: Sequence[int]
+) -> Float[Array, "..."]:
+    """Soft `jax.lax.dynamic_slice`: [`softjax.dynamic_slice_in_dim`][] on every axis.
+
+    The starts along different axes are taken to be independent.
+
+    **Arguments:**
+
+    - `start_indices`: one soft index for each axis, of shape `n` each.
+    - `slice_sizes`: one size for each axis.
+    """
+    name = "dynamic_slice"
+    values, dtype = as_float(operand, "operand")
+    given = {"start_indices": start_indices, "slice_sizes": slice_sizes}
+    for argument, entries in given.items():
+        if len(entries) != values.ndim:
+            raise ValueError(
+                f"{name}: {argument} must have one entry for each of the "
+                f"{values.ndim} axes of the operand, got {len(entries)}."
+            )
+    for axis, size in enumerate(values.shape):
+        start, length = start_indices[axis], slice_sizes[axis]
+        start = _parse_start(start, size, name, f"start_indices[{axis}]")
+        length = _parse_length(length, size, name, f"slice_sizes[{axis}]")
+        values = _slice(values, start, length, axis)
+    return values.astype(dtype)
+
+
+def _one_axis(axis: Any, name: str) -> int:
+    try:
+        return operator.index(axis)
+    except TypeError:
+        raise TypeError(f"{name}: axis must be an integer, got {axis!r}.") from None
+
+
+def _parse_start(index: Any, size: int, name: str, argument: str) -> Array:
+    weights = _parse_index(index, size, name, argument)
+    if weights.ndim != 1:
+        raise ValueError(
+            f"{name}: {argument} must be a single soft index, of shape ({size},), got "
+            f"shape {weights.shape}. For several, use jax.vmap."
+        )
+    return weights
+
+
+def _parse_length(length: Any, size: int, name: str, argument: str) -> int:
+    try:
+        length = operator.index(length)
+    except TypeError:
+        raise TypeError(
+            f"{name}: {argument} must be an integer, got {length!r}."
+        ) from None
+    if not 0 <= length <= size:
+        raise ValueError(
+            f"{name}: {argument}={length} must be from 0 to the axis size {size}."
+        )
+    return length
+
+
+@eqx.filter_jit
+def _slice(values: Array, start: Float[Array, " n"], length: int, axis: int) -> Array:
+    last = start.shape[0] - length
+    start = jnp.append(start[:last], jnp.sum(start[last:]))
+    # Position i comes k-th if the slice starts at i - k.
+    origin = jnp.arange(values.shape[axis]) - jnp.arange(length)[:, None]
+    possible = (origin >= 0) & (origin <= last)
+    weights = jnp.where(possible, start[jnp.clip(origin, 0, last)], 0)
+    return _take(values, weights, axis)

@@ -1,0 +1,150 @@
+"""Straight-through estimators: the value of one function, the derivative of another."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+_Function = TypeVar("_Function", bound=Callable)
+
+
+@jax.custom_jvp
+def _swap(value: Array, surrogate: Array) -> Array:
+    return value
+
+
+@_swap.defjvp
+def _swap_jvp(primals, tangents):
+    # The usual `stop_gradient(value - surrogate) + surrogate` would round the value,
+    # and give NaN where both are infinite.
+    _, surrogate_tangent = tangents
+    return _swap(*primals), surrogate_tangent
+
+
+def _swap_leaf(value: Any, surrogate: Any) -> Any:
+    if not eqx.is_array_like(value) or not eqx.is_array_like(surrogate):
+        return value
+    value, surrogate = jnp.asarray(value), jnp.asarray(surrogate)
+    if not jnp.issubdtype(surrogate.dtype, jnp.inexact):
+        return jax.lax.stop_gradient(value)
+    if value.shape != surrogate.shape:
+        raise ValueError(
+            "Straight-through estimation needs outputs of the same shape, got "
+            f"{value.shape} for the value and {surrogate.shape} for the derivative."
+        )
+    # A value without derivatives (a Boolean, an index) takes the float type.
+    if jnp.issubdtype(value.dtype, jnp.inexact):
+        surrogate = surrogate.astype(value.dtype)
+    else:
+        value = value.astype(surrogate.dtype)
+    return _swap(value, surrogate)
+
+
+def _combine(value: PyTree, surrogate: PyTree) -> PyTree:
+    """The value of one pytree with the derivative of the other."""
+    # A method without soft indices yields None where the hard operator has some.
+    return jax.tree.map(_swap_leaf, value, surrogate, is_leaf=lambda leaf: leaf is None)
+
+
+def _frozen(tree: PyTree) -> PyTree:
+    """Arguments for the value, whose own derivative is not wanted or may not exist."""
+    dynamic, static = eqx.partition(tree, eqx.is_inexact_array)
+    return eqx.combine(jax.lax.stop_gradient(dynamic), static)
+
+
+def _signature_with(fn: Callable, name: str, decorator: str) -> inspect.Signature:
+    signature = inspect.signature(fn)
+    parameter = signature.parameters.get(name)
+    if parameter is None or parameter.kind in (
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+    ):
+        label = getattr(fn, "__name__", repr(fn))
+        raise TypeError(
+            f"{decorator}: {label}{signature} must have a parameter {name!r}."
+        )
+    return signature
+
+
+def st(fn: _Function) -> _Function:
+    """Make a function straight-through: hard in value, soft in derivative.
+
+    **Arguments:**
+
+    - `fn`: any function with a parameter `mode`, which calls softened operators with
+        it. It may return a pytree.
+
+    **Returns:** a function with the same signature. Its value is exactly that of
+    `mode="hard"`, its derivative that of the `mode` passed (or of the default); with
+    `mode="hard"` it is `fn` itself.
+
+    Apply it to the whole of a computation rather than to each of its parts: in a
+    product of straight-through factors, each derivative is multiplied by the hard
+    value of the other factor, which may be 0.
+
+    **Raises:** `TypeError` if `fn` has no parameter `mode`.
+
+    ??? cite
+
+        Bengio, Léonard and Courville, "Estimating or propagating gradients through
+        stochastic neurons for conditional computation", arXiv:1308.3432 (2013).
+    """
+    signature = _signature_with(fn, "mode", "st")
+
+    @functools.wraps(fn)
+    def wrapped(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        mode = bound.arguments["mode"]
+        if isinstance(mode, str) and mode == "hard":
+            return fn(*args, **kwargs)
+        bound.arguments["mode"] = "hard"
+        value = fn(*_frozen(bound.args), **_frozen(bound.kwargs))
+        return _combine(value, fn(*args, **kwargs))
+
+    return wrapped  # pyright: ignore[reportReturnType]
+
+
+def grad_replace(fn: _Function) -> _Function:
+    """Give a function another derivative, both written in its own body.
+
+    **Arguments:**
+
+    - `fn`: a function with a parameter `forward`. It is called with `forward=True` for
+        the value and with `forward=False` for the derivative.
+
+    **Returns:** a function of the same arguments, without `forward`.
+
+    **Raises:** `TypeError` if `fn` has no parameter `forward`.
+    """
+    signature = _signature_with(fn, "forward", "grad_replace")
+
+    @functools.wraps(fn)
+    def wrapped(*args, **kwargs):
+        value = fn(*_frozen(args), **_frozen(kwargs), forward=True)
+        return _combine(value, fn(*args, **kwargs, forward=False))
+
+    shown = [p for p in signature.parameters.values() if p.name != "forward"]
+    wrapped.__signature__ = signature.replace(parameters=shown)  # pyright: ignore
+    return wrapped  # pyright: ignore[reportReturnType]
+
+
+def straight_through_variants(functions: Iterable[Callable]) -> dict[str, Callable]:
+    """`NAME_st` for each function `NAME`: [`softjax.st`][] of it, with a docstring."""
+    variants = {}
+    for fn in functions:
+        name = f"{fn.__name__}_st"
+        variant = st(fn)
+        variant.__module__ = "softjax"
+        variant.__name__ = variant.__qualname__ = name
+        variant.__doc__ = (
+            f"[`softjax.{fn.__name__}`][], hard in value and soft in derivative: "
+            "[`softjax.st`][] of it."
+        )
+        variants[name] = variant
+    return variants

@@ -1,0 +1,350 @@
+"""Axiswise operators as drop-in replacements: axes, shapes, types, errors."""
+
+import functools
+
+import cases
+import helpers
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+import softjax as sj
+
+X = helpers.rng("axiswise").normal(size=(2, 3, 4)).astype(np.float32)
+Q = np.asarray([[0.0, 0.3, 0.5], [0.77, 1.0, 0.25]], np.float32)
+AXES = [None, 0, 1, -1, np.int64(2)]
+
+
+def one_hot_shape(jax_index, x, axis):
+    return (*np.shape(jax_index), x.size if axis is None else x.shape[axis])
+
+
+REDUCTIONS = {
+    "max": jnp.max,
+    "min": jnp.min,
+    "median": jnp.median,
+    "median_newton": jnp.median,
+    "quantile": lambda x, **kw: np.quantile(x, Q, **kw),
+    "percentile": lambda x, **kw: np.percentile(x, 100 * Q, **kw),
+}
+SOFT = {
+    "quantile": lambda x, **kw: sj.quantile(x, Q, **kw),
+    "percentile": lambda x, **kw: sj.percentile(x, 100 * Q, **kw),
+    "argquantile": lambda x, **kw: sj.argquantile(x, Q, **kw),
+    "argpercentile": lambda x, **kw: sj.argpercentile(x, 100 * Q, **kw),
+}
+
+
+def soft(name):
+    return SOFT.get(name, getattr(sj, name))
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axis", [*AXES, (0, 2), (-1, 1), (0, 1, 2)])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_follow_jax_numpy(name, axis, keepdims):
+    expected = REDUCTIONS[name](X, axis=axis, keepdims=keepdims)
+    hard = soft(name)(X, axis=axis, keepdims=keepdims, mode="hard")
+    helpers.assert_close(hard, expected, atol=1e-6)
+    smooth = soft(name)(X, axis=axis, keepdims=keepdims, softness=1e-4)
+    helpers.assert_close(smooth, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_soft_indices_put_the_candidates_last(name, axis, keepdims):
+    index = getattr(jnp, name)(X, axis=axis, keepdims=keepdims)
+    for mode in ("hard", "smooth"):
+        out = getattr(sj, name)(
+            X, axis=axis, keepdims=keepdims, mode=mode, softness=1e-3
+        )
+        assert out.shape == one_hot_shape(index, X, axis)
+        np.testing.assert_array_equal(np.argmax(out, axis=-1), index)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize(
+    ("name", "value"), [("argquantile", "quantile"), ("argmedian", "median")]
+)
+def test_soft_indices_of_quantiles(name, value, axis, keepdims):
+    """Their mean of x is the quantile itself."""
+    flat = X.reshape(-1) if axis is None else np.moveaxis(X, axis, -1)
+    for mode in ("hard", "smooth"):
+        index = soft(name)(X, axis=axis, keepdims=keepdims, mode=mode)
+        expected = soft(value)(X, axis=axis, keepdims=keepdims, mode=mode)
+        assert index.shape == (*expected.shape, flat.shape[-1])
+        values = flat if axis is None or not keepdims else np.expand_dims(flat, axis % 3)
+        helpers.assert_close(jnp.sum(index * values, axis=-1), expected)
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("axis", AXES)
+def test_sort_argsort_rank(axis, descending):
+    expected = jnp.sort(X, axis=axis, descending=descending)
+    order = jnp.argsort(X, axis=axis, descending=descending)
+    ranks = scipy.stats.rankdata(-X if descending else X, axis=axis)
+    ranks = ranks.reshape(expected.shape) if axis is None else ranks
+    for keywords in (dict(mode="hard"), dict(softness=1e-4)):
+        keywords |= dict(axis=axis, descending=descending)
+        helpers.assert_close(sj.sort(X, **keywords), expected, atol=1e-3)
+        index = sj.argsort(X, **keywords)
+        assert index.shape == one_hot_shape(order, X, axis)
+        np.testing.assert_array_equal(np.argmax(index, axis=-1), order)
+        helpers.assert_close(sj.rank(X, **keywords), ranks, atol=1e-2)
+        helpers.assert_close(sj.ranking(X, **keywords), ranks - 1, atol=1e-2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_top_k(axis):
+    moved = np.moveaxis(X, axis, -1)
+    values, index = jax.lax.top_k(moved, 2)
+    for keywords in (dict(mode="hard"), dict(softness=1e-4)):
+        found, where = sj.top_k(X, 2, axis=axis, **keywords)
+        helpers.assert_close(np.moveaxis(found, axis, -1), values, atol=1e-3)
+        where = np.moveaxis(where, axis % 3, -2)
+        assert where.shape == (*index.shape, X.shape[axis])
+        np.testing.assert_array_equal(np.argmax(where, axis=-1), index)
+
+
+def test_hard_ties():
+    x = jnp.asarray([2.0, 1.0, 2.0, 1.0])
+    one_hot = np.eye(4)
+    hard = dict(mode="hard")
+    np.testing.assert_array_equal(sj.argmax(x, **hard), one_hot[0])
+    np.testing.assert_array_equal(sj.argmin(x, **hard), one_hot[1])
+    np.testing.assert_array_equal(sj.argsort(x, **hard), one_hot[[1, 3, 0, 2]])
+    np.testing.assert_array_equal(sj.top_k(x, 3, **hard)[1], one_hot[[0, 2, 1]])
+    np.testing.assert_array_equal(sj.rank(x, **hard), [1.5, 3.5, 1.5, 3.5])
+    # Softly, equals share.
+    np.testing.assert_allclose(sj.rank(x, softness=1e-3), [1.5, 3.5, 1.5, 3.5])
+    np.testing.assert_allclose(sj.argmax(x, softness=1e-3), [0.5, 0, 0.5, 0])
+
+
+@pytest.mark.parametrize("method", cases.METHODS)
+@pytest.mark.parametrize("mode", ["smooth", "c0", "pseudohuber"])
+def test_absent_candidates(method, mode):
+    """-inf is as good as not there: for a maximum and for top-k."""
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def all_of(x, k):
+        keywords = dict(method=method, mode=mode)
+        return (
+            sj.argmax(x, **keywords),
+            sj.max(x, **keywords),
+            -sj.min(-x, **keywords),
+            *sj.top_k(x, k, **keywords),
+            jax.grad(lambda x: jnp.sum(sj.top_k(x, 3, **keywords)[0]))(x),
+        )
+
+    x = np.asarray([0.5, -np.inf, 1.5, -np.inf, 1.0], np.float32)
+    there = np.isfinite(x)
+    index, largest, other, values, indices, gradient = map(np.asarray, all_of(x, 4))
+    expected = all_of(x[there], 3)
+    helpers.assert_close(index[there], expected[0])
+    assert np.all(index[~there] == 0)
+    helpers.assert_close(largest, expected[1])
+    helpers.assert_close(other, expected[1])
+    helpers.assert_close(values[:3], expected[3])
+    assert values[3] == -np.inf
+    helpers.assert_close(indices[:3, there], expected[4])
+    np.testing.assert_array_equal(indices[3], ~there / 2)
+    helpers.assert_close(gradient[there], expected[5], atol=1e-5)
+    assert np.all(gradient[~there] == 0)
+    nobody = np.full(5, -np.inf, np.float32)
+    index, largest, _, values, _, _ = all_of(nobody, 4)
+    np.testing.assert_allclose(index, 0.2)
+    assert largest == -np.inf
+    assert np.all(values == -np.inf)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_floating_types_are_kept(dtype):
+    x = jnp.asarray([0.5, -1.0, 2.0, 0.25], dtype)
+    for operator in cases.OPERATORS:
+        out = operator.call(x)
+        assert out.dtype == dtype, operator.name
+        wide = operator.call(x.astype(jnp.float32))
+        np.testing.assert_allclose(
+            out.astype(np.float32), wide, atol=float(jnp.finfo(dtype).eps) * 4
+        )
+        gradient = jax.grad(lambda x, o=operator: jnp.sum(o.call(x)))(x)
+        assert gradient.dtype == dtype
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, bool])
+def test_integers_promote_like_mean(dtype):
+    x = np.asarray([3, 0, 2, 1]).astype(dtype)
+    assert sj.sort(x).dtype == jnp.mean(x).dtype
+    assert sj.argmax(x).dtype == jnp.mean(x).dtype
+
+
+@pytest.mark.x64
+def test_float64_is_kept(x64):
+    assert sj.sort(np.asarray([1.0, 0.0])).dtype == np.float64
+
+
+def test_empty_batches_and_lists():
+    assert sj.sort(jnp.zeros((0, 3))).shape == (0, 3)
+    assert sj.argmax(jnp.zeros((0, 3)), axis=-1).shape == (0, 3)
+    assert sj.top_k(jnp.zeros((2, 0, 3)), 2)[1].shape == (2, 0, 2, 3)
+    assert sj.rank([3.0, 1.0]).shape == (2,)
+    assert sj.max(2.0) == 2.0
+
+
+def test_softness_broadcasts():
+    x = X[0]
+    softness = np.asarray([[0.05], [0.5], [5.0]], np.float32)
+    out = sj.sort(x, softness=softness)
+    for row, alone in enumerate(softness[:, 0]):
+        helpers.assert_close(out[row], sj.sort(x[row], softness=alone))
+    helpers.assert_close(
+        sj.argmax(x.T, axis=0, softness=softness[:, 0]),
+        sj.argmax(x, axis=1, softness=softness),
+    )
+    gradient = jax.grad(lambda s: jnp.sum(sj.sort(x, softness=s)[:, 0]))(softness)
+    assert gradient.shape == (3, 1)
+    assert np.all(gradient != 0)
+
+
+def test_gated_grad():
+    """Without the gate, the gradient is the transposed soft permutation matrix."""
+    x = X[0, 0]
+    jacobian = jax.jacrev(lambda x: sj.sort(x, gated_grad=False))(x)
+    helpers.assert_close(jacobian, sj.argsort(x))
+    assert not np.allclose(jax.jacrev(sj.sort)(x), jacobian, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", cases.METHODS)
+def test_standardize(method):
+    """Scale-free: the index is that of squashed z-scores, the values are averaged."""
+    x = X[0]
+    z = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+    keys = 1 / (1 + np.exp(-z))
+    keywords = dict(method=method)
+    index = sj.argsort(x, standardize=True, **keywords)
+    helpers.assert_close(index, sj.argsort(keys, **keywords))
+    values = sj.sort(x, standardize=True, **keywords)
+    helpers.assert_close(values, np.einsum("bij,bj->bi", index, x))
+    scaled = sj.sort(1000 * x + 7, standardize=True, **keywords)
+    helpers.assert_close(scaled / 1000, values + 7e-3, atol=1e-5)
+    constant = jax.jacrev(lambda x: sj.sort(x, standardize=True, **keywords))(np.ones(3))
+    assert np.all(np.isfinite(constant))
+
+
+def test_quantile_methods_and_traced_levels():
+    for rule in ("linear", "lower", "higher", "midpoint", "nearest"):
+        expected = np.quantile(X, Q, axis=1, method=rule)
+        out = sj.quantile(X, Q, axis=1, quantile_method=rule, mode="hard")
+        helpers.assert_close(out, expected, atol=1e-6)
+        out = sj.quantile(X, Q, axis=1, quantile_method=rule, softness=1e-4)
+        helpers.assert_close(out, expected, atol=1e-3)
+    x = X[0, 0]
+    slope = jax.jit(jax.grad(lambda q: sj.quantile(x, q, mode="hard")))(0.4)
+    helpers.assert_close(slope, jax.grad(lambda q: jnp.quantile(x, q))(0.4), atol=1e-4)
+
+
+def test_vmap_matches_batches():
+    x = X[0]
+    for operator in cases.OPERATORS:
+        mapped = jax.vmap(operator.call)(x)
+        batch = operator.call(x)
+        if "quantile" in operator.name:
+            batch = np.moveaxis(batch, 1, 0)
+        helpers.assert_close(mapped, batch)
+
+
+ERRORS = [
+    (lambda: sj.sort(X, mode="c"), ValueError, "mode='c'.*'hard'"),
+    (lambda: sj.sort(X, mode="gated_c0"), ValueError, "gat.*'c0'"),
+    (lambda: sj.sort(X, mode=3), TypeError, "mode"),
+    (lambda: sj.sort(X, method="bubble"), ValueError, "'bubble'.*'softsort'"),
+    (lambda: sj.sort(X, method=sj.methods.SoftSort), TypeError, r"SoftSort\(\)"),
+    (lambda: sj.sort(X, solver="gauss"), ValueError, "'gauss'.*'newton'"),
+    (lambda: sj.sort(X, solver=3), TypeError, "solver"),
+    (lambda: sj.sort(X, mode="c2", solver="closed_form"), TypeError, "'newton'"),
+    (lambda: sj.sort(X, softness=0.0), ValueError, "softness.*0.0.*hard"),
+    (lambda: sj.sort(X, softness=-1), ValueError, "softness.*-1"),
+    (lambda: sj.sort(X, softness=np.nan), ValueError, "softness"),
+    (lambda: sj.sort(X, softness=None), TypeError, "softness"),
+    (lambda: sj.sort(X, softness=np.ones(4)), ValueError, r"softness.*\(4,\)"),
+    (lambda: sj.sort(X, axis=3), ValueError, "axis=3"),
+    (lambda: sj.sort(X, axis=1.0), TypeError, "axis"),
+    (lambda: sj.sort(X, axis=(0, 1)), TypeError, "axis"),
+    (lambda: sj.max(X, axis=(0, 0)), ValueError, "twice"),
+    (lambda: sj.max(np.zeros((2, 0)), axis=1), ValueError, "at least one"),
+    (lambda: sj.top_k(X, 0), ValueError, "k=0"),
+    (lambda: sj.top_k(X, 5), ValueError, "k=5.*4"),
+    (lambda: sj.top_k(X, 1.0), TypeError, "k"),
+    (lambda: sj.quantile(X, 1.1), ValueError, "q"),
+    (lambda: sj.percentile(X, -1), ValueError, r"\[0, 100\]"),
+    (lambda: sj.quantile(X, 0.5, quantile_method="no"), ValueError, "'linear'"),
+    (lambda: sj.sort(X.astype(complex)), TypeError, "complex"),
+    (lambda: sj.sort("abc"), TypeError, "x"),
+    (lambda: sj.sort(X, softnes=1.0), TypeError, "softnes"),
+    (lambda: sj.argsort(X, gated_grad=True), TypeError, "gated_grad"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), ERRORS)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
+        call()
+
+
+class Halfway(sj.methods.ValueMethod):
+    """A formulation with values only: half way to the mean."""
+
+    def sort(self, sample, relaxation):
+        ordered = -sample.ordered().support
+        return (ordered + jnp.mean(ordered, axis=-1, keepdims=True)) / 2
+
+    def rank(self, sample, relaxation):
+        return jnp.full_like(sample.keys, (sample.size + 1) / 2)
+
+
+class Plain(sj.methods.IndexMethod):
+    """A formulation with nothing but argsort, which is SoftSort's."""
+
+    def argsort(self, sample, relaxation):
+        return sj.methods.SoftSort().argsort(sample, relaxation)
+
+
+def test_a_value_method_of_the_users_own():
+    x = X[0]
+    expected = (np.sort(x) + x.mean(-1, keepdims=True)) / 2
+    keywords = dict(method=Halfway())
+    helpers.assert_close(sj.sort(x, **keywords), expected)
+    helpers.assert_close(sj.max(x, axis=-1, **keywords), expected[:, -1])
+    helpers.assert_close(sj.min(x, axis=-1, **keywords), expected[:, 0])
+    helpers.assert_close(sj.median(x, axis=-1, **keywords), expected[:, 1:3].mean(-1))
+    helpers.assert_close(
+        sj.quantile(x, 0.25, axis=-1, **keywords), np.quantile(expected, 0.25, axis=-1)
+    )
+    values, index = sj.top_k(x, 2, **keywords)
+    helpers.assert_close(values, expected[:, :1:-1])
+    assert index is None
+    for name in ("argmax", "argsort", "argmedian"):
+        with pytest.raises(ValueError, match="Halfway.*softsort"):
+            getattr(sj, name)(x, **keywords)
+    with pytest.raises(ValueError, match="gated_grad"):
+        sj.sort(x, gated_grad=False, **keywords)
+
+
+def test_an_index_method_of_the_users_own():
+    """All defaults, against SoftSort's own operators (but for the rank and median)."""
+    x = X[0]
+    for operator in cases.OPERATORS:
+        if operator.name in ("rank", "ranking", "median", "argmedian"):
+            continue
+        expected = operator.call(x, method="softsort")
+        helpers.assert_close(operator.call(x, method=Plain()), expected, atol=1e-5)
+    index = np.asarray(sj.argsort(x))
+    ranks = (index * np.arange(1, 5)[:, None]).sum(-2) / index.sum(-2)
+    helpers.assert_close(sj.rank(x, method=Plain()), 5 - ranks, atol=1e-5)
+    middle = index[:, 1:3].mean(1)
+    helpers.assert_close(sj.argmedian(x, axis=-1, method=Plain()), middle, atol=1e-5)

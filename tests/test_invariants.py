@@ -1,0 +1,160 @@
+"""Invariants of the axiswise operators, over hypothesis' idea of an input, in float32."""
+
+import functools
+
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import METHODS, OPERATORS, REGULARIZERS, each
+
+N = 5
+FAST = ("smooth", "c0", "quintic")
+# Among equal elements, which of them an order statistic stands for is a convention.
+CUTS = ("top_k_values", "top_k_index", "quantile", "argquantile", "median", "argmedian")
+OUTPUTS = [o for o in OPERATORS if "percentile" not in o.name and o.name != "ranking"]
+
+
+@functools.cache
+def compiled(mode, method, n=N):
+    """All operators and their gradients as one program: compiling is what costs."""
+
+    def fn(x, softness):
+        outputs, gradients = {}, {}
+        for operator in OUTPUTS:
+
+            def call(x, softness, operator=operator):
+                out = operator.call(x, softness=softness, mode=mode, method=method)
+                # A weight that tells elements and positions apart by their value only.
+                weight = jnp.cos(jax.lax.stop_gradient(x))
+                if operator.kind == "value":
+                    weight = jnp.cos(jnp.sort(jax.lax.stop_gradient(x)))[: out.size].reshape(out.shape)
+                return jnp.sum(out * weight), out
+
+            gradient = jax.grad(call, (0, 1), has_aux=True)
+            gradients[operator.name], outputs[operator.name] = gradient(x, softness)
+        return outputs, gradients
+
+    return jax.jit(fn)
+
+
+def elements(draw):
+    scale = draw(st.sampled_from([1.0, 1.0, 1e-3, 1e6]))
+    # Eighths, so that ties are frequent and differences are exact.
+    whole = draw(hnp.arrays(np.int32, N, elements=st.integers(-16, 16)))
+    return (whole / 8 * scale).astype(np.float32)
+
+
+inputs = st.composite(lambda draw: elements(draw))()
+softnesses = st.sampled_from([1e-4, 1e-2, 0.1, 0.5, 3.0, 100.0]).map(np.float32)
+
+
+@pytest.mark.x64
+@each("method", METHODS)
+@each("case", REGULARIZERS, fast=FAST)
+@hypothesis.given(x=inputs, softness=softnesses)
+def test_outputs_are_finite_distributions_in_order(case, method, x, softness):
+    outputs, gradients = compiled(case.mode, method)(x, softness)
+    reach = np.max(np.abs(x))
+    for operator in OUTPUTS:
+        out = np.asarray(outputs[operator.name])
+        assert out.dtype == x.dtype
+        assert np.all(np.isfinite(out)), operator.name
+        for gradient in gradients[operator.name]:
+            assert np.all(np.isfinite(gradient)), operator.name
+        if operator.kind == "index":
+            assert np.all(out >= 0)
+            np.testing.assert_allclose(out.sum(-1), 1, atol=2e-5)
+        elif operator.kind == "rank":
+            assert np.all((out >= 1 - 1e-4) & (out <= N + 1e-4))
+        else:
+            assert np.all(np.abs(out) <= reach * (1 + 1e-5))
+    ordered = np.asarray(outputs["sort"])
+    assert np.all(np.diff(ordered) >= -2e-5 * reach)
+    assert np.all(np.diff(outputs["top_k_values"]) <= 2e-5 * reach)
+
+
+@each("method", METHODS)
+@each("case", REGULARIZERS, fast=FAST)
+@hypothesis.given(x=inputs, softness=softnesses, order=st.permutations(range(N)))
+def test_permutation_equivariance(case, method, x, softness, order):
+    """Of values and of gradients, also among equal elements."""
+    order = np.asarray(order)
+    outputs, gradients = compiled(case.mode, method)(x, softness)
+    moved, moved_gradients = compiled(case.mode, method)(x[order], softness)
+    for operator in OUTPUTS:
+        out, other = np.asarray(outputs[operator.name]), moved[operator.name]
+        if operator.kind in ("index", "rank"):
+            out = out[..., order]
+        scale = 1 + np.max(np.abs(out))
+        np.testing.assert_allclose(other / scale, out / scale, atol=2e-5)
+        if operator.name in CUTS:
+            continue
+        gradient, softness_gradient = map(np.asarray, gradients[operator.name])
+        other, other_softness = map(np.asarray, moved_gradients[operator.name])
+        scale = 1 + np.max(np.abs(gradient))
+        np.testing.assert_allclose(
+            other / scale, gradient[order] / scale, atol=1e-4, err_msg=operator.name
+        )
+        scale = 1 + np.max(np.abs(x)) / softness
+        scale *= 1 + abs(softness_gradient)
+        np.testing.assert_allclose(
+            other_softness / scale, softness_gradient / scale, atol=1e-4
+        )
+
+
+@each("method", METHODS)
+@each("case", REGULARIZERS, fast=FAST)
+@hypothesis.given(
+    whole=hnp.arrays(np.int32, N, elements=st.integers(-16, 16)),
+    shift=st.integers(-64, 64),
+    softness=st.sampled_from([1e-2, 0.5, 3.0]).map(np.float32),
+)
+def test_shift_equivariance(case, method, whole, shift, softness):
+    x = (whole / 8).astype(np.float32)
+    outputs, _ = compiled(case.mode, method)(x, softness)
+    moved, _ = compiled(case.mode, method)(x + np.float32(shift), softness)
+    for operator in OUTPUTS:
+        out = np.asarray(outputs[operator.name])
+        out = out + (shift if operator.kind == "value" else 0)
+        atol = 1e-5 * (1 + (abs(shift) if operator.kind == "value" else 0))
+        np.testing.assert_allclose(moved[operator.name], out, atol=atol)
+
+
+@each("method", METHODS)
+@each("case", REGULARIZERS, fast=FAST)
+@hypothesis.given(
+    whole=hnp.arrays(np.int32, N, elements=st.integers(-16, 16), unique=True)
+)
+def test_hard_limit(case, method, whole):
+    """Distinct values, far apart in units of softness."""
+    x = (whole / 8).astype(np.float32)
+    outputs, _ = compiled(case.mode, method)(x, np.float32(1e-4))
+    hard, _ = compiled("hard", method)(x, np.float32(1e-4))
+    for operator in OUTPUTS:
+        np.testing.assert_allclose(
+            outputs[operator.name], hard[operator.name], atol=2e-3, err_msg=operator.name
+        )
+
+
+@each("method", METHODS)
+def test_bad_rows_are_nan_and_keep_to_themselves(method):
+    """NaN, and infinities where they do not mean that a candidate is absent."""
+    operators = [o for o in OUTPUTS if o.name in ("argmax", "sort", "rank", "median")]
+    good = np.asarray([0.5, 1.0, -2.0], np.float32)
+    x = np.stack([good, [0.5, np.nan, -2.0], [0.5, np.inf, -2.0]]).astype(np.float32)
+
+    def total(x):
+        out = [operator.call(x, method=method) for operator in operators]
+        return sum(jnp.nansum(o) for o in out), out
+
+    run = jax.jit(jax.grad(total, has_aux=True))
+    gradient, outputs = run(x)
+    expected_gradient, expected = run(np.stack([good] * 3))
+    np.testing.assert_allclose(gradient[0], expected_gradient[0], atol=1e-6)
+    for out, alone in zip(outputs, expected, strict=True):
+        np.testing.assert_allclose(out[0], alone[0], atol=1e-6)
+        assert np.all(np.isnan(out[1:]))
