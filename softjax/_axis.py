@@ -18,7 +18,6 @@ from ._keywords import as_float, parse_mode, parse_softness
 from .methods import Method, Relaxation, Sample, ValueMethod, get_method
 from .methods.hard import Hard
 
-
 VALUE, INDEX, POSITION = "value", "index", "position"
 
 
@@ -73,8 +72,8 @@ def parse_axis(
         layout = Layout(shape, tuple(sorted(normalized)), False)
     if layout.size == 0:
         raise ValueError(
-            f"{name}: the axis must have at least one entry; axis={axis} of an array of "
-            f"shape {shape} has none."
+            f"{name}: the axis must have at least one entry; axis={axis} of an array "
+            f"of shape {shape} has none."
         )
     return layout
 
@@ -86,7 +85,9 @@ def _split_softness(softness: Array, layout: Layout, name: str) -> Array:
     padded = softness.reshape((1,) * (ndim - softness.ndim) + shape)
     fits = padded.ndim == ndim and all(
         size == 1 or (size == full and axis not in layout.axes)
-        for axis, (size, full) in enumerate(zip(padded.shape, layout.shape, strict=False))
+        for axis, (size, full) in enumerate(
+            zip(padded.shape, layout.shape, strict=False)
+        )
     )
     if not fits:
         raise ValueError(

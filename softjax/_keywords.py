@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import Regularizer, get_regularizer
+from softjax_solvers import Regularizer, get_regularizer, is_traced
 
 _GATED = "gated_"
 
@@ -66,7 +65,7 @@ def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
         raise TypeError(
             f"softness must be a positive number or array, got type {softness.dtype}."
         )
-    if not isinstance(softness, jax.core.Tracer):
+    if not is_traced(softness):
         known = np.asarray(softness, np.float64)
         if not np.all((known > 0) & np.isfinite(known)):
             raise ValueError(

@@ -6,4 +6,4 @@ SoftBool = Float[Array, "..."]
 """The probability, in [0, 1], that a Boolean is true."""
 
 SoftIndex = Float[Array, "... n"]
-"""A distribution over the n positions of an axis: >= 0, with sum 1 along the last axis."""
+"""A distribution over the n positions of an axis: along the last one, with sum 1."""

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from softjax_solvers import is_traced
+
 from ._axis import (
     INDEX,
     POSITION,
@@ -25,7 +27,9 @@ from ._axis import (
 from ._types import SoftIndex
 from .methods import Level
 
-_ARGMAX = Operation("argmax", lambda m, s, r, _: (m.argmax(s, r),), (INDEX,), absent=True)
+_ARGMAX = Operation(
+    "argmax", lambda m, s, r, _: (m.argmax(s, r),), (INDEX,), absent=True
+)
 _MAX = Operation("max", lambda m, s, r, _: (m.max(s, r),), (VALUE,), absent=True)
 _ARGMIN = _ARGMAX.ascend("argmin")
 _MIN = _MAX.ascend("min")
@@ -127,7 +131,10 @@ def min(
     keepdims: bool = False,
     **keywords: Unpack[ValueKeywords],
 ) -> Float[Array, "..."]:
-    """Soft `jax.numpy.min`: minus the soft maximum of -x. Elements of inf are absent."""
+    """Soft `jax.numpy.min`: minus the soft maximum of -x.
+
+    Elements of inf count as absent. Never smaller than the hard minimum.
+    """
     return _reduce(_MIN, x, axis, keepdims, keywords, several=True)
 
 
@@ -337,7 +344,7 @@ def _quantile(
             f"{', '.join(map(repr, _INTERPOLATIONS))}."
         )
     levels = jnp.asarray(q)
-    if not isinstance(levels, jax.core.Tracer):
+    if not is_traced(levels):
         known = np.asarray(levels)
         if not np.all((known >= 0) & (known <= full)):
             raise ValueError(f"{name}: q must lie in [0, {full}], got {q}.")

@@ -77,7 +77,9 @@ def test_soft_indices_of_quantiles(name, value, axis, keepdims):
         index = soft(name)(X, axis=axis, keepdims=keepdims, mode=mode)
         expected = soft(value)(X, axis=axis, keepdims=keepdims, mode=mode)
         assert index.shape == (*expected.shape, flat.shape[-1])
-        values = flat if axis is None or not keepdims else np.expand_dims(flat, axis % 3)
+        values = (
+            flat if axis is None or not keepdims else np.expand_dims(flat, axis % 3)
+        )
         helpers.assert_close(jnp.sum(index * values, axis=-1), expected)
 
 
@@ -232,7 +234,9 @@ def test_standardize(method):
     helpers.assert_close(values, np.einsum("bij,bj->bi", index, x))
     scaled = sj.sort(1000 * x + 7, standardize=True, **keywords)
     helpers.assert_close(scaled / 1000, values + 7e-3, atol=1e-5)
-    constant = jax.jacrev(lambda x: sj.sort(x, standardize=True, **keywords))(np.ones(3))
+    constant = jax.jacrev(lambda x: sj.sort(x, standardize=True, **keywords))(
+        np.ones(3)
+    )
     assert np.all(np.isfinite(constant))
 
 
@@ -329,7 +333,7 @@ def test_a_value_method_of_the_users_own():
     helpers.assert_close(values, expected[:, :1:-1])
     assert index is None
     for name in ("argmax", "argsort", "argmedian"):
-        with pytest.raises(ValueError, match="Halfway.*softsort"):
+        with pytest.raises(ValueError, match=r"Halfway.*softsort"):
             getattr(sj, name)(x, **keywords)
     with pytest.raises(ValueError, match="gated_grad"):
         sj.sort(x, gated_grad=False, **keywords)

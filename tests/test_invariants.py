@@ -1,4 +1,4 @@
-"""Invariants of the axiswise operators, over hypothesis' idea of an input, in float32."""
+"""Invariants of the axiswise operators, over many inputs, in float32."""
 
 import functools
 
@@ -31,7 +31,9 @@ def compiled(mode, method, n=N):
                 # A weight that tells elements and positions apart by their value only.
                 weight = jnp.cos(jax.lax.stop_gradient(x))
                 if operator.kind == "value":
-                    weight = jnp.cos(jnp.sort(jax.lax.stop_gradient(x)))[: out.size].reshape(out.shape)
+                    weight = jnp.cos(jnp.sort(jax.lax.stop_gradient(x)))[
+                        : out.size
+                    ].reshape(out.shape)
                 return jnp.sum(out * weight), out
 
             gradient = jax.grad(call, (0, 1), has_aux=True)
@@ -136,7 +138,10 @@ def test_hard_limit(case, method, whole):
     hard, _ = compiled("hard", method)(x, np.float32(1e-4))
     for operator in OUTPUTS:
         np.testing.assert_allclose(
-            outputs[operator.name], hard[operator.name], atol=2e-3, err_msg=operator.name
+            outputs[operator.name],
+            hard[operator.name],
+            atol=2e-3,
+            err_msg=operator.name,
         )
 
 

@@ -1,4 +1,4 @@
-"""Every axiswise operator x regularizer x method: values and derivatives, to the truth."""
+"""Every axiswise operator x regularizer x method: values and derivatives."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ class SoftSortReference:
         self.x, self.link, self.n = x, link, x.shape[-1]
 
     def rows(self, positions) -> np.ndarray:
-        """Rows at positions 1 (the smallest) to n, real numbers between two elements."""
+        """Rows at positions 1 (the smallest) to n, real between two elements."""
         s = np.sort(self.x, axis=-1)
         whole = np.floor(positions).astype(int)
         lower = s[..., whole - 1]

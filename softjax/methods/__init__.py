@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
-from ._method import IndexMethod as IndexMethod
-from ._method import Level as Level
-from ._method import Method as Method
-from ._method import Ordered as Ordered
-from ._method import Relaxation as Relaxation
-from ._method import Sample as Sample
-from ._method import ValueMethod as ValueMethod
+from ._method import (
+    IndexMethod as IndexMethod,
+    Level as Level,
+    Method as Method,
+    Ordered as Ordered,
+    Relaxation as Relaxation,
+    Sample as Sample,
+    ValueMethod as ValueMethod,
+)
 from ._rows import RowMethod as RowMethod
 from .neuralsort import NeuralSort as NeuralSort
 from .softsort import SoftSort as SoftSort

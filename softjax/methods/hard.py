@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import sort_with_permutation
 
-from ._method import Level, Relaxation, Sample, central, IndexMethod
+from ._method import IndexMethod, Level, Relaxation, Sample, central
 
 
 class Hard(IndexMethod):
@@ -30,7 +30,10 @@ class Hard(IndexMethod):
             signature="(n),(n)->(n)",
             excluded={"side"},
         )
-        first, last = find(ordered, minus, side="left"), find(ordered, minus, side="right")
+        first, last = (
+            find(ordered, minus, side="left"),
+            find(ordered, minus, side="right"),
+        )
         return (first + last + 1).astype(minus.dtype) / 2
 
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
@@ -51,7 +54,9 @@ class Hard(IndexMethod):
         order = self._order(sample)
         lower = _one_hot(order[..., level.lower], sample)
         upper = _one_hot(order[..., level.upper], sample)
-        return level.mix(lower.swapaxes(-1, -2), upper.swapaxes(-1, -2)).swapaxes(-1, -2)
+        return level.mix(lower.swapaxes(-1, -2), upper.swapaxes(-1, -2)).swapaxes(
+            -1, -2
+        )
 
     def quantile(
         self, sample: Sample, relaxation: Relaxation, level: Level

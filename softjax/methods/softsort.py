@@ -65,7 +65,9 @@ class SoftSort(RowMethod):
         positions = (start + end + 1).astype(sample.keys.dtype) / 2
         return ordered.unsort(relaxation.solve(problem).expectation(positions))
 
-    def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+    def argmax(
+        self, sample: Sample, relaxation: Relaxation
+    ) -> Float[Array, "*batch n"]:
         return relaxation.solve(_largest(sample, relaxation)).value
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:

@@ -1,35 +1,42 @@
-"""Regularized linear programs: regularizers, problems, solvers, implicit derivatives."""
+"""Regularized linear programs: regularizers, problems, solvers, derivatives."""
 
-from ._chunks import map_chunks as map_chunks
-from ._chunks import sum_chunks as sum_chunks
-from ._modes import MODES as MODES
-from ._modes import get_regularizer as get_regularizer
-from ._numerics import derivative as derivative
-from ._numerics import distance as distance
-from ._numerics import safe_divide as safe_divide
-from ._problem import Problem as Problem
-from ._problem import ScalarDualProblem as ScalarDualProblem
-from ._problems import SimplexProjection as SimplexProjection
-from ._problems import SortedDistanceProjection as SortedDistanceProjection
-from ._registry import SOLVERS as SOLVERS
-from ._registry import choose_solver as choose_solver
-from ._regularizer import Regularizer as Regularizer
-from ._regularizer import link_from_gradient as link_from_gradient
-from ._regularizers import Cubic as Cubic
-from ._regularizers import Entropy as Entropy
-from ._regularizers import PNorm as PNorm
-from ._regularizers import PseudoHuber as PseudoHuber
-from ._regularizers import Quintic as Quintic
+from ._chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
+from ._modes import MODES as MODES, get_regularizer as get_regularizer
+from ._numerics import (
+    derivative as derivative,
+    distance as distance,
+    is_traced as is_traced,
+    safe_divide as safe_divide,
+)
+from ._problem import Problem as Problem, ScalarDualProblem as ScalarDualProblem
+from ._problems import (
+    SimplexProjection as SimplexProjection,
+    SortedDistanceProjection as SortedDistanceProjection,
+)
+from ._registry import SOLVERS as SOLVERS, choose_solver as choose_solver
+from ._regularizer import (
+    Regularizer as Regularizer,
+    link_from_gradient as link_from_gradient,
+)
+from ._regularizers import (
+    Cubic as Cubic,
+    Entropy as Entropy,
+    PNorm as PNorm,
+    PseudoHuber as PseudoHuber,
+    Quintic as Quintic,
+)
 from ._roots import find_root as find_root
-from ._scans import linear_recurrence as linear_recurrence
-from ._scans import tie_groups as tie_groups
+from ._scans import linear_recurrence as linear_recurrence, tie_groups as tie_groups
 from ._solve import solve as solve
-from ._solver import Solution as Solution
-from ._solver import Solver as Solver
-from ._solvers import ClosedForm as ClosedForm
-from ._solvers import Newton as Newton
-from ._solvers import OptimistixRootFinder as OptimistixRootFinder
-from ._solvers import Rowwise as Rowwise
-from ._sorting import invert as invert
-from ._sorting import permute as permute
-from ._sorting import sort_with_permutation as sort_with_permutation
+from ._solver import Solution as Solution, Solver as Solver
+from ._solvers import (
+    ClosedForm as ClosedForm,
+    Newton as Newton,
+    OptimistixRootFinder as OptimistixRootFinder,
+    Rowwise as Rowwise,
+)
+from ._sorting import (
+    invert as invert,
+    permute as permute,
+    sort_with_permutation as sort_with_permutation,
+)

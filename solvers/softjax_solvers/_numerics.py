@@ -5,6 +5,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
 
@@ -22,13 +23,15 @@ def eps(x: Array) -> float:
 
 
 def is_traced(tree: PyTree) -> bool:
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def stop_gradient(tree: PyTree) -> PyTree:
     """`jax.lax.stop_gradient` of every inexact array, leaving the rest alone."""
     return jax.tree.map(
-        lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf,
+        lambda leaf: (
+            jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf
+        ),
         tree,
     )
 

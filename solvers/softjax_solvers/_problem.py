@@ -79,7 +79,7 @@ class ScalarDualProblem(Problem):
 
     @abc.abstractmethod
     def flat(self) -> "ScalarDualProblem":
-        """The same rows with a single batch axis, leading every array, to `vmap` over."""
+        """The same rows with a single, leading batch axis, to `vmap` over."""
 
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*rows"]:
         return jnp.abs(self.optimality(dual, regularizer))

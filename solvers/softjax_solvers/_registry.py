@@ -37,15 +37,14 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
     return Newton()
 
 
-def choose_solver(
-    solver: Any, problem: Problem, regularizer: Regularizer
-) -> Solver:
+def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> Solver:
     """The solver that the keyword `solver` means for this problem.
 
     **Arguments:**
 
-    - `solver`: None for the default, a name in `SOLVERS`, a [`softjax.solvers.Solver`][],
-        or a foreign solver that there is an adapter for (Optimistix).
+    - `solver`: None for the default, a name in `SOLVERS`, a
+        [`softjax.solvers.Solver`][], or a foreign solver that there is an adapter for
+        (Optimistix).
 
     **Raises:** `ValueError` for an unknown name; `TypeError` for an object that is no
     solver, or for a solver that cannot solve this problem.
@@ -88,9 +87,11 @@ def _candidates(solver: Any) -> tuple[Solver, ...]:
             package = cls.__module__.partition(".")[0]
             if package in ADAPTERS:
                 return tuple(adapt(solver) for adapt in ADAPTERS[package])
-    hint = f" Did you mean an instance, {solver.__name__}(...)?" if isinstance(
-        solver, type
-    ) else ""
+    hint = (
+        f" Did you mean an instance, {solver.__name__}(...)?"
+        if isinstance(solver, type)
+        else ""
+    )
     raise TypeError(
         "solver must be None, a name, a softjax.solvers.Solver or a solver of "
         f"{', '.join(ADAPTERS)}, got {solver!r}.{hint}"

@@ -103,7 +103,7 @@ class Regularizer(eqx.Module):
     def simplex_dual(
         self,
     ) -> Callable[[Float[Array, "*batch n"], Bool[Array, "*batch n"]], Array] | None:
-        """A closed form for theta in `sum_i phi(scores_i - theta) = 1`, if there is one.
+        """A closed form for theta in `sum_i phi(scores_i - theta) = 1`, if any.
 
         Returns `None`, or a function of `(scores, where)`, of shape `*batch n` with
         the largest score 0, that returns theta of shape `*batch`.
@@ -163,12 +163,12 @@ def link_from_gradient(
     """
     t = inexact(t)
     gradient = eqx.filter_closure_convert(gradient, t)
-    at_zero = stop_gradient(gradient)(jnp.zeros_like(t))
-    inside = ~(t <= at_zero)
-    # In u = log y the equation stays well scaled down to the smallest numbers.
+    # In u = log y the equation stays well scaled. A y so small that a second derivative
+    # of r', of order 1 / y^2, would overflow counts as 0.
     info = jnp.finfo(t.dtype)
-    lower = jnp.full_like(t, jnp.log(info.tiny))
+    lower = jnp.full_like(t, jnp.log(info.tiny) / 2)
     upper = jnp.full_like(t, jnp.log(info.max) / 2)
+    inside = ~(t <= stop_gradient(gradient)(jnp.exp(lower)))
 
     def residual(u, args):
         gradient, t = args
@@ -231,7 +231,7 @@ def _support_edge(regularizer: Regularizer, like: Array) -> Float[Array, "..."]:
         positive = regularizer.link(middle) > 0
         return jnp.where(positive, lower, middle), jnp.where(positive, middle, upper)
 
-    lower, upper = jax.lax.fori_loop(0, 48, halve, (bottom, top))
+    lower, _ = jax.lax.fori_loop(0, 48, halve, (bottom, top))
     # A link that only underflows is still negligible half way up to 1, which one
     # with bounded support is not.
     bounded = regularizer.link(bottom) == 0

@@ -104,7 +104,7 @@ def bracketed_newton(
 def attach_root(
     root: Float[Array, "..."], args: PyTree, *, fn: Callable[[Array, PyTree], Array]
 ) -> Float[Array, "..."]:
-    """Give `root`, found elementwise for `fn(root, args) = 0`, its derivative in `args`.
+    """Give a `root` of `fn(root, args) = 0`, elementwise, its derivative in `args`.
 
     The implicit function theorem, elementwise: `d root = -d fn / fn'`, and zero where
     `fn' = 0`.
@@ -132,7 +132,10 @@ def find_root(
     upper: Float[Array, "..."],
     start: Float[Array, "..."],
 ) -> Float[Array, "..."]:
-    """The root of a nonincreasing elementwise `fn(point, args)`, differentiable in `args`."""
+    """The root of a nonincreasing elementwise `fn(point, args)`.
+
+    It is differentiable in `args`.
+    """
     frozen = stop_gradient(args)
     root = bracketed_newton(
         lambda point: fn(point, frozen),

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-
 _SHORT = 32
 """Up to this length a recurrence is run as it stands."""
 
@@ -53,8 +52,8 @@ def _sweep(a: Array, b: Array, reverse: bool, start: float = 0.0) -> Array:
         h = ab[0] * h + ab[1]
         return h, h
 
-    start = jnp.full(shape, start, b.dtype)
-    return jax.lax.scan(step, start, (a, b), reverse=reverse)[1]
+    initial = jnp.full(shape, start, b.dtype)
+    return jax.lax.scan(step, initial, (a, b), reverse=reverse)[1]
 
 
 @jax.custom_jvp

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
-
 from ._implicit import attach_dual
 from ._modes import get_regularizer
 from ._numerics import stop_gradient

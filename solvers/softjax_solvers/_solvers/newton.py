@@ -42,5 +42,10 @@ class Newton(Solver):
         # Rounding in the sum may stop the iteration before the target is met.
         tolerance = max(self.tolerance or 0.0, 1000 * eps(residual))
         return Solution(
-            problem, regularizer, root.point, root.steps, residual, residual <= tolerance
+            problem,
+            regularizer,
+            root.point,
+            root.steps,
+            residual,
+            residual <= tolerance,
         )
