@@ -1,5 +1,7 @@
 """What every axiswise operator does around its method: once, here."""
 
+from __future__ import annotations
+
 import dataclasses
 import inspect
 import math

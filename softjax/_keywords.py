@@ -1,5 +1,7 @@
 """The keywords that all operators share: checked here, once, before any computation."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp

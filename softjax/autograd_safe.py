@@ -5,6 +5,8 @@ the domain the value is the one documented and all derivatives are 0, in forward
 reverse mode and to any order. NaN in gives NaN out.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

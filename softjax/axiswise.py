@@ -4,6 +4,8 @@ All of them take the keywords in `softjax.AxisKeywords`; those that return value
 take `gated_grad`. What they mean is said there, once.
 """
 
+from __future__ import annotations
+
 from typing import Any, Unpack
 
 import jax

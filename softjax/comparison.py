@@ -4,6 +4,8 @@ They take the common keywords `softness` and `mode`; see [`softjax.heaviside`][]
 is H below. `mode="hard"` gives 0 or 1 as jax.numpy does, also at equality.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax.numpy as jnp

@@ -5,6 +5,8 @@ number or an array that broadcasts against x. `mode` is the regularizer, a name 
 instance (see `softjax.solvers.get_regularizer`), or `"hard"` for the hard operator.
 """
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable
 from typing import Any

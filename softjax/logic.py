@@ -5,6 +5,8 @@ the geometric mean of probabilities in place of their product, so that a conjunc
 does not shrink with the number of its terms.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax.numpy as jnp

@@ -1,5 +1,7 @@
 """The median as the root of a sum of soft steps."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax.numpy as jnp

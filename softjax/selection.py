@@ -5,6 +5,8 @@ array. A position of probability 0 does not contribute, whatever stands there, s
 one-hot indices select exactly what integers would, beside infinities too.
 """
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Straight-through estimators: the value of one function, the derivative of another."""
 
+from __future__ import annotations
+
 import functools
 import inspect
 from collections.abc import Callable, Iterable

@@ -1,5 +1,7 @@
 """The interface of a formulation: which linear program stands for an operator."""
 
+from __future__ import annotations
+
 import abc
 from typing import Any, NamedTuple
 

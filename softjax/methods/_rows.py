@@ -1,5 +1,7 @@
 """Formulations whose soft permutation matrix has independent rows."""
 
+from __future__ import annotations
+
 import abc
 
 import jax.numpy as jnp

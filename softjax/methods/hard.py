@@ -1,5 +1,7 @@
 """The operators themselves: what `mode="hard"` stands for."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float

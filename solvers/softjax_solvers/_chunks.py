@@ -1,5 +1,7 @@
 """Row-wise work in chunks, so that memory stays linear."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 

@@ -1,5 +1,7 @@
 """The one rule by which every solution is differentiated."""
 
+from __future__ import annotations
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, PyTree

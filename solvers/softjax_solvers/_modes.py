@@ -1,5 +1,7 @@
 """The names that stand for regularizers."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 

@@ -1,5 +1,7 @@
 """Small numerical helpers that the whole layer shares."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import equinox as eqx

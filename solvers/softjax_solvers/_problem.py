@@ -1,5 +1,7 @@
 """The interface of a regularized linear program."""
 
+from __future__ import annotations
+
 import abc
 
 import equinox as eqx

@@ -1,5 +1,7 @@
 """Quadrature of elementwise functions over intervals that may be half infinite."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import jax.numpy as jnp

@@ -1,5 +1,7 @@
 """The solvers: their names, their adapters, and which is the default."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

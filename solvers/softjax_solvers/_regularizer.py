@@ -1,5 +1,7 @@
 """The interface of a regularizer, and what follows from its link alone."""
 
+from __future__ import annotations
+
 import abc
 from collections.abc import Callable
 from typing import ClassVar

@@ -1,5 +1,7 @@
 """Elementwise root finding: a bracketed Newton method, and its implicit derivative."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 

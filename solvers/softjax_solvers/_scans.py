@@ -1,5 +1,7 @@
 """Sums against the kernel exp(-|a - b| / softness) over sorted points, in O(n)."""
 
+from __future__ import annotations
+
 import math
 
 import jax

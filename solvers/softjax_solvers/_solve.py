@@ -1,5 +1,7 @@
 """The entrance: solve any problem with any regularizer by any solver."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from ._implicit import attach_dual

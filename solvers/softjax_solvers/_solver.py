@@ -1,5 +1,7 @@
 """The interface of a solver, and what it returns."""
 
+from __future__ import annotations
+
 import abc
 
 import equinox as eqx

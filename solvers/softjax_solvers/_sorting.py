@@ -1,5 +1,7 @@
 """Sorting with the permutation, faster than `jnp.sort` alone."""
 
+from __future__ import annotations
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int

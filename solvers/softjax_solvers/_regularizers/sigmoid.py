@@ -4,6 +4,8 @@ From H(t) + H(-t) = 1 it follows that theta = t/2 solves the two-point problem, 
 projection of [t, 0] onto the simplex is H(t) itself.
 """
 
+from __future__ import annotations
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 

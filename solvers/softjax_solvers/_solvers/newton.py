@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from .._numerics import eps
 from .._problem import Problem, ScalarDualProblem
 from .._problems import SortedDistanceProjection

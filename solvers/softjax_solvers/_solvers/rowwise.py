@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import jax.numpy as jnp
 
 from .._problem import Problem
