@@ -2,95 +2,42 @@
 
 Each is the solution of a regularized linear program, with three independent choices:
 `mode` (the regularizer), `method` (the formulation) and `solver` (the algorithm).
+
+All public names stand in `_api.py`, which is imported when the first of them is used.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import methods as methods, solvers as solvers
-from ._axis import AxisKeywords as AxisKeywords, ValueKeywords as ValueKeywords
-from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
-from .autograd_safe import (
-    arccos as arccos,
-    arcsin as arcsin,
-    div as div,
-    log as log,
-    norm as norm,
-    sqrt as sqrt,
-)
-from .axiswise import (
-    argmax as argmax,
-    argmedian as argmedian,
-    argmin as argmin,
-    argpercentile as argpercentile,
-    argquantile as argquantile,
-    argsort as argsort,
-    max as max,
-    median as median,
-    min as min,
-    percentile as percentile,
-    quantile as quantile,
-    rank as rank,
-    ranking as ranking,
-    sort as sort,
-    top_k as top_k,
-)
-from .comparison import (
-    equal as equal,
-    greater as greater,
-    greater_equal as greater_equal,
-    isclose as isclose,
-    less as less,
-    less_equal as less_equal,
-    not_equal as not_equal,
-)
-from .elementwise import (
-    abs as abs,
-    clip as clip,
-    heaviside as heaviside,
-    relu as relu,
-    round as round,
-    sigmoidal as sigmoidal,
-    sign as sign,
-    softrelu as softrelu,
-)
-from .logic import (
-    all as all,
-    any as any,
-    logical_and as logical_and,
-    logical_not as logical_not,
-    logical_or as logical_or,
-    logical_xor as logical_xor,
-)
-from .median_newton import median_newton as median_newton
-from .selection import (
-    choose as choose,
-    dynamic_index_in_dim as dynamic_index_in_dim,
-    dynamic_slice as dynamic_slice,
-    dynamic_slice_in_dim as dynamic_slice_in_dim,
-    take as take,
-    take_along_axis as take_along_axis,
-    where as where,
-)
-from .straight_through import (
-    grad_replace as grad_replace,
-    st as st,
-    straight_through_variants as straight_through_variants,
-)
+if TYPE_CHECKING:
+    from ._api import *  # noqa: F403
 
-# The operators with a hard and a soft form: each has a straight-through variant.
-_WITH_MODE = (
-    *(abs, sign, round, heaviside, relu, clip),
-    *(greater, greater_equal, less, less_equal, equal, not_equal, isclose),
-    *(argmax, max, argmin, min, argsort, sort, top_k, rank, ranking),
-    *(argquantile, quantile, argpercentile, percentile, argmedian, median),
-    median_newton,
-)
-globals().update(straight_through_variants(_WITH_MODE))
+    # The straight-through variants, which are generated.
+    def __getattr__(name: str) -> Any: ...
 
+else:
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        import importlib.metadata
+    def _load() -> dict[str, Any]:
+        import importlib
 
-        return importlib.metadata.version("softjax")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        api = importlib.import_module("softjax._api")
+        public = {name: getattr(api, name) for name in api._PUBLIC}
+        globals().update(public, __all__=api._PUBLIC)
+        return public
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            import importlib.metadata
+
+            return importlib.metadata.version("softjax")
+        if name == "__all__":
+            return list(_load())
+        # Python and its tools ask for names with underscores; nothing is behind them.
+        if not name.startswith("_"):
+            public = _load()
+            if name in public:
+                return public[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        _load()
+        return sorted(globals())

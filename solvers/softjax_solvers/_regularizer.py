@@ -179,7 +179,8 @@ def link_from_gradient(
     # Where there is no root, any equation that holds at once will do.
     safe_t = jnp.where(inside, t, stop_gradient(gradient)(jnp.ones_like(t)))
     u = find_root(residual, (gradient, safe_t), lower, upper, jnp.zeros_like(t))
-    return jnp.where(inside, jnp.exp(u), 0)
+    y = jnp.where(inside, jnp.exp(u), 0)
+    return jnp.where(jnp.isnan(t), t, y)
 
 
 def _call_link(t, regularizer):

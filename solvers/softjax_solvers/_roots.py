@@ -59,15 +59,21 @@ def bracketed_newton(
     def advance(state: _State) -> _State:
         newton = -safe_divide(state.residual, state.slope)
         proposal = state.point + newton
+        # A step below the resolution of the point ends the iteration where only rounding
+        # is left in the residual; elsewhere, on a slope that only looks steep, it would
+        # lead nowhere.
+        tiny = jnp.abs(newton) <= 2 * eps(newton) * jnp.abs(state.point)
+        settled = tiny & (jnp.abs(state.residual) <= 1000 * tolerance)
         trusted = (
             (state.slope < 0)
+            & ~tiny
             & (proposal >= state.lower)
             & (proposal <= state.upper)
             & (2 * jnp.abs(newton) <= jnp.abs(state.last_step))
         )
         midpoint = state.lower + (state.upper - state.lower) / 2
         point = jnp.where(trusted, proposal, midpoint)
-        point = jnp.where(state.done, state.point, point)
+        point = jnp.where(state.done | settled, state.point, point)
         residual, slope, lower, upper = evaluate(point, state.lower, state.upper)
         step = point - state.point
         stuck = jnp.abs(step) <= 2 * eps(point) * jnp.abs(point)
@@ -83,7 +89,6 @@ def bracketed_newton(
             done,
         )
 
-    # Midpoints of brackets as wide as the number range must not overflow.
     start = jnp.clip(start, lower, upper)
     residual, slope, lower, upper = evaluate(start, lower, upper)
     state = _State(

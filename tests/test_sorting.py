@@ -1,0 +1,125 @@
+"""Sorting with the permutation, against NumPy."""
+
+import helpers
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import assert_close
+
+from softjax.solvers import invert, permute, sort_with_permutation, tie_groups
+
+_sort = jax.jit(sort_with_permutation)
+
+
+def check(x):
+    """Against a stable NumPy sort; XLA flushes subnormal numbers, which thus tie."""
+    values, permutation = _sort(jnp.asarray(x))
+    flushed = np.where(np.abs(x) < np.finfo(x.dtype).tiny, 0, x)
+    expected = np.argsort(flushed, axis=-1, kind="stable")
+    np.testing.assert_array_equal(permutation, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(x, expected, axis=-1))
+    assert values.dtype == x.dtype
+
+
+@hypothesis.given(
+    hnp.arrays(
+        np.float32,
+        (3, 9),
+        elements=st.one_of(
+            st.floats(width=32, allow_nan=False, allow_subnormal=False),
+            st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf]),
+        ),
+    )
+)
+def test_float32(x):
+    check(x)
+
+
+@hypothesis.given(
+    hnp.arrays(
+        np.float64,
+        (3, 9),
+        elements=st.one_of(
+            st.floats(allow_nan=False, allow_subnormal=False),
+            st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf]),
+        ),
+    )
+)
+def test_float64(x):
+    with helpers.x64():
+        check(x)
+
+
+def test_zeros_are_ties():
+    x = jnp.asarray([0.0, -0.0, 1.0, -0.0, 0.0, -1.0])
+    np.testing.assert_array_equal(_sort(x)[1], [5, 0, 1, 3, 4, 2])
+
+
+@pytest.mark.x64
+def test_long():
+    rng = helpers.rng("long")
+    dtype = jnp.zeros(()).dtype
+    check(rng.normal(size=(2, 3000)).astype(dtype))
+    check(rng.integers(-20, 20, size=3000).astype(dtype))
+    check(np.zeros((1, 1), dtype))
+    check(np.zeros((0, 4), dtype))
+
+
+@pytest.mark.x64
+def test_derivatives_follow_the_permutation():
+    rng = helpers.rng("permuted")
+    x, cotangent = jnp.asarray(rng.normal(size=(2, 3, 7)))
+    order = np.argsort(x, axis=-1, kind="stable")
+
+    @jax.jit
+    def derivatives(x, v):
+        def values(x):
+            return sort_with_permutation(x)[0]
+
+        _, tangent = jax.jvp(values, (x,), (v,))
+        (transposed,) = jax.vjp(values, x)[1](v)
+        return tangent, transposed, jax.vmap(values)(x)
+
+    tangent, transposed, batched = derivatives(x, cotangent)
+    np.testing.assert_array_equal(tangent, np.take_along_axis(cotangent, order, -1))
+    expected = np.zeros_like(x)
+    np.put_along_axis(expected, order, cotangent, -1)
+    np.testing.assert_array_equal(transposed, expected)
+    np.testing.assert_array_equal(batched, np.sort(x, axis=-1))
+
+
+def test_ties_keep_their_derivatives_apart():
+    jacobian = jax.jacrev(lambda x: sort_with_permutation(x)[0])
+    expected = [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    assert_close(jacobian(jnp.asarray([2.0, 1.0, 2.0])), expected, atol=0)
+
+
+def test_invert_and_permute():
+    rng = helpers.rng("invert")
+    permutation = rng.permuted(np.tile(np.arange(8), (2, 3, 1)), axis=-1)
+    inverse = invert(jnp.asarray(permutation))
+    np.testing.assert_array_equal(inverse, np.argsort(permutation, axis=-1))
+    x = jnp.asarray(rng.normal(size=permutation.shape))
+    np.testing.assert_array_equal(permute(permute(x, permutation), inverse), x)
+
+
+@hypothesis.given(
+    st.lists(st.integers(0, 4), min_size=8, max_size=8).map(sorted),
+    st.lists(st.booleans(), min_size=8, max_size=8),
+)
+def test_tie_groups(values, where):
+    s = np.asarray(values, np.float32)
+    for mask in (None, np.asarray(where)):
+        known = np.ones(8, bool) if mask is None else mask
+        start, end = tie_groups(jnp.asarray(s), mask)
+        for i in range(8):
+            low = high = i
+            while low and (s[low - 1], known[low - 1]) == (s[i], known[i]):
+                low -= 1
+            while high < 8 and (s[high], known[high]) == (s[i], known[i]):
+                high += 1
+            assert (start[i], end[i]) == (low, high)
