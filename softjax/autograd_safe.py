@@ -58,8 +58,7 @@ def arccos(x: Any) -> Float[Array, "..."]:
 @jax.custom_jvp
 def _quotient(x: Array, y: Array) -> Array:
     zero = y == 0
-    at_zero = jnp.where(jnp.isnan(x), x, 0)
-    return jnp.where(zero, at_zero, x / jnp.where(zero, 1, y))
+    return jnp.where(zero, 0, x / jnp.where(zero, 1, y))
 
 
 @_quotient.defjvp
@@ -74,7 +73,8 @@ def div(x: Any, y: Any) -> Float[Array, "..."]:
     """`jax.numpy.divide`, and 0 for y = 0."""
     raw, dtype = promote(x=x, y=y)
     x, y = jnp.broadcast_arrays(*(as_float(a.astype(dtype))[0] for a in raw.values()))
-    return _quotient(x, y).astype(dtype)
+    lost = jnp.isnan(x) & (y == 0)
+    return jnp.where(lost, x, _quotient(x, y)).astype(dtype)
 
 
 def norm(

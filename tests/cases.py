@@ -145,7 +145,9 @@ OPERATORS = [
     Operator("argmedian", lambda x, **kw: sj.argmedian(x, axis=-1, **kw), "index"),
     Operator("median", lambda x, **kw: sj.median(x, axis=-1, **kw), "value"),
     Operator(
-        "argpercentile", lambda x, **kw: sj.argpercentile(x, 30.0, axis=-1, **kw), "index"
+        "argpercentile",
+        lambda x, **kw: sj.argpercentile(x, 30.0, axis=-1, **kw),
+        "index",
     ),
     Operator(
         "percentile", lambda x, **kw: sj.percentile(x, 30.0, axis=-1, **kw), "value"

@@ -194,7 +194,9 @@ def softplus_oracle(t, link: Link) -> np.ndarray:
 def softsort_oracle(x, softness, link: Link, queries=None) -> np.ndarray:
     """Projections of `-|q_i - x_j| / softness`, q the sorted x unless given."""
     x = np.asarray(x, np.float64)
-    queries = np.sort(x, axis=-1) if queries is None else np.asarray(queries, np.float64)
+    queries = (
+        np.sort(x, axis=-1) if queries is None else np.asarray(queries, np.float64)
+    )
     z = -np.abs(queries[..., :, None] - x[..., None, :])
     return simplex_oracle(z, np.asarray(softness)[..., None], link)
 

@@ -14,6 +14,9 @@ import softjax as sj
 
 X = helpers.rng("axiswise").normal(size=(2, 3, 4)).astype(np.float32)
 Q = np.asarray([[0.0, 0.3, 0.5], [0.77, 1.0, 0.25]], np.float32)
+FEW = cases.pick(
+    cases.OPERATORS, "argmax", "argsort", "quantile", "top_k_values", "rank"
+)
 AXES = [None, 0, 1, -1, np.int64(2)]
 
 
@@ -127,7 +130,9 @@ def test_hard_ties():
 
 
 @pytest.mark.parametrize("method", cases.METHODS)
-@pytest.mark.parametrize("mode", ["smooth", "c0", "pseudohuber"])
+@pytest.mark.parametrize(
+    "mode", ["smooth", "c0", pytest.param("pseudohuber", marks=pytest.mark.slow)]
+)
 def test_absent_candidates(method, mode):
     """-inf is as good as not there: for a maximum and for top-k."""
 
@@ -166,15 +171,14 @@ def test_absent_candidates(method, mode):
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
 def test_floating_types_are_kept(dtype):
     x = jnp.asarray([0.5, -1.0, 2.0, 0.25], dtype)
-    for operator in cases.OPERATORS:
+    for operator in FEW:
         out = operator.call(x)
         assert out.dtype == dtype, operator.name
         wide = operator.call(x.astype(jnp.float32))
         np.testing.assert_allclose(
             out.astype(np.float32), wide, atol=float(jnp.finfo(dtype).eps) * 4
         )
-        gradient = jax.grad(lambda x, o=operator: jnp.sum(o.call(x)))(x)
-        assert gradient.dtype == dtype
+    assert jax.grad(lambda x: sj.sort(x)[0])(x).dtype == dtype
 
 
 @pytest.mark.x64
@@ -254,7 +258,7 @@ def test_quantile_methods_and_traced_levels():
 
 def test_vmap_matches_batches():
     x = X[0]
-    for operator in cases.OPERATORS:
+    for operator in FEW:
         mapped = jax.vmap(operator.call)(x)
         batch = operator.call(x)
         if "quantile" in operator.name:

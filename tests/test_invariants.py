@@ -12,7 +12,7 @@ import pytest
 from cases import METHODS, OPERATORS, REGULARIZERS, each
 
 N = 5
-FAST = ("smooth", "c0", "quintic")
+FAST = ("smooth", "c0")
 # Among equal elements, which of them an order statistic stands for is a convention.
 CUTS = ("top_k_values", "top_k_index", "quantile", "argquantile", "median", "argmedian")
 OUTPUTS = [o for o in OPERATORS if "percentile" not in o.name and o.name != "ranking"]

@@ -25,7 +25,9 @@ from softjax.solvers import (
     solve,
 )
 
-T = np.array([-30.0, -4.0, -1.3, -0.97, -0.4, -0.1, 0.0, 0.05, 0.3, 0.6, 0.99, 1.2, 3.0])
+T = np.array(
+    [-30.0, -4.0, -1.3, -0.97, -0.4, -0.1, 0.0, 0.05, 0.3, 0.6, 0.99, 1.2, 3.0]
+)
 """Arguments of links and two-point functions: on both sides of every bound."""
 
 Y = np.array([0.001, 0.02, 0.1, 0.3, 0.5, 0.7, 0.95, 0.999])
@@ -118,7 +120,9 @@ class TestMethods:
 
     def test_transition_scale(self, case):
         expected = helpers.transition_scale(case.at_zero, case.at_one)
-        assert self.compute(case, "transition_scale") == pytest.approx(expected, rel=1e-5)
+        assert self.compute(case, "transition_scale") == pytest.approx(
+            expected, rel=1e-5
+        )
 
 
 @each("case", REGULARIZERS)
@@ -149,7 +153,9 @@ def test_known_sigmoids(mode):
 
 @each("case", REGULARIZERS)
 @hypothesis.given(
-    t=st.lists(st.floats(-3, 3, width=32), min_size=T.size, max_size=T.size).map(sorted),
+    t=st.lists(st.floats(-3, 3, width=32), min_size=T.size, max_size=T.size).map(
+        sorted
+    ),
     y=st.lists(st.floats(2**-10, 1, width=32), min_size=Y.size, max_size=Y.size),
 )
 def test_invariants(case, t, y):
@@ -369,7 +375,8 @@ def test_parameter_is_traced_and_differentiated(name, function, x64):
 
 
 @pytest.mark.parametrize(
-    ("name", "p"), [("c0", 2), ("c1", 3 / 2), ("c2", 4 / 3), ("c3", 5 / 4), ("c11", 13 / 12)]
+    ("name", "p"),
+    [("c0", 2), ("c1", 3 / 2), ("c2", 4 / 3), ("c3", 5 / 4), ("c11", 13 / 12)],
 )
 def test_pnorm_modes(name, p):
     regularizer = get_regularizer(name)

@@ -83,7 +83,9 @@ def test_derivatives(reverse, x64):
     assert_close(out["tangent"], expected, atol=1e-9)
     along = sum(np.sum(g * t) for g, t in zip(out["gradient"], tangents, strict=True))
     assert_close(along, finite_difference(squares, args, tangents), atol=1e-8)
-    expected = finite_difference(lambda a, b: derivatives(a, b)["gradient"], args, tangents)
+    expected = finite_difference(
+        lambda a, b: derivatives(a, b)["gradient"], args, tangents
+    )
     for key in ("forward_over_reverse", "reverse_over_forward"):
         for part, reference in zip(out[key], expected, strict=True):
             assert_close(part, reference, atol=1e-8)

@@ -120,7 +120,9 @@ def test_nan_stays_in_its_row():
 
 def _laplace_means(queries, support, softness, values):
     """The plain dense formula, in the type of its arguments."""
-    scores = -jnp.abs(queries[..., :, None] - support[..., None, :]) / softness[..., None]
+    scores = (
+        -jnp.abs(queries[..., :, None] - support[..., None, :]) / softness[..., None]
+    )
     return jnp.sum(jax.nn.softmax(scores, axis=-1) * values[..., None, :], axis=-1)
 
 
@@ -177,7 +179,8 @@ def test_derivatives_of_the_recurrences(x64):
     actual, expected = jax.jit(lambda: [derivatives(fast), derivatives(dense)])()
     for got, true in zip(actual, expected, strict=True):
         for a, b in zip(got, true, strict=True):
-            assert_close(a, b, atol=1e-9, rtol=1e-9)
+            # Distances of 1e6 softness leave some rounding in the dense formula.
+            assert_close(a, b, atol=1e-7, rtol=1e-9)
 
 
 # Ties: |d| counts as having the derivative 0 at d = 0, whichever of two equals is first
@@ -239,7 +242,10 @@ def test_derivatives_at_ties(case, masked, x64):
             return reference(*args, values)
 
         expected = np.stack(
-            [finite_difference(moved, (point,), (e,), step=step) for e in np.eye(point.size)],
+            [
+                finite_difference(moved, (point,), (e,), step=step)
+                for e in np.eye(point.size)
+            ],
             axis=-1,
         )
         assert_close(general[argument], expected, atol=2e-5)
@@ -333,18 +339,21 @@ def test_rows_are_simplex_projections():
     rows = problem.rows(problem.points)
     assert isinstance(rows, SimplexProjection)
     assert rows.z.shape == (10, 4, 7)
-    dense = solve(rows, PNorm(1.5)).value
-    assert_close(solve(problem, PNorm(1.5)).value, dense, atol=1e-6)
+    project = jax.jit(lambda p: solve(p, PNorm(1.5)).value)
+    assert_close(project(problem), project(rows), atol=1e-6)
 
 
-def test_shapes():
+@pytest.mark.parametrize("mode", ["smooth", "c0"])
+def test_shapes(mode):
+    @jax.jit
+    def compute(support, values):
+        solution = solve(SortedDistanceProjection(None, support, 0.1), mode)
+        return solution.value, solution.expectation(values)
+
     support = jnp.sort(jnp.asarray(helpers.rng("shapes").normal(size=(2, 3, 5))))
-    problem = SortedDistanceProjection(None, support, 0.1)
-    for mode in ("smooth", "c0"):
-        solution = solve(problem, mode)
-        assert solution.value.shape == (2, 3, 5, 5)
-        assert solution.expectation(jnp.arange(5.0)).shape == (2, 3, 5)
-        single = solve(SortedDistanceProjection(None, jnp.ones(1), 0.1), mode)
-        assert_close(single.expectation(jnp.asarray([4.0])), [4.0])
-        empty = solve(SortedDistanceProjection(None, jnp.ones((0, 3)), 0.1), mode)
-        assert empty.expectation(jnp.ones((0, 3))).shape == (0, 3)
+    for shape in [(2, 3, 5), (0, 3), (1,)]:
+        value, expectation = compute(
+            jnp.resize(support, shape), jnp.full(shape[-1], 4.0)
+        )
+        assert value.shape == (*shape, shape[-1])
+        assert_close(expectation, np.full(shape, 4.0), atol=1e-5)

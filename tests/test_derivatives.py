@@ -1,0 +1,289 @@
+"""Every problem, in every mode of differentiation, with respect to everything."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import helpers
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import REGULARIZERS, Mixed, each, pick
+from helpers import assert_close, finite_difference
+from jax.flatten_util import ravel_pytree
+
+from softjax.solvers import (
+    PNorm,
+    Problem,
+    Regularizer,
+    ScalarDualProblem,
+    SimplexProjection,
+    SortedDistanceProjection,
+    get_regularizer,
+    solve,
+)
+
+
+class ProblemCase(NamedTuple):
+    """A problem, and the arrays that it is made of."""
+
+    name: str
+    make: Callable[[dict], ScalarDualProblem]
+    arrays: dict
+
+
+_rng = helpers.rng("contract")
+_z = _rng.normal(size=(2, 4))
+_support = np.sort(_rng.normal(size=(2, 4)))
+_queries = _rng.normal(size=(2, 3))
+_softness = np.array([[0.9], [2.3]])
+_values = _rng.normal(size=(2, 4))
+_where = np.array([[True, True, False, True], [True, True, True, False]])
+
+PROBLEMS = [
+    ProblemCase(
+        "simplex",
+        lambda a: SimplexProjection(a["z"], a["softness"]),
+        dict(z=_z, softness=_softness, values=_values),
+    ),
+    ProblemCase(
+        "simplex_masked",
+        lambda a: SimplexProjection(a["z"], a["softness"], _where),
+        dict(z=_z, softness=_softness, values=_values),
+    ),
+    ProblemCase(
+        "sorted",
+        lambda a: SortedDistanceProjection(None, a["support"], a["softness"]),
+        dict(support=_support, softness=_softness, values=_values),
+    ),
+    ProblemCase(
+        "sorted_queries",
+        lambda a: SortedDistanceProjection(a["queries"], a["support"], a["softness"]),
+        dict(queries=_queries, support=_support, softness=_softness, values=_values),
+    ),
+    ProblemCase(
+        "sorted_masked",
+        lambda a: SortedDistanceProjection(
+            a["queries"], a["support"], a["softness"], _where
+        ),
+        dict(queries=_queries, support=_support, softness=_softness, values=_values),
+    ),
+]
+
+
+class Parametric(NamedTuple):
+    """A regularizer, possibly of a parameter that is differentiated too."""
+
+    name: str
+    make: Callable[[dict], Regularizer]
+    parameters: dict
+
+
+REGULARIZER_CASES = [
+    *(Parametric(c.name, lambda _, c=c: c.regularizer, {}) for c in REGULARIZERS),
+    Parametric("pnorm_p", lambda a: PNorm(a["p"]), dict(p=np.array(1.37))),
+    Parametric("user_weight", lambda a: Mixed(a["weight"]), dict(weight=np.array(1.6))),
+]
+
+pairs = [
+    pytest.param(
+        problem,
+        regularizer,
+        id=f"{problem.name}-{regularizer.name}",
+        marks=[]
+        if regularizer.name
+        in {
+            "simplex": ("smooth", "c0", "c1", "c2", "cubic", "pseudohuber", "pnorm_p"),
+            "simplex_masked": ("c1",),
+            "sorted": ("smooth", "c1"),
+            "sorted_queries": ("smooth", "pnorm_p"),
+            "sorted_masked": ("smooth",),
+        }[problem.name]
+        else [pytest.mark.slow],
+    )
+    for problem in PROBLEMS
+    for regularizer in REGULARIZER_CASES
+]
+
+
+def flat_function(problem: ProblemCase, regularizer: Parametric):
+    """A solution and its expectation as a function of one vector, and that vector."""
+    x, unravel = ravel_pytree(
+        {
+            k: jnp.asarray(v)
+            for k, v in (problem.arrays | regularizer.parameters).items()
+        }
+    )
+
+    def fn(x):
+        arrays = unravel(x)
+        solution = solve(problem.make(arrays), regularizer.make(arrays))
+        out = (solution.value, solution.expectation(arrays["values"]), solution.dual)
+        return ravel_pytree(out)[0]
+
+    return fn, x
+
+
+@pytest.mark.parametrize(("problem", "regularizer"), pairs)
+def test_first_and_second_order(problem, regularizer, x64):
+    fn, x = flat_function(problem, regularizer)
+    rng = helpers.rng(problem.name)
+    direction = jnp.asarray(rng.normal(size=x.shape))
+    weights = jnp.asarray(rng.normal(size=jax.eval_shape(fn, x).shape))
+
+    def total(x):
+        return weights @ fn(x)
+
+    def along(x):
+        return jax.jvp(total, (x,), (direction,))[1]
+
+    @jax.jit
+    def derivatives(x):
+        gradient = jax.grad(total)
+        return dict(
+            value=fn(x),
+            jvp=jax.jvp(fn, (x,), (direction,))[1],
+            grad=gradient(x),
+            forward_over_reverse=jax.jvp(gradient, (x,), (direction,))[1],
+            reverse_over_reverse=jax.grad(lambda x: gradient(x) @ direction)(x),
+            reverse_over_forward=jax.grad(along)(x),
+            forward_over_forward=jax.jvp(along, (x,), (direction,))[1],
+        )
+
+    out = derivatives(x)
+    expected = finite_difference(
+        derivatives, (np.asarray(x),), (np.asarray(direction),)
+    )
+    # What is differentiated is the truth: see the tests of each problem.
+    assert_close(out["jvp"], expected["value"], atol=1e-7)
+    assert_close(out["grad"] @ direction, weights @ out["jvp"], atol=1e-11)
+    second = expected["grad"]
+    assert_close(out["forward_over_reverse"], second, atol=1e-6, rtol=1e-6)
+    for key in ("reverse_over_reverse", "reverse_over_forward"):
+        assert_close(out[key], out["forward_over_reverse"], atol=1e-10, rtol=1e-9)
+    twice = out["forward_over_reverse"] @ direction
+    assert_close(out["forward_over_forward"], twice, atol=1e-10, rtol=1e-9)
+
+
+_some = pytest.mark.parametrize(
+    ("problem", "regularizer"),
+    [
+        pytest.param(problem, regularizer, id=f"{problem.name}-{regularizer.name}")
+        for problem, regularizer in zip(
+            pick(PROBLEMS, "simplex", "simplex", "sorted_queries"),
+            pick(REGULARIZER_CASES, "c2", "pnorm_p", "smooth"),
+            strict=True,
+        )
+    ],
+)
+
+
+@_some
+def test_jacobians_and_hessian(problem, regularizer, x64):
+    """The functions by which users ask for derivatives."""
+    fn, x = flat_function(problem, regularizer)
+    weights = jnp.asarray(helpers.rng("w").normal(size=jax.eval_shape(fn, x).shape))
+
+    @jax.jit
+    def derivatives(x):
+        return (
+            jax.jacfwd(fn)(x),
+            jax.jacrev(fn)(x),
+            jax.hessian(lambda x: weights @ fn(x))(x),
+            jax.grad(lambda x: weights @ fn(x))(x),
+        )
+
+    forward, reverse, hessian, gradient = derivatives(x)
+    assert_close(forward, reverse, atol=1e-11)
+    assert_close(gradient, weights @ reverse, atol=1e-11)
+    assert_close(hessian, hessian.T, atol=1e-9)
+    for i in (0, x.size // 2, x.size - 1):
+        moved = finite_difference(derivatives, (np.asarray(x),), (np.eye(x.size)[i],))
+        assert_close(hessian[i], moved[3], atol=1e-6)
+
+
+@pytest.mark.x64
+@_some
+def test_batches(problem, regularizer):
+    """`vmap` of `grad`, with and without `jit`, and the problem's own batch axis."""
+    fn, x = flat_function(problem, regularizer)
+    xs = jnp.stack([x, 1.1 * x, x[::1] * 0.9])
+
+    def gradient(x):
+        return jax.grad(lambda x: jnp.sum(jnp.sin(fn(x))))(x)
+
+    single = np.stack([jax.jit(gradient)(x) for x in xs])
+    tolerance = 30 * helpers.tolerance(x.dtype)
+    batched = jax.vmap(gradient)
+    assert_close(jax.jit(batched)(xs), single, atol=tolerance)
+    assert_close(jax.jit(batched)(xs[:1]), single[:1], atol=tolerance)
+
+
+@pytest.mark.parametrize("mode", ["smooth", "c0"])
+def test_jit_changes_nothing(mode):
+    def gradient(z, softness):
+        def total(z, softness):
+            return jnp.sum(solve(SimplexProjection(z, softness), mode).value ** 2)
+
+        return jax.grad(total, (0, 1))(z, softness)
+
+    args = (jnp.asarray(_z), jnp.asarray(0.9))
+    for a, b in zip(gradient(*args), jax.jit(gradient)(*args), strict=True):
+        assert_close(a, b, atol=1e-6)
+
+
+@each("mode", ["smooth", "c0", "c2", "cubic", "pseudohuber"])
+def test_gradients_stay_finite(mode):
+    """At ties, at spreads of 1e6, next to hard, with one candidate and with none."""
+    z = [
+        [0.0, 0.0, 0.0, 0.0],
+        [1.0, 0.0, 1.0, 0.0],
+        [1e6, -1e6, 3.0, 4.0],
+        [0.3, 0.2, 0.1, 0.30001],
+        [0.0, 1.0, 2.0, 3.0],
+        [0.0, 1.0, 2.0, 3.0],
+        [1e6, 1e6, 1e6, -1e6],
+    ]
+    softness = [[0.1], [1.0], [0.1], [1e-4], [0.5], [0.5], [1e-4]]
+    where = np.ones((7, 4), bool)
+    where[4] = [False, True, False, False]
+    where[5] = False
+    values = jnp.asarray([3.0, 1.0, 0.0, -2.0])
+
+    @jax.jit
+    def derivatives(z, softness, values):
+        def total(z, softness, values):
+            solution = solve(SimplexProjection(z, softness, where), mode)
+            return jnp.sum(solution.expectation(values)) + jnp.sum(solution.value**2)
+
+        gradient = jax.grad(total, (0, 1, 2))
+        return gradient(z, softness, values), jax.hessian(total)(z, softness, values)
+
+    first, second = derivatives(jnp.asarray(z), jnp.asarray(softness), values)
+    for out in (*first, second):
+        assert np.all(np.isfinite(out))
+    # What is masked has no influence.
+    assert np.all(np.asarray(first[0])[~where] == 0)
+    assert np.all(np.asarray(first[0])[4] == 0)
+
+
+@pytest.mark.parametrize("name", ["simplex", "simplex_masked", "sorted_queries"])
+@pytest.mark.parametrize("mode", ["smooth", "c2"])
+def test_default_derivative_of_a_dual(name, mode, x64):
+    """A dense linear solve by Lineax agrees with the closed form of scalar duals."""
+    (case,) = pick(PROBLEMS, name)
+    problem = case.make({k: jnp.asarray(v) for k, v in case.arrays.items()})
+    regularizer = get_regularizer(mode)
+
+    @jax.jit
+    def tangents(shift):
+        dual = solve(problem, regularizer).dual
+        return (
+            Problem.dual_tangent(problem, dual, regularizer, shift),
+            problem.dual_tangent(dual, regularizer, shift),
+        )
+
+    shape = jax.eval_shape(lambda: solve(problem, regularizer).dual).shape
+    general, scalar = tangents(jnp.asarray(helpers.rng("shift").normal(size=shape)))
+    assert np.all(np.abs(scalar) > 1e-3)
+    assert_close(general, scalar, atol=1e-10)
