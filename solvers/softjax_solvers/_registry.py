@@ -29,8 +29,9 @@ WRAPPERS: tuple[Callable[[Solver], Solver], ...] = (Rowwise,)
 def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
     """The best known solver of a problem with a regularizer.
 
-    Newton's method beats sorting for sparse regularizers on a CPU (see
-    `benchmarks/`), so the closed form is the default for the entropy only.
+    Newton's method beats sorting for sparse regularizers on a CPU (measured by
+    `benchmarks/simplex_solvers.py`), so the closed form is the default for the entropy
+    only.
     """
     if regularizer.exponential and ClosedForm().accepts(problem, regularizer):
         return ClosedForm()

@@ -59,7 +59,7 @@ def bracketed_newton(
     def advance(state: _State) -> _State:
         newton = -safe_divide(state.residual, state.slope)
         proposal = state.point + newton
-        # A step below the resolution of the point ends the iteration where only rounding
+        # A step below the resolution of the point ends the iteration if only rounding
         # is left in the residual; elsewhere, on a slope that only looks steep, it would
         # lead nowhere.
         tiny = jnp.abs(newton) <= 2 * eps(newton) * jnp.abs(state.point)

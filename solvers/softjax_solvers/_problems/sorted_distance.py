@@ -17,7 +17,9 @@ class SortedDistanceProjection(ScalarDualProblem):
     The rows of SoftSort (Prillo and Eisenschlos, 2020). Row i is
     `y_i = phi(-|queries_i - support| / softness - theta_i)` with sum 1, and the dual
     theta has shape `*batch m`. The dense rows are never formed for an expectation:
-    with the entropy it takes O(n log n) time and O(n) memory, otherwise chunks of rows.
+    with the entropy it takes O(n) time and memory, otherwise chunks of rows. (With the
+    entropy, y @ values is a quotient that the dual cancels from, so that it does not
+    depend on what solved for it.)
 
     **Arguments:**
 
