@@ -31,9 +31,9 @@ def _swap_jvp(primals, tangents):
 def _swap_leaf(value: Any, surrogate: Any) -> Any:
     if not eqx.is_array_like(value) or not eqx.is_array_like(surrogate):
         return value
+    if not jnp.issubdtype(jnp.result_type(surrogate), jnp.inexact):
+        return value
     value, surrogate = jnp.asarray(value), jnp.asarray(surrogate)
-    if not jnp.issubdtype(surrogate.dtype, jnp.inexact):
-        return jax.lax.stop_gradient(value)
     if value.shape != surrogate.shape:
         raise ValueError(
             "Straight-through estimation needs outputs of the same shape, got "

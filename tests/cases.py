@@ -39,6 +39,7 @@ class Case(NamedTuple):
     - `link`: in NumPy; `at_zero`, `at_one`: r'(0) and r'(1).
     - `smoothness`: how many times projections are continuously differentiable.
     - `closed_form`: whether there is one for the dual of a simplex projection.
+    - `convex`: whether the link is.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Case(NamedTuple):
     at_one: float
     smoothness: float
     closed_form: bool = False
+    convex: bool = True
 
     @property
     def regularizer(self) -> Regularizer:
@@ -65,8 +67,8 @@ REGULARIZERS = [
     _pnorm(1, closed_form=True),
     _pnorm(2),
     _pnorm(4),
-    Case("cubic", "cubic", helpers.cubic_link, -0.5, 0.5, 1),
-    Case("quintic", "quintic", helpers.quintic_link, -0.5, 0.5, 2),
+    Case("cubic", "cubic", helpers.cubic_link, -0.5, 0.5, 1, convex=False),
+    Case("quintic", "quintic", helpers.quintic_link, -0.5, 0.5, 2, convex=False),
     Case(
         "pseudohuber",
         "pseudohuber",
@@ -74,6 +76,7 @@ REGULARIZERS = [
         -math.inf,
         math.inf,
         math.inf,
+        convex=False,
     ),
     Case("user_link", Shifted(), helpers.expm1_link, 0.0, math.log(2), 0),
     Case("user_gradient", Mixed(), helpers.mixed_link, -math.inf, 1.0, math.inf),

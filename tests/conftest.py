@@ -8,9 +8,9 @@ import hypothesis
 import jax
 import pytest
 
-# Most of the time of these tests is compilation. Every program that is compiled is kept,
-# for the next run and for the other workers of this one; 64-bit programs, inside the
-# `enable_x64` context too, have keys of their own.
+# Most of the time of these tests is compilation. Every program that is compiled is
+# kept, for the next run and for the other workers of this one; 64-bit programs, inside
+# the `enable_x64` context too, have keys of their own.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
 jax.config.update(
     "jax_compilation_cache_dir",

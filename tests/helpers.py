@@ -118,7 +118,7 @@ def two_point_oracle(t, link: Link) -> np.ndarray:
 
 
 def transition_scale(at_zero: float, at_one: float) -> float:
-    """What softness is multiplied by in elementwise operators; see `heaviside_oracle`."""
+    """What softness is multiplied by in elementwise operators."""
     width = at_one - at_zero
     return 5 / width if np.isfinite(width) else 1.0
 

@@ -1,4 +1,4 @@
-"""Regularizers: everything that follows from a link, against quadrature and root finds."""
+"""Regularizers: what follows from a link, against quadrature and root finds."""
 
 import functools
 
@@ -322,7 +322,10 @@ FUNCTIONS = {
 """Functions of a regularizer, and references for them."""
 
 
-_SLOW = [("user_gradient", name) for name in ("value", "sigmoid", "softplus")]
+_SLOW = [
+    ("pnorm", "sigmoid"),
+    *(("user_gradient", name) for name in ("value", "sigmoid", "softplus", "simplex")),
+]
 """What takes long to compile. `pnorm_near_2` is slow as a whole."""
 
 

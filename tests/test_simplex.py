@@ -1,4 +1,4 @@
-"""The simplex projection, against root finds and constrained optimization in float64."""
+"""The simplex projection, against root finds and constrained optimization."""
 
 import functools
 

@@ -76,21 +76,24 @@ def _matrix():
 
 
 @pytest.mark.x64
-@pytest.mark.parametrize(("solver", "case"), _matrix())
+@pytest.mark.parametrize(("solver", "case"), list(_matrix()))
 def test_every_solver_with_every_regularizer(solver, case):
     z, softness, values = map(jnp.asarray, (Z, SOFTNESS, VALUES))
     out = _solve(solver.name, case.name)(z, softness, values)
     expected = simplex_oracle(z, softness, case.link)
+    foreign, bracketed = solver.name.startswith("optx"), "Bisection" in solver.name
     # Those of Optimistix stop at a tolerance of 1e-6.
-    atol = 1e-5 if solver.name.startswith("optx") else None
-    assert np.all(out["converged"])
-    assert_close(out["value"], expected, atol=atol)
+    atol = 1e-5 if foreign else None
+    found = np.asarray(out["converged"])
+    # Without a bracket nothing is promised for links that are not convex.
+    assert np.all(found) or (foreign and not case.convex and not bracketed)
+    assert_close(out["value"][found], expected[found], atol=atol)
     mean = np.sum(expected * np.asarray(values, np.float64), axis=-1)
-    assert_close(out["expectation"], mean, atol=1e-5)
-    assert np.all((0 <= out["steps"]) & (out["steps"] <= 256))
+    assert_close(out["expectation"][found], mean[found], atol=1e-5)
+    assert np.all((out["steps"] >= 0) & (out["steps"] <= 256))
     # Derivatives do not depend on how the dual was found.
     default = _solve("default", case.name)(z, softness, values)
-    smooth = slice(0, 4)  # elsewhere z lies on a kink of the p-norms
+    smooth = found & (np.arange(6) < 4)  # the others lie on kinks of the p-norms
     for a, b in zip(out["gradient"], default["gradient"], strict=True):
         assert_close(a[smooth], b[smooth], atol=2e-4, rtol=2e-4)
 
@@ -377,8 +380,8 @@ def test_solver_of_ones_own():
     assert_close(own_gradient, gradient, atol=1e-5)
     assert_close(sj.argmax(z, softness=0.7, mode="c2", solver=Dumb())[0], default)
     rows = SortedDistanceProjection(None, jnp.sort(z), 0.7)
-    with pytest.raises(TypeError, match="Dumb"):
-        solve(SortedDistanceProjection(None, jnp.sort(z), 0.7), "c2", Refuses())
+    with pytest.raises(TypeError, match="Refuses"):
+        solve(rows, "c2", Refuses())
     # What solves simplex projections solves rows of them.
     values = [solve(rows, "c2", s).expectation(z) for s in (Dumb(), None)]
     assert_close(*values, atol=1e-5)

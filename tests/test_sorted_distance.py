@@ -14,8 +14,8 @@ from softjax.solvers import (
     PNorm,
     SimplexProjection,
     SortedDistanceProjection,
-    sort_with_permutation,
     solve,
+    sort_with_permutation,
 )
 
 

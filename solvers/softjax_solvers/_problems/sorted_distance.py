@@ -78,10 +78,11 @@ class SortedDistanceProjection(ScalarDualProblem):
         """Sums of `exp(scores_ij) weights_j`, with the scores of `rows`."""
         support = self.support
         stacked = jnp.stack([jnp.broadcast_to(w, support.shape) for w in weights])
-        if self.where is not None:
-            stacked = jnp.where(self.where, stacked, 0)
-            support = fill_masked(support, self.where)
-        return laplace_sums(support, self.softness, stacked, self.queries)
+        if self.where is None:
+            return laplace_sums(support, self.softness, stacked, self.queries)
+        stacked = jnp.where(self.where, stacked, 0)
+        filled = fill_masked(support, self.where)
+        return laplace_sums(filled, self.softness, stacked, self.points)
 
     def exponential_dual(self) -> Float[Array, "*batch m"]:
         """theta where the link is exp, without forming the rows."""
