@@ -96,10 +96,8 @@ def apply(
     - `options`: further arguments of `soft`: arrays, or else constants of the program.
     """
     raw, out_dtype = promote(**arrays)
-    floats = {name: as_float(x.astype(out_dtype))[0] for name, x in raw.items()}
-    dtype = floats["x"].dtype
     regularizer, by_name = parse_mode(mode, gated=gated is not None)
-    softness = parse_softness(softness, dtype)
+    softness = parse_softness(softness, jnp.promote_types(out_dtype, jnp.float32))
     shapes = {name: x.shape for name, x in raw.items()} | {"softness": softness.shape}
     try:
         shape = jnp.broadcast_shapes(*shapes.values())
@@ -109,13 +107,14 @@ def apply(
     if regularizer is None:
         return jnp.broadcast_to(hard(*raw.values()), shape).astype(out_dtype)
     gated = by_name or bool(gated)
-    return _evaluate(soft, regularizer, gated, softness, floats, options, out_dtype)
+    return _evaluate(soft, regularizer, gated, softness, raw, options, out_dtype)
 
 
 # Compiled once for each operator and shape. Without this, the loops inside a
 # regularizer of the user's own would be compiled again at every eager call.
 @eqx.filter_jit
 def _evaluate(soft, regularizer, gated, softness, arrays, options, out_dtype):
+    arrays = {name: x.astype(softness.dtype) for name, x in arrays.items()}
     scale = jnp.asarray(regularizer.transition_scale(), softness.dtype)
     out = soft(Transition(regularizer, softness * scale, gated), **arrays, **options)
     # Where softness was traced, it could not be checked.

@@ -28,12 +28,41 @@ def _weigh(weights: Array, values: Array) -> Array:
     return weights.astype(values.dtype) * jnp.where(left_out, 0, values)
 
 
-# Compiled, so that the products are summed without being stored. A matrix product
-# would round one-hot selections on accelerators, and multiply 0 by infinity.
 @jax.jit
 def _expect(weights: Float[Array, "... n"], values: Float[Array, "... n"]) -> Array:
     """The sum of weights times values along the last axis, with broadcasting."""
     return jnp.sum(_weigh(weights, values), axis=-1)
+
+
+@eqx.filter_jit
+def _take(weights: Float[Array, "*m n"], values: Array, axis: int) -> Array:
+    """The same with `axis` of the values, whose place the axes `*m` take."""
+
+    def product(weights, values, precision):
+        return jnp.tensordot(weights, values, ((-1,), (axis,)), precision=precision)
+
+    def infinite(weights, values):
+        used = (weights != 0).astype(values.dtype)
+
+        def meets(kind):
+            return product(used, kind.astype(values.dtype), None) > 0
+
+        kinds = jnp.inf, -jnp.inf, jnp.nan
+        where = values == jnp.inf, values == -jnp.inf, jnp.isnan(values)
+        return sum(jnp.where(meets(w), k, 0) for k, w in zip(kinds, where, strict=True))
+
+    weights = weights.astype(values.dtype)
+    finite = jnp.isfinite(values)
+    # Accelerators round the factors of a product unless told not to.
+    out = product(weights, jnp.where(finite, values, 0), jax.lax.Precision.HIGHEST)
+    out = out + jax.lax.cond(
+        jnp.all(finite),
+        lambda *_: jnp.zeros_like(out),
+        infinite,
+        *jax.lax.stop_gradient((weights, values)),
+    )
+    new = range(weights.ndim - 1)
+    return jnp.moveaxis(out, new, [axis + i for i in new])
 
 
 def _parse_operand(
@@ -55,16 +84,6 @@ def _parse_index(index: Any, size: int, name: str, argument: str) -> Array:
             f"last axis over the {size} positions to select from."
         )
     return weights
-
-
-def _take(values: Array, weights: Array, axis: int) -> Array:
-    """The axes of `weights`, but for its last one, in the place of `axis`."""
-    new = weights.ndim - 1
-    after = values.ndim - 1 - axis
-    values = jnp.moveaxis(values, axis, -1)
-    values = jnp.expand_dims(values, tuple(range(axis, axis + new)))
-    weights = jnp.expand_dims(weights, tuple(range(new, new + after)))
-    return _expect(weights, values)
 
 
 def where(condition: SoftBool, x: Any, y: Any) -> Float[Array, "..."]:
@@ -90,7 +109,7 @@ def take(a: Any, indices: SoftIndex, axis: int | None = None) -> Float[Array, ".
     """
     values, axis, dtype = _parse_operand(a, axis, "take", "a")
     weights = _parse_index(indices, values.shape[axis], "take", "indices")
-    return _take(values, weights, axis).astype(dtype)
+    return _take(weights, values, axis).astype(dtype)
 
 
 def take_along_axis(
@@ -170,7 +189,7 @@ def dynamic_index_in_dim(
     axis = _one_axis(axis, name)
     values, axis, dtype = _parse_operand(operand, axis, name, "operand")
     weights = _parse_start(index, values.shape[axis], name, "index")
-    return _take(values, weights[None] if keepdims else weights, axis).astype(dtype)
+    return _take(weights[None] if keepdims else weights, values, axis).astype(dtype)
 
 
 def dynamic_slice_in_dim(
@@ -263,4 +282,4 @@ def _slice(values: Array, start: Float[Array, " n"], length: int, axis: int) -> 
     origin = jnp.arange(values.shape[axis]) - jnp.arange(length)[:, None]
     possible = (origin >= 0) & (origin <= last)
     weights = jnp.where(possible, start[jnp.clip(origin, 0, last)], 0)
-    return _take(values, weights, axis)
+    return _take(weights, values, axis)
