@@ -205,6 +205,8 @@ def _widen(stop: Callable[[Array], Array], like: Array) -> Float[Array, "..."]:
     )
 
 
+# Compiled, since its loops would otherwise be compiled anew at every call.
+@eqx.filter_jit
 def _invert_link(regularizer: Regularizer, y: Float[Array, "..."]) -> Array:
     frozen = stop_gradient(regularizer)
     inner = y > 0
