@@ -43,13 +43,12 @@ def _take(weights: Float[Array, "*m n"], values: Array, axis: int) -> Array:
 
     def infinite(weights, values):
         used = (weights != 0).astype(values.dtype)
-
-        def meets(kind):
-            return product(used, kind.astype(values.dtype), None) > 0
-
-        kinds = jnp.inf, -jnp.inf, jnp.nan
-        where = values == jnp.inf, values == -jnp.inf, jnp.isnan(values)
-        return sum(jnp.where(meets(w), k, 0) for k, w in zip(kinds, where, strict=True))
+        out = 0
+        for kind in (jnp.inf, -jnp.inf, jnp.nan):
+            found = jnp.isnan(values) if kind is jnp.nan else values == kind
+            met = product(used, found.astype(values.dtype), None) > 0
+            out = out + jnp.where(met, kind, 0)
+        return out
 
     weights = weights.astype(values.dtype)
     finite = jnp.isfinite(values)
