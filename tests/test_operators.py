@@ -96,7 +96,7 @@ def reference(operator: str, method: str, x, link) -> np.ndarray:
 
 
 @each("method", METHODS)
-@each("case", REGULARIZERS, fast=("smooth", "c0", "user_link"))
+@each("case", REGULARIZERS, fast=("smooth", "user_link"))
 @each("operator", OPERATORS, fast=DISTINCT)
 def test_value_and_derivatives(operator, case, method, x64):
     """One compiled function: value, gradient, jvp, and a Hessian-vector product.
