@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -77,10 +78,17 @@ def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     return softness.astype(dtype)
 
 
+def float_type(dtype: Any) -> Any:
+    """The type itself if it is a float, or what `jnp.mean` makes of an integer."""
+    if jnp.issubdtype(dtype, jnp.floating):
+        return dtype
+    return jax.eval_shape(jnp.mean, jax.ShapeDtypeStruct((1,), dtype)).dtype
+
+
 def as_float(x: Any, name: str = "x") -> tuple[Float[Array, "..."], Any]:
     """`x` in the type that the operator computes in, and the type that it returns.
 
-    Integers and booleans become the default float type, as in `jnp.mean`; 16-bit
+    Integers and booleans become a float type as in `jnp.mean`; 16-bit
     floats are computed in float32.
 
     **Raises:** `TypeError` for complex numbers and for what is no array of numbers.
@@ -92,8 +100,7 @@ def as_float(x: Any, name: str = "x") -> tuple[Float[Array, "..."], Any]:
         jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
     ):
         raise TypeError(f"{name} must be an array of real numbers, got type {x.dtype}.")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        x = x.astype(jnp.result_type(float))
+    x = x.astype(float_type(x.dtype))
     out_dtype = x.dtype
     if x.dtype.itemsize < 4:
         x = x.astype(jnp.float32)

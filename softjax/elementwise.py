@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
-from ._keywords import as_float, parse_mode, parse_softness
+from ._keywords import as_float, float_type, parse_mode, parse_softness
 
 _FAR = 1e15
 """How many units of softness away a step has ended, for any regularizer."""
@@ -70,9 +70,7 @@ def promote(**arrays: Any) -> tuple[dict[str, Array], Any]:
         x = jnp.asarray(x)
         raw[name] = x.astype(jnp.int32) if x.dtype == bool else x
     dtype = jnp.result_type(*raw.values())
-    if not jnp.issubdtype(dtype, jnp.floating):
-        dtype = jnp.result_type(float)
-    return raw, dtype
+    return raw, float_type(dtype)
 
 
 def apply(
