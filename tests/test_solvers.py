@@ -75,7 +75,6 @@ def _matrix():
                 )
 
 
-@pytest.mark.x64
 @pytest.mark.parametrize(("solver", "case"), list(_matrix()))
 def test_every_solver_with_every_regularizer(solver, case):
     z, softness, values = map(jnp.asarray, (Z, SOFTNESS, VALUES))
