@@ -109,6 +109,9 @@ SOLVERS = [
 
 METHODS = ["softsort", "neuralsort"]
 
+# By default a method is tested with one regularizer, with all others in slow tests.
+REPRESENTATIVES = {"softsort": "smooth", "neuralsort": "c0"}
+
 
 class Operator(NamedTuple):
     """An operator along the last axis, with one result.
@@ -176,6 +179,25 @@ def each(
         return pytest.param(entry, id=label, marks=[pytest.mark.slow] if slow else [])
 
     return pytest.mark.parametrize(name, [parameter(entry) for entry in entries])
+
+
+def each_pair(
+    regularizers: list[Case], fast: dict[str, str] = REPRESENTATIVES
+) -> pytest.MarkDecorator:
+    """Parametrize a test over `case` and `method`, slow except for the pairs `fast`."""
+    return pytest.mark.parametrize(
+        ("case", "method"),
+        [
+            pytest.param(
+                case,
+                method,
+                id=f"{case.name}-{method}",
+                marks=[pytest.mark.slow] if fast[method] != case.name else [],
+            )
+            for case in regularizers
+            for method in METHODS
+        ],
+    )
 
 
 def pick(entries: list, *names: str) -> list:

@@ -3,6 +3,13 @@
 import os
 from pathlib import Path
 
+# Programs here are small and run a few times, so compiling them is what takes time.
+# Before JAX is imported, which reads this once.
+os.environ["XLA_FLAGS"] = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    + os.environ.get("XLA_FLAGS", "")
+)
+
 import helpers
 import hypothesis
 import jax

@@ -6,7 +6,6 @@ import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from cases import REGULARIZERS, each, pick
 from helpers import assert_close, finite_difference
 
@@ -101,10 +100,7 @@ def compiled(mode, names):
         out, slopes = jax.jvp(value, (x, softness), directions)
         return weigh(out) + weigh(slopes), (out, slopes)
 
-    return jax.jit(
-        jax.value_and_grad(everything, (0, 1), has_aux=True),
-        compiler_options={"xla_backend_optimization_level": 0},  # to compile sooner
-    )
+    return jax.jit(jax.value_and_grad(everything, (0, 1), has_aux=True))
 
 
 def weigh(outputs):
@@ -141,13 +137,11 @@ def check_derivatives(case, names=None):
         assert_close(gradient[which], expected, atol=1e-5)
 
 
-@pytest.mark.slow
-@each("case", REGULARIZERS)
+@each("case", REGULARIZERS, fast=("smooth", "c1"))
 def test_values_and_derivatives(case, x64):
     check_derivatives(case)
 
 
-@pytest.mark.slow
-@each("case", pick(REGULARIZERS, "user_link", "user_gradient"))
+@each("case", pick(REGULARIZERS, "user_link", "user_gradient"), fast=("user_link",))
 def test_regularizers_of_the_users_own(case, x64):
     check_derivatives(case, ("heaviside", "relu", "isclose"))

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import METHODS, OPERATORS, REGULARIZERS, each, pick
+from cases import METHODS, OPERATORS, REGULARIZERS, each, each_pair, pick
 
 N = 5
-FAST = ("smooth", "c0")
-CASES = pick(REGULARIZERS, *FAST, "quintic", "pseudohuber", "user_link")
+CASES = pick(REGULARIZERS, "smooth", "c0", "quintic", "pseudohuber", "user_link")
 # Among equal elements, which of them an order statistic stands for is a convention.
 CUTS = ("top_k_values", "top_k_index", "quantile", "argquantile", "median", "argmedian")
 OUTPUTS = [o for o in OPERATORS if "percentile" not in o.name and o.name != "ranking"]
@@ -56,8 +55,7 @@ softnesses = st.sampled_from([1e-4, 1e-2, 0.1, 0.5, 3.0, 100.0]).map(np.float32)
 
 
 @pytest.mark.x64
-@each("method", METHODS)
-@each("case", CASES, fast=FAST)
+@each_pair(CASES)
 @hypothesis.given(x=inputs, softness=softnesses)
 def test_outputs_are_finite_distributions_in_order(case, method, x, softness):
     outputs, gradients = compiled(case.mode, method)(x, softness)
@@ -80,8 +78,7 @@ def test_outputs_are_finite_distributions_in_order(case, method, x, softness):
     assert np.all(np.diff(outputs["top_k_values"]) <= 2e-5 * reach)
 
 
-@each("method", METHODS)
-@each("case", CASES, fast=FAST)
+@each_pair(CASES)
 @hypothesis.given(x=inputs, softness=softnesses, order=st.permutations(range(N)))
 def test_permutation_equivariance(case, method, x, softness, order):
     """Of values and of gradients, also among equal elements."""
@@ -109,8 +106,7 @@ def test_permutation_equivariance(case, method, x, softness, order):
         )
 
 
-@each("method", METHODS)
-@each("case", CASES, fast=FAST)
+@each_pair(CASES)
 @hypothesis.given(
     whole=hnp.arrays(np.int32, N, elements=st.integers(-16, 16)),
     shift=st.integers(-64, 64),
@@ -127,8 +123,7 @@ def test_shift_equivariance(case, method, whole, shift, softness):
         np.testing.assert_allclose(moved[operator.name], out, atol=atol)
 
 
-@each("method", METHODS)
-@each("case", CASES, fast=FAST)
+@each_pair(CASES)
 @hypothesis.given(
     whole=hnp.arrays(np.int32, N, elements=st.integers(-16, 16), unique=True)
 )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import METHODS, OPERATORS, REGULARIZERS, each
+from cases import OPERATORS, REGULARIZERS, REPRESENTATIVES, each, each_pair
 
 SOFTNESS = 0.3
 # Those that are not another one with a sign, a shift or a factor.
@@ -95,8 +95,7 @@ def reference(operator: str, method: str, x, link) -> np.ndarray:
     return np.sum(index * x, axis=-1)
 
 
-@each("method", METHODS)
-@each("case", REGULARIZERS, fast=("smooth", "user_link"))
+@each_pair(REGULARIZERS, REPRESENTATIVES | {"neuralsort": "user_link"})
 @each("operator", OPERATORS, fast=DISTINCT)
 def test_value_and_derivatives(operator, case, method, x64):
     """One compiled function: value, gradient, jvp, and a Hessian-vector product.
@@ -132,8 +131,7 @@ def test_value_and_derivatives(operator, case, method, x64):
         helpers.assert_close(dot, (up - low) / (2 * h), atol=1e-5 * scale)
 
 
-@each("method", METHODS)
-@each("case", REGULARIZERS, fast=("smooth", "c1"))
+@each_pair(REGULARIZERS, REPRESENTATIVES | {"neuralsort": "c1"})
 @pytest.mark.parametrize("n", [1, 2, 6])
 def test_sizes_in_float32(case, method, n):
     """n = 1, ties and values far apart, against the dense reference."""

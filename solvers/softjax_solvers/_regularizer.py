@@ -102,6 +102,16 @@ class Regularizer(eqx.Module):
         bounded = jnp.isfinite(width)
         return jnp.where(bounded, 5 / jnp.where(bounded, width, 1), 1.0)
 
+    def contrast(
+        self, total: Float[Array, "..."], target: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        """A function that is zero where `total`, a sum of links, equals `target`.
+
+        It increases with `total`. Root finds are fast if it undoes the curvature of
+        the link, as `r'(total) - r'(target)` does. Default: the relative error.
+        """
+        return total / target - 1
+
     def simplex_dual(
         self,
     ) -> Callable[[Float[Array, "*batch n"], Bool[Array, "*batch n"]], Array] | None:
@@ -244,27 +254,35 @@ def _support_edge(regularizer: Regularizer, like: Array) -> Float[Array, "..."]:
     return jnp.where(bounded, lower, -jnp.inf)
 
 
-def _two_point_residual(theta, args):
-    regularizer, half = args
-    return regularizer.link(half - theta) + regularizer.link(-half - theta) - 1
+def _two_point_residual(dual, args):
+    regularizer, gap = args
+    return regularizer.link(-dual) + regularizer.link(-gap - dual) - 1
 
 
-def _two_point_dual(t: Array, regularizer: Regularizer) -> Array:
-    """theta in `phi(t/2 - theta) + phi(-t/2 - theta) = 1`."""
-    half = jnp.abs(t) / 2
+def _two_point_dual(gap: Array, regularizer: Regularizer) -> Array:
+    """theta in `phi(-theta) + phi(-gap - theta) = 1`, for scores 0 and -gap <= 0.
+
+    So measured from the larger score, it stays of order 1 however large the gap.
+    """
     frozen = stop_gradient(regularizer)
-    at_half = frozen.gradient(jnp.asarray(1 / 2, t.dtype))
-    at_one = frozen.gradient(jnp.asarray(1.0, t.dtype))
-    upper = half - at_half
-    lower = jnp.maximum(half - at_one, -half - at_half)
-    return find_root(_two_point_residual, (regularizer, half), lower, upper, lower)
+    at_half = frozen.gradient(jnp.asarray(1 / 2, gap.dtype))
+    at_one = frozen.gradient(jnp.asarray(1.0, gap.dtype))
+    lower = jnp.maximum(-at_one, -gap - at_half)
+    upper = jnp.broadcast_to(-at_half, gap.shape)
+    return find_root(_two_point_residual, (regularizer, gap), lower, upper, lower)
+
+
+def _magnitude(t: Array) -> Array:
+    """`|t|` with derivative 1 at 0."""
+    return jnp.where(t < 0, -t, t)
 
 
 def _two_point(t: Array, regularizer: Regularizer) -> Array:
-    theta = _two_point_dual(t, regularizer)
-    first = regularizer.link(t / 2 - theta)
-    second = regularizer.link(-t / 2 - theta)
-    return safe_divide(first, first + second)
+    gap = _magnitude(t)
+    theta = _two_point_dual(gap, regularizer)
+    larger = regularizer.link(-theta)
+    smaller = regularizer.link(-gap - theta)
+    return safe_divide(jnp.where(t < 0, smaller, larger), larger + smaller)
 
 
 def _integrate_link(t: Array, regularizer: Regularizer) -> Array:
@@ -274,15 +292,14 @@ def _integrate_link(t: Array, regularizer: Regularizer) -> Array:
 
 def _integrate_two_point(t: Array, regularizer: Regularizer) -> Array:
     # For t < 0, with theta of the two-point problem, both terms are positive:
-    # r*(t/2 - theta) + integral over u in [-t/2 - theta, r'(1)] of 1 - phi(u).
-    half = jnp.abs(t) / 2
-    theta = _two_point_dual(t, regularizer)
+    # r*(t - theta) + integral over u in [-theta, r'(1)] of 1 - phi(u).
+    gap = _magnitude(t)
+    start = -_two_point_dual(gap, regularizer)
     top = regularizer.gradient(jnp.asarray(1.0, t.dtype))
-    start = half - theta
     rest = integrate(
         lambda u: jnp.maximum(1 - regularizer.link(u), 0),
         start,
         jnp.maximum(top - start, 0),
         1,
     )
-    return jnp.maximum(t, 0) + _integrate_link(-half - theta, regularizer) + rest
+    return jnp.maximum(t, 0) + _integrate_link(start - gap, regularizer) + rest
