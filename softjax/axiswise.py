@@ -320,13 +320,14 @@ def percentile(
 
 
 _INTERPOLATIONS = {
-    "linear": lambda lower, h: h - lower,
-    "lower": lambda lower, h: jnp.zeros_like(h),
-    "higher": lambda lower, h: (h > lower).astype(h.dtype),
-    "midpoint": lambda lower, h: (h > lower).astype(h.dtype) / 2,
-    "nearest": lambda lower, h: jnp.round(h) - lower,
+    "linear": lambda h: (jnp.floor(h), h - jnp.floor(h)),
+    "lower": lambda h: (jnp.floor(h), None),
+    "higher": lambda h: (jnp.ceil(h), None),
+    "midpoint": lambda h: (jnp.floor(h), (h > jnp.floor(h)).astype(h.dtype) / 2),
+    "nearest": lambda h: (jnp.round(h), None),
 }
-"""Interpolation -> weight of the upper order statistic at the real position h."""
+"""Interpolation -> at the real position h, the lower order statistic and the weight of
+the one above, None where there is nothing to mix."""
 
 
 def _quantile(
@@ -353,10 +354,11 @@ def _quantile(
 
     def level(layout: Layout, dtype: Any) -> Level:
         h = levels.ravel().astype(dtype) / full * (layout.size - 1)
-        lower = jnp.floor(jax.lax.stop_gradient(h))
-        upper = jnp.minimum(lower + 1, layout.size - 1)
-        weight = _INTERPOLATIONS[quantile_method](lower, h)
-        return Level(lower.astype(jnp.int32), upper.astype(jnp.int32), weight)
+        lower, weight = _INTERPOLATIONS[quantile_method](h)
+        lower = jax.lax.stop_gradient(lower).astype(jnp.int32)
+        if weight is None:
+            return Level(lower)
+        return Level(lower, jnp.minimum(lower + 1, layout.size - 1), weight)
 
     indices = operation.outputs == (INDEX,)
     (out,), layout = run(

@@ -107,10 +107,10 @@ SOLVERS = [
     SolverCase("optx.LevenbergMarquardt", optx.LevenbergMarquardt(**_ACCURACY)),
 ]
 
-METHODS = ["softsort", "neuralsort"]
+METHODS = ["softsort", "neuralsort", "ot"]
 
 # By default a method is tested with one regularizer, with all others in slow tests.
-REPRESENTATIVES = {"softsort": "smooth", "neuralsort": "c0"}
+REPRESENTATIVES = {"softsort": "smooth", "neuralsort": "c0", "ot": "c1"}
 
 
 class Operator(NamedTuple):

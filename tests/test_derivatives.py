@@ -16,9 +16,9 @@ from softjax.solvers import (
     PNorm,
     Problem,
     Regularizer,
-    ScalarDualProblem,
     SimplexProjection,
     SortedDistanceProjection,
+    TransportProjection,
     get_regularizer,
     solve,
 )
@@ -28,7 +28,7 @@ class ProblemCase(NamedTuple):
     """A problem, and the arrays that it is made of."""
 
     name: str
-    make: Callable[[dict], ScalarDualProblem]
+    make: Callable[[dict], Problem]
     arrays: dict
 
 
@@ -39,6 +39,11 @@ _queries = _rng.normal(size=(2, 3))
 _softness = np.array([[0.9], [2.3]])
 _values = _rng.normal(size=(2, 4))
 _where = np.array([[True, True, False, True], [True, True, True, False]])
+
+
+def _total_one(x):
+    return x / jnp.sum(x, axis=-1, keepdims=True)
+
 
 PROBLEMS = [
     ProblemCase(
@@ -67,6 +72,19 @@ PROBLEMS = [
             a["queries"], a["support"], a["softness"], _where
         ),
         dict(queries=_queries, support=_support, softness=_softness, values=_values),
+    ),
+    ProblemCase(
+        "transport",
+        lambda a: TransportProjection(
+            a["cost"], _total_one(a["mu"]), _total_one(a["nu"]), a["softness"][:, 0]
+        ),
+        dict(
+            cost=_rng.normal(size=(2, 3, 4)) ** 2,
+            mu=_rng.uniform(0.5, 1, size=3),
+            nu=_rng.uniform(0.5, 1, size=(2, 4)),
+            softness=_softness,
+            values=_values,
+        ),
     ),
 ]
 
@@ -98,6 +116,7 @@ pairs = [
             "sorted": ("c1",),
             "sorted_queries": (),
             "sorted_masked": (),
+            "transport": ("c1",),
         }[problem.name]
         else [pytest.mark.slow],
     )

@@ -13,11 +13,13 @@ from ._method import (
 )
 from ._rows import RowMethod as RowMethod
 from .neuralsort import NeuralSort as NeuralSort
+from .ot import OptimalTransport as OptimalTransport
 from .softsort import SoftSort as SoftSort
 
 METHODS: dict[str, Callable[[], Method]] = {
     "softsort": SoftSort,
     "neuralsort": NeuralSort,
+    "ot": OptimalTransport,
 }
 """Name of a method -> what makes it."""
 

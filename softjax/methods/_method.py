@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -29,9 +30,15 @@ class Ordered(eqx.Module):
     where: Bool[Array, "*batch n"] | None
     permutation: Int[Array, "*batch n"]
 
-    def unsort(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        """Bring the last axis of `x` back into the sample's own order."""
-        return permute(x, invert(self.permutation))
+    def unsort(self, x: Float[Array, "*batch #m n"]) -> Float[Array, "*batch #m n"]:
+        """Bring the last axis of `x` back into the sample's own order.
+
+        `x` may have one more axis before it.
+        """
+        place = invert(self.permutation)
+        if x.ndim > place.ndim:
+            place = jnp.broadcast_to(place[..., None, :], x.shape)
+        return permute(x, place)
 
 
 class Sample(eqx.Module):
@@ -101,20 +108,31 @@ class Relaxation(eqx.Module):
     softness: Float[Array, "*#batch 1"]
     solver: Any = None
 
-    def solve(self, problem: Problem) -> Solution:
-        return solve(problem, self.regularizer, self.solver)
+    def solve(self, problem: Problem, linear_solver: Any = None) -> Solution:
+        return solve(problem, self.regularizer, self.solver, linear_solver)
 
 
 class Level(NamedTuple):
-    """Quantile levels: which positions, from the largest, to mix, and how."""
+    """Quantile levels: which positions, from the largest, to mix, and how.
+
+    Where a level is one order statistic for certain, there is nothing to mix: `upper`
+    and `weight` are None.
+    """
 
     lower: Int[Array, " m"]
-    upper: Int[Array, " m"]
-    weight: Float[Array, " m"]  # of `upper`
+    upper: Int[Array, " m"] | None = None
+    weight: Float[Array, " m"] | None = None  # of `upper`
 
-    def mix(self, lower: Array, upper: Array) -> Array:
-        """Interpolate arrays `*batch m`."""
+    def mix(self, lower: Array, upper: Array | None) -> Array:
+        """Interpolate arrays `*batch m`; without `upper`, the second one is None."""
+        if upper is None or self.weight is None:
+            return lower
         return lower + self.weight * (upper - lower)
+
+    def read(self, take: Callable[[Int[Array, " m"]], Array]) -> Array:
+        """Interpolate what `take` returns at positions, of shape `*batch m`."""
+        upper = None if self.upper is None else take(self.upper)
+        return self.mix(take(self.lower), upper)
 
 
 class Method(eqx.Module):
@@ -184,7 +202,7 @@ class IndexMethod(Method):
     """
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return _expect(self.argsort(sample, relaxation), sample)
+        return expect(self.argsort(sample, relaxation), sample)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         index = self.argsort(sample, relaxation)
@@ -196,25 +214,24 @@ class IndexMethod(Method):
         return self.argsort(sample, relaxation)[..., 0, :]
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return _expect(self.argmax(sample, relaxation)[..., None, :], sample)[..., 0]
+        return expect(self.argmax(sample, relaxation)[..., None, :], sample)[..., 0]
 
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
         index = self.argsort(sample, relaxation)[..., :k, :]
-        return _expect(index, sample), index
+        return expect(index, sample), index
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
         index = self.argsort(sample, relaxation).swapaxes(-1, -2)
-        mixed = level.mix(index[..., level.lower], index[..., level.upper])
-        return mixed.swapaxes(-1, -2)
+        return level.read(lambda position: index[..., position]).swapaxes(-1, -2)
 
     def quantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
-        return _expect(self.argquantile(sample, relaxation, level), sample)
+        return expect(self.argquantile(sample, relaxation, level), sample)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         index = self.argsort(sample, relaxation)
@@ -222,10 +239,13 @@ class IndexMethod(Method):
         return (index[..., lower, :] + index[..., upper, :]) / 2
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return _expect(self.argmedian(sample, relaxation)[..., None, :], sample)[..., 0]
+        return expect(self.argmedian(sample, relaxation)[..., None, :], sample)[..., 0]
 
 
-def _expect(index: Float[Array, "*batch m n"], sample: Sample) -> Array:
+def expect(
+    index: Float[Array, "*batch m n"], sample: Sample
+) -> Float[Array, "*batch m"]:
+    """The means of a sample's values under soft indices."""
     values = sample.values
     if sample.where is not None:
         values = jnp.where(sample.where, values, 0)
@@ -265,7 +285,7 @@ class ValueMethod(Method):
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
         values = self.sort(sample, relaxation)
-        return level.mix(values[..., level.lower], values[..., level.upper])
+        return level.read(lambda position: values[..., position])
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         values = self.sort(sample, relaxation)

@@ -63,14 +63,13 @@ class RowMethod(IndexMethod):
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
         index = self.rows(sample, relaxation, _positions(level, sample))
-        lower, upper = jnp.split(index.swapaxes(-1, -2), 2, axis=-1)
-        return level.mix(lower, upper).swapaxes(-1, -2)
+        return _mix(level, index.swapaxes(-1, -2)).swapaxes(-1, -2)
 
     def quantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
         values = self.row_values(sample, relaxation, _positions(level, sample))
-        return level.mix(*jnp.split(values, 2, axis=-1))
+        return _mix(level, values)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self.rows(sample, relaxation, _centre(sample))[..., 0, :]
@@ -80,7 +79,17 @@ class RowMethod(IndexMethod):
 
 
 def _positions(level: Level, sample: Sample) -> Float[Array, " m"]:
-    return jnp.concatenate([level.lower, level.upper]).astype(sample.keys.dtype)
+    positions = level.lower
+    if level.upper is not None:
+        positions = jnp.concatenate([positions, level.upper])
+    return positions.astype(sample.keys.dtype)
+
+
+def _mix(level: Level, x: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
+    """`level.mix` of what has been read at `_positions`."""
+    if level.upper is None:
+        return x
+    return level.mix(*jnp.split(x, 2, axis=-1))
 
 
 def _centre(sample: Sample) -> Float[Array, "1"]:

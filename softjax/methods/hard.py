@@ -54,17 +54,20 @@ class Hard(IndexMethod):
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
         order = self._order(sample)
-        lower = _one_hot(order[..., level.lower], sample)
-        upper = _one_hot(order[..., level.upper], sample)
-        return level.mix(lower.swapaxes(-1, -2), upper.swapaxes(-1, -2)).swapaxes(
-            -1, -2
-        )
+
+        def take(position):
+            return _one_hot(order[..., position], sample).swapaxes(-1, -2)
+
+        return level.read(take).swapaxes(-1, -2)
 
     def quantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
         values = self.sort(sample, relaxation)
-        lower, upper = values[..., level.lower], values[..., level.upper]
+        lower = values[..., level.lower]
+        if level.upper is None:
+            return lower
+        upper = values[..., level.upper]
         # Between equal infinities there is nothing to interpolate.
         return jnp.where(lower == upper, lower, level.mix(lower, upper))
 

@@ -8,10 +8,16 @@ from ._numerics import (
     is_traced as is_traced,
     safe_divide as safe_divide,
 )
-from ._problem import Problem as Problem, ScalarDualProblem as ScalarDualProblem
+from ._problem import (
+    ConcaveDualProblem as ConcaveDualProblem,
+    Problem as Problem,
+    ScalarDualProblem as ScalarDualProblem,
+)
 from ._problems import (
+    Potentials as Potentials,
     SimplexProjection as SimplexProjection,
     SortedDistanceProjection as SortedDistanceProjection,
+    TransportProjection as TransportProjection,
 )
 from ._registry import SOLVERS as SOLVERS, choose_solver as choose_solver
 from ._regularizer import (
@@ -30,10 +36,15 @@ from ._scans import linear_recurrence as linear_recurrence, tie_groups as tie_gr
 from ._solve import solve as solve
 from ._solver import Solution as Solution, Solver as Solver
 from ._solvers import (
+    Alternating as Alternating,
     ClosedForm as ClosedForm,
+    JaxoptMinimiser as JaxoptMinimiser,
     Newton as Newton,
+    OptimistixMinimiser as OptimistixMinimiser,
     OptimistixRootFinder as OptimistixRootFinder,
     Rowwise as Rowwise,
+    SemiDual as SemiDual,
+    Sinkhorn as Sinkhorn,
 )
 from ._sorting import (
     invert as invert,

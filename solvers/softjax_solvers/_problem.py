@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -47,8 +48,24 @@ class Problem(eqx.Module):
     ) -> Float[Array, "..."]:
         """How far `dual` is from feasible: a nonnegative number for each solution."""
 
+    def check_linear_solver(self, linear_solver: Any) -> None:
+        """Raise `TypeError` unless `dual_tangent` takes that linear solver."""
+        import lineax as lx
+
+        if not (
+            linear_solver is None or isinstance(linear_solver, lx.AbstractLinearSolver)
+        ):
+            raise TypeError(
+                "linear_solver must be None or an instance of a solver of Lineax, got "
+                f"{linear_solver!r}."
+            )
+
     def dual_tangent(
-        self, dual: PyTree[Array], regularizer: Regularizer, shift: PyTree[Array]
+        self,
+        dual: PyTree[Array],
+        regularizer: Regularizer,
+        shift: PyTree[Array],
+        linear_solver: Any = None,
     ) -> PyTree[Array]:
         """How the optimal dual moves when its optimality residual shifts by `shift`.
 
@@ -63,8 +80,41 @@ class Problem(eqx.Module):
         )
         negative = jax.tree.map(jnp.negative, shift)
         # Never throw: this runs inside compiled gradients.
-        solver = lx.AutoLinearSolver(well_posed=None)
-        return lx.linear_solve(operator, negative, solver, throw=False).value
+        if linear_solver is None:
+            linear_solver = lx.AutoLinearSolver(well_posed=None)
+        return lx.linear_solve(operator, negative, linear_solver, throw=False).value
+
+
+class ConcaveDualProblem(Problem):
+    """A problem whose dual is the maximum of a concave function of its variables."""
+
+    @abc.abstractmethod
+    def dual_value(
+        self, dual: PyTree[Array], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        """The function that an optimal dual maximizes."""
+
+    @abc.abstractmethod
+    def initial_dual(self, regularizer: Regularizer) -> PyTree[Array]:
+        """Where to start from."""
+
+    @abc.abstractmethod
+    def dual_scale(self, regularizer: Regularizer) -> Float[Array, ""]:
+        """By how much dual variables typically differ."""
+
+    @abc.abstractmethod
+    def flat(self) -> "ConcaveDualProblem":
+        """The same problems with a single, leading batch axis, to `vmap` over."""
+
+    @abc.abstractmethod
+    def restore(
+        self,
+        dual: PyTree[Array],
+        steps: Array,
+        regularizer: Regularizer,
+        tolerance: float,
+    ) -> Any:
+        """The [`softjax.solvers.Solution`][] with a dual of `flat`, made feasible."""
 
 
 class ScalarDualProblem(Problem):
@@ -86,7 +136,21 @@ class ScalarDualProblem(Problem):
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*rows"]:
         return jnp.abs(self.optimality(dual, regularizer))
 
-    def dual_tangent(self, dual: Array, regularizer: Regularizer, shift: Array):
+    def check_linear_solver(self, linear_solver: Any) -> None:
+        if linear_solver is not None:
+            raise TypeError(
+                f"linear_solver={linear_solver!r}: each dual of a "
+                f"{type(self).__name__} is one number, whose derivative is a quotient. "
+                "Pass None."
+            )
+
+    def dual_tangent(
+        self,
+        dual: Array,
+        regularizer: Regularizer,
+        shift: Array,
+        linear_solver: Any = None,
+    ) -> Array:
         # A diagonal Jacobian. Lineax's pseudo-inverse of one judges each entry
         # against the largest of all, which would couple the rows of a batch.
         _, slope = derivative(lambda d: self.optimality(d, regularizer), dual)

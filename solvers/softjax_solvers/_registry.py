@@ -6,21 +6,41 @@ from collections.abc import Callable
 from typing import Any
 
 from ._problem import Problem
-from ._problems import SortedDistanceProjection
+from ._problems import SortedDistanceProjection, TransportProjection
 from ._regularizer import Regularizer
 from ._solver import Solver
-from ._solvers import ClosedForm, Newton, OptimistixRootFinder, Rowwise
+from ._solvers import (
+    Alternating,
+    ClosedForm,
+    JaxoptMinimiser,
+    Newton,
+    OptimistixMinimiser,
+    OptimistixRootFinder,
+    Rowwise,
+    SemiDual,
+    Sinkhorn,
+)
 
 SOLVERS: dict[str, Callable[[], Solver]] = {
     "closed_form": ClosedForm,
     "newton": Newton,
+    "semi_dual": SemiDual,
+    "sinkhorn": Sinkhorn,
+    "alternating": Alternating,
 }
 """Name of a solver -> what makes it."""
 
 ADAPTERS: dict[str, tuple[Callable[[Any], Solver], ...]] = {
-    "optimistix": (OptimistixRootFinder,),
+    "optimistix": (OptimistixRootFinder, OptimistixMinimiser),
+    "jaxopt": (JaxoptMinimiser,),
 }
 """Package of a foreign solver -> adapters; the first that accepts a problem is used."""
+
+FEW_COLUMNS = 16
+"""Up to how many columns of a transport problem Newton's method needs no start."""
+
+CLASSES = frozenset({"jaxopt"})
+"""Packages in which a solver is made for a function, so that a class stands for one."""
 
 WRAPPERS: tuple[Callable[[Solver], Solver], ...] = (Rowwise,)
 """What extends a solver to problems that reduce to those it accepts."""
@@ -31,10 +51,16 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
 
     Newton's method beats sorting for sparse regularizers on a CPU (measured by
     `benchmarks/simplex_solvers.py`), so the closed form is the default for the entropy
-    only.
+    only. Transport problems are solved by Newton's method on the semi-dual; with many
+    columns and the entropy, a few Sinkhorn steps before it usually leave nothing to do.
     """
     if regularizer.exponential and ClosedForm().accepts(problem, regularizer):
         return ClosedForm()
+    if isinstance(problem, TransportProjection):
+        many = problem.cost.shape[-1] > FEW_COLUMNS
+        if many and regularizer.exponential:
+            return SemiDual(start=Alternating(max_steps=4))
+        return SemiDual()
     if isinstance(problem, SortedDistanceProjection):
         return Rowwise(Newton())
     return Newton()
@@ -47,7 +73,7 @@ def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> So
 
     - `solver`: None for the default, a name in `SOLVERS`, a
         [`softjax.solvers.Solver`][], or a foreign solver that there is an adapter for
-        (Optimistix).
+        (Optimistix, JAXopt).
 
     **Raises:** `ValueError` for an unknown name; `TypeError` for an object that is no
     solver, or for a solver that cannot solve this problem.
@@ -84,12 +110,14 @@ def _candidates(solver: Any) -> tuple[Solver, ...]:
                 f"{', '.join(map(repr, SOLVERS))}, or a solver object."
             )
         return (SOLVERS[solver](),)
-    if not isinstance(solver, type):
-        # By name, so that a package is not imported just to ask whether it is meant.
-        for cls in type(solver).__mro__:
-            package = cls.__module__.partition(".")[0]
-            if package in ADAPTERS:
-                return tuple(adapt(solver) for adapt in ADAPTERS[package])
+    # By name, so that a package is not imported just to ask whether it is meant.
+    for cls in type(solver).__mro__:
+        package = cls.__module__.partition(".")[0]
+        if package in ADAPTERS:
+            return tuple(adapt(solver) for adapt in ADAPTERS[package])
+    if isinstance(solver, type) and solver.__module__.partition(".")[0] in CLASSES:
+        package = solver.__module__.partition(".")[0]
+        return tuple(adapt(solver) for adapt in ADAPTERS[package])
     hint = (
         f" Did you mean an instance, {solver.__name__}(...)?"
         if isinstance(solver, type)

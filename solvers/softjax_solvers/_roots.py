@@ -24,7 +24,7 @@ class Root(NamedTuple):
 class _State(NamedTuple):
     point: Float[Array, "..."]
     residual: Float[Array, "..."]
-    slope: Float[Array, "..."]
+    following: Float[Array, "..."]  # the point to look at next
     lower: Float[Array, "..."]
     upper: Float[Array, "..."]
     last_step: Float[Array, "..."]
@@ -50,56 +50,54 @@ def bracketed_newton(
     """
     tolerance = 4 * eps(start) if tolerance is None else tolerance
 
-    def evaluate(point, lower, upper):
-        residual, slope = derivative(fn, point)
-        lower = jnp.where(residual > 0, point, lower)
-        upper = jnp.where(residual < 0, point, upper)
-        return residual, slope, lower, upper
-
+    # The function stands in the program once: in the loop, which also looks at the
+    # start. What has been done stays as it is.
     def advance(state: _State) -> _State:
-        newton = -safe_divide(state.residual, state.slope)
-        proposal = state.point + newton
+        point = jnp.where(state.done, state.point, state.following)
+        residual, slope = derivative(fn, point)
+        lower = jnp.where(residual > 0, point, state.lower)
+        upper = jnp.where(residual < 0, point, state.upper)
+        first = state.steps < 0
+        step = jnp.where(first, jnp.inf, point - state.point)
+        step = jnp.where(state.done, state.last_step, step)
+        resolution = 2 * eps(point) * jnp.abs(point)
+        newton = -safe_divide(residual, slope)
+        proposal = point + newton
         # A step below the resolution of the point ends the iteration if only rounding
         # is left in the residual; elsewhere, on a slope that only looks steep, it would
         # lead nowhere.
-        tiny = jnp.abs(newton) <= 2 * eps(newton) * jnp.abs(state.point)
-        settled = tiny & (jnp.abs(state.residual) <= 1000 * tolerance)
+        tiny = jnp.abs(newton) <= resolution
+        settled = tiny & (jnp.abs(residual) <= 1000 * tolerance)
+        stuck = jnp.abs(step) <= resolution
         trusted = (
-            (state.slope < 0)
+            (slope < 0)
             & ~tiny
-            & (proposal >= state.lower)
-            & (proposal <= state.upper)
-            & (2 * jnp.abs(newton) <= jnp.abs(state.last_step))
+            & (proposal >= lower)
+            & (proposal <= upper)
+            & (2 * jnp.abs(newton) <= jnp.abs(step))
         )
-        midpoint = state.lower + (state.upper - state.lower) / 2
-        point = jnp.where(trusted, proposal, midpoint)
-        point = jnp.where(state.done | settled, state.point, point)
-        residual, slope, lower, upper = evaluate(point, state.lower, state.upper)
-        step = point - state.point
-        stuck = jnp.abs(step) <= 2 * eps(point) * jnp.abs(point)
-        done = state.done | ~(jnp.abs(residual) > tolerance) | stuck
+        midpoint = lower + (upper - lower) / 2
         return _State(
             point,
             residual,
-            slope,
+            jnp.where(trusted, proposal, midpoint),
             lower,
             upper,
-            jnp.where(state.done, state.last_step, step),
+            step,
             state.steps + ~state.done,
-            done,
+            state.done | ~(jnp.abs(residual) > tolerance) | stuck | settled,
         )
 
     start = jnp.clip(start, lower, upper)
-    residual, slope, lower, upper = evaluate(start, lower, upper)
     state = _State(
         start,
-        residual,
-        slope,
+        jnp.full_like(start, jnp.inf),
+        start,
         lower,
         upper,
         jnp.full_like(start, jnp.inf),
-        jnp.zeros(start.shape, jnp.int32),
-        ~(jnp.abs(residual) > tolerance),
+        jnp.full(start.shape, -1, jnp.int32),
+        jnp.zeros(start.shape, bool),
     )
     state = jax.lax.while_loop(
         lambda s: jnp.any(~s.done & (s.steps < max_steps)), advance, state

@@ -14,7 +14,10 @@ from ._solver import Solution
 
 
 def solve(
-    problem: Problem, regularizer: Regularizer | str, solver: Any = None
+    problem: Problem,
+    regularizer: Regularizer | str,
+    solver: Any = None,
+    linear_solver: Any = None,
 ) -> Solution:
     """Solve a regularized linear program.
 
@@ -22,20 +25,27 @@ def solve(
 
     - `problem`: a [`softjax.solvers.Problem`][].
     - `regularizer`: a [`softjax.solvers.Regularizer`][] or the name of a mode.
-    - `solver`: a [`softjax.solvers.Solver`][], its name, a solver of Optimistix, or
-        None for the default of this problem and regularizer.
+    - `solver`: a [`softjax.solvers.Solver`][], its name, a solver of Optimistix or
+        JAXopt, or None for the default of this problem and regularizer.
+    - `linear_solver`: a solver of Lineax for the linear system by which the dual is
+        differentiated; None for the best known. A problem of scalar duals has no such
+        system and takes None only.
 
     **Returns:** a [`softjax.solvers.Solution`][]. Its dual, and with it its value, is
     differentiable in all arrays of the problem and the regularizer, to any order and in
     both modes, by the implicit function theorem: no solver is ever unrolled.
 
-    **Raises:** `TypeError` if the solver does not take this problem or regularizer. It
-    never raises because of values: see `Solution.converged`.
+    **Raises:** `TypeError` if the solver does not take this problem or regularizer, or
+    the linear solver is none. It never raises because of values: see
+    `Solution.converged`.
     """
     regularizer = get_regularizer(regularizer)
     solver = choose_solver(solver, problem, regularizer)
+    problem.check_linear_solver(linear_solver)
     found = solver.solve(stop_gradient(problem), stop_gradient(regularizer))
-    dual = attach_dual(stop_gradient(found.dual), problem, regularizer)
+    dual = attach_dual(
+        stop_gradient(found.dual), problem, regularizer, linear_solver=linear_solver
+    )
     return Solution(
         problem,
         regularizer,

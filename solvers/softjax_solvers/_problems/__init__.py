@@ -1,2 +1,6 @@
 from .simplex import SimplexProjection as SimplexProjection
 from .sorted_distance import SortedDistanceProjection as SortedDistanceProjection
+from .transport import (
+    Potentials as Potentials,
+    TransportProjection as TransportProjection,
+)

@@ -13,7 +13,8 @@ class SimplexProjection(ScalarDualProblem):
     """`argmax_{y in simplex} <z, y> - softness R(y)`, along the last axis.
 
     The solution is `y = phi(scores - theta)`, with `scores = (z - max z) / softness`
-    and the dual theta, of shape `*batch`, such that `sum y = 1`.
+    and the dual theta, of shape `*batch`, such that `sum y = 1`. Derivatives of theta
+    are those at a fixed shift `max z`, which y does not depend on.
 
     **Arguments:**
 

@@ -97,6 +97,12 @@ class PNorm(Regularizer):
     def transition_scale(self) -> Float[Array, ""]:
         return jnp.asarray(5.0)
 
+    def contrast(
+        self, total: Float[Array, "..."], target: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        # Relative, so that rounding counts the same whatever the target.
+        return _power(total / target, self.p - 1) - 1
+
     def simplex_dual(self):
         if self._is(1):
             return _linear_threshold

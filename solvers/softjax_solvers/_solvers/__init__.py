@@ -1,4 +1,11 @@
+from .alternating import Alternating as Alternating
 from .closed_form import ClosedForm as ClosedForm
+from .minimisers import (
+    JaxoptMinimiser as JaxoptMinimiser,
+    OptimistixMinimiser as OptimistixMinimiser,
+)
 from .newton import Newton as Newton
 from .optimistix import OptimistixRootFinder as OptimistixRootFinder
 from .rowwise import Rowwise as Rowwise
+from .semi_dual import SemiDual as SemiDual
+from .sinkhorn import Sinkhorn as Sinkhorn

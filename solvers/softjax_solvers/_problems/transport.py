@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._laplacian import laplacian_solve
+from .._numerics import eps, inexact, safe_divide
+from .._problem import ConcaveDualProblem
+from .._regularizer import Regularizer
+from .._roots import bracketed_newton
+from .._solver import Solution
+from .._sorting import permute, sort_with_permutation
+
+
+class Potentials(NamedTuple):
+    """The dual of a transport problem, in units of softness; `g[..., 0]` is 0."""
+
+    f: Float[Array, "*batch n"]
+    g: Float[Array, "*batch m"]
+
+
+class TransportProjection(ConcaveDualProblem):
+    """Regularized optimal transport, `min_P <C, P> + softness M R(P / M)`.
+
+    The plan P is nonnegative, its rows sum to `mu` and its columns to `nu`, both of
+    which have the total mass M. With M = 1 this is `min_G <C, G> + softness R(G)` over
+    the transport polytope. The solution is `P = M phi(f_i + g_j - C_ij / softness)`
+    with the dual [`softjax.solvers.Potentials`][]; rows and columns without mass are 0.
+
+    **Arguments:**
+
+    - `cost`: `*batch n m`.
+    - `mu`, `nu`: nonnegative, of shapes that broadcast against `*batch n` and
+        `*batch m`, and of equal sums.
+    - `softness`: positive, of a shape that broadcasts against `*batch`.
+
+    ??? cite
+
+        Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport",
+        NeurIPS 2013; Blondel, Seguy and Rolet, "Smooth and sparse optimal transport",
+        AISTATS 2018.
+    """
+
+    cost: Float[Array, "*batch n m"]
+    mu: Float[Array, "*#batch n"]
+    nu: Float[Array, "*#batch m"]
+    softness: Float[Array, "*#batch 1 1"]
+
+    def __init__(self, cost: Any, mu: Any, nu: Any, softness: Any):
+        self.cost = inexact(cost)
+        dtype = self.cost.dtype
+        self.mu, self.nu = jnp.asarray(mu, dtype), jnp.asarray(nu, dtype)
+        self.softness = jnp.asarray(softness, dtype)[..., None, None]
+        shape = self.cost.shape
+        if self.cost.ndim < 2 or 0 in shape[-2:]:
+            raise ValueError(
+                "TransportProjection: cost must have two last axes of at least one "
+                f"entry, got shape {shape}."
+            )
+        for name, x, full in (
+            ("mu", self.mu, shape[:-1]),
+            ("nu", self.nu, (*shape[:-2], shape[-1])),
+            ("softness", self.softness, (*shape[:-2], 1, 1)),
+        ):
+            try:
+                fits = x.ndim > 0 and x.shape[-1] == full[-1]
+                fits = fits and jnp.broadcast_shapes(x.shape, full) == full
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError(
+                    f"TransportProjection: {name} of shape {x.shape} does not fit to a "
+                    f"cost of shape {shape}."
+                )
+
+    @classmethod
+    def on_line(
+        cls, points: Any, anchors: Any, counts: Any, softness: Any, where: Any = None
+    ) -> "TransportProjection":
+        """Move `points` of mass 1 to `anchors` of mass `counts`, at squared distance.
+
+        The cost is `(points_i - anchors_j)^2` up to potentials, which do not change the
+        plan: those of the hard plan, which follow from sorting. So costs are exact
+        where they are small, zero potentials are optimal as softness goes to 0, and
+        nearly so at any softness.
+
+        **Arguments:**
+
+        - `points`: `*batch n`.
+        - `anchors`: ascending, of a shape that broadcasts against `*batch m`;
+            constants.
+        - `counts`: nonnegative integers that broadcast against `*batch m`, and add up
+            to the number of points; constants.
+        - `softness`: positive, of a shape that broadcasts against `*batch`.
+        - `where`: optional mask `*batch n` of the points that take part.
+        """
+        points = inexact(points)
+        x = jax.lax.stop_gradient(points)
+        anchors, counts = jnp.asarray(anchors, x.dtype), jnp.asarray(counts, x.dtype)
+        ordered, _ = sort_with_permutation(
+            x if where is None else jnp.where(where, x, jnp.inf)
+        )
+        # Between two anchors stands a threshold, half way between two points.
+        before = jnp.cumsum(counts, axis=-1)[..., :-1].astype(jnp.int32)
+        batch = jnp.broadcast_shapes(x.shape[:-1], before.shape[:-1])
+        before = jnp.broadcast_to(before, (*batch, before.shape[-1]))
+        ordered = jnp.broadcast_to(ordered, (*batch, x.shape[-1]))
+        size = x.shape[-1] if where is None else jnp.sum(where, -1, keepdims=True)
+        threshold = (
+            permute(ordered, jnp.clip(before - 1, 0, size - 1))
+            + permute(ordered, jnp.clip(before, 0, size - 1))
+        ) / 2
+        gap = anchors[..., 1:] - anchors[..., :-1]
+        excess = x[..., None, :] - threshold[..., :, None]
+        above = excess > 0
+        weighted = 2 * gap[..., :, None] * excess
+        # Sums of positive terms that begin at a point's own anchor: nothing cancels.
+        upward = jnp.cumsum(jnp.where(above, 0, -weighted), axis=-2)
+        downward = jax.lax.cumsum(
+            jnp.where(above, weighted, 0), axis=weighted.ndim - 2, reverse=True
+        )
+        zero = jnp.zeros((*batch, 1, x.shape[-1]), x.dtype)
+        cost = jnp.concatenate([zero, upward], -2) + jnp.concatenate(
+            [downward, zero], -2
+        )
+        own = anchors[..., 0, None] + jnp.sum(
+            jnp.where(above, gap[..., :, None], 0), axis=-2
+        )
+        # The derivative is that of -2 x a, up to another potential.
+        moved = 2 * (points - x)[..., None, :]
+        cost = cost - moved * (anchors[..., :, None] - own[..., None, :])
+        mu = jnp.ones_like(x) if where is None else where.astype(x.dtype)
+        return cls(cost.swapaxes(-1, -2), mu, counts, softness)
+
+    # Everything inside is laid out as `*batch m n`: anchors are few, so that loops
+    # run over the long axis, and a soft index is a transposed plan anyway.
+
+    @property
+    def mass(self) -> Float[Array, "*#batch 1"]:
+        return jnp.sum(self.mu, axis=-1, keepdims=True)
+
+    @property
+    def rows(self) -> Float[Array, "*#batch n"]:
+        """What the rows of the plan of unit mass sum to."""
+        return self.mu / self.mass
+
+    @property
+    def columns(self) -> Float[Array, "*#batch m"]:
+        return self.nu / self.mass
+
+    @property
+    def mask(self) -> Bool[Array, "*#batch m n"]:
+        return (self.nu > 0)[..., :, None] & (self.mu > 0)[..., None, :]
+
+    @property
+    def scores(self) -> Float[Array, "*batch m n"]:
+        return -self.cost.swapaxes(-1, -2) / self.softness
+
+    def arguments(self, dual: Potentials) -> Float[Array, "*batch m n"]:
+        """What the link is applied to."""
+        return dual.g[..., :, None] + dual.f[..., None, :] + self.scores
+
+    def unnormalized(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Float[Array, "*batch m n"]:
+        """The plan of unit mass that belongs to a dual, whatever it sums to."""
+        return jnp.where(self.mask, regularizer.link(self.arguments(dual)), 0)
+
+    def optimality(self, dual: Potentials, regularizer: Regularizer) -> Potentials:
+        plan = self.unnormalized(dual, regularizer)
+        return Potentials(
+            jnp.sum(plan, axis=-2) - self.rows, jnp.sum(plan, axis=-1) - self.columns
+        )
+
+    def transposed(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Float[Array, "*batch m n"]:
+        """The transposed plan, in which each row of the plan sums to mu exactly."""
+        plan = self.unnormalized(dual, regularizer)
+        total = jnp.sum(plan, axis=-2, keepdims=True)
+        return safe_divide(plan, total) * self.mu[..., None, :]
+
+    def primal(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Float[Array, "*batch n m"]:
+        return self.transposed(dual, regularizer).swapaxes(-1, -2)
+
+    def expectation(
+        self,
+        dual: Potentials,
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch m"],
+    ) -> Float[Array, "*batch n"]:
+        plan = self.transposed(dual, regularizer)
+        return jnp.sum(plan * values[..., :, None], axis=-2)
+
+    def gap(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Float[Array, "*batch m"]:
+        """What the columns of the plan lack: `nu - sum_i P_ij`."""
+        plan = self.transposed(dual, regularizer)
+        mu = self.mu[..., None, :]
+        # Most of a column's mass usually is from rows that have nearly all of theirs
+        # there. Such a row counts as whole, which is exact where marginals are whole
+        # numbers, less what it has elsewhere.
+        major = plan > mu / 2
+        minor = jnp.where(major, 0, plan)
+        elsewhere = jnp.sum(minor, axis=-2, keepdims=True)
+        whole = jnp.sum(jnp.where(major, mu, 0), axis=-1)
+        return (self.nu - whole) + jnp.sum(jnp.where(major, elsewhere, -minor), axis=-1)
+
+    def residual(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        """The largest error of a column's sum, relative to its marginal."""
+        gap = jnp.abs(self.gap(dual, regularizer))
+        return jnp.max(safe_divide(gap, self.nu), axis=-1)
+
+    def _weights(self, dual: Potentials, regularizer: Regularizer):
+        """The plan's derivative in the link's arguments; its sums over a row; and the
+        shares of the columns in those."""
+        weight = jnp.where(self.mask, regularizer.slope(self.arguments(dual)), 0)
+        total = jnp.sum(weight, axis=-2)
+        return weight, total, safe_divide(weight, total[..., None, :])
+
+    def edges(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Float[Array, "*batch m m"]:
+        """The graph whose Laplacian is minus the Hessian of the semi-dual in g."""
+        weight, _, share = self._weights(dual, regularizer)
+        return jnp.einsum("...jn,...kn->...jk", weight, share)
+
+    def dual_tangent(
+        self,
+        dual: Potentials,
+        regularizer: Regularizer,
+        shift: Potentials,
+        linear_solver: Any = None,
+    ) -> Potentials:
+        # Eliminating the diagonal block of the rows leaves a graph Laplacian on the
+        # columns.
+        weight, total, share = self._weights(dual, regularizer)
+        g = laplacian_solve(
+            jnp.einsum("...jn,...kn->...jk", weight, share),
+            jnp.einsum("...jn,...n->...j", share, shift.f) - shift.g,
+            linear_solver,
+        )
+        f = -safe_divide(shift.f, total) - jnp.einsum("...jn,...j->...n", share, g)
+        return Potentials(f, g)
+
+    def dual_value(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        conjugate = jnp.where(self.mask, regularizer.conjugate(self.arguments(dual)), 0)
+        return (
+            jnp.sum(self.rows * dual.f, axis=-1)
+            + jnp.sum(self.columns * dual.g, axis=-1)
+            - jnp.sum(conjugate, axis=(-2, -1))
+        )
+
+    def initial_dual(self, regularizer: Regularizer) -> Potentials:
+        *batch, _, m = self.cost.shape
+        g = jnp.zeros((*batch, m), self.cost.dtype)
+        return Potentials(self.fit_rows(g, regularizer), g)
+
+    def dual_scale(self, regularizer: Regularizer) -> Float[Array, ""]:
+        share = 1 / jnp.asarray(self.cost.shape[-2] + 1, self.cost.dtype)
+        # What lies below the largest entry of a row by more than that hardly counts.
+        return regularizer.gradient(share) - regularizer.gradient(share / 3000)
+
+    def flat(self) -> "TransportProjection":
+        *batch, n, m = self.cost.shape
+        return TransportProjection(
+            self.cost.reshape(-1, n, m),
+            jnp.broadcast_to(self.mu, (*batch, n)).reshape(-1, n),
+            jnp.broadcast_to(self.nu, (*batch, m)).reshape(-1, m),
+            jnp.broadcast_to(self.softness[..., 0, 0], batch).reshape(-1),
+        )
+
+    def restore(
+        self,
+        dual: Potentials,
+        steps: Array,
+        regularizer: Regularizer,
+        tolerance: float,
+    ) -> Solution:
+        *batch, _, m = self.cost.shape
+        g = dual.g.reshape(*batch, m)
+        return self.finish(g, steps.reshape(batch), regularizer, tolerance)
+
+    def finish(
+        self, g: Array, steps: Array, regularizer: Regularizer, tolerance: float
+    ) -> Solution:
+        """The solution with these potentials of the columns, if there are any."""
+        g = jnp.where(jnp.isfinite(g), g, 0)
+        g = g - g[..., :1]
+        dual = Potentials(self.fit_rows(g, regularizer), g)
+        residual = self.residual(dual, regularizer)
+        converged = residual <= max(30 * tolerance, 1e-5)
+        return Solution(self, regularizer, dual, steps, residual, converged)
+
+    def fit_rows(
+        self,
+        g: Float[Array, "*batch m"],
+        regularizer: Regularizer,
+        start: Float[Array, "*batch n"] | None = None,
+    ) -> Float[Array, "*batch n"]:
+        """The f for which all rows sum to mu, given g: one scalar equation a row.
+
+        **Arguments:**
+
+        - `start`: where to start from, if something is known.
+        """
+        return _fit(
+            self.scores + g[..., :, None], self.rows, self.mask, regularizer, start
+        )
+
+    def fit_columns(
+        self,
+        f: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        start: Float[Array, "*batch m"] | None = None,
+    ) -> Float[Array, "*batch m"]:
+        """The g for which all columns sum to nu, given f, up to a constant."""
+        scores = (self.scores + f[..., None, :]).swapaxes(-1, -2)
+        mask = self.mask.swapaxes(-1, -2)
+        return _fit(scores, self.columns, mask, regularizer, start)
+
+
+def _fit(scores, target, mask, regularizer, start):
+    """`shift` in `sum_j phi(scores_ji + shift_i) = target_i`, summing over axis -2."""
+    low = jnp.finfo(scores.dtype).min
+    target = jnp.broadcast_to(target, (*scores.shape[:-2], scores.shape[-1]))
+    inside = jnp.any(mask, axis=-2) & (target > 0)
+    target = jnp.where(inside, target, 1 / 2)
+    top = jnp.max(jnp.where(mask, scores, low), axis=-2)
+    top = jnp.where(inside, top, 0)
+    centred = scores - top[..., None, :]
+    if regularizer.exponential:
+        total = jnp.sum(jnp.where(mask, jnp.exp(centred), 0), axis=-2)
+        shift = jnp.log(target) - jnp.log(jnp.where(inside, total, 1))
+        return jnp.where(inside, shift - top, 0)
+    count = jnp.maximum(jnp.sum(mask, axis=-2), 1)
+    share = target / count
+    bottom = jnp.min(jnp.where(mask, centred, 0), axis=-2)
+    upper = -regularizer.gradient(share)
+    lower = jnp.maximum(-regularizer.gradient(target), bottom + upper)
+    # A single entry that holds all mass may sit anywhere where r'(1) is infinite.
+    alone = ~jnp.isfinite(upper)
+    anywhere = -regularizer.gradient(jnp.full_like(share, 1 / 2))
+    lower, upper = (jnp.where(alone, anywhere, bound) for bound in (lower, upper))
+    start = lower if start is None else -(start + top)
+    # The inverse link has been rounded.
+    lower = lower - 64 * eps(scores) * jnp.abs(lower)
+    upper = upper + 64 * eps(scores) * jnp.abs(upper)
+
+    def residual(dual):
+        y = regularizer.link(centred - dual[..., None, :])
+        total = jnp.sum(jnp.where(mask, y, 0), axis=-2)
+        return regularizer.contrast(total, target)
+
+    # A plan's rows are normalized in the end, so that no more than this is needed.
+    tolerance = 16 * eps(scores)
+    dual = bracketed_newton(residual, lower, upper, start, tolerance=tolerance).point
+    return jnp.where(inside, -dual - top, 0)

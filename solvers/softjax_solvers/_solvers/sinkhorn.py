@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._numerics import eps
+from .._problem import Problem
+from .._problems import Potentials, TransportProjection
+from .._regularizer import Regularizer
+from .._solver import Solution, Solver
+
+
+class Sinkhorn(Solver):
+    """Sinkhorn's algorithm of OTT-JAX, in the log domain; for the entropy only.
+
+    Square problems start from the potentials of OTT-JAX's sorting initializer, which is
+    made for rows and columns that are in the same order.
+
+    **Arguments:**
+
+    - `tolerance`: the error of the columns' sums (in the 1-norm, of a total mass of 1)
+        to stop at; None for 32 units of rounding.
+    - `max_steps`: the number of iterations after which the last one is returned.
+
+    ??? cite
+
+        Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport",
+        NeurIPS 2013; Cuturi et al., "Optimal transport tools (OTT)", 2022; Thornton and
+        Cuturi, "Rethinking initialization of the Sinkhorn algorithm", AISTATS 2023.
+    """
+
+    tolerance: float | None = None
+    max_steps: int = 2000
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        return isinstance(problem, TransportProjection) and regularizer.exponential
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        from ott.geometry import geometry
+        from ott.initializers.linear import initializers
+        from ott.problems.linear import linear_problem
+        from ott.solvers.linear import sinkhorn
+
+        assert isinstance(problem, TransportProjection)
+        tolerance = 32 * eps(problem.cost) if self.tolerance is None else self.tolerance
+        *_, n, m = problem.cost.shape
+        solver = sinkhorn.Sinkhorn(
+            threshold=tolerance,
+            max_iterations=self.max_steps,
+            initializer=initializers.SortingInitializer() if n == m else None,
+        )
+
+        def find(row: TransportProjection) -> tuple[Any, Any]:
+            softness: Any = row.softness[0, 0]
+            found = solver(
+                linear_problem.LinearProblem(
+                    geometry.Geometry(cost_matrix=row.cost, epsilon=softness),
+                    a=row.rows,
+                    b=row.columns,
+                )
+            )
+            # Those of columns without mass are infinite.
+            g = jnp.where(row.columns > 0, found.g / softness, 0)
+            return Potentials(found.f, g), found.n_iters
+
+        dual, steps = jax.vmap(find)(problem.flat())
+        return problem.restore(dual, steps, regularizer, tolerance)
