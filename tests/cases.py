@@ -6,12 +6,19 @@ from typing import Any, NamedTuple
 
 import helpers
 import jax.numpy as jnp
+import jaxopt
 import optimistix as optx
 import pytest
 from jaxtyping import Array
 
 import softjax as sj
-from softjax.solvers import Regularizer, get_regularizer, link_from_gradient
+from softjax.solvers import (
+    Alternating,
+    Regularizer,
+    SemiDual,
+    get_regularizer,
+    link_from_gradient,
+)
 
 
 class Shifted(Regularizer):
@@ -105,6 +112,37 @@ SOLVERS = [
     SolverCase("optx.Bisection", optx.Bisection(**_ACCURACY)),
     SolverCase("optx.Dogleg", optx.Dogleg(**_ACCURACY)),
     SolverCase("optx.LevenbergMarquardt", optx.LevenbergMarquardt(**_ACCURACY)),
+]
+
+
+class TransportSolver(NamedTuple):
+    """A solver of transport problems, and the error that its plans may have."""
+
+    name: str
+    solver: Any
+    atol: float = 1e-5
+    entropy_only: bool = False
+
+    def solves(self, case: Case) -> bool:
+        return case.name == "smooth" or not self.entropy_only
+
+
+_CLOSE = dict(rtol=1e-7, atol=1e-7)
+
+TRANSPORT_SOLVERS = [
+    TransportSolver("default", None),
+    TransportSolver("semi_dual", "semi_dual"),
+    TransportSolver("alternating", Alternating()),
+    TransportSolver("sinkhorn", "sinkhorn", entropy_only=True),
+    TransportSolver("started", SemiDual(start=Alternating(max_steps=2))),
+    TransportSolver("optx.LBFGS", optx.LBFGS(**_CLOSE), 2e-4),
+    TransportSolver("optx.BFGS", optx.BFGS(**_CLOSE), 2e-4),
+    TransportSolver("jaxopt.LBFGS", jaxopt.LBFGS, 2e-4),
+    TransportSolver(
+        "jaxopt.GradientDescent",
+        jaxopt.GradientDescent(fun=jnp.sum, maxiter=2000, tol=1e-6),
+        2e-3,
+    ),
 ]
 
 METHODS = ["softsort", "neuralsort", "ot"]

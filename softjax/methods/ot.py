@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from softjax_solvers import TransportProjection
 
@@ -40,11 +40,18 @@ class OptimalTransport(IndexMethod):
         sample: Sample,
         relaxation: Relaxation,
         counts: Float[Array, "*#batch m"],
+        used: Any = None,
     ) -> Float[Array, "*batch m n"]:
-        """The transposed plan to anchors at equal distances, the largest key first."""
+        """The transposed plan to anchors at equal distances, the largest key first.
+
+        The first `used` of them fill [0, 1]; None for all. The others get nothing.
+        """
+        m = counts.shape[-1]
+        used = jnp.maximum(m if used is None else used, 2)
+        anchors = jnp.arange(m, dtype=sample.keys.dtype) / (used - 1)
         problem = TransportProjection.on_line(
             -sample.keys,
-            jnp.linspace(0, 1, counts.shape[-1], dtype=sample.keys.dtype),
+            jnp.minimum(anchors, 1),
             counts,
             relaxation.softness[..., 0],
             sample.where,
@@ -56,9 +63,10 @@ class OptimalTransport(IndexMethod):
         """The transposed plan `*batch n n` of the sorted sample, and that sample."""
         ordered = sample.ordered()
         position = jnp.arange(sample.size)
-        counts = (position < _present(sample)).astype(sample.keys.dtype)
+        present = _present(sample)
+        counts = (position < present).astype(sample.keys.dtype)
         inner = Sample(-ordered.support, None, ordered.where)
-        return self._plan(inner, relaxation, counts), ordered
+        return self._plan(inner, relaxation, counts, present), ordered
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         plan, ordered = self._square(sample, relaxation)
@@ -84,15 +92,13 @@ class OptimalTransport(IndexMethod):
         return expect(index, sample), index
 
     def _top(self, sample: Sample, relaxation: Relaxation, k: int) -> Array:
-        if k == sample.size and k > 1:
-            return self.argsort(sample, relaxation)
-        # Where fewer than k take part, the last anchors get nothing.
-        present = jnp.asarray(_present(sample), sample.keys.dtype)
-        present = present.reshape(*jnp.shape(present)[:-1], 1)
+        present = _present(sample)
         one = jnp.clip(present - jnp.arange(k), 0, 1)
         rest = present - jnp.sum(one, axis=-1, keepdims=True)
-        counts = jnp.concatenate([one, rest], axis=-1)
-        return self._plan(sample, relaxation, counts)[..., :k, :]
+        counts = jnp.concatenate([one, rest], axis=-1).astype(sample.keys.dtype)
+        # Where k or fewer take part, nothing is left for the last anchor.
+        used = jnp.minimum(present, k + 1)
+        return self._plan(sample, relaxation, counts, used)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
@@ -133,8 +139,8 @@ class OptimalTransport(IndexMethod):
         return self.argquantile(sample, relaxation, level)[..., 0, :]
 
 
-def _present(sample: Sample) -> Any:
-    """How many elements take part: a number, or an array `*batch 1`."""
+def _present(sample: Sample) -> Int[Array, "*#batch 1"]:
+    """How many elements take part."""
     if sample.where is None:
-        return sample.size
+        return jnp.full(1, sample.size)
     return jnp.sum(sample.where, axis=-1, keepdims=True)

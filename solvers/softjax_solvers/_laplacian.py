@@ -14,7 +14,7 @@ from ._numerics import eps, safe_divide
 _FEW = 16
 """Up to how many nodes elimination beats a factorization by LAPACK."""
 
-_MANY = 256
+_MANY = 32
 """Up to how many nodes elimination, which is accurate, beats conjugate gradients."""
 
 

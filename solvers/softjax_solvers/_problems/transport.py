@@ -14,6 +14,9 @@ from .._roots import bracketed_newton
 from .._solver import Solution
 from .._sorting import permute, sort_with_permutation
 
+_EXACT = jax.lax.Precision.HIGHEST  # where the default is less, on other devices
+_DENSE = 128
+
 
 class Potentials(NamedTuple):
     """The dual of a transport problem, in units of softness; `g[..., 0]` is 0."""
@@ -118,13 +121,10 @@ class TransportProjection(ConcaveDualProblem):
         above = excess > 0
         weighted = 2 * gap[..., :, None] * excess
         # Sums of positive terms that begin at a point's own anchor: nothing cancels.
-        upward = jnp.cumsum(jnp.where(above, 0, -weighted), axis=-2)
-        downward = jax.lax.cumsum(
-            jnp.where(above, weighted, 0), axis=weighted.ndim - 2, reverse=True
-        )
-        zero = jnp.zeros((*batch, 1, x.shape[-1]), x.dtype)
-        cost = jnp.concatenate([zero, upward], -2) + jnp.concatenate(
-            [downward, zero], -2
+        cost = _sum_before(jnp.where(above, 0, -weighted))
+        cost = (
+            cost
+            + _sum_before(jnp.where(above, weighted, 0)[..., ::-1, :])[..., ::-1, :]
         )
         own = anchors[..., 0, None] + jnp.sum(
             jnp.where(above, gap[..., :, None], 0), axis=-2
@@ -231,7 +231,7 @@ class TransportProjection(ConcaveDualProblem):
     ) -> Float[Array, "*batch m m"]:
         """The graph whose Laplacian is minus the Hessian of the semi-dual in g."""
         weight, _, share = self._weights(dual, regularizer)
-        return jnp.einsum("...jn,...kn->...jk", weight, share)
+        return jnp.einsum("...jn,...kn->...jk", weight, share, precision=_EXACT)
 
     def dual_tangent(
         self,
@@ -244,11 +244,13 @@ class TransportProjection(ConcaveDualProblem):
         # columns.
         weight, total, share = self._weights(dual, regularizer)
         g = laplacian_solve(
-            jnp.einsum("...jn,...kn->...jk", weight, share),
-            jnp.einsum("...jn,...n->...j", share, shift.f) - shift.g,
+            jnp.einsum("...jn,...kn->...jk", weight, share, precision=_EXACT),
+            jnp.einsum("...jn,...n->...j", share, shift.f, precision=_EXACT) - shift.g,
             linear_solver,
         )
-        f = -safe_divide(shift.f, total) - jnp.einsum("...jn,...j->...n", share, g)
+        f = -safe_divide(shift.f, total) - jnp.einsum(
+            "...jn,...j->...n", share, g, precision=_EXACT
+        )
         return Potentials(f, g)
 
     def dual_value(
@@ -328,6 +330,17 @@ class TransportProjection(ConcaveDualProblem):
         scores = (self.scores + f[..., None, :]).swapaxes(-1, -2)
         mask = self.mask.swapaxes(-1, -2)
         return _fit(scores, self.columns, mask, regularizer, start)
+
+
+def _sum_before(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch m n"]:
+    """The sums of the first 0, 1, ..., l entries along the axis before the last."""
+    size = x.shape[-2]
+    if size <= _DENSE:
+        # A product with a triangular matrix: fewer and faster operations.
+        triangle = jnp.tri(size + 1, size, -1, dtype=x.dtype)
+        return jnp.einsum("ml,...ln->...mn", triangle, x, precision=_EXACT)
+    zero = jnp.zeros_like(x[..., :1, :])
+    return jnp.concatenate([zero, jnp.cumsum(x, axis=-2)], axis=-2)
 
 
 def _fit(scores, target, mask, regularizer, start):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -98,10 +99,12 @@ def _scale(
     columns = jnp.broadcast_to(problem.columns, dual.g.shape)
     rows = jnp.broadcast_to(problem.rows, dual.f.shape)
 
+    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+
     def sweep(_, scales):
         row, _ = scales
-        column = safe_divide(columns, jnp.einsum("...jn,...n->...j", kernel, row))
-        row = safe_divide(rows, jnp.einsum("...jn,...j->...n", kernel, column))
+        column = safe_divide(columns, product("...jn,...n->...j", kernel, row))
+        row = safe_divide(rows, product("...jn,...j->...n", kernel, column))
         return row, column
 
     start = (jnp.ones_like(rows), jnp.ones_like(columns))

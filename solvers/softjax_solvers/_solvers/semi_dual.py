@@ -17,12 +17,12 @@ from .._solver import Solution, Solver
 class _Point(NamedTuple):
     dual: Potentials
     gap: Float[Array, "*batch m"]  # what columns lack, of the plan of unit mass
-    edges: Float[Array, "*batch m m"]
     error: Float[Array, "*batch"]
 
 
 class _State(NamedTuple):
     point: _Point
+    step: Float[Array, "*batch m"]  # to take next
     radius: Float[Array, "*batch"]
     steps: Int[Array, "*batch"]
     done: Bool[Array, "*batch"]
@@ -60,26 +60,25 @@ class SemiDual(Solver):
         *batch, n, m = problem.cost.shape
 
         def evaluate(g, start):
-            f = problem.fit_rows(g, regularizer, start)
-            dual = Potentials(f, g)
+            dual = Potentials(problem.fit_rows(g, regularizer, start), g)
             gap = problem.gap(dual, regularizer)
             error = jnp.max(safe_divide(jnp.abs(gap), problem.nu), axis=-1)
-            edges = problem.edges(dual, regularizer)
-            return _Point(dual, gap / problem.mass, edges, error)
+            return _Point(dual, gap / problem.mass, error)
+
+        def newton(point: _Point, radius):
+            size = jnp.max(jnp.abs(point.gap), axis=-1)
+            ground = safe_divide(size, radius)[..., None]
+            ground = jnp.broadcast_to(ground, point.gap.shape)
+            edges = problem.edges(point.dual, regularizer)
+            step = shifted_solve(edges, ground, point.gap)
+            return step - step[..., :1]
 
         # The first round looks at the start, which counts as a good step of length 0.
         def advance(state: _State) -> _State:
             old = state.point
-            size = jnp.max(jnp.abs(old.gap), axis=-1)
-            ground = safe_divide(size, state.radius)[..., None]
-            step = shifted_solve(
-                old.edges, jnp.broadcast_to(ground, old.gap.shape), old.gap
-            )
-            step = step - step[..., :1]
-            step = jnp.where(state.done[..., None], 0, step)
-            new = evaluate(old.dual.g + step, old.dual.f)
-            before = jnp.sum(old.gap * step, axis=-1)
-            after = jnp.sum(new.gap * step, axis=-1)
+            new = evaluate(old.dual.g + state.step, old.dual.f)
+            before = jnp.sum(old.gap * state.step, axis=-1)
+            after = jnp.sum(new.gap * state.step, axis=-1)
             good = (after >= -before / 2) & (new.error <= old.error)
             take = good & ~state.done
 
@@ -88,14 +87,17 @@ class SemiDual(Solver):
                 return jnp.where(take.reshape(shape), new, old)
 
             point = jax.tree.map(choose, new, old)
+            radius = jnp.where(good, 4 * state.radius, state.radius / 4)
             # Rounding is reached where the error is small and no longer falls.
             stalled = (2 * new.error > old.error) & (old.error <= 30 * tolerance)
-            return _State(
-                point,
-                jnp.where(good, 4 * state.radius, state.radius / 4),
-                state.steps + ~state.done,
-                state.done | ~(point.error > tolerance) | stalled,
+            done = state.done | ~(point.error > tolerance) | stalled
+            step = jax.lax.cond(
+                jnp.all(done),
+                lambda: jnp.zeros_like(point.gap),
+                lambda: newton(point, radius),
             )
+            step = jnp.where(done[..., None], 0, step)
+            return _State(point, step, radius, state.steps + ~state.done, done)
 
         radius = problem.dual_scale(regularizer)
         dual = Potentials(jnp.zeros((*batch, n), dtype), jnp.zeros((*batch, m), dtype))
@@ -104,11 +106,11 @@ class SemiDual(Solver):
         point = _Point(
             dual,
             jnp.zeros((*batch, m), dtype),
-            jnp.zeros((*batch, m, m), dtype),
             jnp.full(batch, jnp.inf, dtype),
         )
         state = _State(
             point,
+            jnp.zeros((*batch, m), dtype),
             jnp.broadcast_to(radius / 4, batch),
             jnp.full(batch, -1, jnp.int32),
             jnp.zeros(batch, bool),
