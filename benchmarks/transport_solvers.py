@@ -45,7 +45,7 @@ def compile_case(batch: int, n: int, counts: list[int], mode: str, solver):
     gradient = jax.jit(jax.grad(lambda x: total(x)[0]))
     solution = jax.jit(lambda x: total(x)[1])(x)
     facts = (int(solution.steps.max()), float(solution.residual.max()))
-    return (lambda: value(x)), (lambda: gradient(x)), facts
+    return ((lambda: value(x)), (lambda: gradient(x))), facts
 
 
 def main() -> None:
@@ -67,14 +67,14 @@ def main() -> None:
             }
             taken: dict[tuple[str, int], list[float]] = {}
             for repeat in range(options.repeats + 1):
-                for key, fns in runs.items():
+                for key, (fns, _) in runs.items():
                     for which in (0, 1):
                         start = time.perf_counter()
                         jax.block_until_ready(fns[which]())
                         if repeat:  # the first call compiles
                             spent = 1e3 * (time.perf_counter() - start)
                             taken.setdefault((key, which), []).append(spent)
-            for key, (_, _, (steps, residual)) in runs.items():
+            for key, (_, (steps, residual)) in runs.items():
                 value, gradient = (
                     statistics.median(taken[key, which]) for which in (0, 1)
                 )

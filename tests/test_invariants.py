@@ -95,7 +95,8 @@ def test_permutation_equivariance(case, method, x, softness, order):
             continue
         gradient, softness_gradient = map(np.asarray, gradients[operator.name])
         other, other_softness = map(np.asarray, moved_gradients[operator.name])
-        scale = 1 + np.max(np.abs(gradient))
+        # Where a gradient vanishes, terms of order 1 / softness have cancelled.
+        scale = 1 + np.max(np.abs(gradient)) + 0.01 / softness
         np.testing.assert_allclose(
             other / scale, gradient[order] / scale, atol=1e-4, err_msg=operator.name
         )
