@@ -1,13 +1,20 @@
 """What all tests share: the compilation cache, hypothesis, 64-bit numbers."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 # Programs here are small and run a few times, so compiling them is what takes time.
-# Before JAX is imported, which reads this once.
-os.environ["XLA_FLAGS"] = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    + os.environ.get("XLA_FLAGS", "")
+# Before JAX is imported, which reads this once, and dies of a flag it does not know.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_parallel_codegen_split_count=1",
+        *["--xla_cpu_use_fusion_emitters=false"]
+        * version("jaxlib").startswith("0.10."),
+        os.environ.get("XLA_FLAGS", ""),
+    ]
 )
 
 import helpers
