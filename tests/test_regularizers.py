@@ -45,6 +45,7 @@ def _everything(name: str):
         return dict(
             link=regularizer.link(t),
             slope=regularizer.slope(t),
+            link_dot=jax.jvp(regularizer.link, (t,), (jnp.ones_like(t),))[1],
             gradient=regularizer.gradient(y),
             round_trip=regularizer.link(regularizer.gradient(y)),
             edges=regularizer.gradient(jnp.asarray([0.0, 1.0], y.dtype)),
@@ -82,6 +83,8 @@ class TestMethods:
         actual = np.asarray(self.compute(case, "slope"))
         smooth = t != case.at_zero if case.smoothness == 0 else np.ones_like(t, bool)
         assert_close(actual[smooth], expected[smooth], atol=1e-5)
+        # At a kink too it is the derivative of the link: one choice for both.
+        assert_close(actual, self.compute(case, "link_dot"), atol=1e-5)
 
     def test_gradient_inverts_the_link(self, case):
         scale = 1 + np.abs(helpers.gradient_oracle(Y, case.link))

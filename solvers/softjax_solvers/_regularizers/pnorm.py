@@ -26,10 +26,11 @@ def _parse_exponent(p) -> float | Array:
 
 def _power(base: Array, exponent: float | Array) -> Array:
     """`max(base, 0) ** exponent` for a positive exponent, smooth wherever it can be."""
-    if isinstance(exponent, int):
-        return jax.lax.integer_pow(jnp.maximum(base, 0), exponent)
-    # Powers of 0 have infinite or undefined derivatives that must not be formed.
+    # Not by `jnp.maximum`, whose derivative at 0 is 1/2 where `slope` says 0.
     positive = base > 0
+    if isinstance(exponent, int):
+        return jax.lax.integer_pow(jnp.where(positive, base, 0), exponent)
+    # Powers of 0 have infinite or undefined derivatives that must not be formed.
     return jnp.where(positive, jnp.where(positive, base, 1) ** exponent, 0)
 
 
