@@ -14,9 +14,6 @@ from ._numerics import eps, safe_divide
 _FEW = 16
 """Up to how many nodes elimination beats a factorization by LAPACK."""
 
-_MANY = 32
-"""Up to how many nodes elimination, which is accurate, beats conjugate gradients."""
-
 
 def eliminate(
     edges: Float[Array, "*batch m m"],
@@ -25,58 +22,67 @@ def eliminate(
 ) -> Float[Array, "*batch m"]:
     """Solve `(Laplacian(edges) + diag(ground)) x = rhs` without a subtraction.
 
-    Gaussian elimination in which a node's degree is summed anew from its remaining
-    edges. So every entry of the factors is accurate to a few units of rounding however
-    badly the weights are scaled (Grassmann, Taksar and Heyman, 1985). Nodes without
-    any edge get 0. The diagonal of `edges` is ignored.
+    Gauss-Jordan elimination in which a node's degree is summed anew from its remaining
+    edges. So every coefficient is accurate to a few units of rounding however badly the
+    weights are scaled (Grassmann, Taksar and Heyman, 1985). Nodes without any edge get
+    0. The diagonal of `edges` is ignored.
     """
     m = rhs.shape[-1]
-    index = jnp.arange(m)
+    index = jnp.arange(m + 2)
 
-    def step(i, state):
-        edges, ground, rhs, degrees = state
-        k = m - 1 - i
-        row = jnp.where(index < k, edges[..., k, :], 0)
-        degree = jnp.sum(row, axis=-1) + ground[..., k]
-        share = safe_divide(row, degree[..., None])
-        edges = edges + share[..., :, None] * row[..., None, :]
-        ground = ground + share * ground[..., k, None]
-        rhs = rhs + share * rhs[..., k, None]
-        return edges, ground, rhs, degrees.at[..., k].set(degree)
+    def step(k, table):
+        # Row i holds the edges of node i or, once that is eliminated, the share that
+        # each other node has in it; then the edge to ground, and the right hand side.
+        row = jnp.where(index == k, 0, table[..., k, :])
+        share = safe_divide(row, jnp.sum(row[..., :-1], axis=-1, keepdims=True))
+        table = table + table[..., :, k, None] * share[..., None, :]
+        table = jnp.where(index[:m, None] == k, share[..., None, :], table)
+        return jnp.where(index == k, 0, table)
 
-    def back(k, x):
-        row = jnp.where(index < k, edges[..., k, :], 0)
-        value = rhs[..., k] + jnp.sum(row * x, axis=-1)
-        return x.at[..., k].set(safe_divide(value, degrees[..., k]))
-
-    edges, ground, rhs, degrees = jax.lax.fori_loop(
-        0, m, step, (edges, ground, rhs, jnp.zeros_like(rhs))
-    )
-    return jax.lax.fori_loop(0, m, back, jnp.zeros_like(rhs))
+    table = jnp.concatenate([edges, ground[..., None], rhs[..., None]], axis=-1)
+    return jax.lax.fori_loop(0, m, step, table)[..., -1]
 
 
-def shifted_solve(
+def factorize(
     edges: Float[Array, "*batch m m"],
     ground: Float[Array, "*batch m"],
     rhs: Float[Array, "*batch m"],
 ) -> Float[Array, "*batch m"]:
-    """`eliminate` where nodes are few, and Cholesky's factorization where not."""
-    m = rhs.shape[-1]
-    if m <= _FEW:
-        return eliminate(edges, ground, rhs)
-    edges = edges * (1 - jnp.eye(m, dtype=edges.dtype))
+    """The same by Cholesky's factorization, and a refinement of its result.
+
+    The matrix that is factorized is shifted by more than rounding. So parts of the
+    graph that are disconnected but for rounding are to it, and the refinement, which
+    makes up for the shift elsewhere, leaves them where they are.
+    """
+    identity = jnp.eye(rhs.shape[-1], dtype=edges.dtype)
+    edges = edges * (1 - identity)
     degree = jnp.sum(edges, axis=-1) + ground
     scale = jnp.where(degree > 0, degree, 1) ** -0.5
     matrix = -scale[..., :, None] * edges * scale[..., None, :]
-    matrix = matrix + (1 + eps(rhs)) * jnp.eye(m, dtype=edges.dtype)
-    factor = jnp.linalg.cholesky(matrix)
-    x = jax.scipy.linalg.cho_solve((factor, True), (scale * rhs)[..., None])[..., 0]
-    # A factorization that fails is one of a matrix that is singular but for rounding.
-    return jnp.where(jnp.isfinite(x), scale * x, 0)
+    factor = jnp.linalg.cholesky(matrix + (1 + 32 * eps(rhs)) * identity)
+
+    def refine(_, x):
+        # As a sum of differences, which is accurate where they are small.
+        flow = jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
+        rest = scale * (rhs - flow - ground * x)
+        step = jax.scipy.linalg.cho_solve((factor, True), rest[..., None])[..., 0]
+        return x + jnp.where(jnp.isfinite(step), scale * step, 0)
+
+    return jax.lax.fori_loop(0, 4, refine, jnp.zeros_like(rhs))
 
 
-class Elimination(lx.AbstractLinearSolver):
-    """A Lineax solver for Laplacians, by [`eliminate`][] of their off-diagonal entries.
+def direct_solve(
+    edges: Float[Array, "*batch m m"],
+    ground: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+) -> Float[Array, "*batch m"]:
+    """`eliminate` where nodes are few, and `factorize` where not."""
+    few = rhs.shape[-1] <= _FEW
+    return (eliminate if few else factorize)(edges, ground, rhs)
+
+
+class Direct(lx.AbstractLinearSolver):
+    """A Lineax solver for Laplacians, from their off-diagonal entries alone.
 
     The degrees are summed from these, and grounded by a rounding unit of each. So
     singular systems of nodes without edges have their solution of minimum norm.
@@ -89,7 +95,7 @@ class Elimination(lx.AbstractLinearSolver):
 
     def compute(self, state: Any, vector: Any, options: dict[str, Any]):
         edges, ground = state
-        return eliminate(edges, ground, vector), lx.RESULTS.successful, {}
+        return direct_solve(edges, ground, vector), lx.RESULTS.successful, {}
 
     def transpose(self, state: Any, options: dict[str, Any]):
         return state, options
@@ -145,9 +151,8 @@ def laplacian_solve(
         None for the best known.
     """
     m = rhs.shape[-1]
-    if linear_solver is None:
-        linear_solver = _default(m, rhs)
-    direct = isinstance(linear_solver, Elimination)
+    linear_solver = Direct() if linear_solver is None else linear_solver
+    foreign = not isinstance(linear_solver, Direct)
 
     def solve(edges, rhs):
         edges = edges * (1 - jnp.eye(m, dtype=edges.dtype))
@@ -155,7 +160,7 @@ def laplacian_solve(
         isolated = degree == 0
         scale = jnp.ones_like(degree)
         diagonal = jnp.where(isolated, 1, (1 + eps(rhs)) * degree)
-        if not direct:
+        if foreign:
             # In units in which all degrees are 1, and with the first node held at 0 by
             # an edge of its own, which the right hand side, of sum 0, does not feel.
             scale = jax.lax.stop_gradient(jnp.where(isolated, 1, degree)) ** -0.5
@@ -168,9 +173,3 @@ def laplacian_solve(
 
     x = jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
     return x - x[..., :1]
-
-
-def _default(m: int, like: Array) -> lx.AbstractLinearSolver:
-    if m <= _MANY:
-        return Elimination()
-    return lx.CG(rtol=10 * eps(like), atol=0.0, max_steps=4 * m)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -9,6 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
+
+# Of full precision on devices where less is the default.
+exact_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def inexact(x: Array | float) -> Array:
@@ -22,6 +26,11 @@ def inexact(x: Array | float) -> Array:
 def eps(x: Array) -> float:
     """The distance from 1 to the next number in the type of `x`."""
     return float(jnp.finfo(x.dtype).eps)
+
+
+def choose_tolerance(tolerance: float | None, units: float, like: Array) -> float:
+    """`tolerance`, or where that is None so many units of rounding."""
+    return units * eps(like) if tolerance is None else tolerance
 
 
 def is_traced(tree: PyTree) -> bool:

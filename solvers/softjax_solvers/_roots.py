@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._numerics import derivative, eps, safe_divide, stop_gradient
+from ._numerics import choose_tolerance, derivative, eps, safe_divide, stop_gradient
 
 
 class Root(NamedTuple):
@@ -48,7 +48,7 @@ def bracketed_newton(
     converged after `max_steps`, or that holds NaN, returns its last iterate.
     `tolerance` is the |residual| to stop at (default: four units of rounding).
     """
-    tolerance = 4 * eps(start) if tolerance is None else tolerance
+    tolerance = choose_tolerance(tolerance, 4, start)
 
     # The function stands in the program once: in the loop, which also looks at the
     # start. What has been done stays as it is.

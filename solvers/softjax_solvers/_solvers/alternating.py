@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import eps, safe_divide
+from .._numerics import choose_tolerance, exact_einsum, safe_divide
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -20,6 +19,7 @@ _SWEEPS = 8
 class _State(NamedTuple):
     dual: Potentials
     error: Float[Array, "*batch"]
+    following: Float[Array, "*batch m"]  # the columns' potentials to look at next
     steps: Int[Array, "*batch"]
     done: Bool[Array, "*batch"]
 
@@ -50,45 +50,49 @@ class Alternating(Solver):
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, TransportProjection)
-        tolerance = 32 * eps(problem.cost) if self.tolerance is None else self.tolerance
+        tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
         update = _scale if regularizer.exponential else _fit
 
-        # The first round looks at the start.
         def advance(state: _State) -> _State:
-            first = state.steps < 0
-            g = jnp.where(
-                (first | state.done)[..., None],
-                state.dual.g,
-                update(problem, regularizer, state.dual),
+            f = problem.fit_rows(state.following, regularizer, state.dual.f)
+            new = Potentials(f, state.following)
+            error = problem.residual(new, regularizer)
+            take = jnp.isfinite(error) & ~state.done
+            error = jnp.where(take, error, state.error)
+            dual = jax.tree.map(
+                lambda new, old: jnp.where(take[..., None], new, old), new, state.dual
             )
-            dual = Potentials(problem.fit_rows(g, regularizer, state.dual.f), g)
-            error = problem.residual(dual, regularizer)
-            return _State(
-                dual,
-                error,
-                state.steps + ~state.done,
-                state.done | ~(error > tolerance),
+            done = ~take | (error <= tolerance)
+            following = jax.lax.cond(
+                jnp.all(done),
+                lambda: dual.g,
+                lambda: update(problem, regularizer, dual),
             )
+            following = following - following[..., :1]
+            return _State(dual, error, following, state.steps + ~state.done, done)
 
         dtype = problem.cost.dtype
+        start = jnp.zeros((*batch, m), dtype)
         state = _State(
-            Potentials(jnp.zeros((*batch, n), dtype), jnp.zeros((*batch, m), dtype)),
+            Potentials(jnp.zeros((*batch, n), dtype), start),
             jnp.full(batch, jnp.inf, dtype),
+            start,
             jnp.full(batch, -1, jnp.int32),
             jnp.zeros(batch, bool),
         )
         state = jax.lax.while_loop(
             lambda s: jnp.any(~s.done & (s.steps < self.max_steps)), advance, state
         )
-        return problem.finish(state.dual.g, state.steps, regularizer, tolerance)
+        return problem.solution(
+            state.dual, state.steps, state.error, regularizer, tolerance
+        )
 
 
 def _fit(
     problem: TransportProjection, regularizer: Regularizer, dual: Potentials
 ) -> Float[Array, "*batch m"]:
-    g = problem.fit_columns(dual.f, regularizer, dual.g)
-    return g - g[..., :1]
+    return problem.swap().fit_rows(dual.f, regularizer, dual.g)
 
 
 def _scale(
@@ -99,15 +103,12 @@ def _scale(
     columns = jnp.broadcast_to(problem.columns, dual.g.shape)
     rows = jnp.broadcast_to(problem.rows, dual.f.shape)
 
-    product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-
     def sweep(_, scales):
         row, _ = scales
-        column = safe_divide(columns, product("...jn,...n->...j", kernel, row))
-        row = safe_divide(rows, product("...jn,...j->...n", kernel, column))
+        column = safe_divide(columns, exact_einsum("...jn,...n->...j", kernel, row))
+        row = safe_divide(rows, exact_einsum("...jn,...j->...n", kernel, column))
         return row, column
 
     start = (jnp.ones_like(rows), jnp.ones_like(columns))
     _, column = jax.lax.fori_loop(0, _SWEEPS, sweep, start)
-    g = dual.g + jnp.where(column > 0, jnp.log(jnp.where(column > 0, column, 1)), 0)
-    return g - g[..., :1]
+    return dual.g + jnp.log(jnp.where(column > 0, column, 1))

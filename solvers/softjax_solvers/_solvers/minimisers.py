@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Int
 
-from .._numerics import eps
+from .._numerics import choose_tolerance, eps
 from .._problem import ConcaveDualProblem, Problem
 from .._regularizer import Regularizer
 from .._solver import Solution, Solver
@@ -21,15 +21,16 @@ from .._solver import Solution, Solver
 class _Minimiser(Solver):
     """Minimise minus the dual of each problem of a batch, in well-scaled variables."""
 
+    solver: Any
+    tolerance: float | None = None
+
     @abc.abstractmethod
     def minimise(
         self, fn: Callable[[Array], Array], start: Array
     ) -> tuple[Array, Int[Array, ""]]:
         """Where `fn` is least, from `start` on, and the number of steps."""
 
-    def _solve(
-        self, problem: Problem, regularizer: Regularizer, tolerance: float | None
-    ) -> Solution:
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, ConcaveDualProblem)
         scale = problem.dual_scale(regularizer)
 
@@ -44,8 +45,8 @@ class _Minimiser(Solver):
             return unravel(scale * point), steps
 
         dual, steps = jax.vmap(find)(problem.flat())
-        limit = eps(scale) ** 0.5 if tolerance is None else tolerance
-        return problem.restore(dual, steps, regularizer, limit)
+        tolerance = choose_tolerance(self.tolerance, eps(scale) ** -0.5, scale)
+        return problem.restore(dual, steps, regularizer, tolerance)
 
 
 class OptimistixMinimiser(_Minimiser):
@@ -54,14 +55,12 @@ class OptimistixMinimiser(_Minimiser):
     **Arguments:**
 
     - `solver`: such as `optimistix.LBFGS(rtol=1e-6, atol=1e-6)` or `BFGS`.
-    - `max_steps`: passed on.
     - `tolerance`: the residual up to which the result counts as converged; None for
         the square root of the rounding unit.
+    - `max_steps`: passed on.
     """
 
-    solver: Any
     max_steps: int = 2000
-    tolerance: float | None = None
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         import optimistix as optx
@@ -82,9 +81,6 @@ class OptimistixMinimiser(_Minimiser):
         )
         return found.value, jnp.asarray(found.stats["num_steps"])
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        return self._solve(problem, regularizer, self.tolerance)
-
 
 class JaxoptMinimiser(_Minimiser):
     """Any JAXopt solver that minimises a function, on the full dual of a problem.
@@ -96,9 +92,6 @@ class JaxoptMinimiser(_Minimiser):
     - `tolerance`: the residual up to which the result counts as converged; None for
         the square root of the rounding unit.
     """
-
-    solver: Any
-    tolerance: float | None = None
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, ConcaveDualProblem)
@@ -112,6 +105,3 @@ class JaxoptMinimiser(_Minimiser):
             )
         found = solver.run(start)
         return found.params, found.state.iter_num
-
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        return self._solve(problem, regularizer, self.tolerance)

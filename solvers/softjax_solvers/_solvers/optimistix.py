@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._numerics import derivative, eps
+from .._numerics import choose_tolerance, derivative, eps
 from .._problem import Problem, ScalarDualProblem
 from .._problems import SortedDistanceProjection
 from .._regularizer import Regularizer
@@ -23,14 +23,14 @@ class OptimistixRootFinder(Solver):
 
     - `solver`: such as `optimistix.Newton(rtol=1e-6, atol=1e-6)`, `Bisection`,
         `Dogleg` or `LevenbergMarquardt`.
-    - `max_steps`: passed on.
     - `tolerance`: the residual up to which the result counts as converged; None for
         the square root of the rounding unit.
+    - `max_steps`: passed on.
     """
 
     solver: Any
-    max_steps: int = 256
     tolerance: float | None = None
+    max_steps: int = 256
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, ScalarDualProblem) and not isinstance(
@@ -72,7 +72,7 @@ class OptimistixRootFinder(Solver):
         dual, steps = jax.vmap(find)(problem.flat(), lower.ravel(), upper.ravel())
         dual = dual.reshape(shape)
         residual = problem.residual(dual, regularizer)
-        tolerance = eps(residual) ** 0.5 if self.tolerance is None else self.tolerance
+        tolerance = choose_tolerance(self.tolerance, eps(residual) ** -0.5, residual)
         return Solution(
             problem,
             regularizer,

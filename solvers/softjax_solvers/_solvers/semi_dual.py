@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._laplacian import shifted_solve
-from .._numerics import eps, safe_divide
+from .._laplacian import direct_solve
+from .._numerics import choose_tolerance, safe_divide
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -56,24 +56,24 @@ class SemiDual(Solver):
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, TransportProjection)
         dtype = problem.cost.dtype
-        tolerance = 32 * eps(problem.cost) if self.tolerance is None else self.tolerance
+        tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
 
         def evaluate(g, start):
             dual = Potentials(problem.fit_rows(g, regularizer, start), g)
             gap = problem.gap(dual, regularizer)
-            error = jnp.max(safe_divide(jnp.abs(gap), problem.nu), axis=-1)
-            return _Point(dual, gap / problem.mass, error)
+            return _Point(dual, gap / problem.mass, problem.error(gap))
 
         def newton(point: _Point, radius):
             size = jnp.max(jnp.abs(point.gap), axis=-1)
             ground = safe_divide(size, radius)[..., None]
             ground = jnp.broadcast_to(ground, point.gap.shape)
             edges = problem.edges(point.dual, regularizer)
-            step = shifted_solve(edges, ground, point.gap)
+            step = direct_solve(edges, ground, point.gap)
             return step - step[..., :1]
 
-        # The first round looks at the start, which counts as a good step of length 0.
+        # The first round looks at the start, which counts as a good step of length 0:
+        # so the plan stands in the program once.
         def advance(state: _State) -> _State:
             old = state.point
             new = evaluate(old.dual.g + state.step, old.dual.f)
@@ -99,31 +99,24 @@ class SemiDual(Solver):
             step = jnp.where(done[..., None], 0, step)
             return _State(point, step, radius, state.steps + ~state.done, done)
 
-        radius = problem.dual_scale(regularizer)
-        dual = Potentials(jnp.zeros((*batch, n), dtype), jnp.zeros((*batch, m), dtype))
+        nothing = jnp.zeros((*batch, m), dtype)
+        dual = Potentials(jnp.zeros((*batch, n), dtype), nothing)
+        unknown = jnp.full(batch, jnp.inf, dtype)
+        done = jnp.zeros(batch, bool)
         if self.start is not None:
-            dual = self.start.solve(problem, regularizer).dual
-        point = _Point(
-            dual,
-            jnp.zeros((*batch, m), dtype),
-            jnp.full(batch, jnp.inf, dtype),
-        )
+            found = self.start.solve(problem, regularizer)
+            dual, done = found.dual, found.residual <= tolerance
+            unknown = jnp.where(done, found.residual, unknown)
+        radius = problem.dual_scale(regularizer)
         state = _State(
-            point,
-            jnp.zeros((*batch, m), dtype),
+            _Point(dual, nothing, unknown),
+            nothing,
             jnp.broadcast_to(radius / 4, batch),
-            jnp.full(batch, -1, jnp.int32),
-            jnp.zeros(batch, bool),
+            jnp.where(done, 0, -1),
+            done,
         )
         state = jax.lax.while_loop(
             lambda s: jnp.any(~s.done & (s.steps < self.max_steps)), advance, state
         )
-        point = state.point
-        return Solution(
-            problem,
-            regularizer,
-            point.dual,
-            state.steps,
-            point.error,
-            point.error <= max(100 * tolerance, 1e-5),
-        )
+        dual, _, error = state.point
+        return problem.solution(dual, state.steps, error, regularizer, tolerance)

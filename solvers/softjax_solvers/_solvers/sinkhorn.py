@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._numerics import eps
+from .._numerics import choose_tolerance
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -44,7 +44,7 @@ class Sinkhorn(Solver):
         from ott.solvers.linear import sinkhorn
 
         assert isinstance(problem, TransportProjection)
-        tolerance = 32 * eps(problem.cost) if self.tolerance is None else self.tolerance
+        tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *_, n, m = problem.cost.shape
         solver = sinkhorn.Sinkhorn(
             threshold=tolerance,
