@@ -1,5 +1,8 @@
 """Functions with finite derivatives at the edge of their domain."""
 
+import functools
+
+import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,37 +11,97 @@ from helpers import assert_close
 
 import softjax as sj
 
-# Name -> points inside the domain, points at or beyond its edge, values there.
+# Name -> points inside the domain, first and second derivative there; points at or
+# beyond its edge, values there.
 CASES = {
-    "sqrt": ([0.25, 4.0], [0.0, -1.0], [0, 0]),
-    "log": ([0.25, 4.0], [0.0, -1.0], [0, 0]),
-    "arcsin": ([-0.5, 0.7], [-1.0, 1.0, 2.0], [-np.pi / 2, np.pi / 2, np.pi / 2]),
-    "arccos": ([-0.5, 0.7], [-1.0, 1.0, 2.0], [np.pi, 0, 0]),
+    "sqrt": (
+        [0.25, 4.0],
+        lambda x: x**-0.5 / 2,
+        lambda x: -(x**-1.5) / 4,
+        [0.0, -1.0],
+        [0, 0],
+    ),
+    "log": (
+        [0.25, 1.0, 4.0],
+        lambda x: 1 / x,
+        lambda x: -1 / x**2,
+        [0.0, -1.0],
+        [0, 0],
+    ),
+    "arcsin": (
+        [-0.5, 0.0, 0.7],
+        lambda x: (1 - x**2) ** -0.5,
+        lambda x: x * (1 - x**2) ** -1.5,
+        [-1.0, 1.0, 2.0],
+        [-np.pi / 2, np.pi / 2, np.pi / 2],
+    ),
+    "arccos": (
+        [-0.5, 0.0, 0.7],
+        lambda x: -((1 - x**2) ** -0.5),
+        lambda x: -x * (1 - x**2) ** -1.5,
+        [-1.0, 1.0, 2.0],
+        [np.pi, 0, 0],
+    ),
 }
+
+
+def slope(fn):
+    """The derivative in forward mode, which `jax.grad` has in reverse mode."""
+    return lambda x: jax.jvp(fn, (x,), (jnp.ones_like(x),))[1]
 
 
 @pytest.mark.x64
 @pytest.mark.parametrize("name", CASES)
 def test_elementwise(name):
-    inside, edge, values = CASES[name]
-    fn, hard = getattr(sj, name), getattr(jnp, name)
-    slope, second = jax.vmap(jax.grad(fn)), jax.vmap(jax.grad(jax.grad(fn)))
-    inside, edge = jnp.asarray(inside), jnp.asarray(edge)
-    assert_close(fn(inside), hard(inside))
-    assert_close(slope(inside), jax.vmap(jax.grad(hard))(inside), atol=1e-5)
-    assert_close(fn(edge), values)
-    np.testing.assert_array_equal(slope(edge), 0)
-    np.testing.assert_array_equal(second(edge), 0)
-    assert jnp.isnan(fn(jnp.nan))
+    inside, first, second, edge, values = CASES[name]
+    fn = getattr(sj, name)
+
+    @jax.jit
+    @jax.vmap
+    def derivatives(x):
+        once = slope(fn)(x), jax.grad(fn)(x)
+        twice = slope(slope(fn))(x), slope(jax.grad(fn))(x), jax.grad(jax.grad(fn))(x)
+        return fn(x), once, twice
+
+    inside = np.asarray(inside)
+    x = jnp.asarray([*inside, *edge, jnp.nan])
+    value, once, twice = jax.tree.map(np.asarray, derivatives(x))
+    n = len(inside)
+    assert_close(value[:-1], [*getattr(np, name)(inside), *values])
+    assert np.isnan(value[-1])
+    for derivative in once:
+        assert_close(derivative[:n], first(inside), rtol=2e-6)
+        np.testing.assert_array_equal(derivative[n:-1], 0)
+    for derivative in twice:
+        assert_close(derivative[:n], second(inside), rtol=2e-6)
+        np.testing.assert_array_equal(derivative[n:-1], 0)
 
 
 def test_div():
-    gradient = jax.grad(sj.div, (0, 1))
-    assert sj.div(1.0, 4.0) == 0.25
-    assert gradient(1.0, 4.0) == (0.25, -1 / 16)
-    for x in (0.0, 3.0):
-        assert sj.div(x, 0.0) == 0
-        assert gradient(x, 0.0) == (0, 0)
+    # A small divisor, whose square underflows; then divisors of 0.
+    x, y = np.float32([1, -3, 0, 0, 3]), np.float32([4, 0.5, 1e-30, 0, 0])
+
+    @jax.jit
+    @jax.vmap
+    def derivatives(x, y):
+        forward, backward = jax.jacfwd(sj.div, (0, 1)), jax.grad(sj.div, (0, 1))
+        twice = jax.jacfwd(backward, (0, 1)), jax.jacrev(forward, (0, 1))
+        once = forward(x, y), backward(x, y)
+        return sj.div(x, y), once, [fn(x, y) for fn in twice]
+
+    value, once, twice = derivatives(x, y)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    close(value, [0.25, -6, 0, 0, 0])
+    for by_x, by_y in once:
+        close(by_x, [0.25, 2, 1e30, 0, 0])
+        close(by_y, [-1 / 16, 12, 0, 0, 0])
+    # There, the second derivative lies beyond the largest number.
+    known = np.asarray([0, 1, 3, 4])
+    for (xx, xy), (yx, yy) in twice:
+        close(xx[known], [0, 0, 0, 0])
+        close(xy[known], [-1 / 16, -4, 0, 0])
+        close(yx[known], [-1 / 16, -4, 0, 0])
+        close(yy[known], [1 / 32, -48, 0, 0])
     assert jnp.isnan(sj.div(jnp.nan, 0.0))
 
 
@@ -47,6 +110,53 @@ def test_norm():
     assert sj.norm(x) == 5
     np.testing.assert_array_equal(sj.norm(x, axis=0), [5, 0])
     assert sj.norm(x, axis=0, keepdims=True).shape == (1, 2)
-    gradient = jax.grad(lambda x: jnp.sum(sj.norm(x, axis=0)))(x)
-    np.testing.assert_allclose(gradient, x / 5, rtol=1e-6)
-    assert np.all(np.isfinite(jax.hessian(sj.norm)(np.zeros(3, np.float32))))
+    with pytest.raises(ValueError, match=r"norm: ord=1 with axis=0 .* ord=2 along a"):
+        sj.norm(x, ord=1, axis=0)
+
+
+@pytest.mark.parametrize("axis", [None, 1, (0, 2)])
+def test_norm_along_axes(axis):
+    """Of an array in which some of the norms are 0."""
+    generator = helpers.rng("norm along axes")
+    x, move = generator.normal(size=(2, 2, 3, 2)).astype(np.float32)
+    x[:, 0] = x[..., 1] = 0
+    value = np.sqrt((x**2).sum(axis, keepdims=True))
+    weight = generator.normal(size=value.shape).astype(np.float32)
+    direction = x / np.where(value == 0, 1, value)
+
+    @jax.jit
+    def derivatives(x, move, weight):
+        norm = functools.partial(sj.norm, axis=axis, keepdims=True)
+        out, tangent = jax.jvp(norm, (x,), (move,))
+        return out, tangent, jax.vjp(norm, x)[1](weight)[0]
+
+    actual = derivatives(x, move, weight)
+    assert_close(actual[0], value)
+    assert_close(actual[1], (direction * move).sum(axis, keepdims=True))
+    assert_close(actual[2], direction * weight)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_derivatives_of_norm(scale):
+    """Against closed forms, also where squares under- or overflow; and at 0."""
+    point = np.asarray([[3.0, 0.0, -4.0], [1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])
+
+    @jax.jit
+    @jax.vmap
+    def derivatives(x):
+        forward, backward = jax.jacfwd(sj.norm), jax.grad(sj.norm)
+        twice = jax.jacfwd(backward), jax.jacrev(backward), jax.jacfwd(forward)
+        return sj.norm(x), (forward(x), backward(x)), [fn(x) for fn in twice]
+
+    value, once, twice = derivatives((scale * point).astype(np.float32))
+    size = np.asarray([5.0, 3.0, 0.0])
+    first, second = np.zeros((3, 3)), np.zeros((3, 3, 3))
+    for i in range(2):
+        first[i] = point[i] / size[i]
+        second[i] = (np.eye(3) - np.outer(first[i], first[i])) / size[i]
+    assert_close(np.asarray(value) / np.float32(scale), size)
+    for derivative in once:
+        assert_close(derivative, first)
+    # Forward mode alone squares the unit, so it is for numbers whose squares are ones.
+    for derivative in twice if scale == 1 else twice[:2]:
+        assert_close(derivative * np.float32(scale), second)

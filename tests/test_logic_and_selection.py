@@ -130,16 +130,171 @@ def test_dynamic_slices(axis, start):
     np.testing.assert_allclose(out, (expected[0] + expected[1]) / 2, rtol=1e-6)
 
 
-ERRORS = [
-    (lambda: sj.take(X, np.ones(5), axis=0), ValueError),
-    (lambda: sj.take_along_axis(X, np.ones((3, 1, 3)), axis=1), ValueError),
-    (lambda: sj.choose(np.ones((4, 2)), X), ValueError),
-    (lambda: sj.dynamic_slice_in_dim(X, np.ones(4), 2, axis=0), ValueError),
-    (lambda: sj.dynamic_slice_in_dim(X, np.ones(3), 4, axis=0), ValueError),
-]
+def mean_over_slices(start, x, size):
+    """Along the last axis; a start that lies too far is clamped."""
+    starts = np.minimum(np.arange(x.shape[-1]), x.shape[-1] - size)
+    return sum(p * x[..., s : s + size] for p, s in zip(start, starts, strict=True))
 
 
-@pytest.mark.parametrize(("call", "error"), ERRORS)
-def test_errors(call, error):
-    with pytest.raises(error, match=r".{20}"):
+def mean_over_blocks(rows, columns, x):
+    inner = mean_over_slices(columns, x, 2)
+    return mean_over_slices(rows, inner.swapaxes(-1, -2), 2).swapaxes(-1, -2)
+
+
+# Name -> shapes of the soft indices; the operator and its reference, of these and X.
+DERIVATIVES = {
+    "where": (
+        [(4,)],
+        lambda p, x: sj.where(p, x, x[::-1]),
+        lambda p, x: p * x + (1 - p) * x[::-1],
+    ),
+    "take": (
+        [(2, 4)],
+        lambda p, x: sj.take(x, p, axis=1),
+        lambda p, x: np.einsum("mn,jn->jm", p, x),
+    ),
+    "take_flat": (
+        [(2, 12)],
+        lambda p, x: sj.take(x, p),
+        lambda p, x: p @ x.ravel(),
+    ),
+    "take_along_axis": (
+        [(2, 1, 3)],
+        lambda p, x: sj.take_along_axis(x, p, axis=0),
+        lambda p, x: np.einsum("mkn,nj->mj", p, x),
+    ),
+    "choose": (
+        [(4, 3)],
+        lambda p, x: sj.choose(p, list(x)),
+        lambda p, x: np.einsum("jn,nj->j", p, x),
+    ),
+    "dynamic_index_in_dim": (
+        [(3,)],
+        lambda p, x: sj.dynamic_index_in_dim(x, p),
+        lambda p, x: (p @ x)[None],
+    ),
+    "dynamic_slice_in_dim": (
+        [(4,)],
+        lambda p, x: sj.dynamic_slice_in_dim(x, p, 3, axis=1),
+        lambda p, x: mean_over_slices(p, x, 3),
+    ),
+    "dynamic_slice": (
+        [(3,), (4,)],
+        lambda p, q, x: sj.dynamic_slice(x, (p, q), (2, 2)),
+        mean_over_blocks,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_derivatives_of_selection(name, x64):
+    """In both modes, by values, soft indices and conditions, also where these are 0."""
+    shapes, operator, reference = DERIVATIVES[name]
+    generator = helpers.rng("selection", name)
+    indices = [generator.dirichlet(np.ones(s[-1]), s[:-1]) for s in shapes]
+    indices[0][..., 0] = 0
+    point = (*indices, X.astype(np.float64))
+    move = tuple(generator.normal(size=a.shape) for a in point)
+    expected = reference(*point)
+    weight = generator.normal(size=expected.shape)
+
+    @jax.jit
+    def derivatives(point, move, weight):
+        value, push = jax.linearize(operator, *point)
+        return value, push(*move), jax.linear_transpose(push, *point)(weight)
+
+    value, tangent, gradient = derivatives(point, move, weight)
+    slope = helpers.finite_difference(reference, point, move)
+    helpers.assert_close(value, expected)
+    helpers.assert_close(tangent, slope)
+    backward = sum(map(np.vdot, gradient, move))
+    helpers.assert_close(backward, np.vdot(weight, slope))
+
+
+def test_derivatives_beside_infinities():
+    """What has probability 0 keeps out of them."""
+    p, x = np.float32([0, 0.25, 0.75]), np.float32([np.inf, 1, 3])
+
+    def total(p, x):
+        return (
+            sj.where(p, x, 0).sum()
+            + sj.take(x, p)
+            + sj.take_along_axis(x, p[None])[0]
+            + sj.choose(p, x)
+            + sj.dynamic_index_in_dim(x, p)[0]
+            + sj.dynamic_slice_in_dim(x, p, 1)[0]
+        )
+
+    by_p, by_x = jax.jit(jax.grad(total, (0, 1)))(p, x)
+    assert np.isfinite(by_p[0])
+    np.testing.assert_allclose(by_p[1:], 6 * x[1:], rtol=1e-6)
+    np.testing.assert_allclose(by_x, 6 * p, rtol=1e-6)
+
+
+ONES = np.ones(3), np.ones(4)
+
+# What is said, in part: the argument, its value and what is allowed.
+TYPE_ERRORS = {
+    "x must be an array of real numbers, got None": lambda: sj.logical_not(None),
+    "x must be an array of real numbers, got 'a'": lambda: sj.logical_and("a", P),
+    "y must be .* numbers, got type complex64": lambda: sj.logical_xor(P, 1j * P),
+    "condition must be .* numbers, got 'a'": lambda: sj.where("a", X, X),
+    r"choices\[1\] must be .* numbers, got 'a'": lambda: sj.choose(P, [P, "a"]),
+    "dynamic_index_in_dim: axis must be an integer, got None": (
+        lambda: sj.dynamic_index_in_dim(X, np.ones(3), None)
+    ),
+    "dynamic_slice_in_dim: slice_size must be an integer, got 1.5": (
+        lambda: sj.dynamic_slice_in_dim(X, np.ones(3), 1.5)
+    ),
+}
+VALUE_ERRORS = {
+    r"take: axis=2 is out of bounds .* \(3, 4\); allowed are -2 to 1": (
+        lambda: sj.take(X, np.ones(4), axis=2)
+    ),
+    r"take: indices of shape \(5,\) .* last axis over the 3 positions": (
+        lambda: sj.take(X, np.ones(5), axis=0)
+    ),
+    r"take_along_axis: indices of shape \(3, 1, 3\) .* the 4 positions": (
+        lambda: sj.take_along_axis(X, np.ones((3, 1, 3)), axis=1)
+    ),
+    r"indices of shape \(2, 1, 4\) must .* \(3, 4\), .* except for axis 1, .* size 4": (
+        lambda: sj.take_along_axis(X, np.ones((2, 1, 4)), axis=1)
+    ),
+    "choose: choices must be a sequence of arrays, got a scalar": (
+        lambda: sj.choose(np.ones(2), 1.0)
+    ),
+    r"choose: a of shape \(4, 2\) .* last axis over the 3 positions": (
+        lambda: sj.choose(np.ones((4, 2)), X)
+    ),
+    r"choose: the shape \(5,\) of a, .* broadcast against the shape \(4,\)": (
+        lambda: sj.choose(np.ones((5, 3)), X)
+    ),
+    r"index must be a single soft index, of shape \(3,\), got shape \(2, 3\)": (
+        lambda: sj.dynamic_index_in_dim(X, np.ones((2, 3)))
+    ),
+    r"start_index of shape \(4,\) .* last axis over the 3 positions": (
+        lambda: sj.dynamic_slice_in_dim(X, np.ones(4), 2, axis=0)
+    ),
+    "slice_size=4 must be from 0 to the axis size 3": (
+        lambda: sj.dynamic_slice_in_dim(X, np.ones(3), 4)
+    ),
+    "slice_size=-1 must be from 0 to the axis size 3": (
+        lambda: sj.dynamic_slice_in_dim(X, np.ones(3), -1)
+    ),
+    "start_indices must have one entry for each of the 2 axes .* got 1": (
+        lambda: sj.dynamic_slice(X, ONES[:1], (1, 1))
+    ),
+    "slice_sizes must have one entry for each of the 2 axes .* got 3": (
+        lambda: sj.dynamic_slice(X, ONES, (1, 1, 1))
+    ),
+    r"slice_sizes\[1\]=5 must be from 0 to the axis size 4": (
+        lambda: sj.dynamic_slice(X, ONES, (1, 5))
+    ),
+}
+
+
+@pytest.mark.parametrize("said", [*TYPE_ERRORS, *VALUE_ERRORS])
+def test_errors(said):
+    call = (TYPE_ERRORS | VALUE_ERRORS)[said]
+    with pytest.raises(TypeError if said in TYPE_ERRORS else ValueError, match=said):
         call()
