@@ -49,7 +49,7 @@ class Layout(NamedTuple):
         return x if self.flat else jnp.moveaxis(x, axis, self.axes[0])
 
 
-def parse_axis(
+def layout_of(
     shape: tuple[int, ...], axis: Any, name: str, *, several: bool = False
 ) -> Layout:
     """Check `axis` as jax.numpy does; None stands for the flattened array."""
@@ -57,7 +57,7 @@ def parse_axis(
     if axis is None:
         layout = Layout(shape, tuple(range(ndim)), True)
     else:
-        allowed = "None, an integer" + (" or a tuple of integers" if several else "")
+        allowed = "None, an integer or a tuple" if several else "None or an integer"
         parts = axis if isinstance(axis, tuple | list) and several else (axis,)
         normalized = []
         for part in parts:
@@ -72,6 +72,14 @@ def parse_axis(
         if len(set(normalized)) < len(normalized):
             raise ValueError(f"{name}: axis={axis} names an axis twice.")
         layout = Layout(shape, tuple(sorted(normalized)), False)
+    return layout
+
+
+def parse_axis(
+    shape: tuple[int, ...], axis: Any, name: str, *, several: bool = False
+) -> Layout:
+    """`layout_of` for operators that need an entry to choose."""
+    layout = layout_of(shape, axis, name, several=several)
     if layout.size == 0:
         raise ValueError(
             f"{name}: the axis must have at least one entry; axis={axis} of an array "

@@ -78,6 +78,18 @@ def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     return softness.astype(dtype)
 
 
+def broadcast_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that the named ones broadcast to.
+
+    **Raises:** `ValueError`, listing them, if they do not.
+    """
+    try:
+        return jnp.broadcast_shapes(*shapes.values())
+    except ValueError:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"These shapes must broadcast together: {listed}.") from None
+
+
 def float_type(dtype: Any) -> Any:
     """The type itself if it is a float, or what `jnp.mean` makes of an integer."""
     if jnp.issubdtype(dtype, jnp.floating):

@@ -7,11 +7,13 @@ reverse mode and to any order. NaN in gives NaN out.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ._keywords import as_float
@@ -77,6 +79,22 @@ def div(x: Any, y: Any) -> Float[Array, "..."]:
     return jnp.where(lost, x, _quotient(x, y)).astype(dtype)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _length(x: Array, axis: Any) -> Array:
+    # In the unit of the largest element, squares neither over- nor underflow.
+    unit = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)
+    unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
+    return unit * jnp.sqrt(jnp.sum((x / unit) ** 2, axis=axis, keepdims=True))
+
+
+@_length.defjvp
+def _length_jvp(axis, primals, tangents):
+    (x,), (x_dot,) = primals, tangents
+    length = _length(x, axis)
+    direction = _quotient(x, jnp.broadcast_to(length, x.shape))
+    return length, jnp.sum(direction * x_dot, axis=axis, keepdims=True)
+
+
 def norm(
     x: Any,
     ord: int | None = None,
@@ -93,17 +111,13 @@ def norm(
     **Raises:** `ValueError` for any other norm.
     """
     x, dtype = as_float(x)
-    vector = isinstance(axis, int) or (axis is None and x.ndim == 1)
+    vector = isinstance(axis, int | np.integer) or (axis is None and x.ndim == 1)
     if not (ord is None or (ord == 2 and vector)):
         raise ValueError(
             f"norm: ord={ord!r} with axis={axis} of an array of shape {x.shape} is not "
             "supported. Allowed: ord=None, and ord=2 along a single axis."
         )
-    # In the unit of the largest element, squares and their derivatives neither over-
-    # nor underflow. The unit cancels, so it is a constant to differentiation.
-    unit = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)
-    unit = jax.lax.stop_gradient(jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1))
-    out = unit * _sqrt(jnp.sum((x / unit) ** 2, axis=axis, keepdims=True))
+    out = _length(x, axis)
     if not keepdims:
         out = jnp.squeeze(out, axis)
     return out.astype(dtype)

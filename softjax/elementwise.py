@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
-from ._keywords import as_float, float_type, parse_mode, parse_softness
+from ._keywords import as_float, broadcast_shape, float_type, parse_mode, parse_softness
 
 _FAR = 1e15
 """How many units of softness away a step has ended, for any regularizer."""
@@ -62,13 +62,15 @@ def promote(**arrays: Any) -> tuple[dict[str, Array], Any]:
 
     Booleans become the integers 0 and 1.
 
-    **Raises:** `TypeError`, naming the argument, for what is not made of real numbers.
+    **Raises:** `TypeError`, naming the argument, for what is not made of real numbers;
+    `ValueError` if the shapes do not broadcast together.
     """
     raw = {}
     for name, x in arrays.items():
         as_float(x, name)
         x = jnp.asarray(x)
         raw[name] = x.astype(jnp.int32) if x.dtype == bool else x
+    broadcast_shape(**{name: x.shape for name, x in raw.items()})
     dtype = jnp.result_type(*raw.values())
     return raw, float_type(dtype)
 
@@ -96,12 +98,8 @@ def apply(
     raw, out_dtype = promote(**arrays)
     regularizer, by_name = parse_mode(mode, gated=gated is not None)
     softness = parse_softness(softness, jnp.promote_types(out_dtype, jnp.float32))
-    shapes = {name: x.shape for name, x in raw.items()} | {"softness": softness.shape}
-    try:
-        shape = jnp.broadcast_shapes(*shapes.values())
-    except ValueError:
-        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"These shapes must broadcast together: {listed}.") from None
+    shapes = {name: x.shape for name, x in raw.items()}
+    shape = broadcast_shape(**shapes, softness=softness.shape)
     if regularizer is None:
         return jnp.broadcast_to(hard(*raw.values()), shape).astype(out_dtype)
     gated = by_name or bool(gated)

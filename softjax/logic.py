@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ._axis import layout_of
 from ._keywords import as_float
 from ._types import SoftBool
 from .elementwise import promote
@@ -34,7 +35,8 @@ def _xor(x: Array, y: Array, geometric: bool) -> Array:
     return _or(_and(x, 1 - y, geometric), _and(1 - x, y, geometric), geometric)
 
 
-def _all(x: Array, axis: Any, keepdims: bool, geometric: bool) -> Array:
+def _all(x: Array, axis: Any, keepdims: bool, geometric: bool, name: str) -> Array:
+    axis = layout_of(x.shape, axis, name, several=True).axes
     if not geometric:
         return jnp.prod(x, axis=axis, keepdims=keepdims)
     total = jnp.sum(jnp.log(_lift(x)), axis=axis, keepdims=keepdims)
@@ -84,7 +86,7 @@ def all(
 ) -> SoftBool:
     """Soft `jax.numpy.all`: the product, or the geometric mean, along axes."""
     x, dtype = as_float(x)
-    return _all(x, axis, keepdims, use_geometric_mean).astype(dtype)
+    return _all(x, axis, keepdims, use_geometric_mean, "all").astype(dtype)
 
 
 def any(
@@ -96,4 +98,5 @@ def any(
 ) -> SoftBool:
     """Soft `jax.numpy.any`: `1 - all(1 - x)`."""
     x, dtype = as_float(x)
-    return (1 - _all(1 - x, axis, keepdims, use_geometric_mean)).astype(dtype)
+    every = _all(1 - x, axis, keepdims, use_geometric_mean, "any")
+    return (1 - every).astype(dtype)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._axis import parse_axis
-from ._keywords import as_float
+from ._keywords import as_float, broadcast_shape
 from ._types import SoftBool, SoftIndex
 from .elementwise import promote
 
@@ -92,6 +92,7 @@ def where(condition: SoftBool, x: Any, y: Any) -> Float[Array, "..."]:
     """
     p, _ = as_float(condition, "condition")
     raw, dtype = promote(x=x, y=y)
+    broadcast_shape(condition=p.shape, **{name: a.shape for name, a in raw.items()})
     x, y = (as_float(a.astype(dtype))[0] for a in raw.values())
     return (_weigh(p, x) + _weigh(1 - p, y)).astype(dtype)
 
@@ -157,6 +158,8 @@ def choose(a: SoftIndex, choices: Any) -> Float[Array, "..."]:
         against `*shape`.
     """
     if isinstance(choices, Sequence) and not isinstance(choices, str):
+        if not choices:
+            raise ValueError("choose: choices must hold at least one array, got none.")
         named = {f"choices[{i}]": choice for i, choice in enumerate(choices)}
         raw, dtype = promote(**named)
         parts = jnp.broadcast_arrays(*(x.astype(dtype) for x in raw.values()))
@@ -229,6 +232,8 @@ def dynamic_slice(
     values, dtype = as_float(operand, "operand")
     given = {"start_indices": start_indices, "slice_sizes": slice_sizes}
     for argument, entries in given.items():
+        if not hasattr(entries, "__len__"):
+            raise TypeError(f"{name}: {argument} must be a sequence, got {entries!r}.")
         if len(entries) != values.ndim:
             raise ValueError(
                 f"{name}: {argument} must have one entry for each of the "

@@ -246,8 +246,23 @@ TYPE_ERRORS = {
     "dynamic_slice_in_dim: slice_size must be an integer, got 1.5": (
         lambda: sj.dynamic_slice_in_dim(X, np.ones(3), 1.5)
     ),
+    "dynamic_slice: start_indices must be a sequence, got None": (
+        lambda: sj.dynamic_slice(X, None, (1, 1))
+    ),
+    "all: axis must be None, an integer or a tuple, got 'a'": lambda: sj.all(P, "a"),
+    "any: axis must be None, an integer or a tuple, got True": lambda: sj.any(P, True),
 }
 VALUE_ERRORS = {
+    r"broadcast together: condition \(2,\), x \(3, 4\), y \(3, 4\)": (
+        lambda: sj.where(np.ones(2), X, X)
+    ),
+    r"broadcast together: x \(2,\), y \(3,\)": (
+        lambda: sj.logical_or(np.ones(2), np.ones(3))
+    ),
+    r"broadcast together: choices\[0\] \(2,\), choices\[1\] \(3,\)": (
+        lambda: sj.choose(P, [np.ones(2), np.ones(3)])
+    ),
+    "choose: choices must hold at least one array": lambda: sj.choose(P, []),
     r"take: axis=2 is out of bounds .* \(3, 4\); allowed are -2 to 1": (
         lambda: sj.take(X, np.ones(4), axis=2)
     ),
