@@ -5,10 +5,9 @@ ratio is above 1, Newton's method, which needs no sort, is the better default.
 """
 
 import argparse
-import statistics
-import time
 
 import jax
+from timing import medians
 
 import softjax as sj
 
@@ -29,14 +28,8 @@ def main() -> None:
                     return sj.solvers.solve(problem, mode, solver).dual
 
                 runs[solver] = jax.jit(dual)
-                jax.block_until_ready(runs[solver](z))
-            taken: dict[str, list[float]] = {solver: [] for solver in runs}
-            for _ in range(repeats):
-                for solver, run in runs.items():
-                    start = time.perf_counter()
-                    jax.block_until_ready(run(z))
-                    taken[solver].append(1e3 * (time.perf_counter() - start))
-            newton, closed = (statistics.median(t) for t in taken.values())
+            time_of = medians(runs, z, repeats=repeats)
+            newton, closed = (1e3 * time_of[solver] for solver in runs)
             size = f"{shape[0]} x {shape[1]}"
             print(
                 f"{mode:8}{size:>12}{newton:9.3f} ms{closed:11.3f} ms"

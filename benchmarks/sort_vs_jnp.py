@@ -4,34 +4,16 @@ The two are timed in turn, so that whatever else the machine does falls on both 
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from timing import medians
 
 import softjax as sj
 
 SHAPES = ((8, 1024), (1, 65536))
 SORTS = {"jnp": jnp.sort, "soft": sj.sort}
-
-
-def seconds(function: Callable, x: jax.Array) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(function(x))
-    return time.perf_counter() - start
-
-
-def medians(functions: dict[str, Callable], x: jax.Array, repeats: int):
-    """Median time in seconds of each function."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():  # compiles
-        seconds(function, x)
-    for _ in range(repeats):
-        for name, function in functions.items():
-            times[name].append(seconds(function, x))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def value(sort: Callable) -> Callable:
@@ -56,7 +38,7 @@ def main() -> None:
         x = jax.random.normal(jax.random.key(0), shape)
         for transform in (value, gradient):
             functions = {name: transform(sort) for name, sort in SORTS.items()}
-            time_of = medians(functions, x, repeats)
+            time_of = medians(functions, x, repeats=repeats)
             hard, soft = 1e3 * time_of["jnp"], 1e3 * time_of["soft"]
             print(
                 f"{shape!s:<12} {transform.__name__:<9} "

@@ -53,7 +53,7 @@ def test_factorization_is_refined():
     edges = 1e-3 * edges + path + path.T
     ground = np.full(20, 0.2, np.float32)
     expected = exact(edges, ground, rhs)
-    actual = factorize(jnp.asarray(edges), jnp.asarray(ground), jnp.asarray(rhs))
+    actual = factorize(jnp.asarray(edges), jnp.asarray(ground), jnp.asarray(rhs), 3)
     scale = np.max(np.abs(expected))
     helpers.assert_close(actual / scale, expected / scale, atol=1e-4)
 

@@ -47,6 +47,7 @@ def factorize(
     edges: Float[Array, "*batch m m"],
     ground: Float[Array, "*batch m"],
     rhs: Float[Array, "*batch m"],
+    refinements: int,
 ) -> Float[Array, "*batch m"]:
     """The same by Cholesky's factorization, and a refinement of its result.
 
@@ -68,17 +69,19 @@ def factorize(
         step = jax.scipy.linalg.cho_solve((factor, True), rest[..., None])[..., 0]
         return x + jnp.where(jnp.isfinite(step), scale * step, 0)
 
-    return jax.lax.fori_loop(0, 4, refine, jnp.zeros_like(rhs))
+    return jax.lax.fori_loop(0, refinements + 1, refine, jnp.zeros_like(rhs))
 
 
 def direct_solve(
     edges: Float[Array, "*batch m m"],
     ground: Float[Array, "*batch m"],
     rhs: Float[Array, "*batch m"],
+    refinements: int = 3,
 ) -> Float[Array, "*batch m"]:
     """`eliminate` where nodes are few, and `factorize` where not."""
-    few = rhs.shape[-1] <= _FEW
-    return (eliminate if few else factorize)(edges, ground, rhs)
+    if rhs.shape[-1] <= _FEW:
+        return eliminate(edges, ground, rhs)
+    return factorize(edges, ground, rhs, refinements)
 
 
 class Direct(lx.AbstractLinearSolver):
