@@ -26,12 +26,13 @@ def _parse_exponent(p) -> float | Array:
 
 def _power(base: Array, exponent: float | Array) -> Array:
     """`max(base, 0) ** exponent` for a positive exponent, smooth wherever it can be."""
-    # Not by `jnp.maximum`, whose derivative at 0 is 1/2 where `slope` says 0.
-    positive = base > 0
+    # Not by `jnp.maximum`, whose derivative at 0 is 1/2 where `slope` says 0; and not
+    # by `base > 0`, which would turn NaN into 0.
+    clipped = base <= 0
     if isinstance(exponent, int):
-        return jax.lax.integer_pow(jnp.where(positive, base, 0), exponent)
+        return jax.lax.integer_pow(jnp.where(clipped, 0, base), exponent)
     # Powers of 0 have infinite or undefined derivatives that must not be formed.
-    return jnp.where(positive, jnp.where(positive, base, 1) ** exponent, 0)
+    return jnp.where(clipped, 0, jnp.where(clipped, 1, base) ** exponent)
 
 
 class PNorm(Regularizer):
