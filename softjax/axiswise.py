@@ -46,14 +46,12 @@ _ARGQUANTILE = Operation(
     "argquantile",
     lambda m, s, r, q: (m.argquantile(s, r, q),),
     (INDEX,),
-    ascending=True,
     method="neuralsort",
 )
 _QUANTILE = Operation(
     "quantile",
     lambda m, s, r, q: (m.quantile(s, r, q),),
     (VALUE,),
-    ascending=True,
     method="neuralsort",
 )
 _ARGMEDIAN = Operation(
@@ -168,10 +166,9 @@ def sort(
     **keywords: Unpack[ValueKeywords],
 ) -> Float[Array, "..."]:
     """Soft `jax.numpy.sort`: the means of x under the rows of its soft argsort."""
-    operation = _SORT if descending else _SORT.ascend()
-    (out,), layout = run(operation, x, axis, keywords)
+    (out,), layout = run(_SORT, x, axis, keywords)
     assert out is not None
-    return layout.place(out, -1)
+    return layout.place(out if descending else jnp.flip(out, -1), -1)
 
 
 @with_keywords(_RANK)
@@ -356,9 +353,11 @@ def _quantile(
         h = levels.ravel().astype(dtype) / full * (layout.size - 1)
         lower, weight = _INTERPOLATIONS[quantile_method](h)
         lower = jax.lax.stop_gradient(lower).astype(jnp.int32)
+        # Methods count from the largest.
+        last = layout.size - 1
         if weight is None:
-            return Level(lower)
-        return Level(lower, jnp.minimum(lower + 1, layout.size - 1), weight)
+            return Level(last - lower)
+        return Level(last - jnp.minimum(lower + 1, last), last - lower, 1 - weight)
 
     indices = operation.outputs == (INDEX,)
     (out,), layout = run(

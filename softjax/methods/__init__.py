@@ -12,6 +12,7 @@ from ._method import (
     ValueMethod as ValueMethod,
 )
 from ._rows import RowMethod as RowMethod
+from .fast_soft_sort import FastSoftSort as FastSoftSort
 from .neuralsort import NeuralSort as NeuralSort
 from .ot import OptimalTransport as OptimalTransport
 from .softsort import SoftSort as SoftSort
@@ -20,6 +21,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "softsort": SoftSort,
     "neuralsort": NeuralSort,
     "ot": OptimalTransport,
+    "fast_soft_sort": FastSoftSort,
 }
 """Name of a method -> what makes it."""
 

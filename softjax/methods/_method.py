@@ -63,6 +63,13 @@ class Sample(eqx.Module):
         return self.keys.shape[-1]
 
     @property
+    def present(self) -> Int[Array, "*#batch 1"]:
+        """How many elements take part."""
+        if self.where is None:
+            return jnp.full(1, self.size)
+        return jnp.sum(self.where, axis=-1, keepdims=True)
+
+    @property
     def values(self) -> Float[Array, "*batch n"]:
         return self.keys if self.averaged is None else self.averaged
 
@@ -127,7 +134,7 @@ class Level(NamedTuple):
         """Interpolate arrays `*batch m`; without `upper`, the second one is None."""
         if upper is None or self.weight is None:
             return lower
-        return lower + self.weight * (upper - lower)
+        return (1 - self.weight) * lower + self.weight * upper
 
     def read(self, take: Callable[[Int[Array, " m"]], Array]) -> Array:
         """Interpolate what `take` returns at positions, of shape `*batch m`."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from softjax_solvers import TransportProjection
 
@@ -63,7 +63,7 @@ class OptimalTransport(IndexMethod):
         """The transposed plan `*batch n n` of the sorted sample, and that sample."""
         ordered = sample.ordered()
         position = jnp.arange(sample.size)
-        present = _present(sample)
+        present = sample.present
         counts = (position < present).astype(sample.keys.dtype)
         inner = Sample(-ordered.support, None, ordered.where)
         return self._plan(inner, relaxation, counts, present), ordered
@@ -92,7 +92,7 @@ class OptimalTransport(IndexMethod):
         return expect(index, sample), index
 
     def _top(self, sample: Sample, relaxation: Relaxation, k: int) -> Array:
-        present = _present(sample)
+        present = sample.present
         one = jnp.clip(present - jnp.arange(k), 0, 1)
         rest = present - jnp.sum(one, axis=-1, keepdims=True)
         counts = jnp.concatenate([one, rest], axis=-1).astype(sample.keys.dtype)
@@ -137,10 +137,3 @@ class OptimalTransport(IndexMethod):
             jnp.full(1, weight, sample.keys.dtype),
         )
         return self.argquantile(sample, relaxation, level)[..., 0, :]
-
-
-def _present(sample: Sample) -> Int[Array, "*#batch 1"]:
-    """How many elements take part."""
-    if sample.where is None:
-        return jnp.full(1, sample.size)
-    return jnp.sum(sample.where, axis=-1, keepdims=True)

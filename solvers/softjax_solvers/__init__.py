@@ -14,6 +14,8 @@ from ._problem import (
     ScalarDualProblem as ScalarDualProblem,
 )
 from ._problems import (
+    Blocks as Blocks,
+    PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
     SimplexProjection as SimplexProjection,
     SortedDistanceProjection as SortedDistanceProjection,
@@ -39,6 +41,7 @@ from ._solvers import (
     Alternating as Alternating,
     ClosedForm as ClosedForm,
     JaxoptMinimiser as JaxoptMinimiser,
+    Merging as Merging,
     Newton as Newton,
     OptimistixMinimiser as OptimistixMinimiser,
     OptimistixRootFinder as OptimistixRootFinder,

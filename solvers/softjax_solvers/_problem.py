@@ -48,6 +48,12 @@ class Problem(eqx.Module):
     ) -> Float[Array, "..."]:
         """How far `dual` is from feasible: a nonnegative number for each solution."""
 
+    def check_regularizer(self, regularizer: Regularizer) -> None:
+        """Raise `ValueError` if the problem has no solution with that regularizer.
+
+        Default: any will do.
+        """
+
     def check_linear_solver(self, linear_solver: Any) -> None:
         """Raise `TypeError` unless `dual_tangent` takes that linear solver."""
         import lineax as lx

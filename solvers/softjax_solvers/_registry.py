@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from ._problem import Problem
-from ._problems import SortedDistanceProjection, TransportProjection
+from ._problems import (
+    PermutahedronProjection,
+    SortedDistanceProjection,
+    TransportProjection,
+)
 from ._regularizer import Regularizer
 from ._solver import Solver
 from ._solvers import (
     Alternating,
     ClosedForm,
     JaxoptMinimiser,
+    Merging,
     Newton,
     OptimistixMinimiser,
     OptimistixRootFinder,
@@ -27,6 +32,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "semi_dual": SemiDual,
     "sinkhorn": Sinkhorn,
     "alternating": Alternating,
+    "merging": Merging,
 }
 """Name of a solver -> what makes it."""
 
@@ -56,6 +62,8 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
     """
     if regularizer.exponential and ClosedForm().accepts(problem, regularizer):
         return ClosedForm()
+    if isinstance(problem, PermutahedronProjection):
+        return Merging()
     if isinstance(problem, TransportProjection):
         many = problem.cost.shape[-1] > FEW_COLUMNS
         if many and regularizer.exponential:

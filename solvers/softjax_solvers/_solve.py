@@ -36,11 +36,13 @@ def solve(
     both modes, by the implicit function theorem: no solver is ever unrolled.
 
     **Raises:** `TypeError` if the solver does not take this problem or regularizer, or
-    the linear solver is none. It never raises because of values: see
+    the linear solver is none; `ValueError` if the problem has no solution with this
+    regularizer. It never raises because of values: see
     `Solution.converged`.
     """
     regularizer = get_regularizer(regularizer)
     solver = choose_solver(solver, problem, regularizer)
+    problem.check_regularizer(regularizer)
     problem.check_linear_solver(linear_solver)
     found = solver.solve(stop_gradient(problem), stop_gradient(regularizer))
     dual = attach_dual(

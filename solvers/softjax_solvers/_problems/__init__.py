@@ -1,3 +1,7 @@
+from .permutahedron import (
+    Blocks as Blocks,
+    PermutahedronProjection as PermutahedronProjection,
+)
 from .simplex import SimplexProjection as SimplexProjection
 from .sorted_distance import SortedDistanceProjection as SortedDistanceProjection
 from .transport import (

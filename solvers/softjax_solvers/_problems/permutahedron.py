@@ -1,0 +1,337 @@
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .._numerics import derivative, eps, inexact, is_traced, safe_divide
+from .._problem import Problem, as_mask, masked_softness
+from .._regularizer import Regularizer
+from .._sorting import invert, permute, sort_with_permutation
+
+
+class Groups(eqx.Module):
+    """Groups of entries of descending arrays, and what is reduced over each."""
+
+    @abc.abstractmethod
+    def total(self, x: Array) -> Array:
+        """The sum over each group."""
+
+    @abc.abstractmethod
+    def largest(self, x: Array) -> Array:
+        """The maximum over each group."""
+
+    @abc.abstractmethod
+    def spread(self, y: Array) -> Array:
+        """What was reduced, as an array that broadcasts against the entries."""
+
+
+class Blocks(Groups):
+    """The solution of an isotonic regression: constant blocks of a sorted row.
+
+    The value of a block is `center + offset`, of which the first is a score of its own:
+    `(score - center) - offset` is then exact where scores are large and close.
+
+    **Attributes:**
+
+    - `center`, `offset`: `*batch n`, constant in each block. Only the offset carries
+        derivatives.
+    - `start`: `*batch n`, the index in the row of the first entry of one's block.
+    """
+
+    center: Float[Array, "*batch n"]
+    offset: Float[Array, "*batch n"]
+    start: Int[Array, "*batch n"]
+
+    def total(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """The sum of `x` over each block, at each of its entries."""
+        n = x.shape[-1]
+        rows = x.size // max(n, 1)
+        first = jnp.arange(rows)[:, None] * n
+        label = (first + self.start.reshape(rows, n)).reshape(-1)
+        total = jax.ops.segment_sum(
+            x.reshape(-1), label, num_segments=x.size, indices_are_sorted=True
+        )
+        return total[label].reshape(x.shape)
+
+    def largest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        # Of a descending array, the first.
+        return permute(x, self.start)
+
+    def spread(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        return y
+
+
+class PermutahedronProjection(Problem):
+    """Project z / softness onto `conv{permutations of w}`.
+
+    With s = z / softness and w in descending order, there are block values v, constant
+    on consecutive blocks B and descending, such that in each block
+
+    - `sum_B phi(s_i - v) = sum_B w_i` and `y = phi(s - v)`, with the link extended to
+        an odd function, if r'(0) is finite (`max_y <z, y> - softness sum r(|y_i|)`);
+    - `sum_B phi(s_i - v) = sum_B phi(w_i)` and `y = s - v`, if the link is positive
+        everywhere (with the entropy, the projection in the Kullback-Leibler divergence
+        of e^s and e^w).
+
+    The v are the solution of an isotonic regression of s against w. y has the order of
+    z; its derivatives are those of the blocks, which have to be found only once.
+
+    **Arguments:**
+
+    - `z`: `*batch n`.
+    - `w`: broadcasts against `*batch n`; in any order.
+    - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
+    - `where`: optional mask `*batch n` of the entries of both z and w; y is 0 outside.
+    - `z_is_sorted`, `w_is_sorted`: whether their rows are known to be in descending
+        order, masked entries last.
+
+    ??? cite
+
+        Blondel, Teboul, Berthet and Djolonga, "Fast differentiable sorting and
+        ranking", ICML 2020.
+    """
+
+    z: Float[Array, "*batch n"]  # descending, masked entries last
+    w: Float[Array, "*batch n"]  # descending, masked entries last
+    softness: Float[Array, "*#batch 1"]
+    where: Bool[Array, "*batch n"] | None  # of the sorted entries: a prefix
+    permutation: Int[Array, "*batch n"] | None  # that sorted z
+
+    def __init__(
+        self,
+        z: Array,
+        w: Array,
+        softness: Array | float,
+        where: Array | None = None,
+        *,
+        z_is_sorted: bool = False,
+        w_is_sorted: bool = False,
+    ):
+        z = inexact(z)
+        if z.ndim == 0:
+            raise ValueError("PermutahedronProjection: z must have at least one axis.")
+        w = jnp.broadcast_to(inexact(w).astype(z.dtype), z.shape)
+        if where is not None:
+            where = jnp.broadcast_to(where, z.shape)
+        self.permutation = None
+        if not z_is_sorted:
+            z, self.permutation = _descending(z, where)
+        if not w_is_sorted:
+            w, _ = _descending(w, where)
+        if where is not None:
+            position = jnp.arange(z.shape[-1])
+            where = position < jnp.sum(where, axis=-1, keepdims=True)
+            z, w = jnp.where(where, z, 0), jnp.where(where, w, 0)
+        self.z, self.w, self.where = z, w, where
+        self.softness = masked_softness(inexact(softness), z.ndim)
+
+    @property
+    def mask(self) -> Bool[Array, "*batch n"]:
+        return as_mask(self.where, self.z)
+
+    @property
+    def scores(self) -> Float[Array, "*batch n"]:
+        """`z / softness`, descending."""
+        return self.z / self.softness
+
+    def check_regularizer(self, regularizer: Regularizer) -> None:
+        if is_traced(regularizer):
+            return
+        with jax.ensure_compile_time_eval():
+            levels_off = bool(regularizer.link(jnp.asarray(2.0**30)) < 2.0**10)
+        if levels_off:
+            raise ValueError(
+                f"The link of the regularizer {regularizer!r} is bounded, and a "
+                "projection onto a permutahedron has to reach any number. Use a mode "
+                "whose link is not, such as 'smooth', 'c0', 'c1' or 'c2', or another "
+                "method."
+            )
+
+    def rule(self, regularizer: Regularizer) -> "Rule":
+        """What ties the value of a block to its entries."""
+        if regularizer.exponential:
+            return _LogSums()
+        if is_traced(regularizer):
+            return _Sums(regularizer, jnp.isfinite(regularizer.gradient(jnp.zeros(()))))
+        with jax.ensure_compile_time_eval():
+            odd = bool(jnp.isfinite(regularizer.gradient(jnp.zeros(()))))
+        return _Sums(regularizer, odd)
+
+    def _arguments(self, dual: Blocks) -> Float[Array, "*batch n"]:
+        """`s - v`, 0 where masked."""
+        u = (self.scores - jax.lax.stop_gradient(dual.center)) - dual.offset
+        return u if self.where is None else jnp.where(self.where, u, 0)
+
+    def _balance(self, dual: Blocks, regularizer: Regularizer) -> "Balance":
+        u, rule = self._arguments(dual), self.rule(regularizer)
+        return rule.balance(u, self.w, self.mask, dual)
+
+    def optimality(
+        self, dual: Blocks, regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        return self._balance(dual, regularizer).excess
+
+    def check_linear_solver(self, linear_solver: Any) -> None:
+        if linear_solver is not None:
+            raise TypeError(
+                f"linear_solver={linear_solver!r}: the dual of a "
+                "PermutahedronProjection has one number a block, whose derivative is "
+                "a quotient. Pass None."
+            )
+
+    def dual_tangent(
+        self,
+        dual: Blocks,
+        regularizer: Regularizer,
+        shift: Float[Array, "*batch n"],
+        linear_solver: Any = None,
+    ) -> Blocks:
+        slope = self._balance(dual, regularizer).slope
+        zeros = jnp.zeros_like(dual.center)
+        return Blocks(zeros, safe_divide(shift, slope), None)  # pyright: ignore
+
+    def residual(
+        self, dual: Blocks, regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        balance = self._balance(dual, regularizer)
+        relative = jnp.abs(safe_divide(balance.excess, balance.size))
+        return jnp.max(relative, axis=-1, initial=0, where=self.mask)
+
+    def primal(
+        self, dual: Blocks, regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        y = self.rule(regularizer).output(self._arguments(dual))
+        # Where all slopes of a block vanish, its value moves infinitely fast with w and
+        # the dual has no derivative, but y has one: what is missing is shared out.
+        balance = self._balance(dual, regularizer)
+        count = jnp.maximum(dual.total(self.mask.astype(y.dtype)), 1)
+        y = y - jnp.where(balance.slope == 0, balance.excess / count, 0)
+        if self.where is not None:
+            y = jnp.where(self.where, y, 0)
+        if self.permutation is None:
+            return y
+        return permute(y, invert(self.permutation))
+
+    def expectation(
+        self, dual: Blocks, regularizer: Regularizer, values: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch"]:
+        return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+
+
+def _descending(x: Array, where: Array | None) -> tuple[Array, Array]:
+    if where is None:
+        ordered, permutation = sort_with_permutation(-x)
+        return -ordered, permutation
+    _, permutation = sort_with_permutation(jnp.where(where, -x, jnp.inf))
+    return permute(x, permutation), permutation
+
+
+class Balance(NamedTuple):
+    """What ties the value v of a group to its entries.
+
+    **Attributes:**
+
+    - `excess`: decreases in v, and vanishes for the right one.
+    - `slope`: minus its derivative in v.
+    - `size`: the size of what it is a difference of.
+    """
+
+    excess: Array
+    slope: Array
+    size: Array
+
+
+class Rule(eqx.Module):
+    """How entries are pooled, in terms of `u = s - v`."""
+
+    @abc.abstractmethod
+    def alone(self, w: Array) -> Array:
+        """The u of an entry that is a block of its own."""
+
+    @abc.abstractmethod
+    def output(self, u: Array) -> Array:
+        """The y of an entry."""
+
+    @abc.abstractmethod
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        """The balance of each group, of which only the entries `inside` count."""
+
+
+class _Sums(Rule):
+    """Sums of links; `odd` says whether they are extended to an odd function."""
+
+    regularizer: Regularizer
+    odd: bool | Bool[Array, ""]
+
+    def _choose(self, odd: Callable, positive: Callable, x: Array) -> Array:
+        if isinstance(self.odd, bool):
+            return odd(x) if self.odd else positive(x)
+        # Not both: what is not meant may overflow.
+        return jax.lax.cond(self.odd, odd, positive, x)
+
+    def _edge(self, like: Array) -> Float[Array, ""]:
+        edge = self.regularizer.gradient(jnp.zeros((), like.dtype))
+        return jnp.where(jnp.isfinite(edge), edge, 0)
+
+    def _extended(self, u: Array) -> Array:
+        edge = self._edge(u)
+        distance = jnp.where(u < edge, edge - u, u - edge)
+        # At the edge the slope is that from the right, of both sides.
+        least = jnp.finfo(u.dtype).tiny + eps(u) * jnp.abs(edge)
+        off = jax.lax.stop_gradient(jnp.maximum(distance, least) - distance)
+        y = self.regularizer.link(edge + (distance + off))
+        return jnp.where(u < edge, -y, y)
+
+    def _inverse(self, w: Array) -> Array:
+        edge = self._edge(w)
+        height = self.regularizer.gradient(jnp.abs(w)) - edge
+        return edge + jnp.where(w < 0, -height, height)
+
+    def _link(self, u: Array) -> Array:
+        return self._choose(self._extended, self.regularizer.link, u)
+
+    def alone(self, w: Array) -> Array:
+        return self._choose(self._inverse, _same, w)
+
+    def output(self, u: Array) -> Array:
+        return self._choose(self._extended, _same, u)
+
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        y, slope = derivative(self._link, jnp.where(inside, u, 0))
+        target = self._choose(_same, self.regularizer.link, w)
+        size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(target))
+        return Balance(
+            *(groups.total(jnp.where(inside, x, 0)) for x in (y - target, slope, size))
+        )
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+class _LogSums(Rule):
+    """Logarithms of sums of exponentials, for the entropy."""
+
+    def alone(self, w: Array) -> Array:
+        return w
+
+    def output(self, u: Array) -> Array:
+        return u
+
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        def log_sum(x: Array) -> Array:
+            top = jax.lax.stop_gradient(groups.largest(jnp.where(inside, x, -jnp.inf)))
+            top = jnp.where(jnp.isfinite(top), top, 0)
+            x = jnp.where(inside, x - groups.spread(top), -jnp.inf)
+            total = groups.total(jnp.exp(x))
+            return top + jnp.log(jnp.where(total > 0, total, 1))
+
+        source, target = log_sum(u), log_sum(w)
+        size = jax.lax.stop_gradient(1 + jnp.abs(source) + jnp.abs(target))
+        return Balance(source - target, jnp.ones_like(source), size)

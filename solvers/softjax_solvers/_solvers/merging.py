@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .._numerics import eps, safe_divide
+from .._problem import Problem
+from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
+from .._regularizer import Regularizer
+from .._solver import Solution, Solver
+
+_CHUNK = 16
+
+
+class Merging(Solver):
+    """Isotonic regression by divide and conquer, of logarithmic depth.
+
+    Two solved halves violate the order at most where they meet: what lies left of the
+    middle and below, or right of it and above, the value g of a new block is pooled
+    with it. The sum of the pool's excesses is continuous and decreasing in g and has
+    its root between the values on both sides of the middle, where a bracketed Newton
+    method finds it: for all pairs of halves of a level, and all rows, at once.
+
+    **Arguments:**
+
+    - `max_steps`: the number of passes over a level after which it is left as it is.
+    """
+
+    max_steps: int = 100
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        return isinstance(problem, PermutahedronProjection)
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        assert isinstance(problem, PermutahedronProjection)
+        shape = problem.z.shape
+        n = shape[-1]
+        rule = problem.rule(regularizer)
+        padded = 1 << max(n - 1, 0).bit_length()
+        chunk = min(_CHUNK, padded)
+
+        def fold(x: Array, fill: float) -> Array:
+            """Lanes of consecutive entries, as columns, so that they lie side by side."""
+            x = x.reshape(-1, n)
+            x = jnp.pad(x, ((0, 0), (0, padded - n)), constant_values=fill)
+            return x.reshape(-1, chunk).T
+
+        def unfold(x: Array) -> Array:
+            return x.T.reshape(-1, padded)[:, :n].reshape(shape)
+
+        # Padding is below everything, and therefore never pooled.
+        offset = jnp.where(problem.mask, -rule.alone(problem.w), -jnp.inf)
+        level = _Level(
+            rule, fold(problem.scores, 0), fold(problem.w, 0), self.max_steps
+        )
+        blocks = (fold(problem.scores, 0), fold(offset, -jnp.inf), jnp.asarray(0))
+        half = 1
+        while half < chunk:
+            blocks = level.merge(blocks, _Within(half))
+            half *= 2
+        if padded > chunk:
+            blocks = jax.lax.fori_loop(
+                0,
+                (padded // chunk).bit_length() - 1,
+                lambda step, blocks: level.merge(blocks, _Across(step)),
+                blocks,
+            )
+        center, offset, steps = blocks
+        dual = _label(unfold(center), unfold(offset), problem.mask)
+        residual = problem.residual(dual, regularizer)
+        converged = residual <= 1000 * eps(residual)
+        return Solution(problem, regularizer, dual, steps, residual, converged)
+
+
+class _Halves(Groups):
+    """Pairs of neighbouring halves of lanes, which are to be merged."""
+
+    @abc.abstractmethod
+    def right(self, like: Array) -> Bool[Array, "..."]:
+        """Which entries lie in a right half; broadcasts against them."""
+
+    @abc.abstractmethod
+    def ends(self, x: Array) -> tuple[Array, Array]:
+        """The last entry of each left half and the first of each right one."""
+
+
+def _fold(x: Array, combine: Callable[[Array, Array], Array], axis: int) -> Array:
+    """Reduce an axis whose size is a power of two by halves, as vectors."""
+    while x.shape[axis] > 1:
+        x = combine(*jnp.split(x, 2, axis=axis))
+    return jnp.squeeze(x, axis)
+
+
+class _Within(_Halves):
+    """Halves of `half` rows of each lane."""
+
+    half: int
+
+    def _pairs(self, x: Array) -> Array:
+        return x.reshape(-1, 2 * self.half, x.shape[-1])
+
+    def total(self, x: Array) -> Array:
+        return _fold(self._pairs(x), jnp.add, 1)
+
+    def largest(self, x: Array) -> Array:
+        return _fold(self._pairs(x), jnp.maximum, 1)
+
+    def spread(self, y: Array) -> Array:
+        return jnp.repeat(y, 2 * self.half, axis=0)
+
+    def right(self, like: Array) -> Array:
+        return ((jnp.arange(like.shape[0]) // self.half) % 2 == 1)[:, None]
+
+    def ends(self, x: Array) -> tuple[Array, Array]:
+        pairs = self._pairs(x)
+        return pairs[:, self.half - 1], pairs[:, self.half]
+
+
+class _Across(_Halves):
+    """Halves of 2^step complete lanes; their number is known when it runs."""
+
+    step: Int[Array, ""]
+
+    def _pair(self, lanes: int) -> Int[Array, " lanes"]:
+        return jnp.arange(lanes) >> (self.step + 1)
+
+    def _reduce(self, x: Array, combine: Callable, scatter: Callable) -> Array:
+        lanes = x.shape[-1]
+        return scatter(
+            _fold(x, combine, 0),
+            self._pair(lanes),
+            num_segments=lanes // 2,
+            indices_are_sorted=True,
+        )
+
+    def total(self, x: Array) -> Array:
+        return self._reduce(x, jnp.add, jax.ops.segment_sum)
+
+    def largest(self, x: Array) -> Array:
+        return self._reduce(x, jnp.maximum, jax.ops.segment_max)
+
+    def spread(self, y: Array) -> Array:
+        return y[self._pair(2 * y.shape[-1])]
+
+    def right(self, like: Array) -> Array:
+        return (jnp.arange(like.shape[-1]) >> self.step) & 1 == 1
+
+    def ends(self, x: Array) -> tuple[Array, Array]:
+        # Beyond the last pair there is nothing to merge, whatever is read there.
+        lanes = x.shape[-1]
+        middle = (2 * jnp.arange(lanes // 2) + 1) << self.step
+        left = jnp.take(x[-1], middle - 1, mode="clip")
+        return left, jnp.take(x[0], middle, mode="clip")
+
+
+class _Search(NamedTuple):
+    point: Float[Array, "..."]
+    lower: Float[Array, "..."]
+    upper: Float[Array, "..."]
+    done: Bool[Array, "..."]
+    steps: Int[Array, ""]
+
+
+class _Level(NamedTuple):
+    """What stays the same from one level to the next."""
+
+    rule: Rule
+    scores: Float[Array, "chunk lanes"]
+    w: Float[Array, "chunk lanes"]
+    max_steps: int
+
+    def merge(
+        self, blocks: tuple[Array, Array, Array], halves: _Halves
+    ) -> tuple[Array, Array, Array]:
+        """Merge pairs of solved halves; `blocks` are center, offset, steps so far."""
+        center, offset, steps = blocks
+        # All is measured from the score in the middle, so that nothing cancels.
+        _, middle = halves.ends(self.scores)
+        around = halves.spread(middle)
+        scores = self.scores - around
+        value = (center - around) + offset
+        lower, upper = halves.ends(value)
+        active = lower < upper
+        lower, upper = jnp.where(active, lower, 0), jnp.where(active, upper, 0)
+        right, acts = halves.right(value), halves.spread(active)
+
+        def pooled(point: Array) -> tuple[Array, Array]:
+            point = halves.spread(point)
+            return point, acts & jnp.where(right, value > point, value < point)
+
+        def advance(state: _Search) -> _Search:
+            point, inside = pooled(state.point)
+            excess, slope, size = self.rule.balance(
+                scores - point, self.w, inside, halves
+            )
+            lower = jnp.where(excess > 0, state.point, state.lower)
+            upper = jnp.where(excess < 0, state.point, state.upper)
+            proposal = state.point + safe_divide(excess, slope)
+            # A bisection now and then bounds the number of passes.
+            trusted = (proposal >= lower) & (proposal <= upper)
+            trusted &= (slope > 0) & (state.steps % 5 != 4)
+            proposal = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
+            moved = jnp.abs(proposal - state.point)
+            done = state.done | (jnp.abs(excess) <= eps(size) / 2 * size)
+            last = done | (moved <= 2 * eps(moved) * jnp.abs(state.point))
+            return _Search(
+                jnp.where(done, state.point, proposal),
+                jnp.where(done, state.lower, lower),
+                jnp.where(done, state.upper, upper),
+                last,
+                state.steps + 1,
+            )
+
+        state = jax.lax.while_loop(
+            lambda state: jnp.any(~state.done) & (state.steps < self.max_steps),
+            advance,
+            _Search(
+                lower + (upper - lower) / 2,
+                lower,
+                upper,
+                ~active,
+                jnp.zeros_like(steps),
+            ),
+        )
+        point, inside = pooled(state.point)
+        return (
+            jnp.where(inside, around, center),
+            jnp.where(inside, point, offset),
+            steps + state.steps,
+        )
+
+
+def _label(
+    center: Float[Array, "*batch n"],
+    offset: Float[Array, "*batch n"],
+    mask: Bool[Array, "*batch n"],
+) -> Blocks:
+    """Where each entry's block starts; masked entries have one each."""
+    position = jax.lax.broadcasted_iota(jnp.int32, center.shape, center.ndim - 1)
+    same = (center[..., 1:] == center[..., :-1]) & (offset[..., 1:] == offset[..., :-1])
+    same &= mask[..., 1:]
+    padding = [(0, 0)] * (center.ndim - 1) + [(1, 0)]
+    first = jnp.where(jnp.pad(same, padding), 0, position)
+    start = jax.lax.cummax(first, axis=center.ndim - 1)
+    return Blocks(center, jnp.where(mask, offset, 0), start)
