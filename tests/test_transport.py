@@ -84,13 +84,13 @@ def _matrix():
 @pytest.mark.parametrize(("solver", "case"), list(_matrix()))
 def test_solvers(solver, case):
     value, residual, converged, gradient = plan(case, solver.solver)
+    # A minimiser stops where its function only changes by rounding, and says so.
     assert np.all(converged | (residual > 1e-5))
-    found = np.asarray(converged)
-    assert np.all(found) or "Gradient" in solver.name
-    assert_close(value[found], oracle(case.name)[found], atol=solver.atol)
+    assert np.all(residual < 5e-3)
+    assert_close(value, oracle(case.name), atol=solver.atol)
     # Derivatives do not depend on how the dual was found.
     for a, b in zip(gradient, plan(case)[3], strict=True):
-        assert_close(a[found], b[found], atol=max(5e-3, 50 * solver.atol))
+        assert_close(a, b, atol=max(5e-3, 50 * solver.atol))
 
 
 @each("case", pick(REGULARIZERS, "smooth", "c1"), fast=("c1",))

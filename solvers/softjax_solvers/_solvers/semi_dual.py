@@ -20,11 +20,16 @@ class _Point(NamedTuple):
     error: Float[Array, "*batch"]
 
 
+_STALLS = 3
+"""After how many steps in a row that gain nothing it stops."""
+
+
 class _State(NamedTuple):
     point: _Point
     step: Float[Array, "*batch m"]  # to take next
     radius: Float[Array, "*batch"]
     steps: Int[Array, "*batch"]
+    stalls: Int[Array, "*batch"]  # in a row
     done: Bool[Array, "*batch"]
 
 
@@ -89,16 +94,19 @@ class SemiDual(Solver):
 
             point = jax.tree.map(choose, new, old)
             radius = jnp.where(good, 4 * state.radius, state.radius / 4)
-            # Rounding is reached where the error is small and no longer falls.
+            # Rounding is reached where the error is small and no longer falls, which a
+            # single step that goes too far does not show.
             stalled = (2 * new.error > old.error) & (old.error <= 30 * tolerance)
-            done = state.done | ~(point.error > tolerance) | stalled
+            stalls = jnp.where(stalled, state.stalls + 1, 0)
+            done = state.done | ~(point.error > tolerance) | (stalls == _STALLS)
             step = jax.lax.cond(
                 jnp.all(done),
                 lambda: jnp.zeros_like(point.gap),
                 lambda: newton(point, radius),
             )
             step = jnp.where(done[..., None], 0, step)
-            return _State(point, step, radius, state.steps + ~state.done, done)
+            steps = state.steps + ~state.done
+            return _State(point, step, radius, steps, stalls, done)
 
         nothing = jnp.zeros((*batch, m), dtype)
         dual = Potentials(jnp.zeros((*batch, n), dtype), nothing)
@@ -114,6 +122,7 @@ class SemiDual(Solver):
             nothing,
             jnp.broadcast_to(radius / 4, batch),
             jnp.where(done, 0, -1),
+            jnp.zeros(batch, jnp.int32),
             done,
         )
         state = jax.lax.while_loop(
