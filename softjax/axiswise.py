@@ -27,7 +27,7 @@ from ._axis import (
     with_keywords,
 )
 from ._types import SoftIndex
-from .methods import Level
+from .methods import Level, ValueMethod, get_method
 
 _ARGMAX = Operation(
     "argmax", lambda m, s, r, _: (m.argmax(s, r),), (INDEX,), absent=True
@@ -166,9 +166,14 @@ def sort(
     **keywords: Unpack[ValueKeywords],
 ) -> Float[Array, "..."]:
     """Soft `jax.numpy.sort`: the means of x under the rows of its soft argsort."""
-    (out,), layout = run(_SORT, x, axis, keywords)
+    # Formulations without a soft argsort to agree with need not treat x and -x alike;
+    # ascending values are the descending ones, read backwards.
+    method = get_method(keywords.get("method", _SORT.method))
+    backwards = isinstance(method, ValueMethod) and not descending
+    operation = _SORT if descending or backwards else _SORT.ascend()
+    (out,), layout = run(operation, x, axis, keywords)
     assert out is not None
-    return layout.place(out if descending else jnp.flip(out, -1), -1)
+    return layout.place(jnp.flip(out, -1) if backwards else out, -1)
 
 
 @with_keywords(_RANK)

@@ -16,12 +16,14 @@ from .fast_soft_sort import FastSoftSort as FastSoftSort
 from .neuralsort import NeuralSort as NeuralSort
 from .ot import OptimalTransport as OptimalTransport
 from .softsort import SoftSort as SoftSort
+from .sorting_network import SortingNetwork as SortingNetwork
 
 METHODS: dict[str, Callable[[], Method]] = {
     "softsort": SoftSort,
     "neuralsort": NeuralSort,
     "ot": OptimalTransport,
     "fast_soft_sort": FastSoftSort,
+    "sorting_network": SortingNetwork,
 }
 """Name of a method -> what makes it."""
 

@@ -12,8 +12,8 @@ class FastSoftSort(ValueMethod):
     """Sorted values and ranks are projections onto permutahedra.
 
     `sort` projects n anchors at equal distances in [0, 1] onto the permutations of x,
-    and `rank` projects -x onto the permutations of (1, ..., n) / (n - 1), times n - 1. There are no soft
-    indices. Takes O(n log n) operations and O(n) memory.
+    and `rank` projects -x onto the permutations of (1, ..., n) / (n - 1), times n - 1.
+    There are no soft indices. Takes O(n log n) operations and O(n) memory.
 
     ??? cite
 

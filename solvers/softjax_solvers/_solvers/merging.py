@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import eps, safe_divide
+from .._numerics import eps, exact_einsum, safe_divide
 from .._problem import Problem
 from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
 from .._regularizer import Regularizer
@@ -45,7 +45,7 @@ class Merging(Solver):
         chunk = min(_CHUNK, padded)
 
         def fold(x: Array, fill: float) -> Array:
-            """Lanes of consecutive entries, as columns, so that they lie side by side."""
+            """Lanes of consecutive entries, as columns: lanes lie side by side."""
             x = x.reshape(-1, n)
             x = jnp.pad(x, ((0, 0), (0, padded - n)), constant_values=fill)
             return x.reshape(-1, chunk).T
@@ -59,17 +59,16 @@ class Merging(Solver):
             rule, fold(problem.scores, 0), fold(problem.w, 0), self.max_steps
         )
         blocks = (fold(problem.scores, 0), fold(offset, -jnp.inf), jnp.asarray(0))
-        half = 1
-        while half < chunk:
-            blocks = level.merge(blocks, _Within(half))
-            half *= 2
-        if padded > chunk:
-            blocks = jax.lax.fori_loop(
-                0,
-                (padded // chunk).bit_length() - 1,
-                lambda step, blocks: level.merge(blocks, _Across(step)),
-                blocks,
-            )
+        for halves, size in ((_Within, chunk), (_Across, padded // chunk)):
+            if size > 1:
+                blocks = jax.lax.fori_loop(
+                    0,
+                    size.bit_length() - 1,
+                    lambda step, blocks, halves=halves: level.merge(
+                        blocks, halves(step)
+                    ),
+                    blocks,
+                )
         center, offset, steps = blocks
         dual = _label(unfold(center), unfold(offset), problem.mask)
         residual = problem.residual(dual, regularizer)
@@ -97,28 +96,36 @@ def _fold(x: Array, combine: Callable[[Array, Array], Array], axis: int) -> Arra
 
 
 class _Within(_Halves):
-    """Halves of `half` rows of each lane."""
+    """Halves of 2^step rows of each lane; their number is known when it runs."""
 
-    half: int
+    step: Int[Array, ""]
 
-    def _pairs(self, x: Array) -> Array:
-        return x.reshape(-1, 2 * self.half, x.shape[-1])
+    def _pair(self, rows: int) -> Int[Array, " rows"]:
+        return jnp.arange(rows) >> (self.step + 1)
+
+    def _members(self, rows: int) -> Bool[Array, "pairs rows"]:
+        return jnp.arange(rows // 2)[:, None] == self._pair(rows)
 
     def total(self, x: Array) -> Array:
-        return _fold(self._pairs(x), jnp.add, 1)
+        return exact_einsum("pr,rl->pl", self._members(x.shape[0]).astype(x.dtype), x)
 
     def largest(self, x: Array) -> Array:
-        return _fold(self._pairs(x), jnp.maximum, 1)
+        rows = x.shape[0]
+        return jax.ops.segment_max(
+            x, self._pair(rows), num_segments=rows // 2, indices_are_sorted=True
+        )
 
     def spread(self, y: Array) -> Array:
-        return jnp.repeat(y, 2 * self.half, axis=0)
+        return y[self._pair(2 * y.shape[0])]
 
     def right(self, like: Array) -> Array:
-        return ((jnp.arange(like.shape[0]) // self.half) % 2 == 1)[:, None]
+        return ((jnp.arange(like.shape[0]) >> self.step) & 1 == 1)[:, None]
 
     def ends(self, x: Array) -> tuple[Array, Array]:
-        pairs = self._pairs(x)
-        return pairs[:, self.half - 1], pairs[:, self.half]
+        # Beyond the last pair there is nothing to merge, whatever is read there.
+        middle = (2 * jnp.arange(x.shape[0] // 2) + 1) << self.step
+        left = jnp.take(x, middle - 1, axis=0, mode="clip")
+        return left, jnp.take(x, middle, axis=0, mode="clip")
 
 
 class _Across(_Halves):

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import abc
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ..elementwise import Transition
+from ._method import Relaxation, Sample
+from ._rows import RowMethod
+
+
+class Network(eqx.Module):
+    """Which positions are compared, in rounds of disjoint pairs."""
+
+    @abc.abstractmethod
+    def size(self, n: int) -> int:
+        """How many positions it takes to sort n elements."""
+
+    @abc.abstractmethod
+    def rounds(self, n: int) -> Int[Array, "rounds ..."]:
+        """What tells the rounds for n positions apart, one entry a round."""
+
+    @abc.abstractmethod
+    def pairs(
+        self, one: Int[Array, "..."], n: int
+    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
+        """In a round: whom each position is compared with, and whether it gets the
+        larger of the two. A position may be compared with itself."""
+
+
+class Bitonic(Network):
+    """Batcher's bitonic sorter: `log2(n) (log2(n) + 1) / 2` rounds for a power of 2."""
+
+    def size(self, n: int) -> int:
+        return 1 << (n - 1).bit_length()
+
+    def rounds(self, n: int) -> Int[Array, "rounds 2"]:
+        bits = range(1, n.bit_length())
+        steps = [(1 << k, 1 << j) for k in bits for j in reversed(range(k))]
+        return jnp.asarray(np.array(steps, np.int32).reshape(-1, 2))
+
+    def pairs(
+        self, one: Int[Array, "2"], n: int
+    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
+        run, distance = one
+        position = jnp.arange(n, dtype=one.dtype)
+        first = (position & distance) == 0
+        descending = (position & run) == 0
+        return position ^ distance, first == descending
+
+
+class OddEven(Network):
+    """Odd-even transposition sort: n rounds of neighbours, for any n."""
+
+    def size(self, n: int) -> int:
+        return n
+
+    def rounds(self, n: int) -> Int[Array, " n"]:
+        return jnp.arange(n)
+
+    def pairs(
+        self, one: Int[Array, ""], n: int
+    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
+        position = jnp.arange(n)
+        first = (position + one) % 2 == 0
+        return jnp.clip(jnp.where(first, position + 1, position - 1), 0, n - 1), first
+
+
+NETWORKS: dict[str, type[Network]] = {"bitonic": Bitonic, "odd_even": OddEven}
+"""Name of a network -> what makes it."""
+
+
+class _Wires(NamedTuple):
+    """What flows through the network."""
+
+    keys: Float[Array, "*batch m"]
+    averaged: Float[Array, "*batch m"] | None
+    present: Bool[Array, "*batch m"]
+
+
+class SortingNetwork(RowMethod):
+    """Argsort is the product of the soft exchanges of a sorting network.
+
+    Of two elements a and b, `p a + (1 - p) b` takes the place of the larger and
+    `(1 - p) a + p b` that of the smaller, with `p = H((a - b) / softness)`, H the
+    [`softjax.heaviside`][] of the mode. Values take `O(n log(n)^2)` time with the
+    bitonic network, and m rows of the soft permutation matrix m times that.
+
+    **Arguments:**
+
+    - `network`: `"bitonic"`, `"odd_even"` (n rounds of neighbours, n^2 exchanges) or a
+        `Network`.
+
+    **Raises:** `ValueError` for the name of no network, and `TypeError` if it is
+    neither; `TypeError` if a solver is given, as there is nothing to solve.
+
+    ??? cite
+
+        Batcher, "Sorting networks and their applications", AFIPS 1968; Petersen,
+        Borgelt, Kuehne and Deussen, "Differentiable sorting networks for scalable
+        sorting and ranking supervision", ICML 2021, and "Monotonic differentiable
+        sorting networks", ICLR 2022.
+    """
+
+    network: Network
+
+    def __init__(self, network: str | Network = "bitonic"):
+        if isinstance(network, str):
+            if network not in NETWORKS:
+                raise ValueError(
+                    f"SortingNetwork: network={network!r} is not known. Allowed: "
+                    f"{', '.join(map(repr, NETWORKS))}, or a Network."
+                )
+            network = NETWORKS[network]()
+        if not isinstance(network, Network):
+            raise TypeError(
+                "SortingNetwork: network must be one of "
+                f"{', '.join(map(repr, NETWORKS))} or a Network, got {network!r}."
+            )
+        self.network = network
+
+    def _start(self, sample: Sample, relaxation: Relaxation) -> _Wires:
+        if relaxation.solver is not None:
+            raise TypeError(
+                f"solver={relaxation.solver!r}: method='sorting_network' has nothing "
+                "to solve. Pass None."
+            )
+        extra = self.network.size(sample.size) - sample.size
+        padding = [(0, 0)] * (sample.keys.ndim - 1) + [(0, extra)]
+        present = jnp.ones(sample.keys.shape, bool)
+        if sample.where is not None:
+            present = sample.where
+        averaged = sample.averaged
+        return _Wires(
+            jnp.pad(sample.keys, padding),
+            None if averaged is None else jnp.pad(averaged, padding),
+            jnp.pad(present, padding),
+        )
+
+    def _exchange(
+        self, wires: _Wires, one: Array, transition: Transition
+    ) -> tuple[_Wires, Float[Array, "*batch m"]]:
+        """One round, and how much of what is at each position stays there."""
+        partner, larger = self.network.pairs(one, wires.keys.shape[-1])
+        other = wires.keys[..., partner]
+        sign = jnp.where(larger, 1, -1).astype(other.dtype)
+        stays = transition.heaviside(sign * (wires.keys - other))
+        # Whatever is present counts as larger than what is not, so that no padding
+        # mixes with it.
+        present, others = wires.present, wires.present[..., partner]
+        ordered = (present == others) | (present == larger)
+        stays = jnp.where(present & others, stays, ordered.astype(stays.dtype))
+
+        def mix(x: Array | None) -> Array | None:
+            return None if x is None else _mix(x, stays, partner)
+
+        both = jnp.where(larger, present | others, present & others)
+        return _Wires(*map(mix, wires[:2]), both), stays
+
+    def _scan(
+        self, sample: Sample, relaxation: Relaxation
+    ) -> tuple[_Wires, Float[Array, "rounds *batch m"], Array]:
+        start = self._start(sample, relaxation)
+        rounds = self.network.rounds(start.keys.shape[-1])
+        regularizer = relaxation.regularizer
+        scale = regularizer.transition_scale().astype(sample.keys.dtype)
+        transition = Transition(regularizer, relaxation.softness * scale)
+        end, stays = jax.lax.scan(
+            lambda wires, one: self._exchange(wires, one, transition), start, rounds
+        )
+        return end, stays, rounds
+
+    def rows(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m n"]:
+        _, stays, rounds = self._scan(sample, relaxation)
+        size = stays.shape[-1]
+        if positions is None:
+            positions = jnp.arange(sample.size, dtype=sample.keys.dtype)
+        # Half way between two positions, half of each.
+        rows = _hat(positions[:, None] - jnp.arange(size))
+        rows = jnp.broadcast_to(rows, (*sample.keys.shape[:-1], *rows.shape))
+
+        # From the last round to the first; each is its own transpose.
+        def back(rows: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+            one, stays = given
+            partner, _ = self.network.pairs(one, size)
+            return _mix(rows, stays[..., None, :], partner), None
+
+        rows, _ = jax.lax.scan(back, rows, (rounds, stays), reverse=True)
+        return rows[..., : sample.size]
+
+    def row_values(
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        positions: Float[Array, " m"] | None,
+    ) -> Float[Array, "*batch m"]:
+        end, _, _ = self._scan(sample, relaxation)
+        values = end.keys if end.averaged is None else end.averaged
+        if positions is None:
+            return values[..., : sample.size]
+        lower = jnp.floor(positions)
+        weight = positions - lower
+        lower, upper = lower.astype(jnp.int32), jnp.ceil(positions).astype(jnp.int32)
+        return (1 - weight) * values[..., lower] + weight * values[..., upper]
+
+    def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        _, stays, rounds = self._scan(sample, relaxation)
+        positions = jnp.arange(1, stays.shape[-1] + 1, dtype=stays.dtype)
+
+        def back(x: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+            one, stays = given
+            partner, _ = self.network.pairs(one, x.shape[-1])
+            return _mix(x, stays, partner), None
+
+        start = jnp.broadcast_to(positions, stays.shape[1:])
+        ranks, _ = jax.lax.scan(back, start, (rounds, stays), reverse=True)
+        return ranks[..., : sample.size]
+
+
+def _mix(x: Array, stays: Array, partner: Int[Array, " m"]) -> Array:
+    return stays * x + (1 - stays) * x[..., partner]
+
+
+def _hat(x: Array) -> Array:
+    return jnp.maximum(1 - jnp.abs(x), 0)
