@@ -133,36 +133,46 @@ def test_hard_ties():
 def test_absent_candidates(case, method):
     """-inf is as good as not there: for a maximum and for top-k."""
 
+    indices = method in cases.INDEX_METHODS
+
     @functools.partial(jax.jit, static_argnums=1)
     def all_of(x, k):
         keywords = dict(method=method, mode=case.mode)
-        return (
-            sj.argmax(x, **keywords),
-            sj.max(x, **keywords),
-            -sj.min(-x, **keywords),
-            *sj.top_k(x, k, **keywords),
-            jax.grad(lambda x: jnp.sum(sj.top_k(x, 3, **keywords)[0]))(x),
+
+        def total(x):
+            values, index = sj.top_k(x, k, **keywords)
+            return jnp.sum(values[:3]), (values, index)
+
+        gradient, (values, index) = jax.grad(total, has_aux=True)(x)
+        out = dict(
+            largest=sj.max(x, **keywords),
+            other=-sj.min(-x, **keywords),
+            values=values,
+            gradient=gradient,
         )
+        if indices:
+            out |= dict(argmax=sj.argmax(x, **keywords), index=index)
+        return out
 
     x = np.asarray([0.5, -np.inf, 1.5, -np.inf, 1.0], np.float32)
     there = np.isfinite(x)
-    index, largest, other, values, indices, gradient = map(np.asarray, all_of(x, 4))
+    out = {name: np.asarray(value) for name, value in all_of(x, 4).items()}
     expected = all_of(x[there], 3)
-    helpers.assert_close(index[there], expected[0])
-    assert np.all(index[~there] == 0)
-    helpers.assert_close(largest, expected[1])
-    helpers.assert_close(other, expected[1])
-    helpers.assert_close(values[:3], expected[3])
-    assert values[3] == -np.inf
-    helpers.assert_close(indices[:3, there], expected[4])
-    np.testing.assert_array_equal(indices[3], ~there / 2)
-    helpers.assert_close(gradient[there], expected[5], atol=1e-5)
-    assert np.all(gradient[~there] == 0)
-    nobody = np.full(5, -np.inf, np.float32)
-    index, largest, _, values, _, _ = all_of(nobody, 4)
-    np.testing.assert_allclose(index, 0.2)
-    assert largest == -np.inf
-    assert np.all(values == -np.inf)
+    helpers.assert_close(out["largest"], expected["largest"])
+    helpers.assert_close(out["other"], expected["largest"])
+    helpers.assert_close(out["values"][:3], expected["values"])
+    assert out["values"][3] == -np.inf
+    helpers.assert_close(out["gradient"][there], expected["gradient"], atol=1e-5)
+    assert np.all(out["gradient"][~there] == 0)
+    nobody = all_of(np.full(5, -np.inf, np.float32), 4)
+    assert nobody["largest"] == -np.inf
+    assert np.all(nobody["values"] == -np.inf)
+    if indices:
+        helpers.assert_close(out["argmax"][there], expected["argmax"])
+        assert np.all(out["argmax"][~there] == 0)
+        helpers.assert_close(out["index"][:3, there], expected["index"])
+        np.testing.assert_array_equal(out["index"][3], ~there / 2)
+        np.testing.assert_allclose(nobody["argmax"], 0.2)
 
 
 @pytest.mark.parametrize("dtype", [slow(jnp.float16), jnp.bfloat16])
@@ -224,15 +234,23 @@ def test_gated_grad():
 
 @pytest.mark.parametrize("method", cases.METHODS)
 def test_standardize(method):
-    """Scale-free: the index is that of squashed z-scores, the values are averaged."""
+    """Scale-free: the index is that of squashed z-scores, the values are averaged.
+
+    Without an index, the values are those of squashed z-scores, in their old scale.
+    """
     x = X[0]
-    z = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
-    keys = 1 / (1 + np.exp(-z))
+    center, scale = x.mean(-1, keepdims=True), x.std(-1, keepdims=True)
+    keys = 1 / (1 + np.exp(-(x - center) / scale))
     keywords = dict(method=method)
-    index = sj.argsort(x, standardize=True, **keywords)
-    helpers.assert_close(index, sj.argsort(keys, **keywords))
     values = sj.sort(x, standardize=True, **keywords)
-    helpers.assert_close(values, np.einsum("bij,bj->bi", index, x))
+    if method in cases.INDEX_METHODS:
+        index = sj.argsort(x, standardize=True, **keywords)
+        helpers.assert_close(index, sj.argsort(keys, **keywords))
+        helpers.assert_close(values, np.einsum("bij,bj->bi", index, x))
+    else:
+        ordered = np.asarray(sj.sort(keys, **keywords))
+        restored = center + scale * np.log(ordered / (1 - ordered))
+        helpers.assert_close(values, restored, atol=1e-5)
     scaled = sj.sort(1000 * x + 7, standardize=True, **keywords)
     helpers.assert_close(scaled / 1000, values + 7e-3, atol=1e-5)
     constant = jax.jacrev(lambda x: sj.sort(x, standardize=True, **keywords))(
@@ -299,6 +317,47 @@ ERRORS = [
 def test_errors(call, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
         call()
+
+
+def _refused():
+    """What a method does not have, with its own regularizer, and others' without it."""
+    for method in cases.METHODS:
+        own = {case.name: case for case in cases.REGULARIZERS}[
+            cases.REPRESENTATIVES[method]
+        ]
+        for operator in cases.OPERATORS:
+            if operator.name == "top_k_index":  # None
+                continue
+            if not cases.has(method, operator):
+                yield operator, own, method, r"no soft indices.*'softsort'"
+                continue
+            for case in cases.REGULARIZERS:
+                if not cases.takes(method, case):
+                    name = type(case.regularizer).__name__
+                    yield operator, case, method, rf"{name}\(.*'c0'.*method"
+
+
+@pytest.mark.parametrize(
+    ("operator", "case", "method", "message"),
+    [
+        pytest.param(*entry, id=f"{entry[0].name}-{entry[1].name}-{entry[2]}")
+        for entry in _refused()
+    ],
+)
+def test_what_a_method_refuses(operator, case, method, message):
+    """The message says what to use in its place."""
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        operator.call(X[0], mode=case.mode, method=method)
+
+
+@pytest.mark.parametrize("method", cases.VALUE_METHODS)
+def test_a_method_without_indices(method):
+    values, index = sj.top_k(X[0], 2, method=method)
+    helpers.assert_close(values, sj.sort(X[0], method=method)[:, :1:-1])
+    assert index is None
+    for call in (sj.sort, sj.max, lambda x, **kw: sj.top_k(x, 2, **kw)):
+        with pytest.raises(ValueError, match=f"gated_grad=False.*'{method}'"):
+            call(X[0], method=method, gated_grad=False)
 
 
 class Halfway(sj.methods.ValueMethod):

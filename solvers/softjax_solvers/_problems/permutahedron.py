@@ -34,17 +34,16 @@ class Groups(eqx.Module):
 class Blocks(Groups):
     """The solution of an isotonic regression: constant blocks of a sorted row.
 
-    The value of a block is `center + offset`, of which the first is a score of its own:
-    `(score - center) - offset` is then exact where scores are large and close.
+    The value of a block is measured from the score of its first entry: differences of
+    scores within a block are exact where the scores are large and close.
 
     **Attributes:**
 
-    - `center`, `offset`: `*batch n`, constant in each block. Only the offset carries
-        derivatives.
+    - `offset`: `*batch n`, constant in each block: its value less its first score, at
+        a fixed first score as far as derivatives go.
     - `start`: `*batch n`, the index in the row of the first entry of one's block.
     """
 
-    center: Float[Array, "*batch n"]
     offset: Float[Array, "*batch n"]
     start: Int[Array, "*batch n"]
 
@@ -135,11 +134,6 @@ class PermutahedronProjection(Problem):
     def mask(self) -> Bool[Array, "*batch n"]:
         return as_mask(self.where, self.z)
 
-    @property
-    def scores(self) -> Float[Array, "*batch n"]:
-        """`z / softness`, descending."""
-        return self.z / self.softness
-
     def check_regularizer(self, regularizer: Regularizer) -> None:
         if is_traced(regularizer):
             return
@@ -165,7 +159,9 @@ class PermutahedronProjection(Problem):
 
     def _arguments(self, dual: Blocks) -> Float[Array, "*batch n"]:
         """`s - v`, 0 where masked."""
-        u = (self.scores - jax.lax.stop_gradient(dual.center)) - dual.offset
+        first = jax.lax.stop_gradient(permute(self.z, dual.start))
+        # Not a difference of quotients, which a compiler may round differently.
+        u = (self.z - first) / self.softness - dual.offset
         return u if self.where is None else jnp.where(self.where, u, 0)
 
     def _balance(self, dual: Blocks, regularizer: Regularizer) -> "Balance":
@@ -193,8 +189,7 @@ class PermutahedronProjection(Problem):
         linear_solver: Any = None,
     ) -> Blocks:
         slope = self._balance(dual, regularizer).slope
-        zeros = jnp.zeros_like(dual.center)
-        return Blocks(zeros, safe_divide(shift, slope), None)  # pyright: ignore
+        return Blocks(safe_divide(shift, slope), None)  # pyright: ignore
 
     def residual(
         self, dual: Blocks, regularizer: Regularizer
@@ -273,7 +268,7 @@ class _Sums(Rule):
         if isinstance(self.odd, bool):
             return odd(x) if self.odd else positive(x)
         # Not both: what is not meant may overflow.
-        return jax.lax.cond(self.odd, odd, positive, x)
+        return jax.lax.cond(self.odd, lambda x: odd(x), lambda x: positive(x), x)
 
     def _edge(self, like: Array) -> Float[Array, ""]:
         edge = self.regularizer.gradient(jnp.zeros((), like.dtype))
@@ -286,6 +281,8 @@ class _Sums(Rule):
         least = jnp.finfo(u.dtype).tiny + eps(u) * jnp.abs(edge)
         off = jax.lax.stop_gradient(jnp.maximum(distance, least) - distance)
         y = self.regularizer.link(edge + (distance + off))
+        # There it is 0, and just has the derivative of what is next to it.
+        y = jnp.where(distance > 0, y, y - jax.lax.stop_gradient(y))
         return jnp.where(u < edge, -y, y)
 
     def _inverse(self, w: Array) -> Array:
@@ -330,7 +327,7 @@ class _LogSums(Rule):
             top = jnp.where(jnp.isfinite(top), top, 0)
             x = jnp.where(inside, x - groups.spread(top), -jnp.inf)
             total = groups.total(jnp.exp(x))
-            return top + jnp.log(jnp.where(total > 0, total, 1))
+            return top + jnp.log(jnp.where(total == 0, 1, total))
 
         source, target = log_sum(u), log_sum(w)
         size = jax.lax.stop_gradient(1 + jnp.abs(source) + jnp.abs(target))

@@ -13,6 +13,7 @@ from .._problem import Problem
 from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
 from .._regularizer import Regularizer
 from .._solver import Solution, Solver
+from .._sorting import permute
 
 _CHUNK = 16
 
@@ -55,10 +56,15 @@ class Merging(Solver):
 
         # Padding is below everything, and therefore never pooled.
         offset = jnp.where(problem.mask, -rule.alone(problem.w), -jnp.inf)
+        softness = jnp.broadcast_to(problem.softness, (*shape[:-1], 1))
         level = _Level(
-            rule, fold(problem.scores, 0), fold(problem.w, 0), self.max_steps
+            rule,
+            fold(problem.z, 0),
+            jnp.repeat(softness.reshape(-1), padded // chunk),
+            fold(problem.w, 0),
+            self.max_steps,
         )
-        blocks = (fold(problem.scores, 0), fold(offset, -jnp.inf), jnp.asarray(0))
+        blocks = (level.z, fold(offset, -jnp.inf), jnp.asarray(0))
         for halves, size in ((_Within, chunk), (_Across, padded // chunk)):
             if size > 1:
                 blocks = jax.lax.fori_loop(
@@ -70,7 +76,7 @@ class Merging(Solver):
                     blocks,
                 )
         center, offset, steps = blocks
-        dual = _label(unfold(center), unfold(offset), problem.mask)
+        dual = _label(problem, unfold(center), unfold(offset))
         residual = problem.residual(dual, regularizer)
         converged = residual <= 1000 * eps(residual)
         return Solution(problem, regularizer, dual, steps, residual, converged)
@@ -177,31 +183,33 @@ class _Level(NamedTuple):
     """What stays the same from one level to the next."""
 
     rule: Rule
-    scores: Float[Array, "chunk lanes"]
+    z: Float[Array, "chunk lanes"]
+    softness: Float[Array, " lanes"]
     w: Float[Array, "chunk lanes"]
     max_steps: int
 
     def merge(
         self, blocks: tuple[Array, Array, Array], halves: _Halves
     ) -> tuple[Array, Array, Array]:
-        """Merge pairs of solved halves; `blocks` are center, offset, steps so far."""
+        """Merge pairs of solved halves.
+
+        `blocks` are a z and what is added to its score to give the value of one's
+        block, and the number of passes so far.
+        """
         center, offset, steps = blocks
         # All is measured from the score in the middle, so that nothing cancels.
-        _, middle = halves.ends(self.scores)
+        _, middle = halves.ends(self.z)
         around = halves.spread(middle)
-        scores = self.scores - around
-        value = (center - around) + offset
+        scores = (self.z - around) / self.softness
+        value = (center - around) / self.softness + offset
         lower, upper = halves.ends(value)
         active = lower < upper
         lower, upper = jnp.where(active, lower, 0), jnp.where(active, upper, 0)
         right, acts = halves.right(value), halves.spread(active)
 
-        def pooled(point: Array) -> tuple[Array, Array]:
-            point = halves.spread(point)
-            return point, acts & jnp.where(right, value > point, value < point)
-
         def advance(state: _Search) -> _Search:
-            point, inside = pooled(state.point)
+            point = halves.spread(state.point)
+            inside = acts & jnp.where(right, value > point, value < point)
             excess, slope, size = self.rule.balance(
                 scores - point, self.w, inside, halves
             )
@@ -234,7 +242,9 @@ class _Level(NamedTuple):
                 jnp.zeros_like(steps),
             ),
         )
-        point, inside = pooled(state.point)
+        # A block whose value the new one has rounded to has been pooled with it.
+        point = halves.spread(state.point)
+        inside = acts & jnp.where(right, value >= point, value <= point)
         return (
             jnp.where(inside, around, center),
             jnp.where(inside, point, offset),
@@ -243,15 +253,16 @@ class _Level(NamedTuple):
 
 
 def _label(
+    problem: PermutahedronProjection,
     center: Float[Array, "*batch n"],
     offset: Float[Array, "*batch n"],
-    mask: Bool[Array, "*batch n"],
 ) -> Blocks:
     """Where each entry's block starts; masked entries have one each."""
     position = jax.lax.broadcasted_iota(jnp.int32, center.shape, center.ndim - 1)
     same = (center[..., 1:] == center[..., :-1]) & (offset[..., 1:] == offset[..., :-1])
-    same &= mask[..., 1:]
+    same &= problem.mask[..., 1:]
     padding = [(0, 0)] * (center.ndim - 1) + [(1, 0)]
     first = jnp.where(jnp.pad(same, padding), 0, position)
     start = jax.lax.cummax(first, axis=center.ndim - 1)
-    return Blocks(center, jnp.where(mask, offset, 0), start)
+    offset = (center - permute(problem.z, start)) / problem.softness + offset
+    return Blocks(jnp.where(problem.mask, offset, 0), start)
