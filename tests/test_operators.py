@@ -13,7 +13,7 @@ from cases import METHODS, OPERATORS, REGULARIZERS, REPRESENTATIVES, each_pair
 SOFTNESS = 0.3
 # Those that are not another one with a sign, a shift or a factor.
 DISTINCT = ("argmax", "max", "argsort", "sort", "argquantile", "quantile", "argmedian")
-DISTINCT += ("median", "top_k_values", "top_k_index", "rank")
+DISTINCT += ("median", "top_k_values", "top_k_index", "rank", "top_k_mask")
 
 
 class SoftSortReference:
@@ -133,6 +133,8 @@ VALUE_OF = {
 
 
 def reference(operator: str, method: str, x, link) -> np.ndarray:
+    if operator == "top_k_mask":
+        return helpers.hypersimplex_oracle(x, 2, SOFTNESS, link)
     r = METHOD_REFERENCES[method](x, link)
     if operator in ("rank", "ranking"):
         return r.n + 1 - r.rank() - (operator == "ranking")
@@ -156,7 +158,8 @@ def _combinations():
     """
     for operator in OPERATORS:
         for case in REGULARIZERS:
-            for method in METHODS:
+            # A mask has no method.
+            for method in METHODS[:1] if operator.kind == "mask" else METHODS:
                 fast, distinct = case.name == _FAST[method], operator.name in DISTINCT
                 if fast or distinct:
                     yield pytest.param(

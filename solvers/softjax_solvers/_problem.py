@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -126,7 +126,8 @@ class ConcaveDualProblem(Problem):
 class ScalarDualProblem(Problem):
     """A problem with one scalar unknown a solution, which a batched root find serves.
 
-    `optimality` is then nonincreasing in the dual, each entry in its own alone.
+    `optimality` then depends entry by entry on the dual, and turns from positive to
+    negative where it is optimal.
     """
 
     @abc.abstractmethod
@@ -163,11 +164,32 @@ class ScalarDualProblem(Problem):
         return -safe_divide(shift, slope)
 
 
-def masked_softness(softness: Array, ndim: int) -> Array:
-    """Softness as an array that broadcasts over `*batch n` (size 1 along the axis)."""
-    softness = jnp.asarray(softness)
-    return softness.reshape((1,) * (ndim - softness.ndim) + softness.shape)
+def per_row(value: Array, ndim: int) -> Array:
+    """A parameter as an array that broadcasts over `*batch n`, with last axis 1."""
+    value = jnp.asarray(value)
+    return value.reshape((1,) * (ndim - value.ndim) + value.shape)
 
 
 def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]:
     return jnp.ones(like.shape, bool) if where is None else where
+
+
+def check_candidates(z: Array, name: str) -> None:
+    if z.ndim == 0 or z.shape[-1] == 0:
+        raise ValueError(
+            f"{name}: z must have at least one entry along its last axis, got shape "
+            f"{z.shape}."
+        )
+
+
+_Rows = TypeVar("_Rows", bound=PyTree)
+
+
+def flatten_batch(rows: _Rows, batch: tuple[int, ...]) -> _Rows:
+    """Arrays that broadcast over `*batch` and a last axis, with one batch axis."""
+
+    def flatten(x):
+        size = x.shape[-1]
+        return jnp.broadcast_to(x, (*batch, size)).reshape(-1, size)
+
+    return jax.tree.map(flatten, rows)
