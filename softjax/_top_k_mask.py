@@ -59,7 +59,8 @@ def top_k_mask(
     `argmax_y <x, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`, which is
     `y = min(phi(x / softness - theta), 1)`; the soft argmax for k = 1. Takes O(n) time.
     With `"c0"`, `"c1"`, ... most elements are exactly 0 or 1. Where an element reaches
-    1, derivatives jump, except with `"cubic"`, `"quintic"` and `"pseudohuber"`.
+    1, derivatives jump, except with `"cubic"`, `"quintic"` and `"pseudohuber"`; those
+    of a hard mask are 0, in k too.
 
     **Arguments:**
 

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 from cases import REGULARIZERS, SOLVERS, each, pick
 from helpers import assert_close, hypersimplex_oracle
 
 import softjax as sj
-from softjax.solvers import HypersimplexProjection, solve
+from softjax.solvers import HypersimplexProjection, Regularizer, solve
 
 N = 6
 _rng = helpers.rng("hypersimplex")
@@ -202,6 +203,27 @@ def test_many(case):
     assert np.all(solution.converged)
 
 
+class Logistic(Regularizer):
+    """The binary entropy: a link that comes close to 1 but does not reach it."""
+
+    def link(self, t):
+        return jax.nn.sigmoid(t)
+
+
+def test_many_next_to_one():
+    """Their rounding is not charged to the few between 0 and 1."""
+    z = jnp.asarray(helpers.rng("next to one").normal(size=(3, 3000)))
+    k, softness = jnp.asarray([[1500.0], [2999.5], [2998.0]]), jnp.asarray(0.1)
+
+    @jax.jit
+    def compute(z):
+        return solve(HypersimplexProjection(z, k, softness), Logistic()).value
+
+    y = compute(z)
+    assert_close(y, hypersimplex_oracle(z, k, softness, scipy.special.expit))
+    assert_close(np.sum(np.float64(y), axis=-1, keepdims=True), k, atol=1e-5)
+
+
 # The operator
 
 X = helpers.rng("mask").normal(size=(2, 3, 4)).astype(np.float32)
@@ -302,6 +324,8 @@ def test_keywords():
         (lambda: sj.top_k_mask(X, 2, axis=3), ValueError, "axis=3"),
         (lambda: sj.top_k_mask(X, 2, solver="closed_form"), TypeError, "'newton'"),
         (lambda: HypersimplexProjection(jnp.ones(()), 1, 1), ValueError, "Hypersimp"),
+        (lambda: HypersimplexProjection(X, X, 1), ValueError, r"k of .*\(2, 3, 1\)"),
+        (lambda: HypersimplexProjection(X, 1, X), ValueError, "softness of shape"),
     ],
 )
 def test_errors(call, error, message):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ._numerics import derivative, safe_divide
+from ._numerics import derivative, inexact, safe_divide
 from ._regularizer import Regularizer
 
 
@@ -164,10 +164,23 @@ class ScalarDualProblem(Problem):
         return -safe_divide(shift, slope)
 
 
-def per_row(value: Array, ndim: int) -> Array:
-    """A parameter as an array that broadcasts over `*batch n`, with last axis 1."""
-    value = jnp.asarray(value)
-    return value.reshape((1,) * (ndim - value.ndim) + value.shape)
+def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
+    """A parameter of `rows`, `*batch n`, as an array that broadcasts over them.
+
+    **Raises:** `ValueError` if it does not have size 1 along their last axis.
+    """
+    value = inexact(value)
+    padded = value.reshape((1,) * (rows.ndim - value.ndim) + value.shape)
+    full = (*rows.shape[:-1], 1)
+    if padded.ndim > rows.ndim or any(
+        size not in (1, allowed)
+        for size, allowed in zip(padded.shape, full, strict=True)
+    ):
+        raise ValueError(
+            f"{name} of shape {value.shape} must broadcast against the rows, which are "
+            f"of shape {full}."
+        )
+    return padded
 
 
 def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]:

@@ -23,7 +23,7 @@ class HypersimplexProjection(ScalarDualProblem):
     `y = min(phi(scores - theta), 1)`, with `scores = (z - threshold) / softness` and
     the dual theta, of shape `*batch`, such that `sum y = k`. Derivatives of theta are
     those at a fixed `threshold`, which y does not depend on. Where an entry reaches 1,
-    they jump, unless the link levels off there.
+    they jump, unless the link levels off there; those of a hard mask are 0, in k too.
 
     With k = 1 it is the projection onto the simplex.
 
@@ -61,8 +61,8 @@ class HypersimplexProjection(ScalarDualProblem):
     ):
         self.z = inexact(z)
         check_candidates(self.z, "HypersimplexProjection")
-        self.k = per_row(inexact(k).astype(self.z.dtype), self.z.ndim)
-        self.softness = per_row(inexact(softness), self.z.ndim)
+        self.k = per_row(k, self.z, "k").astype(self.z.dtype)
+        self.softness = per_row(softness, self.z, "softness")
         if where is not None:
             where = jnp.broadcast_to(where, self.z.shape)
         self.where = where
@@ -97,32 +97,38 @@ class HypersimplexProjection(ScalarDualProblem):
             gap = jnp.where(self.where, gap, 0)
         return gap / self.softness
 
-    def _split(
-        self, dual: Array, regularizer: Regularizer
-    ) -> tuple[Bool[Array, "*batch n"], Float[Array, "*batch n"]]:
-        """Which entries of y are 1, and the others, with 0 in place of those."""
+    def _clipped(
+        self, dual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        """`min(phi(scores - theta), 1)`, 0 where masked."""
         t = self.scores - dual[..., None]
         top = jax.lax.stop_gradient(regularizer.gradient(jnp.ones((), t.dtype)))
         full = t > top
         # Far above, the link may overflow.
-        rest = jnp.where(full, 0, regularizer.link(jnp.minimum(t, top)))
-        if self.where is None:
-            return full, rest
-        return full & self.where, jnp.where(self.where, rest, 0)
+        y = jnp.where(full, 1, regularizer.link(jnp.where(full, top, t)))
+        return y if self.where is None else jnp.where(self.where, y, 0)
 
-    def _missing(self, full: Bool[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
-        """What the entries below 1 have to add up to. The number of others is exact."""
-        count = jnp.sum(full, axis=-1, keepdims=True)
-        return self._target - count.astype(self.z.dtype)
+    def _excess(
+        self, y: Float[Array, "*batch n"]
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
+        """What separates each entry from the nearer of 0 and 1, and `sum y - k`.
+
+        The entries near 1 are counted, which is exact, and only what they lack is
+        summed: the rounding of a sum of thousands of them would drown the others.
+        """
+        high = y > 1 / 2
+        rest = y - high
+        missing = self._target - jnp.sum(high, axis=-1, keepdims=True)
+        return rest, jnp.sum(rest, axis=-1, keepdims=True) - missing
 
     def optimality(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        full, rest = self._split(dual, regularizer)
-        total = jnp.sum(rest, axis=-1)
-        # Relative to the sum whose rounding is in it, except where that vanishes.
-        scale = jnp.maximum(total, jnp.minimum(self._target[..., 0], 1))
-        return (total - self._missing(full)[..., 0]) / jax.lax.stop_gradient(scale)
+        rest, excess = self._excess(self._clipped(dual, regularizer))
+        # Relative to what is summed and rounded, except where that vanishes.
+        size = jnp.sum(jnp.abs(rest), axis=-1, keepdims=True)
+        scale = jax.lax.stop_gradient(jnp.maximum(size, jnp.minimum(self._target, 1)))
+        return (excess / scale)[..., 0]
 
     def bracket(
         self, regularizer: Regularizer
@@ -171,16 +177,15 @@ class HypersimplexProjection(ScalarDualProblem):
     def primal(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        full, rest = self._split(dual, regularizer)
-        # Dividing by the sum removes the rounding left in the dual ...
-        missing = self._missing(full)
-        share = safe_divide(missing, jnp.sum(rest, axis=-1, keepdims=True))
-        y = full + jnp.where(share < 0, 0, share) * rest
-        # ... and may push an entry past 1 by rounding, whose derivative stays.
-        y = y + jax.lax.stop_gradient(jnp.minimum(y, 1) - y)
-        constant = jnp.clip(self.k, 0, self._count) / jnp.maximum(self._count, 1)
-        constant = jax.lax.stop_gradient(jnp.where(self.mask, constant, 0))
-        return jnp.where(self._decided, constant, y)
+        y = self._clipped(dual, regularizer)
+        # The rounding left in the dual is taken from all in proportion to what
+        # separates them from 0 or 1, which they thus do not cross.
+        rest, excess = self._excess(y)
+        size = jnp.abs(rest)
+        share = safe_divide(excess, jnp.sum(size, axis=-1, keepdims=True))
+        rounded = jnp.minimum(y - jnp.clip(share, -1, 1) * size, 1)
+        y = y + jax.lax.stop_gradient(rounded - y)
+        return jnp.where(self._decided, self.mask & (self.k > 0), y)
 
     def expectation(
         self,

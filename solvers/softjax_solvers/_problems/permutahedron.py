@@ -129,7 +129,7 @@ class PermutahedronProjection(Problem):
             where = position < jnp.sum(where, axis=-1, keepdims=True)
             z, w = jnp.where(where, z, 0), jnp.where(where, w, 0)
         self.z, self.w, self.where = z, w, where
-        self.softness = per_row(inexact(softness), z.ndim)
+        self.softness = per_row(softness, z, "softness")
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:

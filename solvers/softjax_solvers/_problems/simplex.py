@@ -36,7 +36,7 @@ class SimplexProjection(ScalarDualProblem):
     def __init__(self, z: Array, softness: Array | float, where: Array | None = None):
         self.z = inexact(z)
         check_candidates(self.z, "SimplexProjection")
-        self.softness = per_row(inexact(softness), self.z.ndim)
+        self.softness = per_row(softness, self.z, "softness")
         if where is not None:
             where = jnp.broadcast_to(where, self.z.shape)
         self.where = where

@@ -43,7 +43,7 @@ class SortedDistanceProjection(ScalarDualProblem):
     ):
         self.support = inexact(support)
         self.queries = None if queries is None else inexact(queries)
-        self.softness = per_row(inexact(softness), self.support.ndim)
+        self.softness = per_row(softness, self.support, "softness")
         if where is not None:
             where = jnp.broadcast_to(where, self.support.shape)
         self.where = where
