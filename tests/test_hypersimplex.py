@@ -75,7 +75,8 @@ def test_values(case):
         expected = np.sum(expected * VALUES, axis=-1)
         assert_close(mean, expected, atol=3 * helpers.tolerance(z.dtype))
         assert np.all(solution.converged)
-        assert np.all(solution.steps <= 30)
+        # Where rounding does not let the residual vanish, bisection to the last bit.
+        assert np.all(solution.steps <= np.finfo(z.dtype).nmant + 7)
         assert y.dtype == z.dtype
 
 
