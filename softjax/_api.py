@@ -3,6 +3,7 @@
 from . import methods as methods, solvers as solvers
 from ._axis import AxisKeywords as AxisKeywords, ValueKeywords as ValueKeywords
 from ._median_newton import median_newton as median_newton
+from ._top_k_mask import top_k_mask as top_k_mask
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .autograd_safe import (
     arccos as arccos,
@@ -77,7 +78,7 @@ _WITH_MODE = (
     *(greater, greater_equal, less, less_equal, equal, not_equal, isclose),
     *(argmax, max, argmin, min, argsort, sort, top_k, rank, ranking),
     *(argquantile, quantile, argpercentile, percentile, argmedian, median),
-    median_newton,
+    *(median_newton, top_k_mask),
 )
 globals().update(straight_through_variants(_WITH_MODE))
 

@@ -20,7 +20,7 @@ from ._keywords import as_float, parse_mode, parse_softness
 from .methods import Method, Relaxation, Sample, ValueMethod, get_method
 from .methods.hard import Hard
 
-VALUE, INDEX, POSITION = "value", "index", "position"
+VALUE, INDEX, POSITION, MASK = "value", "index", "position", "mask"
 
 
 class Layout(NamedTuple):
@@ -39,6 +39,12 @@ class Layout(NamedTuple):
         x = jnp.moveaxis(x, self.axes, range(-len(self.axes), 0))
         batch = x.shape[: x.ndim - len(self.axes)]
         return x.reshape(*batch, math.prod(x.shape[len(batch) :]))
+
+    def merge(self, x: Float[Array, "*batch n"]) -> Array:
+        """The inverse of `split`."""
+        sizes = (self.shape[axis] for axis in self.axes)
+        x = x.reshape(*x.shape[:-1], *sizes)
+        return jnp.moveaxis(x, range(-len(self.axes), 0), self.axes)
 
     def keep(self, x: Array) -> Array:
         """Put axes of size 1 back into `*batch *rest`, where the input had them."""
@@ -88,11 +94,13 @@ def parse_axis(
     return layout
 
 
-def _split_softness(softness: Array, layout: Layout, name: str) -> Array:
-    """`softness` as `*#batch 1`."""
-    shape = softness.shape
+def split_parameter(
+    value: Array, layout: Layout, operator: str, name: str
+) -> Float[Array, "*#batch 1"]:
+    """A parameter with one value for each row, or for several."""
+    shape = value.shape
     ndim = len(layout.shape)
-    padded = softness.reshape((1,) * (ndim - softness.ndim) + shape)
+    padded = value.reshape((1,) * (ndim - value.ndim) + shape)
     fits = padded.ndim == ndim and all(
         size == 1 or (size == full and axis not in layout.axes)
         for axis, (size, full) in enumerate(
@@ -101,10 +109,10 @@ def _split_softness(softness: Array, layout: Layout, name: str) -> Array:
     )
     if not fits:
         raise ValueError(
-            f"{name}: softness of shape {shape} must broadcast against the input of "
+            f"{operator}: {name} of shape {shape} must broadcast against the input of "
             f"shape {layout.shape}, with size 1 along the operated axis."
         )
-    return layout.split(padded) if ndim else softness.reshape(1)
+    return layout.split(padded) if ndim else value.reshape(1)
 
 
 class AxisKeywords(TypedDict, total=False):
@@ -145,7 +153,7 @@ class Operation(NamedTuple):
     - `name`: of the operator, for messages.
     - `apply`: `(method, sample, relaxation, options) -> arrays of shape *batch ...`.
     - `outputs`: the kind of each of them: `VALUE` (in the unit of the input), `INDEX`
-        (a soft index) or `POSITION` (a rank).
+        (a soft index), `POSITION` (a rank) or `MASK` (soft booleans).
     - `ascending`: whether positions count from the smallest, so that the method sees
         minus the input.
     - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
@@ -230,7 +238,7 @@ def run(
     regularizer = parse_mode(given["mode"]).regularizer
     method, solver = get_method(given["method"]), given["solver"]
     softness = parse_softness(given["softness"], x.dtype)
-    softness = _split_softness(softness, layout, name)
+    softness = split_parameter(softness, layout, name, "softness")
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
     if not gated_grad and isinstance(method, ValueMethod):
@@ -334,7 +342,7 @@ def _finish(
     """Rows of absent candidates, the sign of an ascending operation, and NaN."""
     batch = bad.ndim
     rest = out.ndim - batch
-    if absent is not None:
+    if absent is not None and kind != MASK:
         out = _fill_absent(out, kind, absent, batch)
     if operation.ascending and kind == VALUE:
         out = -out

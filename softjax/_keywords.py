@@ -50,24 +50,30 @@ def parse_mode(mode: str | Regularizer, *, gated: bool = False) -> Mode:
     return Mode(get_regularizer(mode), False)
 
 
+def parse_parameter(value: Any, name: str, allowed: str) -> Array:
+    """A number, or an array of them, as an array of its own type.
+
+    **Raises:** `TypeError` if it is not of real numbers.
+    """
+    wanted = f"{name} must be {allowed}"
+    if value is None or isinstance(value, str):
+        raise TypeError(f"{wanted}, got {value!r}.")
+    value = jnp.asarray(value)
+    if not (
+        jnp.issubdtype(value.dtype, jnp.floating)
+        or jnp.issubdtype(value.dtype, jnp.integer)
+    ):
+        raise TypeError(f"{wanted}, got type {value.dtype}.")
+    return value
+
+
 def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     """`softness` as an array of type `dtype`.
 
     **Raises:** `ValueError` if it is not positive and finite, as far as its value is
     known; `TypeError` if it is not a real number or an array of them.
     """
-    if softness is None or isinstance(softness, str):
-        raise TypeError(
-            f"softness must be a positive number or array, got {softness!r}."
-        )
-    softness = jnp.asarray(softness)
-    if not (
-        jnp.issubdtype(softness.dtype, jnp.floating)
-        or jnp.issubdtype(softness.dtype, jnp.integer)
-    ):
-        raise TypeError(
-            f"softness must be a positive number or array, got type {softness.dtype}."
-        )
+    softness = parse_parameter(softness, "softness", "a positive number or array")
     if not is_traced(softness):
         known = np.asarray(softness, np.float64)
         if not np.all((known > 0) & np.isfinite(known)):

@@ -157,12 +157,13 @@ REPRESENTATIVES: dict[str, str | None] = {
 class Operator(NamedTuple):
     """An operator along the last axis, with one result.
 
-    `call(x, **keywords)` takes the common keywords of axiswise operators. The result is
-    of the kind
+    `call(x, **keywords)` takes the common keywords of axiswise operators, also one that
+    makes no difference to it. The result is of the kind
 
     - `"index"`: distributions over the candidates, which are its last axis;
     - `"value"`: in the unit of x, and moving with it;
-    - `"rank"`: positions, of the shape of x.
+    - `"rank"`: positions, of the shape of x;
+    - `"mask"`: soft booleans, of the shape of x, two of them true.
     """
 
     name: str
@@ -203,6 +204,9 @@ OPERATORS = [
     Operator("top_k_index", lambda x, **kw: sj.top_k(x, 2, **kw)[1], "index"),
     Operator("rank", lambda x, **kw: sj.rank(x, **kw), "rank"),
     Operator("ranking", lambda x, **kw: sj.ranking(x, **kw), "rank"),
+    Operator(
+        "top_k_mask", lambda x, method=None, **kw: sj.top_k_mask(x, 2, **kw), "mask"
+    ),
 ]
 
 
@@ -216,7 +220,9 @@ def takes(method: str, case: Case) -> bool:
 
 
 def has(method: str, operator: Operator) -> bool:
-    """Whether a method has an operator."""
+    """Whether a method has an operator. A mask has no method, and goes with one."""
+    if operator.kind == "mask":
+        return method == METHODS[0]
     return method in INDEX_METHODS or operator.kind != "index"
 
 

@@ -111,6 +111,70 @@ def simplex_oracle(
     return out
 
 
+def hypersimplex_oracle(z, k, softness, link: Link, where=None) -> np.ndarray:
+    """`argmax <z, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`.
+
+    Row by row, theta with `sum_i min(link(z_i / softness - theta), 1) = k` is found by
+    bisection. k is in (0, n), a number or of shape `*batch 1`.
+    """
+    z = np.asarray(z, np.float64)
+    rows = (*z.shape[:-1], 1)
+    softness = np.broadcast_to(np.asarray(softness, np.float64), rows)
+    k = np.broadcast_to(np.asarray(k, np.float64), rows)
+    where = np.broadcast_to(True if where is None else where, z.shape)
+    out = np.zeros_like(z)
+    for row in np.ndindex(z.shape[:-1]):
+        mask, total = where[row], k[row].item()
+        # From the last entry of the hard mask, or spreads of 1e10 would be rounded.
+        last = np.sort(z[row][mask])[-int(np.ceil(total))]
+        scores = (z[row][mask] - last) / softness[row]
+
+        def project(theta, scores=scores):
+            return np.minimum(link(scores - theta), 1)
+
+        low, high = -1.0, 1.0
+        while project(low).sum() < total:
+            low *= 2
+        while project(high).sum() > total:
+            high *= 2
+        for _ in range(100):
+            theta = (low + high) / 2
+            above = project(theta).sum() > total
+            low, high = (theta, high) if above else (low, theta)
+        out[row][mask] = project(theta)
+    return out
+
+
+PRIMAL: dict[str, Link] = {
+    "smooth": lambda y: y * np.log(np.maximum(y, 1e-300)) - y,
+    "c0": lambda y: y**2 / 2,
+    "c1": lambda y: np.maximum(y, 0) ** 1.5 / 1.5,
+    "c2": lambda y: np.maximum(y, 0) ** (4 / 3) * 3 / 4,
+    "pseudohuber": lambda y: -np.sqrt(np.clip(y * (1 - y), 1e-300, None)) / 2,
+}
+"""r itself, of modes for which it has a closed form."""
+
+
+def primal_optimum(z, k, softness, r: Link):
+    """The loss `softness R(y) - <z, y>`, and its minimum over 0 <= y <= 1, sum y = k.
+
+    By sequential quadratic programming on the primal problem.
+    """
+
+    def loss(y):
+        return softness * np.sum(r(y)) - z @ y
+
+    best = scipy.optimize.minimize(
+        loss,
+        np.full(len(z), k / len(z)),
+        method="SLSQP",
+        bounds=[(0, 1)] * len(z),
+        constraints=dict(type="eq", fun=lambda y: y.sum() - k),
+        options=dict(ftol=1e-14, maxiter=500),
+    )
+    return loss, best.x
+
+
 def two_point_oracle(t, link: Link) -> np.ndarray:
     """First entry of the projection of [t, 0], at unit softness."""
     t = np.asarray(t, np.float64)

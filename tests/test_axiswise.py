@@ -16,7 +16,8 @@ import softjax as sj
 X = helpers.rng("axiswise").normal(size=(2, 3, 4)).astype(np.float32)
 Q = np.asarray([[0.0, 0.3, 0.5], [0.77, 1.0, 0.25]], np.float32)
 FEW = cases.pick(
-    cases.OPERATORS, "argmax", "argsort", "quantile", "top_k_values", "rank"
+    cases.OPERATORS,
+    *("argmax", "argsort", "quantile", "top_k_values", "rank", "top_k_mask"),
 )
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 AXES = [None, 1, slow(0), slow(-1), slow(np.int64(2))]

@@ -13,6 +13,7 @@ from helpers import assert_close, finite_difference
 from jax.flatten_util import ravel_pytree
 
 from softjax.solvers import (
+    HypersimplexProjection,
     PNorm,
     Problem,
     Regularizer,
@@ -55,6 +56,11 @@ PROBLEMS = [
         "simplex_masked",
         lambda a: SimplexProjection(a["z"], a["softness"], _where),
         dict(z=_z, softness=_softness, values=_values),
+    ),
+    ProblemCase(
+        "hypersimplex",
+        lambda a: HypersimplexProjection(a["z"], a["k"], a["softness"]),
+        dict(z=_z, k=np.array([[2.6], [2.0]]), softness=_softness, values=_values),
     ),
     ProblemCase(
         "sorted",
@@ -113,6 +119,7 @@ pairs = [
         in {
             "simplex": ("smooth", "c2", "pnorm_p"),
             "simplex_masked": ("c1",),
+            "hypersimplex": ("c2",),
             "sorted": ("c1",),
             "sorted_queries": (),
             "sorted_masked": (),

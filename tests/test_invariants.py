@@ -83,6 +83,9 @@ def test_outputs_are_finite_distributions_in_order(case, method, x, softness):
         if operator.kind == "index":
             assert np.all(out >= 0)
             np.testing.assert_allclose(out.sum(-1), 1, atol=2e-5)
+        elif operator.kind == "mask":
+            assert np.all((out >= 0) & (out <= 1))
+            np.testing.assert_allclose(out.sum(), 2, atol=1e-6)
         elif operator.kind == "rank":
             assert np.all((out >= 1 - 1e-4) & (out <= N + 1e-4))
         else:
@@ -102,7 +105,7 @@ def test_permutation_equivariance(case, method, x, softness, order):
     moved, moved_gradients = compiled(case.mode, method)(x[order], softness)
     for operator in outputs_of(method):
         out, other = np.asarray(outputs[operator.name]), moved[operator.name]
-        if operator.kind in ("index", "rank"):
+        if operator.kind != "value":
             out = out[..., order]
         scale = 1 + np.max(np.abs(out))
         np.testing.assert_allclose(other / scale, out / scale, atol=2e-5)
@@ -162,7 +165,7 @@ def test_hard_limit(case, method, whole):
 @each("method", METHODS)
 def test_bad_rows_are_nan_and_keep_to_themselves(method):
     """NaN, and infinities where they do not mean that a candidate is absent."""
-    names = ("argmax", "sort", "rank", "median")
+    names = ("argmax", "sort", "rank", "median", "top_k_mask")
     operators = [o for o in outputs_of(method) if o.name in names]
     good = np.asarray([0.5, 1.0, -2.0], np.float32)
     x = np.stack([good, [0.5, np.nan, -2.0], [0.5, np.inf, -2.0]]).astype(np.float32)

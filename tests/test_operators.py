@@ -23,7 +23,7 @@ from cases import (
 SOFTNESS = 0.3
 # Those that are not another one with a sign, a shift or a factor.
 DISTINCT = ("argmax", "max", "argsort", "sort", "argquantile", "quantile", "argmedian")
-DISTINCT += ("median", "top_k_values", "top_k_index", "rank")
+DISTINCT += ("median", "top_k_values", "top_k_index", "rank", "top_k_mask")
 
 
 class SoftSortReference:
@@ -189,6 +189,8 @@ VALUE_OF = {
 
 
 def reference(operator: str, method: str, x, case) -> np.ndarray:
+    if operator == "top_k_mask":
+        return helpers.hypersimplex_oracle(x, 2, SOFTNESS, case.link)
     r = METHOD_REFERENCES[method](x, case)
     if method in VALUE_METHODS:
         return r.value(operator)

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.optimize
 from cases import REGULARIZERS, each, pick
 from helpers import assert_close, simplex_oracle, tolerance
 
@@ -181,36 +180,15 @@ def test_nothing_to_choose_from(shape):
         SimplexProjection(jnp.zeros(shape), 0.1)
 
 
-_PRIMAL = {
-    "smooth": lambda y: y * np.log(np.maximum(y, 1e-300)) - y,
-    "c0": lambda y: y**2 / 2,
-    "c1": lambda y: np.maximum(y, 0) ** 1.5 / 1.5,
-    "c2": lambda y: np.maximum(y, 0) ** (4 / 3) * 3 / 4,
-    "pseudohuber": lambda y: -np.sqrt(np.clip(y * (1 - y), 1e-300, None)) / 2,
-}
-"""Regularizers whose r has a closed form."""
-
-
-@pytest.mark.parametrize("mode", _PRIMAL)
+@pytest.mark.parametrize("mode", helpers.PRIMAL)
 def test_it_is_the_maximum(mode, x64):
     """Sequential quadratic programming on the primal finds the same point."""
     rng = helpers.rng("primal")
     z, softness = rng.normal(size=4), 0.8
-
-    def loss(y):
-        return softness * np.sum(_PRIMAL[mode](y)) - z @ y
-
-    best = scipy.optimize.minimize(
-        loss,
-        np.full(4, 0.25),
-        method="SLSQP",
-        bounds=[(0, 1)] * 4,
-        constraints=dict(type="eq", fun=lambda y: y.sum() - 1),
-        options=dict(ftol=1e-14, maxiter=500),
-    )
+    loss, best = helpers.primal_optimum(z, 1, softness, helpers.PRIMAL[mode])
     y = np.asarray(solve(SimplexProjection(jnp.asarray(z), softness), mode).value)
-    assert_close(y, best.x, atol=1e-5)
-    assert loss(y) <= best.fun + 1e-12
+    assert_close(y, best, atol=1e-5)
+    assert loss(y) <= loss(best) + 1e-12
     for other in rng.dirichlet(np.ones(4), size=200):
         assert loss(y) < loss(other)
 

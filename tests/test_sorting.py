@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from helpers import assert_close
 
-from softjax.solvers import invert, permute, sort_with_permutation, tie_groups
+from softjax.solvers import (
+    invert,
+    kth_largest,
+    permute,
+    sort_with_permutation,
+    tie_groups,
+)
 
 _sort = jax.jit(sort_with_permutation)
 
@@ -52,6 +58,26 @@ def test_float32(x):
 def test_float64(x):
     with helpers.x64():
         check(x)
+
+
+_FINITE = st.floats(width=32, allow_nan=False, allow_subnormal=False)
+_kth = jax.jit(kth_largest)
+
+
+@hypothesis.given(
+    x=hnp.arrays(np.float32, (2, 9), elements=_FINITE | st.just(-0.0)),
+    k=st.lists(st.integers(1, 9), min_size=2, max_size=2),
+)
+def test_kth_largest(x, k):
+    """Of every type, which 16 bits are enough to tell apart."""
+    k = np.asarray(k)[:, None]
+    with helpers.x64():
+        for dtype in (np.float16, np.float32, np.float64):
+            wide = np.clip(x, -6e4, 6e4).astype(dtype)
+            wide = np.where(np.abs(wide) < np.finfo(dtype).tiny, 0, wide)
+            expected = np.take_along_axis(-np.sort(-wide, axis=-1), k - 1, axis=-1)
+            found = _kth(jnp.asarray(wide), jnp.asarray(k, jnp.int32))
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_zeros_are_ties():

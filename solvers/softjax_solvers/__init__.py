@@ -15,6 +15,7 @@ from ._problem import (
 )
 from ._problems import (
     Blocks as Blocks,
+    HypersimplexProjection as HypersimplexProjection,
     PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
     SimplexProjection as SimplexProjection,
@@ -51,6 +52,7 @@ from ._solvers import (
 )
 from ._sorting import (
     invert as invert,
+    kth_largest as kth_largest,
     permute as permute,
     sort_with_permutation as sort_with_permutation,
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from ._numerics import derivative, safe_divide
+from ._numerics import derivative, inexact, safe_divide
 from ._regularizer import Regularizer
 
 
@@ -126,7 +126,8 @@ class ConcaveDualProblem(Problem):
 class ScalarDualProblem(Problem):
     """A problem with one scalar unknown a solution, which a batched root find serves.
 
-    `optimality` is then nonincreasing in the dual, each entry in its own alone.
+    `optimality` then depends entry by entry on the dual, and turns from positive to
+    negative where it is optimal.
     """
 
     @abc.abstractmethod
@@ -163,11 +164,45 @@ class ScalarDualProblem(Problem):
         return -safe_divide(shift, slope)
 
 
-def masked_softness(softness: Array, ndim: int) -> Array:
-    """Softness as an array that broadcasts over `*batch n` (size 1 along the axis)."""
-    softness = jnp.asarray(softness)
-    return softness.reshape((1,) * (ndim - softness.ndim) + softness.shape)
+def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
+    """A parameter of `rows`, `*batch n`, as an array that broadcasts over them.
+
+    **Raises:** `ValueError` if it does not have size 1 along their last axis.
+    """
+    value = inexact(value)
+    padded = value.reshape((1,) * (rows.ndim - value.ndim) + value.shape)
+    full = (*rows.shape[:-1], 1)
+    if padded.ndim > rows.ndim or any(
+        size not in (1, allowed)
+        for size, allowed in zip(padded.shape, full, strict=True)
+    ):
+        raise ValueError(
+            f"{name} of shape {value.shape} must broadcast against the rows, which are "
+            f"of shape {full}."
+        )
+    return padded
 
 
 def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]:
     return jnp.ones(like.shape, bool) if where is None else where
+
+
+def check_candidates(z: Array, name: str) -> None:
+    if z.ndim == 0 or z.shape[-1] == 0:
+        raise ValueError(
+            f"{name}: z must have at least one entry along its last axis, got shape "
+            f"{z.shape}."
+        )
+
+
+_Rows = TypeVar("_Rows", bound=PyTree)
+
+
+def flatten_batch(rows: _Rows, batch: tuple[int, ...]) -> _Rows:
+    """Arrays that broadcast over `*batch` and a last axis, with one batch axis."""
+
+    def flatten(x):
+        size = x.shape[-1]
+        return jnp.broadcast_to(x, (*batch, size)).reshape(-1, size)
+
+    return jax.tree.map(flatten, rows)

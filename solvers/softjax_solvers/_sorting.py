@@ -6,7 +6,26 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-_INTEGERS = {4: jnp.int32, 8: jnp.int64}
+_INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
+
+
+def _flip(bits: Int[Array, "..."]) -> Int[Array, "..."]:
+    info = jnp.iinfo(bits.dtype)
+    return bits ^ ((bits >> (info.bits - 1)) & info.max)
+
+
+def _ordered_bits(x: Float[Array, "..."]) -> Int[Array, "..."]:
+    """Integers in the order of `x`: equal for the two zeros, largest for NaN.
+
+    The bits of an IEEE float, with those of negative numbers flipped, order as it does.
+    """
+    x = jax.lax.stop_gradient(x)
+    x = jnp.where(x == 0, 0, jnp.where(jnp.isnan(x), jnp.nan, x))
+    return _flip(jax.lax.bitcast_convert_type(x, _INTEGERS[x.dtype.itemsize]))
+
+
+def _from_bits(bits: Int[Array, "..."], dtype) -> Float[Array, "..."]:
+    return jax.lax.bitcast_convert_type(_flip(bits), dtype)
 
 
 def sort_with_permutation(
@@ -15,23 +34,37 @@ def sort_with_permutation(
     """`x` in ascending order along its last axis, stably, and the permutation.
 
     NaN comes last. XLA sorts integers several times faster than floats, whose
-    comparator has to order NaN and the two zeros; the bits of an IEEE float, with those
-    of negative numbers flipped, order as it does. The derivative reuses the
+    comparator has to order NaN and the two zeros. The derivative reuses the
     permutation; where neither is asked for, XLA drops it and sorts the keys alone.
     """
-    key = jax.lax.stop_gradient(x)
-    key = jnp.where(key == 0, 0, jnp.where(jnp.isnan(key), jnp.nan, key))
-    integer = _INTEGERS[key.dtype.itemsize]
-    info = jnp.iinfo(integer)
-
-    def flip(bits):
-        return bits ^ ((bits >> (info.bits - 1)) & info.max)
-
-    bits = flip(jax.lax.bitcast_convert_type(key, integer))
+    bits = _ordered_bits(x)
     index = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
     bits, permutation = jax.lax.sort((bits, index), num_keys=1, is_stable=True)
-    ordered = jax.lax.bitcast_convert_type(flip(bits), key.dtype)
+    ordered = _from_bits(bits, x.dtype)
     return _attach_permuted(x, ordered, permutation), permutation
+
+
+def kth_largest(
+    x: Float[Array, "*batch n"],
+    k: Int[Array, "*#batch 1"],
+) -> Float[Array, "*batch 1"]:
+    """The k-th largest entry along the last axis, without its derivative.
+
+    For k from 1 to n, possibly traced. Takes O(n) time: one bit after the other, from
+    the highest, is set if at least k entries are as large as that.
+    """
+    bits = _ordered_bits(x)
+    info = jnp.iinfo(bits.dtype)
+    one = jnp.ones((), bits.dtype)
+
+    def refine(i, found):
+        # The sign bit comes first: it is set in the smallest of all, and is cleared.
+        trial = found ^ (one << (info.bits - 1 - i).astype(bits.dtype))
+        count = jnp.sum(bits >= trial, axis=-1, keepdims=True)
+        return jnp.where(count >= k, trial, found)
+
+    start = jnp.full((*x.shape[:-1], 1), info.min, bits.dtype)
+    return _from_bits(jax.lax.fori_loop(0, info.bits, refine, start), x.dtype)
 
 
 @jax.custom_jvp

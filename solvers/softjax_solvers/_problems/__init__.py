@@ -1,3 +1,4 @@
+from .hypersimplex import HypersimplexProjection as HypersimplexProjection
 from .permutahedron import (
     Blocks as Blocks,
     PermutahedronProjection as PermutahedronProjection,

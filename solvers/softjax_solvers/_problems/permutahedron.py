@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._numerics import derivative, eps, inexact, is_traced, safe_divide
-from .._problem import Problem, as_mask, masked_softness
+from .._problem import Problem, as_mask, per_row
 from .._regularizer import Regularizer
 from .._sorting import invert, permute, sort_with_permutation
 
@@ -128,7 +128,7 @@ class PermutahedronProjection(Problem):
             where = position < jnp.sum(where, axis=-1, keepdims=True)
             z, w = jnp.where(where, z, 0), jnp.where(where, w, 0)
         self.z, self.w, self.where = z, w, where
-        self.softness = masked_softness(inexact(softness), z.ndim)
+        self.softness = per_row(softness, z, "softness")
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:

@@ -5,7 +5,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._numerics import inexact, safe_divide
-from .._problem import ScalarDualProblem, as_mask, masked_softness
+from .._problem import (
+    ScalarDualProblem,
+    as_mask,
+    check_candidates,
+    flatten_batch,
+    per_row,
+)
 from .._regularizer import Regularizer
 
 
@@ -29,12 +35,8 @@ class SimplexProjection(ScalarDualProblem):
 
     def __init__(self, z: Array, softness: Array | float, where: Array | None = None):
         self.z = inexact(z)
-        if self.z.ndim == 0 or self.z.shape[-1] == 0:
-            raise ValueError(
-                "SimplexProjection: z must have at least one entry along its last "
-                f"axis, got shape {self.z.shape}."
-            )
-        self.softness = masked_softness(inexact(softness), self.z.ndim)
+        check_candidates(self.z, "SimplexProjection")
+        self.softness = per_row(softness, self.z, "softness")
         if where is not None:
             where = jnp.broadcast_to(where, self.z.shape)
         self.where = where
@@ -91,10 +93,7 @@ class SimplexProjection(ScalarDualProblem):
         return jnp.where(alone, anywhere, lower), jnp.where(alone, anywhere, upper)
 
     def flat(self) -> "SimplexProjection":
-        n = self.z.shape[-1]
-        softness = jnp.broadcast_to(self.softness, (*self.z.shape[:-1], 1))
-        where = None if self.where is None else self.where.reshape(-1, n)
-        return SimplexProjection(self.z.reshape(-1, n), softness.reshape(-1, 1), where)
+        return flatten_batch(self, self.z.shape[:-1])
 
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
         alone = jnp.sum(self.mask, axis=-1) <= 1

@@ -5,7 +5,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._chunks import map_chunks
 from .._numerics import distance, inexact
-from .._problem import ScalarDualProblem, masked_softness
+from .._problem import ScalarDualProblem, per_row
 from .._regularizer import Regularizer
 from .._scans import fill_masked, laplace_sums
 from .simplex import SimplexProjection
@@ -43,7 +43,7 @@ class SortedDistanceProjection(ScalarDualProblem):
     ):
         self.support = inexact(support)
         self.queries = None if queries is None else inexact(queries)
-        self.softness = masked_softness(inexact(softness), self.support.ndim)
+        self.softness = per_row(softness, self.support, "softness")
         if where is not None:
             where = jnp.broadcast_to(where, self.support.shape)
         self.where = where

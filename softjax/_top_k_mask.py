@@ -1,0 +1,100 @@
+"""The mask of the k largest elements, over the hypersimplex."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softjax_solvers import (
+    HypersimplexProjection,
+    Regularizer,
+    invert,
+    is_traced,
+    safe_divide,
+    sort_with_permutation,
+)
+
+from ._axis import MASK, Layout, Operation, run, split_parameter
+from ._keywords import parse_parameter
+from ._types import SoftBool
+from .methods import Method, Relaxation, Sample
+from .methods.hard import Hard
+
+
+def _mask(
+    method: Method, sample: Sample, relaxation: Relaxation, k: Float[Array, "*#batch 1"]
+) -> tuple[Float[Array, "*batch n"]]:
+    if isinstance(method, Hard):
+        place = invert(sort_with_permutation(-sample.keys)[1])
+        return (jnp.clip(k - place, 0, 1),)
+    where = sample.where
+    problem = HypersimplexProjection(sample.keys, k, relaxation.softness, where)
+    mask = relaxation.solve(problem).value
+    if where is None:
+        return (mask,)
+    # What is left when all that are present are in full is shared by the absent.
+    present = jnp.sum(where, axis=-1, keepdims=True)
+    share = jnp.clip(safe_divide(k - present, sample.size - present), 0, 1)
+    return (jnp.where(where, mask, share),)
+
+
+_TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True)
+
+
+def top_k_mask(
+    x: Any,
+    k: Any,
+    axis: int | tuple[int, ...] | None = -1,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    solver: Any = None,
+    standardize: bool = False,
+) -> SoftBool:
+    """Which elements are among the k largest: a mask in [0, 1] with sum k.
+
+    `argmax_y <x, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`, which is
+    `y = min(phi(x / softness - theta), 1)`; the soft argmax for k = 1. Takes O(n) time.
+    With `"c0"`, `"c1"`, ... most elements are exactly 0 or 1. Where an element reaches
+    1, derivatives jump, except with `"cubic"`, `"quintic"` and `"pseudohuber"`; those
+    of a hard mask are 0, in k too.
+
+    **Arguments:**
+
+    - `k`: from 0 to the size of the axis; an integer or not, possibly traced and
+        differentiated. It may be an array that broadcasts against x with size 1 along
+        the axis.
+    - `axis`: one or several axes to choose from together; None for all of them.
+    - The others are those of `softjax.AxisKeywords`.
+
+    Elements of -inf count as absent: they have 0 as long as k others are present.
+
+    **Returns:** an array of the shape of x. The hard mask of equal elements has the
+    first of them, and one element in part if k is not an integer.
+
+    ??? cite
+
+        Sander, Puigcerver, Djolonga, Peyré and Blondel, "Fast, differentiable and
+        sparse top-k: a convex analysis perspective", ICML 2023.
+    """
+
+    def parse(layout: Layout, dtype: Any) -> Array:
+        value = parse_parameter(k, "top_k_mask: k", "a number or an array of them")
+        if not is_traced(value):
+            known = np.asarray(value, np.float64)
+            if not np.all((known >= 0) & (known <= layout.size)):
+                raise ValueError(
+                    f"top_k_mask: k={k} must be from 0 to the size of the axis, "
+                    f"{layout.size}."
+                )
+        return split_parameter(value.astype(dtype), layout, "top_k_mask", "k")
+
+    keywords = dict(
+        softness=softness, mode=mode, solver=solver, standardize=standardize
+    )
+    (out,), layout = run(_TOP_K_MASK, x, axis, keywords, several=True, options=parse)
+    assert out is not None
+    return layout.merge(out)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._numerics import inexact, safe_divide
+from .._problem import (
+    ScalarDualProblem,
+    as_mask,
+    check_candidates,
+    flatten_batch,
+    per_row,
+)
+from .._regularizer import Regularizer
+from .._sorting import kth_largest
+
+
+class HypersimplexProjection(ScalarDualProblem):
+    """`argmax_y <z, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`.
+
+    The vertices are the masks of k entries. The solution is
+    `y = min(phi(scores - theta), 1)`, with `scores = (z - threshold) / softness` and
+    the dual theta, of shape `*batch`, such that `sum y = k`. Derivatives of theta are
+    those at a fixed `threshold`, which y does not depend on. Where an entry reaches 1,
+    they jump, unless the link levels off there; those of a hard mask are 0, in k too.
+
+    With k = 1 it is the projection onto the simplex.
+
+    **Arguments:**
+
+    - `z`: `*batch n`.
+    - `k`: from 0 to the number of candidates, a scalar or an array that broadcasts
+        against `*batch 1`. It need not be an integer. Beyond these bounds, y is that of
+        the nearest of them.
+    - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
+    - `where`: optional mask `*batch n`; y is 0 outside of it.
+
+    ??? cite
+
+        Martins and Kreutzer, "Learning what's easy: fully differentiable neural
+        easy-first taggers", EMNLP 2017, for the entropy; Sander, Puigcerver, Djolonga,
+        Peyré and Blondel, "Fast, differentiable and sparse top-k: a convex analysis
+        perspective", ICML 2023, for p-norms.
+    """
+
+    z: Float[Array, "*batch n"]
+    k: Float[Array, "*#batch 1"]
+    softness: Float[Array, "*#batch 1"]
+    where: Bool[Array, "*batch n"] | None
+    # The smallest z of the hard mask. Measured from it, what lies between 0 and 1 has
+    # scores of order 1, without cancellation, however far away the largest z is.
+    threshold: Float[Array, "*batch 1"]
+
+    def __init__(
+        self,
+        z: Array,
+        k: Array | float,
+        softness: Array | float,
+        where: Array | None = None,
+    ):
+        self.z = inexact(z)
+        check_candidates(self.z, "HypersimplexProjection")
+        self.k = per_row(k, self.z, "k").astype(self.z.dtype)
+        self.softness = per_row(softness, self.z, "softness")
+        if where is not None:
+            where = jnp.broadcast_to(where, self.z.shape)
+        self.where = where
+        last = jnp.maximum(jnp.ceil(self._target), 1).astype(jnp.int32)
+        self.threshold = kth_largest(jnp.where(self.mask, self.z, -jnp.inf), last)
+
+    @property
+    def mask(self) -> Bool[Array, "*batch n"]:
+        return as_mask(self.where, self.z)
+
+    @property
+    def _count(self) -> Float[Array, "*#batch 1"]:
+        if self.where is None:
+            return jnp.full((1,) * self.z.ndim, self.z.shape[-1], self.z.dtype)
+        return jnp.sum(self.where, axis=-1, keepdims=True).astype(self.z.dtype)
+
+    @property
+    def _decided(self) -> Bool[Array, "*batch 1"]:
+        """Whether there is only one y to choose from, and no dual."""
+        return (self.k <= 0) | (self.k >= self._count)
+
+    @property
+    def _target(self) -> Float[Array, "*batch 1"]:
+        # Where y is decided, any sum that has a dual will do.
+        return jnp.where(self._decided, jnp.maximum(self._count, 1) / 2, self.k)
+
+    @property
+    def scores(self) -> Float[Array, "*batch n"]:
+        """`(z - threshold) / softness`, 0 where masked."""
+        gap = self.z - self.threshold
+        if self.where is not None:
+            gap = jnp.where(self.where, gap, 0)
+        return gap / self.softness
+
+    def _clipped(
+        self, dual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        """`min(phi(scores - theta), 1)`, 0 where masked."""
+        t = self.scores - dual[..., None]
+        top = jax.lax.stop_gradient(regularizer.gradient(jnp.ones((), t.dtype)))
+        full = t > top
+        # Far above, the link may overflow.
+        y = jnp.where(full, 1, regularizer.link(jnp.where(full, top, t)))
+        return y if self.where is None else jnp.where(self.where, y, 0)
+
+    def _excess(
+        self, y: Float[Array, "*batch n"]
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
+        """What separates each entry from the nearer of 0 and 1, and `sum y - k`.
+
+        The entries near 1 are counted, which is exact, and only what they lack is
+        summed: the rounding of a sum of thousands of them would drown the others.
+        """
+        high = y > 1 / 2
+        rest = y - high
+        missing = self._target - jnp.sum(high, axis=-1, keepdims=True)
+        return rest, jnp.sum(rest, axis=-1, keepdims=True) - missing
+
+    def optimality(
+        self, dual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        rest, excess = self._excess(self._clipped(dual, regularizer))
+        # Relative to what is summed and rounded, except where that vanishes.
+        size = jnp.sum(jnp.abs(rest), axis=-1, keepdims=True)
+        scale = jax.lax.stop_gradient(jnp.maximum(size, jnp.minimum(self._target, 1)))
+        return (excess / scale)[..., 0]
+
+    def bracket(
+        self, regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+        scores, target = self.scores, self._target
+        count = jnp.maximum(self._count, 1)
+
+        def number(those: Array) -> Array:
+            total = jnp.sum(those & self.mask, axis=-1, keepdims=True)
+            return total.astype(target.dtype)
+
+        # The score of the last entry of the hard mask is 0. With theta at its largest,
+        # those above it are 1, and all the others are as large as it is. With theta at
+        # its smallest, nothing is larger than it, and those below are 0; or, which is
+        # the better bound if r'(1) is infinite, not even the next is smaller.
+        above, upto = number(scores > 0), number(scores >= 0)
+        below = self.mask & (scores < 0)
+        following = jnp.max(
+            scores, axis=-1, keepdims=True, initial=-jnp.inf, where=below
+        )
+        levels = jnp.stack(
+            [
+                (target - above) / (count - above),
+                jnp.minimum(target / jnp.maximum(upto, 1), 1),
+                jnp.minimum(target / (upto + 1), 1),
+                jnp.zeros_like(target),
+            ]
+        )
+        upper, lower, other, edge = -regularizer.gradient(levels)
+        lower = jnp.maximum(lower, following + other)
+        # Below a gap that is wide enough, the mask is hard, and any theta from `edge`
+        # to `lower` is optimal: one inside, away from kinks. The gap may overflow.
+        edge = jnp.maximum(following + edge, lower - 2)
+        hard = (upto == target) & (edge < lower)
+        inside = edge + (lower - edge) / 2
+        lower, upper = jnp.where(hard, inside, jnp.stack([lower, upper]))
+        return lower[..., 0], upper[..., 0]
+
+    def flat(self) -> "HypersimplexProjection":
+        return flatten_batch(self, self.z.shape[:-1])
+
+    def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
+        residual = jnp.abs(self.optimality(dual, regularizer))
+        return jnp.where(self._count[..., 0] == 0, 0, residual)
+
+    def primal(
+        self, dual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        y = self._clipped(dual, regularizer)
+        # The rounding left in the dual is taken from all in proportion to what
+        # separates them from 0 or 1, which they thus do not cross.
+        rest, excess = self._excess(y)
+        size = jnp.abs(rest)
+        share = safe_divide(excess, jnp.sum(size, axis=-1, keepdims=True))
+        rounded = jnp.minimum(y - jnp.clip(share, -1, 1) * size, 1)
+        y = y + jax.lax.stop_gradient(rounded - y)
+        return jnp.where(self._decided, self.mask & (self.k > 0), y)
+
+    def expectation(
+        self,
+        dual: Float[Array, "*batch"],
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch n"],
+    ) -> Float[Array, "*batch"]:
+        values = jnp.where(self.mask, values, 0)
+        return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)

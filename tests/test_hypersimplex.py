@@ -1,0 +1,334 @@
+"""The top-k mask: its problem against independent solves, and its operator."""
+
+import functools
+
+import helpers
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+from cases import REGULARIZERS, SOLVERS, each, pick
+from helpers import assert_close, hypersimplex_oracle
+
+import softjax as sj
+from softjax.solvers import HypersimplexProjection, Regularizer, solve
+
+N = 6
+_rng = helpers.rng("hypersimplex")
+_ROWS = [
+    # z, k, softness
+    (_rng.normal(size=N), 1, 0.1),
+    (_rng.normal(size=N), 2, 0.1),
+    (_rng.normal(size=N), 3, 1.0),
+    (_rng.normal(size=N), 5, 30.0),
+    # Not an integer, close to none and close to all.
+    (_rng.normal(size=N), 2.5, 0.3),
+    (_rng.normal(size=N), 1e-3, 0.2),
+    (_rng.normal(size=N), 5.9, 0.2),
+    # Scores of order 1 far below the largest.
+    (np.array([1e6, 0.3, 0.29995, 0.2999, 0.1, -1e6]), 3, 1e-4),
+    (1e6 + _rng.normal(size=N), 4, 1.0),
+    # Next to hard.
+    (_rng.normal(size=N), 2, 1e-4),
+    (1e6 * _rng.normal(size=N), 3.5, 1e-4),
+    # Ties at the edge of the mask, of some and of all.
+    (np.array([0.2, 0.5, 0.5, -0.1, 0.5, 0.2]), 2, 0.4),
+    (np.array([0.2, 0.5, 0.5, -0.1, 0.5, 0.2]), 4, 1e-4),
+    (np.full(N, 7.0), 2.5, 0.3),
+]
+Z, K, SOFTNESS = (np.stack([np.atleast_1d(row[i]) for row in _ROWS]) for i in range(3))
+VALUES = _rng.normal(size=Z.shape)
+
+
+ALL = np.ones(Z.shape, bool)
+
+
+@functools.cache
+def _solve(mode, solver=None):
+    @jax.jit
+    def compute(z, k, softness, where):
+        problem = HypersimplexProjection(z, k, softness, where)
+        solution = solve(problem, mode, solver)
+        return solution, solution.value, solution.expectation(jnp.asarray(VALUES))
+
+    return lambda z, k, softness, where=ALL: compute(
+        *map(jnp.asarray, (z, k, softness, where))
+    )
+
+
+@pytest.mark.x64
+@each("case", REGULARIZERS, fast=("smooth", "c0", "pseudohuber"))
+def test_values(case):
+    z, k, softness = map(jnp.asarray, (Z, K, SOFTNESS))
+    where = helpers.rng("hypersimplex mask").uniform(size=Z.shape) < 0.7
+    # What is masked may be anything that is finite.
+    masked = jnp.where(where, z, jnp.asarray(np.resize([1e30, -1e30, 5.0], Z.shape)))
+    fits = jnp.minimum(k, 0.7 * where.sum(-1, keepdims=True))
+    for args in ((z, k, softness, ALL), (masked, fits, softness, where)):
+        solution, y, mean = _solve(case.mode)(*args)
+        # Of what the inputs are after rounding.
+        expected = hypersimplex_oracle(*args[:3], case.link, args[3])
+        assert_close(y, expected)
+        assert np.all(y <= 1)
+        assert_close(np.sum(y, axis=-1, keepdims=True), args[1], atol=1e-6)
+        expected = np.sum(expected * VALUES, axis=-1)
+        assert_close(mean, expected, atol=3 * helpers.tolerance(z.dtype))
+        assert np.all(solution.converged)
+        # Where rounding does not let the residual vanish, bisection to the last bit.
+        assert np.all(solution.steps <= np.finfo(z.dtype).nmant + 7)
+        assert y.dtype == z.dtype
+
+
+@each("mode", list(helpers.PRIMAL), fast=("smooth", "c0", "pseudohuber"))
+def test_it_is_the_maximum(mode):
+    """Sequential quadratic programming on the primal finds the same point."""
+    _, y, _ = _solve(mode)(Z, K, SOFTNESS)
+    for row in (2, 4):
+        args = (Z[row], K[row].item(), SOFTNESS[row].item(), helpers.PRIMAL[mode])
+        loss, best = helpers.primal_optimum(*args)
+        assert_close(y[row], best, atol=2e-5)
+        assert loss(np.asarray(y[row], np.float64)) <= loss(best) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("mode", "z", "k", "softness", "expected", "slope"),
+    [
+        ("c0", [0.9, 0.6, 0.5, 0.0], 2, 0.5, [1, 0.6, 0.4, 0], [0, 0.5, 0.5, 0]),
+        ("smooth", [1.0, 0.0], 1.5, 1.0, [1, 0.5], [0, 1]),
+    ],
+)
+def test_closed_forms(mode, z, k, softness, expected, slope):
+    """Values, and derivatives in k."""
+
+    @jax.jit
+    def along(k):
+        def project(k):
+            return solve(HypersimplexProjection(jnp.asarray(z), k, softness), mode)
+
+        return jax.jvp(lambda k: project(k).value, (k,), (jnp.ones_like(k),))
+
+    y, tangent = along(jnp.asarray(float(k)))
+    assert_close(y, expected)
+    assert_close(tangent, slope)
+
+
+@each("case", REGULARIZERS, fast=("smooth", "c0", "pseudohuber"))
+def test_one_is_the_simplex(case):
+    _, y, _ = _solve(case.mode)(Z, np.ones_like(K), SOFTNESS)
+    assert_close(y, helpers.simplex_oracle(*map(jnp.asarray, (Z, SOFTNESS)), case.link))
+
+
+@each("case", pick(REGULARIZERS, "quintic", "pseudohuber"), fast=("pseudohuber",))
+def test_complements(case):
+    """The n - k smallest are the others, where `phi(t) + phi(-t) = 1`."""
+    _, y, _ = _solve(case.mode)(Z, K, SOFTNESS)
+    _, others, _ = _solve(case.mode)(-Z, N - K, SOFTNESS)
+    assert_close(others, 1 - y)
+
+
+@each("case", pick(REGULARIZERS, "smooth", "c0", "pseudohuber"))
+def test_nothing_to_choose(case):
+    """None, all, more than that, and a mask that leaves nothing."""
+    k = np.resize([0.0, N, -1.0, N + 2.0], K.shape)
+    where = ALL.copy()
+    where[5] = False
+    solution, y, _ = _solve(case.mode)(Z, k, SOFTNESS, where)
+    assert_close(y, where * (k > 0.0), atol=0)
+    assert np.all(solution.converged)
+
+
+@each("case", pick(REGULARIZERS, "smooth", "c0", "pseudohuber"))
+def test_nan_stays_in_its_row(case):
+    args = [a.copy() for a in (Z, K, SOFTNESS)]
+    _, clean, _ = _solve(case.mode)(*args)
+    for row, array in zip((2, 4, 5), args, strict=True):
+        array[row, 0] = np.nan
+    solution, y, _ = _solve(case.mode)(*args)
+    bad = np.isin(np.arange(len(Z)), [2, 4, 5])
+    np.testing.assert_array_equal(y[~bad], clean[~bad])
+    assert np.all(np.any(np.isnan(y[bad]), axis=-1))
+    np.testing.assert_array_equal(solution.converged, ~bad)
+
+
+@each("case", pick(REGULARIZERS, "smooth", "c0"), fast=("c0",))
+@each("solver", SOLVERS, fast=("closed_form", "optx.Newton", "optx.Bisection"))
+def test_every_solver(solver, case):
+    args = (Z, K, SOFTNESS)
+    if solver.closed_form:
+        with pytest.raises(TypeError, match="'newton'"):
+            _solve(case.mode, solver.solver)(*args)
+        return
+    solution, y, _ = _solve(case.mode, solver.solver)(*args)
+    expected = hypersimplex_oracle(*map(jnp.asarray, args), case.link)
+    found = np.asarray(solution.converged)
+    # Only a bracket is safe against kinks.
+    assert np.mean(found) >= (0.8 if solver.name.startswith("optx.") else 1)
+    assert_close(y[found], expected[found], atol=1e-5)
+
+
+@each("mode", ["smooth", "c0", "c2", "cubic", "pseudohuber"], fast=("c0",))
+def test_gradients_stay_finite(mode):
+    """At the rows above too; exactly zero where the mask is hard, ties or not."""
+    hard = np.array([[9, 9, 1, 1, 1, 0], [7, 9, 8, 1, 1, 1], [2.5, 0, 0, 0, 0, 0]])
+    z = jnp.asarray(np.concatenate([hard, Z[:2], Z]))
+    k = jnp.asarray(np.concatenate([[[2.0], [3], [1], [0], [N]], K]))
+    softness = jnp.asarray(np.concatenate([np.full((5, 1), 0.5), SOFTNESS]))
+
+    @jax.jit
+    def derivatives(*args):
+        def total(z, k, softness):
+            y = solve(HypersimplexProjection(z, k, softness), mode).value
+            return jnp.sum(jnp.sin(y + jnp.arange(N))), y
+
+        gradient = jax.grad(total, (0, 1, 2), has_aux=True)
+        return jax.jvp(gradient, args, (jnp.cos(args[0]), *args[1:]), has_aux=False)
+
+    (first, y), (second, _) = derivatives(z, k, softness)
+    for out in (*first, *second):
+        assert np.all(np.isfinite(out))
+    if mode in ("c0", "c2", "cubic"):
+        np.testing.assert_array_equal(y[:3], hard > 1)
+        assert np.all(np.asarray(first[0])[:3] == 0)
+
+
+@pytest.mark.x64
+@each("case", pick(REGULARIZERS, "smooth", "c0", "c2", "pseudohuber"), fast=("smooth",))
+def test_many(case):
+    z = jnp.asarray(helpers.rng("many").normal(size=(3, 5000)))
+    k = jnp.asarray([[500.0], [4999.5], [20.0]])
+    softness = jnp.asarray([[0.2], [10.0], [1e-3]])
+    compute = jax.jit(lambda *args: solve(HypersimplexProjection(*args), case.mode))
+    solution = compute(z, k, softness)
+    assert_close(solution.value, hypersimplex_oracle(z, k, softness, case.link))
+    assert np.all(solution.converged)
+
+
+class Logistic(Regularizer):
+    """The binary entropy: a link that comes close to 1 but does not reach it."""
+
+    def link(self, t):
+        return jax.nn.sigmoid(t)
+
+
+def test_many_next_to_one():
+    """Their rounding is not charged to the few between 0 and 1."""
+    z = jnp.asarray(helpers.rng("next to one").normal(size=(3, 3000)))
+    k, softness = jnp.asarray([[1500.0], [2999.5], [2998.0]]), jnp.asarray(0.1)
+
+    @jax.jit
+    def compute(z):
+        return solve(HypersimplexProjection(z, k, softness), Logistic()).value
+
+    y = compute(z)
+    assert_close(y, hypersimplex_oracle(z, k, softness, scipy.special.expit))
+    assert_close(np.sum(np.float64(y), axis=-1, keepdims=True), k, atol=1e-5)
+
+
+# The operator
+
+X = helpers.rng("mask").normal(size=(2, 3, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("axis", [None, 1, (0, 2)])
+def test_axes(axis):
+    axes = range(3) if axis is None else np.atleast_1d(axis)
+    rest = [axis for axis in range(3) if axis not in axes]
+
+    def rows(x):
+        """All that is chosen from together, last."""
+        x = np.transpose(x, (*rest, *axes))
+        return x.reshape(*x.shape[: len(rest)], -1)
+
+    rank = np.argsort(np.argsort(-rows(X), axis=-1), axis=-1)
+    out = sj.top_k_mask(X, 2, axis=axis, mode="hard")
+    assert out.shape == X.shape
+    assert_close(rows(out), (rank < 2) * 1.0)
+
+
+def test_k_is_an_array_that_is_differentiated():
+    x, k = X[0], np.asarray([[0.0], [1.0], [2.5]], np.float32)
+
+    @jax.jit
+    def derivatives(k):
+        def mask(k):
+            return sj.top_k_mask(x, k, softness=0.3)
+
+        return jax.jvp(mask, (k,), (jnp.ones_like(k),)), jax.vmap(sj.top_k_mask)(x, k)
+
+    (y, slope), mapped = derivatives(k)
+    expected = hypersimplex_oracle(x[1:], k[1:], 0.3, helpers.exp_link)
+    assert_close(y[1:], expected)
+    assert np.all(y[0] == 0)
+    assert_close(slope[1:].sum(-1), np.ones(2))
+    assert_close(mapped.sum(-1, keepdims=True), k)
+
+
+def test_hard():
+    x = np.asarray([1.0, 3, 1, 2, 1], np.float32)
+    for k, expected in (
+        (0, [0, 0, 0, 0, 0]),
+        (3, [1, 1, 0, 1, 0]),
+        (3.25, [1, 1, 0.25, 1, 0]),
+        (5, [1, 1, 1, 1, 1]),
+    ):
+        np.testing.assert_array_equal(sj.top_k_mask(x, k, mode="hard"), expected)
+    # Softly, equals share.
+    shared = [1 / 3, 1, 1 / 3, 1, 1 / 3]
+    assert_close(sj.top_k_mask(x, 3, softness=1e-3, mode="c0"), shared)
+
+
+def test_absent_candidates():
+    x = np.asarray([[0.5, -np.inf, 1.5, -np.inf, 1.0], [-np.inf] * 5], np.float32)
+    there = np.isfinite(x[0])
+
+    @jax.jit
+    def compute(k):
+        def mask(x):
+            return sj.top_k_mask(x, k, softness=0.5)
+
+        return mask(x), jax.jacrev(mask)(x)
+
+    y, jacobian = compute(2.0)
+    expected = hypersimplex_oracle(x[0, there], 2, 0.5, helpers.exp_link)
+    assert_close(y[0, there], expected)
+    assert np.all(y[0, ~there] == 0)
+    assert_close(y[1], np.full(5, 0.4))
+    # The largest is 1, the others move against each other.
+    moves = there & (x[0] < 1.5)
+    moved = np.asarray(jacobian)[0, :, 0] != 0
+    np.testing.assert_array_equal(moved, np.outer(moves, moves))
+    y, _ = compute(4.0)
+    assert_close(y[0], [1, 0.5, 1, 0.5, 1])
+
+
+def test_keywords():
+    x, keywords = X[0], dict(mode="c2", softness=0.3)
+    z = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
+    keys = 1 / (1 + np.exp(-z))
+    standard = sj.top_k_mask(100 * x + 7, 2, standardize=True, **keywords)
+    expected = hypersimplex_oracle(keys, 2, 0.3, helpers.power_link(4 / 3))
+    assert_close(standard, expected, atol=1e-4)
+    assert sj.top_k_mask(3, 0.5, axis=None) == 0.5
+    assert sj.top_k_mask(jnp.zeros((0, 3)), 1, mode="hard").shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: sj.top_k_mask(X, 5), ValueError, "k=5 .*4"),
+        (lambda: sj.top_k_mask(X, -0.1), ValueError, "k=-0.1 .* from 0"),
+        (lambda: sj.top_k_mask(X, np.nan), ValueError, "k=nan"),
+        (lambda: sj.top_k_mask(X, True), TypeError, "k must be .*bool"),
+        (lambda: sj.top_k_mask(X, "2"), TypeError, "k must be .*'2'"),
+        (lambda: sj.top_k_mask(X, np.ones(4)), ValueError, r"k of shape \(4,\)"),
+        (lambda: sj.top_k_mask(X, 2, axis=3), ValueError, "axis=3"),
+        (lambda: sj.top_k_mask(X, 2, solver="closed_form"), TypeError, "'newton'"),
+        (lambda: HypersimplexProjection(jnp.ones(()), 1, 1), ValueError, "Hypersimp"),
+        (lambda: HypersimplexProjection(X, X, 1), ValueError, r"k of .*\(2, 3, 1\)"),
+        (lambda: HypersimplexProjection(X, 1, X), ValueError, "softness of shape"),
+    ],
+)
+def test_errors(call, error, message):
+    with pytest.raises(error, match=f"(?s){message}"):
+        call()
