@@ -443,6 +443,67 @@ def neuralsort_rank_oracle(x, softness, link: Link) -> np.ndarray:
     return (rows * positions).sum(-2) / rows.sum(-2)
 
 
+# Sorting networks: row i is for the i-th largest
+
+
+def bitonic(start: int, n: int, descending: bool = True):
+    """Pairs of places, (of the larger, of the smaller), that sort n, a power of two."""
+    if n == 1:
+        return
+    half = n // 2
+    yield from bitonic(start, half, True)
+    yield from bitonic(start + half, half, False)
+    yield from _merge(start, n, descending)
+
+
+def _merge(start: int, n: int, descending: bool):
+    half = n // 2
+    for i in range(start, start + half):
+        yield (i, i + half) if descending else (i + half, i)
+    if half > 1:
+        yield from _merge(start, half, descending)
+        yield from _merge(start + half, half, descending)
+
+
+def odd_even(n: int):
+    """The same for any n, of neighbours."""
+    for first in range(n):
+        for i in range(first % 2, n - 1, 2):
+            yield i, i + 1
+
+
+def sorting_network_oracle(x, softness, case, network="bitonic", where=None):
+    """Soft permutation matrices `*batch n n`, one soft exchange after the other.
+
+    `case` gives the link, r'(0) and r'(1) of a regularizer. What is not there goes
+    below what is, and mixes with nothing.
+    """
+    x = np.asarray(x, np.float64)
+    n = x.shape[-1]
+    where = np.broadcast_to(True if where is None else where, x.shape)
+    size = 1
+    while size < n:
+        size *= 2
+    pairs = list(bitonic(0, size) if network == "bitonic" else odd_even(n))
+    size = size if network == "bitonic" else n
+    out = np.zeros((*x.shape, n))
+    for row in np.ndindex(x.shape[:-1]):
+        values = np.where(where[row], x[row], 0)
+        matrix = np.eye(size, n)
+        there = np.append(where[row], np.zeros(size - n, bool))
+        for up, down in pairs:
+            if there[up] and there[down]:
+                difference = (matrix[up] - matrix[down]) @ values
+                bounds = case.link, case.at_zero, case.at_one
+                p = heaviside_oracle(difference, softness, *bounds)
+            else:
+                p = float(there[up] or not there[down])
+            matrix[[up, down]] = np.array([[p, 1 - p], [1 - p, p]]) @ matrix[[up, down]]
+            there[[up, down]] = there[[up, down]][:: 1 if p else -1]
+        out[row] = matrix[:n]
+    return out
+
+
 # Derivatives
 
 

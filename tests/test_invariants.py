@@ -16,7 +16,9 @@ from cases import (
     each,
     each_pair,
     has,
+    ignores_places,
     is_read_off,
+    keeps_order,
     moves_with_input,
     pick,
     picks_among_equals,
@@ -90,13 +92,15 @@ def test_outputs_are_finite_distributions_in_order(case, method, x, softness):
             assert np.all((out >= 1 - 1e-4) & (out <= N + 1e-4))
         else:
             assert np.all(np.abs(out) <= reach * (1 + 1e-5))
+    if not keeps_order(method):
+        return
     ordered = np.asarray(outputs["sort"])
     assert np.all(np.diff(ordered) >= -2e-5 * reach)
     largest = outputs.get("top_k_values", ordered[::-1])
     assert np.all(np.diff(largest) <= 2e-5 * reach)
 
 
-@each_pair(CASES)
+@each_pair(CASES, holds=ignores_places)
 @hypothesis.given(x=inputs, softness=softnesses, order=st.permutations(range(N)))
 def test_permutation_equivariance(case, method, x, softness, order):
     """Of values and of gradients, also among equal elements."""

@@ -171,11 +171,39 @@ class PermutahedronReference:
         }[operator]
 
 
+class NetworkReference:
+    """Soft permutation matrices of a bitonic network, of x or of minus x."""
+
+    def __init__(self, x, case):
+        self.x, self.case, self.n = x, case, x.shape[-1]
+
+    def matrix(self, sign) -> np.ndarray:
+        """From the first in descending order of `sign * x` to the last."""
+        return helpers.sorting_network_oracle(sign * self.x, SOFTNESS, self.case)
+
+    def rows(self, positions) -> np.ndarray:
+        """Rows at positions 1 (the smallest) to n; half way, half of each."""
+        ascending = self.matrix(1)[..., ::-1, :]
+        lower, upper = (f(positions).astype(int) - 1 for f in (np.floor, np.ceil))
+        return (ascending[..., lower, :] + ascending[..., upper, :]) / 2
+
+    def index(self, operator: str) -> np.ndarray:
+        if operator == "argsort":
+            return self.matrix(-1)
+        if operator == "argmin":
+            return self.matrix(-1)[..., 0, :]
+        return Rows(self).index(operator)
+
+    def rank(self) -> np.ndarray:
+        return np.einsum("...ij,i->...j", self.matrix(1), np.arange(self.n, 0, -1))
+
+
 METHOD_REFERENCES: dict[str, Callable[..., Any]] = {
     "softsort": lambda x, case: Rows(SoftSortReference(x, case.link)),
     "neuralsort": lambda x, case: Rows(NeuralSortReference(x, case.link)),
     "ot": lambda x, case: TransportReference(x, case.link),
     "fast_soft_sort": PermutahedronReference,
+    "sorting_network": NetworkReference,
 }
 VALUE_OF = {
     "max": "argmax",

@@ -41,7 +41,6 @@ FAST_SIZES = {
     "smooth": (5,),
     "c0": (33, 1),
     "c2": (5,),
-    "user_gradient": (2,),
 }
 each_size = pytest.mark.parametrize(
     ("case", "n"),

@@ -156,11 +156,11 @@ class SortingNetwork(RowMethod):
         ordered = (present == others) | (present == larger)
         stays = jnp.where(present & others, stays, ordered.astype(stays.dtype))
 
-        def mix(x: Array | None) -> Array | None:
-            return None if x is None else _mix(x, stays, partner)
-
+        keys, averaged = wires.keys, wires.averaged
+        if averaged is not None:
+            averaged = _mix(averaged, stays, partner)
         both = jnp.where(larger, present | others, present & others)
-        return _Wires(*map(mix, wires[:2]), both), stays
+        return _Wires(_mix(keys, stays, partner), averaged, both), stays
 
     def _scan(
         self, sample: Sample, relaxation: Relaxation
