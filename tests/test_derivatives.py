@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from softjax.solvers import (
     HypersimplexProjection,
+    PermutahedronProjection,
     PNorm,
     Problem,
     Regularizer,
@@ -39,6 +40,7 @@ _support = np.sort(_rng.normal(size=(2, 4)))
 _queries = _rng.normal(size=(2, 3))
 _softness = np.array([[0.9], [2.3]])
 _values = _rng.normal(size=(2, 4))
+_w = np.array([[2.0, 0.3, -1.0, 0.9], [0.1, -0.2, 1.5, 0.4]])
 _where = np.array([[True, True, False, True], [True, True, True, False]])
 
 
@@ -80,6 +82,11 @@ PROBLEMS = [
         dict(queries=_queries, support=_support, softness=_softness, values=_values),
     ),
     ProblemCase(
+        "permutahedron",
+        lambda a: PermutahedronProjection(a["z"], a["w"], a["softness"]),
+        dict(z=_z, w=_w, softness=_softness, values=_values),
+    ),
+    ProblemCase(
         "transport",
         lambda a: TransportProjection(
             a["cost"], _total_one(a["mu"]), _total_one(a["nu"]), a["softness"][:, 0]
@@ -109,6 +116,8 @@ REGULARIZER_CASES = [
     Parametric("user_weight", lambda a: Mixed(a["weight"]), dict(weight=np.array(1.6))),
 ]
 
+_BOUNDED = [case.name for case in REGULARIZERS if case.bounded]
+
 pairs = [
     pytest.param(
         problem,
@@ -123,12 +132,14 @@ pairs = [
             "sorted": ("c1",),
             "sorted_queries": (),
             "sorted_masked": (),
+            "permutahedron": ("c1",),
             "transport": ("c1",),
         }[problem.name]
         else [pytest.mark.slow],
     )
     for problem in PROBLEMS
     for regularizer in REGULARIZER_CASES
+    if problem.name != "permutahedron" or regularizer.name not in _BOUNDED
 ]
 
 
