@@ -231,8 +231,11 @@ def moves_with_input(operator: Operator, case: Case, method: str) -> bool:
     """Whether a shift of the input shifts values and leaves all else as it is.
 
     Projections onto the permutations of x do with the Euclidean distance and in the
-    logarithmic domain, where a shift is a factor.
+    logarithmic domain, where a shift is a factor. What a sorting network exchanges is
+    rounded in each round, at the distance from zero that the input has.
     """
+    if method == "sorting_network":
+        return False
     if method != "fast_soft_sort" or operator.kind != "value":
         return True
     return case.name in ("c0", "smooth")
@@ -270,8 +273,12 @@ def keeps_order(method: str) -> bool:
 
 
 def is_read_off(operator: Operator, method: str) -> bool:
-    """Whether an operator takes entries of what another one, sort or rank, returns."""
-    return method in VALUE_METHODS and operator.name not in ("sort", "rank")
+    """Whether an operator mixes entries of what another one returns for x or minus x.
+
+    That is argsort, sort or rank.
+    """
+    whole = method in VALUE_METHODS or method == "sorting_network"
+    return whole and operator.name not in ("argsort", "sort", "rank")
 
 
 def each(

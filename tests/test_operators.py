@@ -294,7 +294,11 @@ def test_value_and_derivatives(operator, case, method, x64):
         helpers.assert_close(dot, (up - low) / (2 * h), atol=1e-5 * scale)
 
 
-@each_pair(REGULARIZERS, REPRESENTATIVES | {"neuralsort": "c1", "fast_soft_sort": None})
+@each_pair(
+    REGULARIZERS,
+    REPRESENTATIVES
+    | {"neuralsort": "c1", "fast_soft_sort": None, "sorting_network": None},
+)
 @pytest.mark.parametrize("n", [1, 2, 6])
 def test_sizes_in_float32(case, method, n):
     """n = 1, ties and values far apart, against the dense reference."""
