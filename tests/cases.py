@@ -272,6 +272,14 @@ def keeps_order(method: str) -> bool:
     return method != "sorting_network"
 
 
+def has_second_derivatives(method: str, case: Case) -> bool:
+    """Whether forward over reverse mode is tested.
+
+    Not yet where a step that is given by its link alone is taken in a loop.
+    """
+    return method != "sorting_network" or case.name != "user_link"
+
+
 def is_read_off(operator: Operator, method: str) -> bool:
     """Whether an operator mixes entries of what another one returns for x or minus x.
 
