@@ -231,11 +231,8 @@ def moves_with_input(operator: Operator, case: Case, method: str) -> bool:
     """Whether a shift of the input shifts values and leaves all else as it is.
 
     Projections onto the permutations of x do with the Euclidean distance and in the
-    logarithmic domain, where a shift is a factor. What a sorting network exchanges is
-    rounded in each round, at the distance from zero that the input has.
+    logarithmic domain, where a shift is a factor.
     """
-    if method == "sorting_network":
-        return False
     if method != "fast_soft_sort" or operator.kind != "value":
         return True
     return case.name in ("c0", "smooth")
@@ -270,14 +267,6 @@ def keeps_order(method: str) -> bool:
     A round of soft exchanges need not leave in order what a hard one does.
     """
     return method != "sorting_network"
-
-
-def has_second_derivatives(method: str, case: Case) -> bool:
-    """Whether forward over reverse mode is tested.
-
-    Not yet where a step without a closed form is taken in a loop.
-    """
-    return method != "sorting_network" or case.closed_form or case.bounded
 
 
 def is_read_off(operator: Operator, method: str) -> bool:

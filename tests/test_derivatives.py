@@ -12,6 +12,7 @@ from cases import REGULARIZERS, Mixed, each, pick
 from helpers import assert_close, finite_difference
 from jax.flatten_util import ravel_pytree
 
+import softjax as sj
 from softjax.solvers import (
     HypersimplexProjection,
     PermutahedronProjection,
@@ -325,3 +326,24 @@ def test_default_derivative_of_a_dual(name, mode, x64):
     general, scalar = tangents(jnp.asarray(helpers.rng("shift").normal(size=shape)))
     assert np.all(np.abs(scalar) > 1e-3)
     assert_close(general, scalar, atol=1e-10)
+
+
+@pytest.mark.parametrize("operator", [sj.heaviside, sj.argmax])
+def test_second_derivatives_in_a_loop(operator, x64):
+    """A derivative along a direction is the gradient times it, in any mode."""
+    rng = helpers.rng("loop")
+    x, direction = jnp.asarray(rng.normal(size=(2, 4)))
+
+    def total(x, softness):
+        def step(x, _):
+            return x + operator(x, softness=softness, mode="c4") * x[::-1], None
+
+        return jnp.cos(jnp.arange(4)) @ jax.lax.scan(step, x, None, length=2)[0]
+
+    @jax.jit
+    def derivatives(x, softness):
+        both = jax.value_and_grad(total, (0, 1))
+        return jax.jvp(both, (x, softness), (direction, 0.1))
+
+    (_, (gradient, slope)), (along, _) = derivatives(x, 0.7)
+    assert_close(along, gradient @ direction + 0.1 * slope, atol=1e-10)

@@ -16,7 +16,6 @@ from cases import (
     VALUE_METHODS,
     each_pair,
     has,
-    has_second_derivatives,
     is_read_off,
     takes,
 )
@@ -247,8 +246,6 @@ def _combinations():
         for case in REGULARIZERS:
             for method in METHODS:
                 if not (takes(method, case) and has(method, operator)):
-                    continue
-                if not has_second_derivatives(method, case):
                     continue
                 fast, distinct = case.name == _FAST[method], operator.name in DISTINCT
                 if fast or distinct:

@@ -136,8 +136,10 @@ class SortingNetwork(RowMethod):
         if sample.where is not None:
             present = sample.where
         averaged = sample.averaged
+        # Only differences count, which are exact near the largest key.
+        keys = jnp.where(present, sample.keys - _largest(sample), 0)
         return _Wires(
-            jnp.pad(sample.keys, padding),
+            jnp.pad(keys, padding),
             None if averaged is None else jnp.pad(averaged, padding),
             jnp.pad(present, padding),
         )
@@ -205,7 +207,9 @@ class SortingNetwork(RowMethod):
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m"]:
         end, _, _ = self._scan(sample, relaxation)
-        values = end.keys if end.averaged is None else end.averaged
+        values = end.averaged
+        if values is None:
+            values = end.keys + _largest(sample)
         if positions is None:
             return values[..., : sample.size]
         lower = jnp.floor(positions)
@@ -225,6 +229,11 @@ class SortingNetwork(RowMethod):
         start = jnp.broadcast_to(positions, stays.shape[1:])
         ranks, _ = jax.lax.scan(back, start, (rounds, stays), reverse=True)
         return ranks[..., : sample.size]
+
+
+def _largest(sample: Sample) -> Float[Array, "*batch 1"]:
+    keys = jax.lax.stop_gradient(sample.keys)
+    return jnp.max(keys, -1, keepdims=True, initial=-jnp.inf, where=sample.where)
 
 
 def _mix(x: Array, stays: Array, partner: Int[Array, " m"]) -> Array:

@@ -6,36 +6,44 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from ._problem import Problem
 from ._regularizer import Regularizer
+from ._solver import Solver
 
 
+# The solver runs inside the function that has the rule: JAX 0.10 drops rules in second
+# derivatives of a `scan`, and is then left with the derivative of the solver.
 @eqx.filter_custom_jvp
-def attach_dual(
-    dual: PyTree[Array],
+def solve_dual(
     problem: Problem,
     regularizer: Regularizer,
     *,
+    solver: Solver,
     linear_solver: Any = None,
-) -> PyTree[Array]:
-    """Give an optimal `dual` its derivative in `problem` and `regularizer`.
+) -> tuple[PyTree[Array], Array, Array, Array]:
+    """Dual, steps, residual and convergence; the dual has a derivative.
 
-    The implicit function theorem on `problem.optimality`. The rule is a JVP that calls
-    itself, so it transposes, and derivatives of any order follow.
+    It is that of the optimal dual in `problem` and `regularizer`, by the implicit
+    function theorem on `problem.optimality`. The rule is a JVP that calls itself, so it
+    transposes, and derivatives of any order follow.
     """
-    return dual
+    found = solver.solve(problem, regularizer)
+    return found.dual, found.steps, found.residual, found.converged
 
 
-@attach_dual.def_jvp
-def _attach_dual_jvp(primals, tangents, *, linear_solver):
-    dual, problem, regularizer = primals
-    _, *args_tangents = tangents
-    dual = attach_dual(dual, problem, regularizer, linear_solver=linear_solver)
-    if not jax.tree.leaves(args_tangents):
-        return dual, jax.tree.map(lambda _: None, dual)
+@solve_dual.def_jvp
+def _solve_dual_jvp(primals, tangents, *, solver, linear_solver):
+    problem, regularizer = primals
+    out = solve_dual(problem, regularizer, solver=solver, linear_solver=linear_solver)
+    dual, *about = out
+    still = [jnp.zeros_like(x) if eqx.is_inexact_array(x) else None for x in about]
+    if not jax.tree.leaves(tangents):
+        return out, (jax.tree.map(jnp.zeros_like, dual), *still)
     _, shift = eqx.filter_jvp(
-        lambda p, r: p.optimality(dual, r), (problem, regularizer), tuple(args_tangents)
+        lambda p, r: p.optimality(dual, r), (problem, regularizer), tuple(tangents)
     )
-    return dual, problem.dual_tangent(dual, regularizer, shift, linear_solver)
+    moves = problem.dual_tangent(dual, regularizer, shift, linear_solver)
+    return out, (moves, *still)

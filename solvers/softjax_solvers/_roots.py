@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._numerics import choose_tolerance, derivative, eps, safe_divide, stop_gradient
+from ._numerics import choose_tolerance, derivative, eps, safe_divide
 
 
 class Root(NamedTuple):
@@ -105,26 +105,31 @@ def bracketed_newton(
     return Root(state.point, state.residual, state.steps)
 
 
+# The search stands inside the function that has the rule: JAX 0.10 drops rules in
+# second derivatives of a `scan`, and is then left with the derivative of the search.
 @eqx.filter_custom_jvp
-def attach_root(
-    root: Float[Array, "..."], args: PyTree, *, fn: Callable[[Array, PyTree], Array]
+def _solve_for_root(
+    args: PyTree,
+    bracket: tuple[Array, Array, Array],
+    *,
+    fn: Callable[[Array, PyTree], Array],
 ) -> Float[Array, "..."]:
-    """Give a `root` of `fn(root, args) = 0`, elementwise, its derivative in `args`.
+    """A root of `fn(root, args) = 0`, elementwise, with its derivative in `args`.
 
     The implicit function theorem, elementwise: `d root = -d fn / fn'`, and zero where
     `fn' = 0`.
     """
-    return root
+    return bracketed_newton(lambda point: fn(point, args), *bracket).point
 
 
-@attach_root.def_jvp
-def _attach_root_jvp(primals, tangents, *, fn):
-    root, args = primals
-    _, args_tangent = tangents
+@_solve_for_root.def_jvp
+def _solve_for_root_jvp(primals, tangents, *, fn):
+    args, bracket = primals
+    args_tangent, _ = tangents
     # Re-entering makes the rule its own derivative's rule.
-    root = attach_root(root, args, fn=fn)
+    root = _solve_for_root(args, bracket, fn=fn)
     if not jax.tree.leaves(args_tangent):
-        return root, None
+        return root, jnp.zeros_like(root)
     _, shift = eqx.filter_jvp(lambda a: fn(root, a), (args,), (args_tangent,))
     _, slope = derivative(lambda r: fn(r, args), root)
     return root, -safe_divide(shift, slope)
@@ -141,9 +146,4 @@ def find_root(
 
     It is differentiable in `args`.
     """
-    frozen = stop_gradient(args)
-    root = bracketed_newton(
-        lambda point: fn(point, frozen),
-        *jax.lax.stop_gradient((lower, upper, start)),
-    ).point
-    return attach_root(jax.lax.stop_gradient(root), args, fn=fn)
+    return _solve_for_root(args, (lower, upper, start), fn=fn)

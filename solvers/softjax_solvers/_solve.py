@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._implicit import attach_dual
+from ._implicit import solve_dual
 from ._modes import get_regularizer
-from ._numerics import stop_gradient
 from ._problem import Problem
 from ._registry import choose_solver
 from ._regularizer import Regularizer
@@ -44,13 +43,5 @@ def solve(
     solver = choose_solver(solver, problem, regularizer)
     problem.check_regularizer(regularizer)
     problem.check_linear_solver(linear_solver)
-    found = solver.solve(stop_gradient(problem), stop_gradient(regularizer))
-    dual = attach_dual(
-        stop_gradient(found.dual), problem, regularizer, linear_solver=linear_solver
-    )
-    return Solution(
-        problem,
-        regularizer,
-        dual,
-        *stop_gradient((found.steps, found.residual, found.converged)),
-    )
+    found = solve_dual(problem, regularizer, solver=solver, linear_solver=linear_solver)
+    return Solution(problem, regularizer, *found)
