@@ -12,7 +12,7 @@ from ._problems import (
     TransportProjection,
 )
 from ._regularizer import Regularizer
-from ._solver import Solver
+from ._solver import Adapter, Solver
 from ._solvers import (
     Alternating,
     ClosedForm,
@@ -36,7 +36,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
 }
 """Name of a solver -> what makes it."""
 
-ADAPTERS: dict[str, tuple[Callable[[Any], Solver], ...]] = {
+ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
     "optimistix": (OptimistixRootFinder, OptimistixMinimiser),
     "jaxopt": (JaxoptMinimiser,),
 }
@@ -101,10 +101,13 @@ def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> So
             for s in (make(), *(wrap(make()) for wrap in WRAPPERS))
         )
     ]
+    able = [*map(repr, able)]
+    for package, adapters in ADAPTERS.items():
+        if any(isinstance(problem, adapter.problems) for adapter in adapters):
+            able.append(f"those of {package}")
     raise TypeError(
         f"solver={solver!r} cannot solve a {type(problem).__name__} with the "
-        f"regularizer {regularizer!r}. Solvers that can: "
-        f"{', '.join(map(repr, able))}, and those of {', '.join(ADAPTERS)}."
+        f"regularizer {regularizer!r}. Solvers that can: {', '.join(able)}."
     )
 
 

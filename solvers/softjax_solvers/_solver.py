@@ -55,3 +55,9 @@ class Solver(eqx.Module):
     @abc.abstractmethod
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         """Solve the problem. The result's dual carries no derivative."""
+
+
+class Adapter(Solver):
+    """A solver of another package, as one of the `problems` that it is made for."""
+
+    problems: eqx.AbstractClassVar[type[Problem]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,13 @@ from jaxtyping import Array, Int
 from .._numerics import choose_tolerance, eps
 from .._problem import ConcaveDualProblem, Problem
 from .._regularizer import Regularizer
-from .._solver import Solution, Solver
+from .._solver import Adapter, Solution
 
 
-class _Minimiser(Solver):
+class _Minimiser(Adapter):
     """Minimise minus the dual of each problem of a batch, in well-scaled variables."""
+
+    problems: ClassVar[type[Problem]] = ConcaveDualProblem
 
     solver: Any
     tolerance: float | None = None

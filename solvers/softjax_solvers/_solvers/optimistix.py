@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from .._numerics import choose_tolerance, derivative, eps
 from .._problem import Problem, ScalarDualProblem
 from .._problems import SortedDistanceProjection
 from .._regularizer import Regularizer
-from .._solver import Solution, Solver
+from .._solver import Adapter, Solution
 
 
-class OptimistixRootFinder(Solver):
+class OptimistixRootFinder(Adapter):
     """Any Optimistix root finder, least-squares solver or minimiser, on a scalar dual.
 
     It runs on each row of the batch by `optimistix.root_find`, and the derivative is
@@ -27,6 +27,8 @@ class OptimistixRootFinder(Solver):
         the square root of the rounding unit.
     - `max_steps`: passed on.
     """
+
+    problems: ClassVar[type[Problem]] = ScalarDualProblem
 
     solver: Any
     tolerance: float | None = None
