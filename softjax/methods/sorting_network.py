@@ -177,28 +177,35 @@ class SortingNetwork(RowMethod):
         )
         return end, stays, rounds
 
+    def _weigh(
+        self, sample: Sample, relaxation: Relaxation, weights: Float[Array, "m n"]
+    ) -> Float[Array, "*batch m n"]:
+        """Weights of sorted places, as weights of the elements that reach them."""
+        _, stays, rounds = self._scan(sample, relaxation)
+        size = stays.shape[-1]
+        weights = jnp.pad(weights, [(0, 0), (0, size - sample.size)])
+
+        # From the last round to the first; each is its own transpose.
+        def back(weights: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
+            one, stays = given
+            partner, _ = self.network.pairs(one, size)
+            return _mix(weights, stays[..., None, :], partner), None
+
+        start = jnp.broadcast_to(weights, (*stays.shape[1:-1], *weights.shape))
+        weights, _ = jax.lax.scan(back, start, (rounds, stays), reverse=True)
+        return weights[..., : sample.size]
+
     def rows(
         self,
         sample: Sample,
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m n"]:
-        _, stays, rounds = self._scan(sample, relaxation)
-        size = stays.shape[-1]
+        places = jnp.arange(sample.size, dtype=sample.keys.dtype)
         if positions is None:
-            positions = jnp.arange(sample.size, dtype=sample.keys.dtype)
+            positions = places
         # Half way between two positions, half of each.
-        rows = _hat(positions[:, None] - jnp.arange(size))
-        rows = jnp.broadcast_to(rows, (*sample.keys.shape[:-1], *rows.shape))
-
-        # From the last round to the first; each is its own transpose.
-        def back(rows: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
-            one, stays = given
-            partner, _ = self.network.pairs(one, size)
-            return _mix(rows, stays[..., None, :], partner), None
-
-        rows, _ = jax.lax.scan(back, rows, (rounds, stays), reverse=True)
-        return rows[..., : sample.size]
+        return self._weigh(sample, relaxation, _hat(positions[:, None] - places))
 
     def row_values(
         self,
@@ -218,17 +225,8 @@ class SortingNetwork(RowMethod):
         return (1 - weight) * values[..., lower] + weight * values[..., upper]
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        _, stays, rounds = self._scan(sample, relaxation)
-        positions = jnp.arange(1, stays.shape[-1] + 1, dtype=stays.dtype)
-
-        def back(x: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
-            one, stays = given
-            partner, _ = self.network.pairs(one, x.shape[-1])
-            return _mix(x, stays, partner), None
-
-        start = jnp.broadcast_to(positions, stays.shape[1:])
-        ranks, _ = jax.lax.scan(back, start, (rounds, stays), reverse=True)
-        return ranks[..., : sample.size]
+        positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
+        return self._weigh(sample, relaxation, positions[None])[..., 0, :]
 
 
 def _largest(sample: Sample) -> Float[Array, "*batch 1"]:
