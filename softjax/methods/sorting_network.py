@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from softjax_solvers import kth_largest
+
 from ..elementwise import Transition
 from ._method import Relaxation, Sample
 from ._rows import RowMethod
@@ -136,8 +138,9 @@ class SortingNetwork(RowMethod):
         if sample.where is not None:
             present = sample.where
         averaged = sample.averaged
-        # Only differences count, which are exact near the largest key.
-        keys = jnp.where(present, sample.keys - _largest(sample), 0)
+        # Only differences count. From the middle, they are exact where keys are close,
+        # far from 0 and far from an outlier too.
+        keys = jnp.where(present, sample.keys - _middle(sample), 0)
         return _Wires(
             jnp.pad(keys, padding),
             None if averaged is None else jnp.pad(averaged, padding),
@@ -216,7 +219,7 @@ class SortingNetwork(RowMethod):
         end, _, _ = self._scan(sample, relaxation)
         values = end.averaged
         if values is None:
-            values = end.keys + _largest(sample)
+            values = end.keys + _middle(sample)
         if positions is None:
             return values[..., : sample.size]
         lower = jnp.floor(positions)
@@ -229,9 +232,11 @@ class SortingNetwork(RowMethod):
         return self._weigh(sample, relaxation, positions[None])[..., 0, :]
 
 
-def _largest(sample: Sample) -> Float[Array, "*batch 1"]:
-    keys = jax.lax.stop_gradient(sample.keys)
-    return jnp.max(keys, -1, keepdims=True, initial=-jnp.inf, where=sample.where)
+def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
+    keys = sample.keys
+    if sample.where is not None:
+        keys = jnp.where(sample.where, keys, -jnp.inf)
+    return kth_largest(keys, (sample.present + 1) // 2)
 
 
 def _mix(x: Array, stays: Array, partner: Int[Array, " m"]) -> Array:
