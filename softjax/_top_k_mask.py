@@ -36,8 +36,8 @@ def _mask(
     if where is None:
         return (mask,)
     # What is left when all that are present are in full is shared by the absent.
-    present = jnp.sum(where, axis=-1, keepdims=True)
-    share = jnp.clip(safe_divide(k - present, sample.size - present), 0, 1)
+    missing, absent = k - sample.present, sample.size - sample.present
+    share = jnp.clip(safe_divide(missing, absent), 0, 1)
     return (jnp.where(where, mask, share),)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -76,6 +77,16 @@ class RowMethod(IndexMethod):
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self.row_values(sample, relaxation, _centre(sample))[..., 0]
+
+
+def read_between(
+    x: Float[Array, "*batch n"], positions: Float[Array, " m"]
+) -> Float[Array, "*batch m"]:
+    """Entries of sorted `x`, interpolated where positions are not whole."""
+    whole = jax.lax.stop_gradient(jnp.floor(positions)).astype(jnp.int32)
+    lower = x[..., whole]
+    upper = x[..., jnp.minimum(whole + 1, x.shape[-1] - 1)]
+    return lower + (positions - whole) * (upper - lower)
 
 
 def _positions(level: Level, sample: Sample) -> Float[Array, " m"]:

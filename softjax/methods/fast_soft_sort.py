@@ -34,7 +34,7 @@ class FastSoftSort(ValueMethod):
         return sample.restore(relaxation.solve(problem).value)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        steps = jnp.maximum(sample.present - 1, 1).astype(sample.keys.dtype)
+        steps = _steps(sample)
         problem = PermutahedronProjection(
             -sample.keys,
             _anchors(sample) + 1 / steps,
@@ -45,9 +45,12 @@ class FastSoftSort(ValueMethod):
         return steps * relaxation.solve(problem).value
 
 
+def _steps(sample: Sample) -> Float[Array, "*#batch 1"]:
+    """From the first to the last of those that take part, or 1."""
+    return jnp.maximum(sample.present - 1, 1).astype(sample.keys.dtype)
+
+
 def _anchors(sample: Sample) -> Float[Array, "*#batch n"]:
     """As many as take part, descending from 1 to 0; the others are at 0."""
-    count = sample.present
-    position = jnp.arange(sample.size)
-    last = jnp.maximum(count - 1, 1).astype(sample.keys.dtype)
-    return jnp.maximum(count - 1 - position, 0).astype(sample.keys.dtype) / last
+    left = jnp.maximum(sample.present - 1 - jnp.arange(sample.size), 0)
+    return left.astype(sample.keys.dtype) / _steps(sample)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from softjax_solvers import (
@@ -12,7 +11,7 @@ from softjax_solvers import (
 )
 
 from ._method import Ordered, Relaxation, Sample
-from ._rows import RowMethod
+from ._rows import RowMethod, read_between
 
 
 class SoftSort(RowMethod):
@@ -85,7 +84,4 @@ def _order_statistics(
 ) -> Float[Array, "*batch m"]:
     if positions is None:
         return ordered.support
-    whole = jax.lax.stop_gradient(jnp.floor(positions)).astype(jnp.int32)
-    lower = ordered.support[..., whole]
-    upper = ordered.support[..., jnp.minimum(whole + 1, ordered.support.shape[-1] - 1)]
-    return lower + (positions - whole) * (upper - lower)
+    return read_between(ordered.support, positions)

@@ -13,7 +13,7 @@ from softjax_solvers import kth_largest
 
 from ..elementwise import Transition
 from ._method import Relaxation, Sample
-from ._rows import RowMethod
+from ._rows import RowMethod, read_between
 
 
 class Network(eqx.Module):
@@ -208,7 +208,8 @@ class SortingNetwork(RowMethod):
         if positions is None:
             positions = places
         # Half way between two positions, half of each.
-        return self._weigh(sample, relaxation, _hat(positions[:, None] - places))
+        weights = jnp.maximum(1 - jnp.abs(positions[:, None] - places), 0)
+        return self._weigh(sample, relaxation, weights)
 
     def row_values(
         self,
@@ -222,10 +223,7 @@ class SortingNetwork(RowMethod):
             values = end.keys + _middle(sample)
         if positions is None:
             return values[..., : sample.size]
-        lower = jnp.floor(positions)
-        weight = positions - lower
-        lower, upper = lower.astype(jnp.int32), jnp.ceil(positions).astype(jnp.int32)
-        return (1 - weight) * values[..., lower] + weight * values[..., upper]
+        return read_between(values[..., : sample.size], positions)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
@@ -241,7 +239,3 @@ def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
 
 def _mix(x: Array, stays: Array, partner: Int[Array, " m"]) -> Array:
     return stays * x + (1 - stays) * x[..., partner]
-
-
-def _hat(x: Array) -> Array:
-    return jnp.maximum(1 - jnp.abs(x), 0)

@@ -83,7 +83,24 @@ class Merging(Solver):
 
 
 class _Halves(Groups):
-    """Pairs of neighbouring halves of lanes, which are to be merged."""
+    """Pairs of neighbouring halves of 2^step rows or lanes, which are to be merged.
+
+    Their number is known when it runs only. Beyond the last pair there is nothing to
+    merge, whatever is read there.
+    """
+
+    step: Int[Array, ""]
+
+    def _pair(self, size: int) -> Int[Array, " size"]:
+        """The pair of each row or lane."""
+        return jnp.arange(size) >> (self.step + 1)
+
+    def _is_right(self, size: int) -> Bool[Array, " size"]:
+        return (jnp.arange(size) >> self.step) & 1 == 1
+
+    def _middle(self, size: int) -> Int[Array, " pairs"]:
+        """Where the right half of each pair starts."""
+        return (2 * jnp.arange(size // 2) + 1) << self.step
 
     @abc.abstractmethod
     def right(self, like: Array) -> Bool[Array, "..."]:
@@ -102,18 +119,12 @@ def _fold(x: Array, combine: Callable[[Array, Array], Array], axis: int) -> Arra
 
 
 class _Within(_Halves):
-    """Halves of 2^step rows of each lane; their number is known when it runs."""
-
-    step: Int[Array, ""]
-
-    def _pair(self, rows: int) -> Int[Array, " rows"]:
-        return jnp.arange(rows) >> (self.step + 1)
-
-    def _members(self, rows: int) -> Bool[Array, "pairs rows"]:
-        return jnp.arange(rows // 2)[:, None] == self._pair(rows)
+    """Halves of rows of each lane."""
 
     def total(self, x: Array) -> Array:
-        return exact_einsum("pr,rl->pl", self._members(x.shape[0]).astype(x.dtype), x)
+        rows = x.shape[0]
+        members = jnp.arange(rows // 2)[:, None] == self._pair(rows)
+        return exact_einsum("pr,rl->pl", members.astype(x.dtype), x)
 
     def largest(self, x: Array) -> Array:
         rows = x.shape[0]
@@ -125,22 +136,16 @@ class _Within(_Halves):
         return y[self._pair(2 * y.shape[0])]
 
     def right(self, like: Array) -> Array:
-        return ((jnp.arange(like.shape[0]) >> self.step) & 1 == 1)[:, None]
+        return self._is_right(like.shape[0])[:, None]
 
     def ends(self, x: Array) -> tuple[Array, Array]:
-        # Beyond the last pair there is nothing to merge, whatever is read there.
-        middle = (2 * jnp.arange(x.shape[0] // 2) + 1) << self.step
+        middle = self._middle(x.shape[0])
         left = jnp.take(x, middle - 1, axis=0, mode="clip")
         return left, jnp.take(x, middle, axis=0, mode="clip")
 
 
 class _Across(_Halves):
-    """Halves of 2^step complete lanes; their number is known when it runs."""
-
-    step: Int[Array, ""]
-
-    def _pair(self, lanes: int) -> Int[Array, " lanes"]:
-        return jnp.arange(lanes) >> (self.step + 1)
+    """Halves of complete lanes."""
 
     def _reduce(self, x: Array, combine: Callable, scatter: Callable) -> Array:
         lanes = x.shape[-1]
@@ -161,12 +166,10 @@ class _Across(_Halves):
         return y[self._pair(2 * y.shape[-1])]
 
     def right(self, like: Array) -> Array:
-        return (jnp.arange(like.shape[-1]) >> self.step) & 1 == 1
+        return self._is_right(like.shape[-1])
 
     def ends(self, x: Array) -> tuple[Array, Array]:
-        # Beyond the last pair there is nothing to merge, whatever is read there.
-        lanes = x.shape[-1]
-        middle = (2 * jnp.arange(lanes // 2) + 1) << self.step
+        middle = self._middle(x.shape[-1])
         left = jnp.take(x[-1], middle - 1, mode="clip")
         return left, jnp.take(x[0], middle, mode="clip")
 
