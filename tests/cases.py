@@ -142,7 +142,7 @@ TRANSPORT_SOLVERS = [
 ]
 
 INDEX_METHODS = ["softsort", "neuralsort", "ot", "sorting_network"]
-VALUE_METHODS = ["fast_soft_sort"]
+VALUE_METHODS = ["fast_soft_sort", "smooth_sort"]
 METHODS = INDEX_METHODS + VALUE_METHODS
 
 # By default a method is tested with one regularizer, with all others in slow tests.
@@ -151,6 +151,7 @@ REPRESENTATIVES: dict[str, str | None] = {
     "neuralsort": "c0",
     "ot": "c1",
     "fast_soft_sort": "c0",
+    "smooth_sort": "smooth",
     "sorting_network": "quintic",
 }
 
@@ -217,6 +218,8 @@ OPERATORS = [
 
 def takes(method: str, case: Case) -> bool:
     """Whether a method works with a regularizer."""
+    if method == "smooth_sort":
+        return case.name == "smooth"
     return method != "fast_soft_sort" or not case.bounded
 
 
@@ -248,6 +251,8 @@ def picks_among_equals(operator: Operator, method: str) -> bool:
     Which of them an order statistic stands for is a convention. Sorted values that are
     not means under a soft index stand for single elements, all of them.
     """
+    if method == "smooth_sort":
+        return False
     single = method in VALUE_METHODS and operator.kind == "value"
     return single or operator.name in _CUTS
 
@@ -267,6 +272,14 @@ def keeps_order(method: str) -> bool:
     A round of soft exchanges need not leave in order what a hard one does.
     """
     return method != "sorting_network"
+
+
+def stays_in_range(method: str) -> bool:
+    """Whether values are between the smallest and the largest of the input.
+
+    Bounds that are smooth where elements are equal are above the largest sums.
+    """
+    return method != "smooth_sort"
 
 
 def is_read_off(operator: Operator, method: str) -> bool:

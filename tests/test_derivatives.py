@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 import softjax as sj
 from softjax.solvers import (
     HypersimplexProjection,
+    MajorizationProjection,
     PermutahedronProjection,
     PNorm,
     Problem,
@@ -28,11 +29,12 @@ from softjax.solvers import (
 
 
 class ProblemCase(NamedTuple):
-    """A problem, and the arrays that it is made of."""
+    """A problem, the arrays that it is made of, and the regularizers that it takes."""
 
     name: str
     make: Callable[[dict], Problem]
     arrays: dict
+    takes: Callable[[str], bool] = lambda name: True
 
 
 _rng = helpers.rng("contract")
@@ -48,6 +50,8 @@ _where = np.array([[True, True, False, True], [True, True, True, False]])
 def _total_one(x):
     return x / jnp.sum(x, axis=-1, keepdims=True)
 
+
+_BOUNDED = [case.name for case in REGULARIZERS if case.bounded]
 
 PROBLEMS = [
     ProblemCase(
@@ -86,6 +90,15 @@ PROBLEMS = [
         "permutahedron",
         lambda a: PermutahedronProjection(a["z"], a["w"], a["softness"]),
         dict(z=_z, w=_w, softness=_softness, values=_values),
+        lambda name: name not in _BOUNDED,
+    ),
+    ProblemCase(
+        "majorization",
+        lambda a: MajorizationProjection(
+            jnp.sort(a["z"])[:, ::-1], jnp.sort(a["w"])[:, ::-1], a["softness"]
+        ),
+        dict(z=_z, w=_w, softness=_softness, values=_values),
+        lambda name: name == "smooth",
     ),
     ProblemCase(
         "transport",
@@ -117,8 +130,6 @@ REGULARIZER_CASES = [
     Parametric("user_weight", lambda a: Mixed(a["weight"]), dict(weight=np.array(1.6))),
 ]
 
-_BOUNDED = [case.name for case in REGULARIZERS if case.bounded]
-
 pairs = [
     pytest.param(
         problem,
@@ -134,13 +145,14 @@ pairs = [
             "sorted_queries": (),
             "sorted_masked": (),
             "permutahedron": ("c1",),
+            "majorization": ("smooth",),
             "transport": ("c1",),
         }[problem.name]
         else [pytest.mark.slow],
     )
     for problem in PROBLEMS
     for regularizer in REGULARIZER_CASES
-    if problem.name != "permutahedron" or regularizer.name not in _BOUNDED
+    if problem.takes(regularizer.name)
 ]
 
 

@@ -1,5 +1,6 @@
 """Every axiswise operator x regularizer x method: values and derivatives."""
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -126,24 +127,17 @@ class TransportReference:
         return np.einsum("...ij,i->...j", self.plan([1] * self.n), positions)
 
 
-class PermutahedronReference:
-    """Sorted values and ranks as projections of anchors and of minus x."""
+class ValueReference(abc.ABC):
+    """Everything that is read off sorted values and ranks."""
 
     def __init__(self, x, case):
         self.x, self.case, self.n = x, case, x.shape[-1]
 
-    def project(self, z, w) -> np.ndarray:
-        w = np.broadcast_to(w, self.x.shape)
-        z = np.broadcast_to(z, self.x.shape)
-        case = self.case
-        return helpers.permutahedron_oracle(z, w, SOFTNESS, case.link, case.at_zero)
+    @abc.abstractmethod
+    def descending(self) -> np.ndarray: ...
 
-    def descending(self) -> np.ndarray:
-        return self.project(np.linspace(1, 0, self.n), self.x)
-
-    def rank(self) -> np.ndarray:
-        last = max(self.n - 1, 1)
-        return last * self.project(-self.x, np.arange(1, self.n + 1) / last)
+    @abc.abstractmethod
+    def rank(self) -> np.ndarray: ...
 
     def level(self, level) -> np.ndarray:
         ascending = self.descending()[..., ::-1]
@@ -158,7 +152,7 @@ class PermutahedronReference:
         if operator in ("rank", "ranking"):
             return self.rank() - (operator == "ranking")
         if operator == "min":
-            return -PermutahedronReference(-self.x, self.case).value("max")
+            return -type(self)(-self.x, self.case).value("max")
         if operator == "quantile":
             return np.stack([self.level(q) for q in (0.2, 0.75)])
         values = self.descending()
@@ -169,6 +163,40 @@ class PermutahedronReference:
             "median": self.level(0.5),
             "top_k_values": values[..., :2],
         }[operator]
+
+
+class PermutahedronReference(ValueReference):
+    """Sorted values and ranks as projections of anchors and of minus x."""
+
+    def project(self, z, w) -> np.ndarray:
+        w = np.broadcast_to(w, self.x.shape)
+        z = np.broadcast_to(z, self.x.shape)
+        case = self.case
+        return helpers.permutahedron_oracle(z, w, SOFTNESS, case.link, case.at_zero)
+
+    def descending(self) -> np.ndarray:
+        return self.project(np.linspace(1, 0, self.n), self.x)
+
+    def rank(self) -> np.ndarray:
+        last = max(self.n - 1, 1)
+        return last * self.project(-self.x, np.arange(1, self.n + 1) / last)
+
+
+class SmoothReference(ValueReference):
+    """Row by row, over all subsets."""
+
+    def descending(self) -> np.ndarray:
+        z = np.linspace(1, 0, self.n)
+        return np.apply_along_axis(
+            lambda w: helpers.majorization_oracle(z, w, SOFTNESS), -1, self.x
+        )
+
+    def rank(self) -> np.ndarray:
+        def ranks(x):
+            included = helpers.inclusion_oracle(x / SOFTNESS)
+            return self.n - np.sum(included[:-1], axis=0)
+
+        return np.apply_along_axis(ranks, -1, self.x)
 
 
 class NetworkReference:
@@ -203,6 +231,7 @@ METHOD_REFERENCES: dict[str, Callable[..., Any]] = {
     "neuralsort": lambda x, case: Rows(NeuralSortReference(x, case.link)),
     "ot": lambda x, case: TransportReference(x, case.link),
     "fast_soft_sort": PermutahedronReference,
+    "smooth_sort": SmoothReference,
     "sorting_network": NetworkReference,
 }
 VALUE_OF = {

@@ -15,6 +15,7 @@ from ._rows import RowMethod as RowMethod
 from .fast_soft_sort import FastSoftSort as FastSoftSort
 from .neuralsort import NeuralSort as NeuralSort
 from .ot import OptimalTransport as OptimalTransport
+from .smooth_sort import SmoothSort as SmoothSort
 from .softsort import SoftSort as SoftSort
 from .sorting_network import SortingNetwork as SortingNetwork
 
@@ -23,6 +24,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "neuralsort": NeuralSort,
     "ot": OptimalTransport,
     "fast_soft_sort": FastSoftSort,
+    "smooth_sort": SmoothSort,
     "sorting_network": SortingNetwork,
 }
 """Name of a method -> what makes it."""

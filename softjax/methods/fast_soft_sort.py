@@ -5,6 +5,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import PermutahedronProjection
 
+from ._anchors import anchors, intervals
 from ._method import Relaxation, Sample, ValueMethod
 
 
@@ -24,7 +25,7 @@ class FastSoftSort(ValueMethod):
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
         problem = PermutahedronProjection(
-            jnp.broadcast_to(_anchors(sample), sample.keys.shape),
+            jnp.broadcast_to(anchors(sample), sample.keys.shape),
             -ordered.support,
             relaxation.softness,
             ordered.where,
@@ -34,23 +35,12 @@ class FastSoftSort(ValueMethod):
         return sample.restore(relaxation.solve(problem).value)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        steps = _steps(sample)
+        steps = intervals(sample)
         problem = PermutahedronProjection(
             -sample.keys,
-            _anchors(sample) + 1 / steps,
+            anchors(sample) + 1 / steps,
             relaxation.softness,
             sample.where,
             w_is_sorted=True,
         )
         return steps * relaxation.solve(problem).value
-
-
-def _steps(sample: Sample) -> Float[Array, "*#batch 1"]:
-    """From the first to the last of those that take part, or 1."""
-    return jnp.maximum(sample.present - 1, 1).astype(sample.keys.dtype)
-
-
-def _anchors(sample: Sample) -> Float[Array, "*#batch n"]:
-    """As many as take part, descending from 1 to 0; the others are at 0."""
-    left = jnp.maximum(sample.present - 1 - jnp.arange(sample.size), 0)
-    return left.astype(sample.keys.dtype) / _steps(sample)

@@ -16,6 +16,7 @@ from ._problem import (
 from ._problems import (
     Blocks as Blocks,
     HypersimplexProjection as HypersimplexProjection,
+    MajorizationProjection as MajorizationProjection,
     PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
     SimplexProjection as SimplexProjection,
@@ -41,6 +42,7 @@ from ._solver import Solution as Solution, Solver as Solver
 from ._solvers import (
     Alternating as Alternating,
     ClosedForm as ClosedForm,
+    DampedNewton as DampedNewton,
     JaxoptMinimiser as JaxoptMinimiser,
     Merging as Merging,
     Newton as Newton,
@@ -56,3 +58,4 @@ from ._sorting import (
     permute as permute,
     sort_with_permutation as sort_with_permutation,
 )
+from ._subsets import log_subset_sums as log_subset_sums, surplus as surplus

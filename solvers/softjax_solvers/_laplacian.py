@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Float
 
+from ._linear import Quiet
 from ._numerics import eps, safe_divide
 
 _FEW = 16
@@ -108,33 +109,6 @@ class Direct(lx.AbstractLinearSolver):
 
     def assume_full_rank(self) -> bool:
         return True
-
-
-class Quiet(lx.AbstractLinearSolver):
-    """Another solver that never fails: what is not finite is 0.
-
-    Lineax raises in derivatives of a linear solve, whatever it was told to do in the
-    solve itself, and that would happen inside a compiled gradient.
-    """
-
-    solver: lx.AbstractLinearSolver
-
-    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]):
-        return self.solver.init(operator, options)
-
-    def compute(self, state: Any, vector: Any, options: dict[str, Any]):
-        solution, _, stats = self.solver.compute(state, vector, options)
-        solution = jnp.where(jnp.isfinite(solution), solution, 0)
-        return solution, lx.RESULTS.successful, stats
-
-    def transpose(self, state: Any, options: dict[str, Any]):
-        return self.solver.transpose(state, options)
-
-    def conj(self, state: Any, options: dict[str, Any]):
-        return self.solver.conj(state, options)
-
-    def assume_full_rank(self) -> bool:
-        return self.solver.assume_full_rank()
 
 
 def laplacian_solve(

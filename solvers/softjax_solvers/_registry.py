@@ -7,6 +7,7 @@ from typing import Any
 
 from ._problem import Problem
 from ._problems import (
+    MajorizationProjection,
     PermutahedronProjection,
     SortedDistanceProjection,
     TransportProjection,
@@ -16,6 +17,7 @@ from ._solver import Adapter, Solver
 from ._solvers import (
     Alternating,
     ClosedForm,
+    DampedNewton,
     JaxoptMinimiser,
     Merging,
     Newton,
@@ -33,6 +35,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "sinkhorn": Sinkhorn,
     "alternating": Alternating,
     "merging": Merging,
+    "damped_newton": DampedNewton,
 }
 """Name of a solver -> what makes it."""
 
@@ -64,6 +67,8 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
         return ClosedForm()
     if isinstance(problem, PermutahedronProjection):
         return Merging()
+    if isinstance(problem, MajorizationProjection):
+        return DampedNewton()
     if isinstance(problem, TransportProjection):
         many = problem.cost.shape[-1] > FEW_COLUMNS
         if many and regularizer.exponential:

@@ -1,4 +1,5 @@
 from .hypersimplex import HypersimplexProjection as HypersimplexProjection
+from .majorization import MajorizationProjection as MajorizationProjection
 from .permutahedron import (
     Blocks as Blocks,
     PermutahedronProjection as PermutahedronProjection,

@@ -195,7 +195,9 @@ class PermutahedronProjection(Problem):
         self, dual: Blocks, regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         balance = self._balance(dual, regularizer)
-        relative = jnp.abs(safe_divide(balance.excess, balance.size))
+        # What is next to underflow is as good as nothing.
+        size = jnp.maximum(balance.size, jnp.finfo(self.z.dtype).tiny / eps(self.z))
+        relative = jnp.abs(balance.excess / size)
         return jnp.max(relative, axis=-1, initial=0, where=self.mask)
 
     def primal(

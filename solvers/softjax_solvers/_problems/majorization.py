@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._banded import (
+    fourth_difference_solve,
+    second_differences,
+    solve_fourth_differences,
+)
+from .._numerics import inexact, safe_divide
+from .._problem import ConcaveDualProblem, as_mask, flatten_batch, per_row
+from .._regularizer import Regularizer
+from .._solver import Solution
+from .._subsets import log_subset_sums
+
+
+class MajorizationProjection(ConcaveDualProblem):
+    """A linear program over descending y that a smooth w majorizes.
+
+    With z in descending order, y maximizes
+
+        <z, y> - softness (sum_k r(b_k - y_1 - ... - y_k) + sum_k r(y_k - y_(k+1)))
+
+    over y of the same sum as w, k = 1, ..., n - 1, where the bounds are smooth,
+    `b_k = softness log e_k(exp(w / softness))` with the elementary symmetric polynomial
+    e_k. As softness goes to 0, they become the sums of the k largest entries of w, and
+    y becomes w in descending order. Both kinds of slacks stay positive, and y is a
+    smooth function of w everywhere, also where entries of it are equal.
+
+    With `s = phi(-a)` and `d = phi(-dual)` for the two kinds of slacks, the optimal
+    dual, of n - 1 numbers, has `a_k = (z_k - z_(k+1)) / softness + L(dual)_k`, where L
+    takes negative second differences, and `d = L(b - s)`.
+
+    **Arguments:**
+
+    - `z`: descending, of a shape that broadcasts against `*batch n`.
+    - `w`: `*batch n`, descending.
+    - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
+    - `where`: optional mask `*batch n` of the entries of both z and w, a prefix of each
+        row; y is 0 outside.
+
+    Only the entropy will do as a regularizer: the bounds are its own.
+    """
+
+    drop: Float[Array, "*batch m"]  # of z, from each entry to the next, over softness
+    bend: Float[Array, "*batch m"]  # of the bounds: minus their second differences
+    rise: Float[Array, "*batch n"]  # of the bounds, from each to the next
+    where: Bool[Array, "*batch n"] | None
+
+    def __init__(
+        self,
+        z: Array,
+        w: Array,
+        softness: Array | float,
+        where: Array | None = None,
+    ):
+        w = inexact(w)
+        if w.ndim == 0 or w.shape[-1] == 0:
+            raise ValueError(
+                "MajorizationProjection: w must have at least one entry along its last "
+                f"axis, got shape {w.shape}."
+            )
+        z = jnp.broadcast_to(inexact(z).astype(w.dtype), w.shape)
+        softness = per_row(softness, w, "softness")
+        self.where = where
+        self.drop = (z[..., :-1] - z[..., 1:]) / softness
+        sums = log_subset_sums(w / softness, where)
+        sums = jnp.pad(sums, [(0, 0)] * (w.ndim - 1) + [(1, 0)])
+        more = sums[..., 1:] - sums[..., :-1]
+        count = jnp.sum(as_mask(where, w), axis=-1, keepdims=True)
+        if where is not None:
+            w = jnp.where(where, w, 0)
+        self.rise = w + softness * more
+        bend = (w[..., :-1] - w[..., 1:]) + softness * (more[..., :-1] - more[..., 1:])
+        # Newton's inequalities, which rounding might violate.
+        k = jnp.arange(1, w.shape[-1])
+        least = jnp.log1p(1 / k) + jnp.log1p(1 / jnp.maximum(count - k, 1))
+        lift = jnp.maximum(softness * least - bend, 0)
+        self.bend = bend + jax.lax.stop_gradient(lift)
+
+    @property
+    def inside(self) -> Bool[Array, "*batch m"]:
+        """Which duals there are: those between two entries that both take part."""
+        return as_mask(self.where, self.rise)[..., 1:]
+
+    def check_regularizer(self, regularizer: Regularizer) -> None:
+        if not regularizer.exponential:
+            raise ValueError(
+                "A MajorizationProjection has bounds that are made for the entropy, "
+                f"got the regularizer {regularizer!r}. Use mode='smooth', or another "
+                "method."
+            )
+
+    def arguments(
+        self, dual: Float[Array, "*batch m"]
+    ) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
+        """What the link is applied to, for the slacks s and for the gaps d."""
+        return -(self.drop + second_differences(dual, self.inside)), -dual
+
+    def optimality(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch m"]:
+        slack, gap = (regularizer.link(t) for t in self.arguments(dual))
+        error = self.bend - second_differences(slack, self.inside) - gap
+        return jnp.where(self.inside, error, dual)
+
+    def newton_step(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch m"]:
+        """The move of the dual after which `optimality` vanishes, to first order."""
+        inner, outer = (regularizer.slope(t) for t in self.arguments(dual))
+        error = self.optimality(dual, regularizer)
+        return -solve_fourth_differences(inner, outer, error, self.inside)
+
+    def dual_tangent(
+        self,
+        dual: Float[Array, "*batch m"],
+        regularizer: Regularizer,
+        shift: Float[Array, "*batch m"],
+        linear_solver: Any = None,
+    ) -> Float[Array, "*batch m"]:
+        inner, outer = (regularizer.slope(t) for t in self.arguments(dual))
+        return -fourth_difference_solve(inner, outer, shift, self.inside, linear_solver)
+
+    def primal(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        slack, gap = (
+            jnp.where(self.inside, regularizer.link(t), 0) for t in self.arguments(dual)
+        )
+        where = as_mask(self.where, self.rise)
+        # The gaps add up from the middle on, which an outlier leaves alone; and what is
+        # there follows from the slacks.
+        place = jnp.arange(where.shape[-1])
+        middle = jnp.sum(where, axis=-1, keepdims=True) // 2
+        above, below = place[:-1] < middle, place[:-1] >= middle
+        ends = [(0, 0)] * (slack.ndim - 1) + [(1, 1)]
+        y = self.rise - jnp.diff(jnp.pad(slack, ends), axis=-1)
+        y = jnp.sum(y, axis=-1, keepdims=True, where=place == middle)
+        y = y + _cumulate(jnp.where(above, gap, 0)[..., ::-1])[..., ::-1]
+        y = y - _cumulate(jnp.where(below, gap, 0))
+        return jnp.where(where, y, 0)
+
+    def expectation(
+        self,
+        dual: Float[Array, "*batch m"],
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+    ) -> Float[Array, "*batch"]:
+        return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+
+    def residual(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        """The largest error of the gaps, relative to the largest of their parts."""
+        slack, gap = (regularizer.link(t) for t in self.arguments(dual))
+
+        def largest(x: Array) -> Array:
+            return jnp.max(jnp.abs(x), axis=-1, initial=0, where=self.inside)
+
+        size = jnp.maximum(
+            largest(self.bend), jnp.maximum(largest(slack), largest(gap))
+        )
+        return safe_divide(largest(self.optimality(dual, regularizer)), size)
+
+    def dual_value(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        slack, gap = (regularizer.conjugate(t) for t in self.arguments(dual))
+        terms = jnp.where(self.inside, self.bend * dual + slack + gap, dual**2)
+        return -jnp.sum(terms, axis=-1)
+
+    def initial_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
+        # Optimal where all slacks are equal.
+        least = jnp.finfo(self.bend.dtype).tiny
+        dual = -regularizer.gradient(jnp.maximum(self.bend, least))
+        return jnp.where(self.inside, dual, 0)
+
+    def dual_scale(self, regularizer: Regularizer) -> Float[Array, ""]:
+        return jnp.ones((), self.bend.dtype)
+
+    def flat(self) -> "MajorizationProjection":
+        return flatten_batch(self, self.bend.shape[:-1])
+
+    def restore(
+        self,
+        dual: Float[Array, "rows m"],
+        steps: Array,
+        regularizer: Regularizer,
+        tolerance: float,
+    ) -> Solution:
+        dual = jnp.where(jnp.isfinite(dual), dual, 0).reshape(self.bend.shape)
+        residual = self.residual(dual, regularizer)
+        steps = steps.reshape(residual.shape)
+        return Solution(self, regularizer, dual, steps, residual, residual <= tolerance)
+
+
+def _cumulate(x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
+    """Sums of the first ones, from none to all."""
+    padding = [(0, 0)] * (x.ndim - 1) + [(1, 0)]
+    return jnp.cumsum(jnp.pad(x, padding), axis=-1)

@@ -1,0 +1,151 @@
+"""Sums over all subsets of a given size, in logarithms."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+_NEVER = -1e30
+"""The logarithm of a sum without terms; infinity would make differences NaN."""
+
+_MOST = 8
+"""How many entries are added to the subsets at once, at most."""
+
+
+def log_subset_sums(
+    x: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None = None
+) -> Float[Array, "*batch n"]:
+    """`log e_k(exp(x)) - sum_{i <= k} x_i` for k = 1, ..., n, of a descending x.
+
+    The elementary symmetric polynomial `e_k(exp(x))` is the sum of `exp(sum_S x)` over
+    all subsets S of k entries. Relative to the largest of its terms, its logarithm is
+    between 0 and `log(n choose k)`, and accurate where x is large. Of entries that do
+    not take part, which have to be after the others, there is no use before the rest is
+    used up. Takes O(n^2) operations; the derivative is `surplus`.
+    """
+    return _log_sums(_leave_out(x, where))
+
+
+def surplus(
+    x: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None = None
+) -> Float[Array, "*batch n n"]:
+    """The probability that entry i is in S, of k entries, less that for a maximal sum.
+
+    S has the probability `exp(sum_S x) / e_k(exp(x))`, and x is descending, so that
+    i <= k is where the latter is 1. k is the axis before the last one.
+    """
+    x = _leave_out(x, where)
+    return _surplus(x, _log_sums(x))
+
+
+def _leave_out(x: Array, where: Array | None) -> Array:
+    return x if where is None else jnp.where(where, x, _NEVER)
+
+
+@jax.custom_jvp
+def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    n = x.shape[-1]
+    size = min(_MOST, 1 << round(math.log2(max(n, 1)) / 2))
+    x = jnp.pad(x, _padding(x, 0, -n % size), constant_values=_NEVER)
+    # The subsets of a few entries at a time, and then what they add to the others.
+    parts = x.reshape(*x.shape[:-1], -1, size)
+
+    def empty(like: Array) -> Array:
+        sums = jnp.full((*like.shape[:-1], like.shape[-1] + 1), _NEVER, x.dtype)
+        return sums.at[..., 0].set(0)
+
+    def add_entry(sums, t):
+        entry = jax.lax.dynamic_slice_in_dim(parts, t, 1, axis=-1)
+        return _extend(sums, parts, t, jnp.zeros_like(entry, shape=(1, 2)), entry), None
+
+    def add_part(sums, part):
+        t, more, entries = part
+        return _extend(sums, x, t, more, entries), None
+
+    steps = jnp.arange(size)
+    sums, _ = jax.lax.scan(add_entry, empty(parts), steps)
+    starts = size * jnp.arange(parts.shape[-2])
+    each = (starts, jnp.moveaxis(sums, -2, 0), jnp.moveaxis(parts, -2, 0))
+    sums, _ = jax.lax.scan(add_part, empty(x), each)
+    return sums[..., 1 : n + 1]
+
+
+def _extend(
+    sums: Float[Array, "*batch n+1"],
+    x: Float[Array, "*batch n"],
+    t: Array,
+    more: Float[Array, "*#batch m+1"],
+    entries: Float[Array, "*batch m"],
+) -> Float[Array, "*batch n+1"]:
+    """The sums over subsets of the first t + m of x, of those of the first t.
+
+    The others are `entries`, with the sums `more` over their own subsets.
+    """
+    m = entries.shape[-1]
+    k = jnp.arange(sums.shape[-1])
+
+    def back(x: Array, places: int, fill: float) -> Array:
+        x = jnp.pad(x, _padding(x, places, 0), constant_values=fill)
+        return x[..., : x.shape[-1] - places]
+
+    terms = [sums]
+    # By how much the largest sum with j of the new entries, in place of the last j of
+    # the k largest, falls short: of differences, which are small where it matters.
+    short = jnp.zeros_like(sums)
+    last = jnp.pad(x, _padding(x, 1, 0))
+    for j in range(1, m + 1):
+        short = short + (entries[..., j - 1, None] - last)
+        last = back(last, 1, 0.0)
+        term = back(sums, j, _NEVER) + more[..., j, None]
+        term = jnp.where(k < t + j, term + jnp.minimum(short, 0), term)
+        terms.append(jnp.where(k <= t + j, term, _NEVER))
+    top = functools.reduce(jnp.maximum, terms)
+    return top + jnp.log(sum(jnp.exp(term - top) for term in terms))
+
+
+@_log_sums.defjvp
+def _log_sums_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    sums = _log_sums(x)
+    return sums, jnp.sum(_surplus(x, sums) * dx[..., None, :], axis=-1)
+
+
+def _surplus(
+    x: Float[Array, "*batch n"], sums: Float[Array, "*batch n"]
+) -> Float[Array, "*batch n n"]:
+    """With `odds = exp(x_i) e_(k-1) / e_k`, the probability p of i in S is
+    `p_k = odds_k (1 - p_(k-1))`. That is stable from small k on where the odds are
+    below 1, and from large k on, for `1 - p`, where they are above; and they grow with
+    k (Chen, Dempster and Liu, "Weighted finite population sampling to maximize
+    entropy", Biometrika 81, 1994).
+    """
+    n = x.shape[-1]
+    before = jnp.pad(sums[..., :-1], _padding(sums, 1, 0))
+    # The first axis is k.
+    kth, step = (jnp.moveaxis(x, -1, 0)[..., None] for x in (x, sums - before))
+    log_odds = (x - kth) - step
+    small = log_odds < 0
+    shrink = jnp.exp(jnp.where(small, log_odds, -log_odds))
+    shrinks = (jnp.where(small, shrink, 1), jnp.where(small, 1, shrink)[::-1])
+
+    def advance(state, shrinks):
+        state = tuple(a * (1 - b) for a, b in zip(shrinks, state, strict=True))
+        return state, state
+
+    zero = jnp.zeros_like(x)
+    _, (included, left_out) = jax.lax.scan(advance, (zero, zero), shrinks)
+    # The second one is of one entry less, as it comes.
+    left_out = jnp.concatenate([left_out[::-1][1:], zero[None]])
+    largest = jnp.arange(n)[:, None] >= jnp.arange(n)
+    largest = largest.reshape(n, *(1,) * (x.ndim - 1), n).astype(x.dtype)
+    more = jnp.where(small, included - largest, (1 - largest) - left_out)
+    return jnp.moveaxis(more, 0, -2)
+
+
+def _padding(x: Array, before: int, after: int) -> list[tuple[int, int]]:
+    """Of the last axis."""
+    return [(0, 0)] * (x.ndim - 1) + [(before, after)]

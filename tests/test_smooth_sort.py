@@ -1,0 +1,242 @@
+"""Sorting that is smooth at ties: its parts, its problem, its ranks."""
+
+import functools
+import itertools
+
+import helpers
+import jax
+import jax.numpy as jnp
+import jaxopt
+import lineax as lx
+import numpy as np
+import optimistix as optx
+import pytest
+from helpers import assert_close, majorization_oracle
+
+import softjax as sj
+from softjax.solvers import (
+    MajorizationProjection,
+    PNorm,
+    log_subset_sums,
+    solve,
+    surplus,
+)
+
+N = 6
+Z = np.linspace(1, 0, N)
+_rng = helpers.rng("smooth sort")
+_ROWS = [
+    (_rng.normal(size=N), 0.1),
+    (_rng.normal(size=N), 2.0),
+    (_rng.normal(size=N), 30.0),
+    (np.zeros(N), 0.5),
+    (np.array([1.0, 1.0, 0.5, 0.5, 0.5, -1.0]), 0.05),
+    (np.array([1.0, 1.0, 0.5, 0.5, 0.5, -1.0]), 1e-3),
+    (1e6 + _rng.normal(size=N), 0.3),
+    (np.array([1e4, 0.4, 0.1, 0.1, -0.2, -0.3]), 0.3),
+    (np.array([0.4, 0.1, 0.1, -0.2, -0.3, -1e4]), 0.3),
+    (1e3 * _rng.normal(size=N), 10.0),
+]
+W = -np.sort(-np.stack([w for w, _ in _ROWS]).astype(np.float32), axis=-1)
+SOFTNESS = np.array([[s] for _, s in _ROWS], np.float32)
+WHERE = np.arange(N) < np.resize([6, 5, 1, 3, 2], (len(W), 1))
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_subset_sums(n):
+    """And their derivative, against enumeration."""
+    scale = np.array([[0.0], [1.0], [30.0], [1e4]])
+    x = -np.sort(-scale * helpers.rng("subsets").normal(size=(4, n)), axis=-1)
+    for offset in (0, 1000):
+        # What JAX has of it.
+        rows = np.asarray(jnp.asarray(x + offset), np.float64)
+        largest = np.cumsum(rows, axis=-1)
+        expected = np.stack([helpers.subset_sums_oracle(row) for row in rows])
+        sums = jax.jit(log_subset_sums)(rows)
+        assert_close(sums, expected - largest, atol=2 * helpers.tolerance(sums.dtype))
+        included = np.stack([helpers.inclusion_oracle(row) for row in rows])
+        more = jax.jit(surplus)(rows)
+        assert_close(more, included - np.tri(n))
+        jacobian = jax.jacrev(lambda x: log_subset_sums(x).sum(0))(jnp.asarray(rows))
+        assert_close(jnp.moveaxis(jacobian, 1, 0), more, atol=1e-6)
+
+
+def test_subset_sums_without_some():
+    x = jnp.asarray([3.0, 2.0, 1.5, 0.0, 7.0])
+    where = jnp.arange(5) < 3
+    assert_close(log_subset_sums(x, where)[:3], log_subset_sums(x[:3]))
+    more = surplus(x, where)
+    assert_close(more[:3, :3], surplus(x[:3]))
+    assert_close(more[:3, 3:], np.zeros((3, 2)))
+
+
+@functools.cache
+def _solve(solver=None):
+    @jax.jit
+    def compute(w, softness, where):
+        solution = solve(
+            MajorizationProjection(Z, w, softness, where), "smooth", solver
+        )
+        return solution, solution.value
+
+    return compute
+
+
+@pytest.mark.x64
+def test_values():
+    for where in (np.ones(W.shape, bool), WHERE):
+        solution, y = _solve()(jnp.asarray(W, float), SOFTNESS.astype(float), where)
+        for i, (w, softness) in enumerate(zip(W, SOFTNESS[:, 0], strict=True)):
+            m = where[i].sum()
+            expected = np.zeros(N)
+            expected[:m] = majorization_oracle(Z[:m], w[:m], float(softness))
+            scale = np.maximum(1, np.abs(expected))
+            assert_close(y[i] / scale, expected / scale)
+            assert np.all(np.diff(y[i, :m]) <= 0)
+            rounding = 32 * np.finfo(y.dtype).eps
+            size = np.max(np.abs(w[:m]))
+            total = np.sum(w[:m], dtype=np.float64)
+            out = np.sum(np.asarray(y[i], np.float64))
+            assert_close(out, total, atol=(softness + size) * rounding)
+        assert np.all(solution.converged)
+        assert np.all(solution.steps <= 30)
+
+
+@pytest.mark.parametrize(
+    ("solver", "atol"),
+    [
+        ("damped_newton", 3e-6),
+        (optx.LBFGS(rtol=1e-7, atol=1e-7), 1e-3),
+        pytest.param(optx.BFGS(rtol=1e-7, atol=1e-7), 1e-3, marks=pytest.mark.slow),
+        pytest.param(jaxopt.LBFGS, 1e-3, marks=pytest.mark.slow),
+    ],
+)
+def test_solvers(solver, atol):
+    """Each finds what the first rows, of usual scales, have for an answer."""
+    solution, y = _solve(solver)(W[:5], SOFTNESS[:5], np.ones((5, N), bool))
+    for row, w, softness in zip(y, W, SOFTNESS[:, 0], strict=False):
+        expected = majorization_oracle(Z, w, float(softness))
+        assert_close(row, expected, atol=atol * max(1, np.max(np.abs(expected))))
+    # Minimisers may stop a little early, in which case they say so.
+    assert np.mean(solution.converged) >= 0.8
+
+
+def test_early_stop_says_so():
+    solver = sj.solvers.DampedNewton(max_steps=1)
+    solution, y = _solve(solver)(W, SOFTNESS, np.ones(W.shape, bool))
+    assert np.all(np.isfinite(y))
+    assert not np.any(solution.converged[:2])
+
+
+@pytest.mark.parametrize("linear_solver", [lx.CG(1e-6, 1e-6), lx.GMRES(1e-6, 1e-6)])
+def test_linear_solver(linear_solver):
+    weights = jnp.arange(N) ** 2.0
+
+    def value(w, linear_solver=None):
+        problem = MajorizationProjection(Z, w, SOFTNESS[:2])
+        return jnp.sum(weights * solve(problem, "smooth", None, linear_solver).value)
+
+    expected = jax.grad(value)(jnp.asarray(W[:2]))
+    other = jax.grad(functools.partial(value, linear_solver=linear_solver))
+    assert_close(other(jnp.asarray(W[:2])), expected, atol=1e-4)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("operator", [sj.sort, sj.rank])
+def test_smooth_where_elements_are_equal(operator, x64):
+    """Derivatives of orders 1 to 3 along a path through a tie, from both sides."""
+    x = jnp.asarray([0.3, 0.3, -0.1, 0.9, 0.3])
+    v = jnp.asarray([1.0, -0.7, 0.0, 0.2, 0.1])
+    weights = jnp.asarray([1.0, -2.0, 0.5, 3.0, 0.7])
+
+    def fn(t):
+        out = operator(x + t * v, softness=0.3, method="smooth_sort")
+        return jnp.sum(weights * out)
+
+    derivatives = [fn]
+    for _ in range(4):
+        derivatives.append(jax.jacfwd(derivatives[-1]))
+    derivatives = [jax.jit(d) for d in derivatives]
+    h = 1e-6
+    for lower, upper in itertools.pairwise(derivatives[:4]):
+        at_tie = upper(0.0)
+        scale = 1 + abs(float(at_tie))
+        # Continuous, and the slope of the one before, on each side.
+        for side in (-1, 1):
+            assert_close(upper(side * h), at_tie, atol=1e-3 * scale)
+            slope = (lower(side * h) - lower(0.0)) / (side * h)
+            assert_close(slope, at_tie, atol=1e-3 * scale)
+    # Whereas the rate of change of the third one is bounded.
+    assert abs(derivatives[4](0.0)) < 1e6
+
+
+def test_equal_elements_have_equal_ranks():
+    x = jnp.asarray([0.5, 2.0, 0.5, -1.0, 0.5])
+    ranks = sj.rank(x, softness=0.2, method="smooth_sort")
+    assert_close(ranks[jnp.asarray([0, 2, 4])], np.full(3, ranks[0]), atol=1e-6)
+    assert_close(jnp.sum(ranks), np.asarray(15.0), atol=1e-5)
+    gradient = jax.grad(lambda x: sj.sort(x, softness=0.2, method="smooth_sort")[1])(x)
+    assert_close(gradient[jnp.asarray([2, 4])], np.full(2, gradient[0]), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operator", [sj.sort, sj.rank])
+def test_many_elements_in_float32(operator):
+    """Values and gradients as in float64."""
+    x = helpers.rng("many").normal(size=(2, 300)).astype(np.float32)
+    x[1] = np.round(x[1], 1)
+    weights = helpers.rng("weights").normal(size=(2, 300)).astype(np.float32)
+
+    def fn(x):
+        out = operator(x, axis=-1, method="smooth_sort")
+        return jnp.sum(weights * out), out
+
+    compute = jax.grad(fn, has_aux=True)
+    gradient, out = jax.jit(compute)(x)
+    with helpers.x64():
+        exact_gradient, exact = jax.jit(compute)(x.astype(np.float64))
+    scale = float(np.max(np.abs(exact)))
+    assert_close(out / scale, exact / scale, atol=2e-5)
+    scale = float(np.max(np.abs(exact_gradient)))
+    assert_close(gradient / scale, exact_gradient / scale, atol=1e-3)
+
+
+@pytest.mark.parametrize("softness", [1e-4, 1e-2, 100.0])
+def test_extremes(softness):
+    """Finite values and gradients, and convergence, whatever the scale."""
+    rows = np.stack(
+        [np.linspace(-1, 1, 5) * scale for scale in (0, 1e-6, 1, 1e3, 1e6)]
+    ).astype(np.float32)
+
+    @jax.jit
+    def compute(x):
+        def total(x):
+            values = sj.sort(x, softness=softness, method="smooth_sort")
+            ranks = sj.rank(x, softness=softness, method="smooth_sort")
+            return jnp.sum(values**2) + jnp.sum(ranks**2), (values, ranks)
+
+        gradient, (values, ranks) = jax.grad(total, has_aux=True)(x)
+        anchors = jnp.linspace(1, 0, 5)
+        solution = solve(
+            MajorizationProjection(anchors, x[:, ::-1], softness), "smooth"
+        )
+        return gradient, values, ranks, solution.converged
+
+    gradient, values, ranks, converged = compute(rows)
+    assert np.all(np.isfinite(gradient))
+    assert np.all(np.diff(values) >= 0)
+    assert np.all((ranks >= 1 - 1e-4) & (ranks <= 5 + 1e-4))
+    assert np.all(converged)
+
+
+def test_what_is_refused():
+    x = jnp.asarray([1.0, 3.0, 2.0])
+    with pytest.raises(TypeError, match=r"'newton'.*'damped_newton'.*optimistix"):
+        sj.sort(x, method="smooth_sort", solver="newton")
+    with pytest.raises(TypeError, match="closed form"):
+        sj.rank(x, method="smooth_sort", solver="damped_newton")
+    with pytest.raises(ValueError, match=r"made for the entropy.*PNorm.*'smooth'"):
+        solve(MajorizationProjection(Z, W[0], 0.1), PNorm(2))
+    with pytest.raises(ValueError, match=r"at least one entry.*\(2, 0\)"):
+        MajorizationProjection(jnp.zeros((2, 0)), jnp.zeros((2, 0)), 0.1)
