@@ -560,7 +560,9 @@ def majorization_oracle(z, w, softness) -> np.ndarray:
         if np.max(np.abs(step), initial=0) <= 1e-13 * np.max(np.abs(w)):
             break
         share = 1.0
-        while objective(sums + share * step) > objective(sums) and share > 1e-12:
+        # Where less is to be gained than rounding shows, the full step is taken.
+        goal = objective(sums) + 1e-11 * np.max(np.abs(bounds), initial=softness)
+        while objective(sums + share * step) > goal and share > 1e-12:
             share /= 2
         sums = sums + share * step
     return np.diff(np.concatenate([[0], sums, [total]]))
