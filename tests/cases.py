@@ -7,15 +7,24 @@ from typing import Any, NamedTuple
 import helpers
 import jax.numpy as jnp
 import jaxopt
+import numpy as np
 import optimistix as optx
 import pytest
+import scipy.special
 from jaxtyping import Array
 
 import softjax as sj
 from softjax.solvers import (
     Alternating,
+    BinaryEntropy,
+    Entropy,
+    LogBarrier,
+    PNorm,
     Regularizer,
+    Scaled,
     SemiDual,
+    Sum,
+    Tsallis,
     get_regularizer,
     link_from_gradient,
 )
@@ -47,7 +56,8 @@ class Case(NamedTuple):
     - `smoothness`: how many times projections are continuously differentiable.
     - `closed_form`: whether there is one for the dual of a simplex projection.
     - `convex`: whether the link is.
-    - `bounded`: whether the link is.
+    - `bounded`: whether the link is, or the numbers that it can be applied to.
+    - `integrable`: whether the integral of its sigmoid is finite.
     """
 
     name: str
@@ -59,6 +69,7 @@ class Case(NamedTuple):
     closed_form: bool = False
     convex: bool = True
     bounded: bool = False
+    integrable: bool = True
 
     @property
     def regularizer(self) -> Regularizer:
@@ -86,6 +97,45 @@ REGULARIZERS = [
     Case("user_link", Shifted(), helpers.expm1_link, 0.0, math.log(2), 0),
     Case("user_gradient", Mixed(), helpers.mixed_link, -math.inf, 1.0, math.inf),
 ]
+
+
+# What is made of others, or differs from them in one respect. Of operators, each takes
+# part in one test.
+FURTHER = [
+    Case("tsallis", Tsallis(1.5), helpers.tsallis_link(1.5), -4 / 3, 2 / 3, 1, True),
+    Case("tsallis_2", Tsallis(2), helpers.tsallis_link(2), -0.5, 0.5, 0, True),
+    Case(
+        "binary",
+        BinaryEntropy(),
+        scipy.special.expit,
+        -math.inf,
+        math.inf,
+        math.inf,
+        convex=False,
+        bounded=True,
+    ),
+    Case(
+        "scaled",
+        Scaled(PNorm(1.5), 2.5),
+        lambda t: np.maximum(np.asarray(t) / 2.5, 0.0) ** 2,
+        0.0,
+        2.5,
+        1,
+        True,
+    ),
+    Case("sum", Sum(Entropy(), PNorm(2)), helpers.mixed_link, -math.inf, 1, math.inf),
+    Case(
+        "barrier",
+        LogBarrier(),
+        helpers.barrier_link,
+        -math.inf,
+        -1.0,
+        math.inf,
+        bounded=True,
+        integrable=False,
+    ),
+]
+ALL_REGULARIZERS = REGULARIZERS + FURTHER
 
 
 class SolverCase(NamedTuple):

@@ -67,6 +67,15 @@ def pseudohuber_link(t):
     return np.cos(np.pi / 4 - np.arctan(2 * np.asarray(t)) / 2) ** 2
 
 
+def tsallis_link(alpha: float) -> Link:
+    return lambda t: np.maximum((alpha - 1) * t + 1 / alpha, 0.0) ** (1 / (alpha - 1))
+
+
+def barrier_link(t):
+    t = np.asarray(t, np.float64)
+    return np.where(t < 0, -1 / np.where(t < 0, t, -1), np.inf)
+
+
 def expm1_link(t):
     return np.expm1(np.clip(t, 0.0, 700.0))
 

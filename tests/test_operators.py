@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import (
+    FURTHER,
     METHODS,
     OPERATORS,
     REGULARIZERS,
     REPRESENTATIVES,
     VALUE_METHODS,
+    each,
     each_pair,
     has,
     is_read_off,
@@ -343,3 +345,38 @@ def test_sizes_in_float32(case, method, n):
         expected = reference(operator.name, method, wide, case)
         scale = np.maximum(1, np.abs(expected))
         helpers.assert_close(out / scale, expected / scale, atol=2e-5)
+
+
+_DIVERSE = [
+    ("argmax", "softsort"),
+    ("sort", "neuralsort"),
+    ("rank", "ot"),
+    ("max", "fast_soft_sort"),
+    ("median", "sorting_network"),
+    ("top_k_mask", METHODS[0]),
+]
+
+
+@each("case", FURTHER, fast=("tsallis",))
+def test_further_regularizers(case, x64):
+    """One operator of each method: the value, and the gradient of a mean of all."""
+    rng = helpers.rng("further", case.name)
+    x, v = rng.normal(size=(2, 5))
+    operators = {operator.name: operator for operator in OPERATORS}
+    pairs = [pair for pair in _DIVERSE if takes(pair[1], case)]
+    expected = [reference(name, method, x, case) for name, method in pairs]
+
+    def fn(x, softness):
+        keywords = dict(softness=softness, mode=case.mode)
+        out = [operators[n].call(x, method=m, **keywords) for n, m in pairs]
+        return sum(jnp.mean(jnp.cos(3 * y)) for y in out), out
+
+    compute = jax.jit(jax.value_and_grad(fn, (0, 1), has_aux=True))
+    (_, out), (gradient, softness_gradient) = compute(x, SOFTNESS)
+    for y, truth, pair in zip(out, expected, pairs, strict=True):
+        np.testing.assert_allclose(y, truth, atol=1e-7, err_msg=str(pair))
+    dot = np.sum(gradient * v) + 0.1 * softness_gradient
+    h = 1e-6
+    (upper, _), _ = compute(x + h * v, SOFTNESS + 0.1 * h)
+    (lower, _), _ = compute(x - h * v, SOFTNESS - 0.1 * h)
+    helpers.assert_close(dot, (upper - lower) / (2 * h), atol=1e-6)

@@ -10,16 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-from cases import REGULARIZERS, Mixed, Shifted, each, pick
+from cases import ALL_REGULARIZERS, REGULARIZERS, Mixed, Shifted, each, pick
 from helpers import assert_close, finite_difference
 
+import softjax as sj
 from softjax.solvers import (
     MODES,
     Entropy,
+    LogBarrier,
     PNorm,
     PseudoHuber,
     Regularizer,
+    Scaled,
     SimplexProjection,
+    Sum,
+    Tsallis,
     get_regularizer,
     link_from_gradient,
     solve,
@@ -37,7 +42,7 @@ Y = np.array([0.001, 0.02, 0.1, 0.3, 0.5, 0.7, 0.95, 0.999])
 @functools.cache
 def _everything(name: str):
     """All methods of a regularizer in one compiled function."""
-    (case,) = pick(REGULARIZERS, name)
+    (case,) = pick(ALL_REGULARIZERS, name)
     regularizer = case.regularizer
 
     @jax.jit
@@ -64,8 +69,11 @@ def _reached(case, t):
     return np.minimum(t, max(case.at_one, 1.2) if np.isfinite(case.at_one) else np.inf)
 
 
+INTEGRABLE = [case for case in ALL_REGULARIZERS if case.integrable]
+
+
 @pytest.mark.x64
-@each("case", REGULARIZERS)
+@each("case", INTEGRABLE)
 class TestMethods:
     """Each method against a reference in float64."""
 
@@ -128,7 +136,7 @@ class TestMethods:
         )
 
 
-@each("case", REGULARIZERS)
+@each("case", INTEGRABLE)
 def test_extreme_arguments(case):
     out = _everything(case.name)(
         jnp.resize(jnp.asarray([-1e6, -1e3, 60.0, 1e3, 1e6]), T.shape), jnp.asarray(Y)
@@ -154,7 +162,7 @@ def test_known_sigmoids(mode):
     assert_close(get_regularizer(mode).sigmoid(jnp.asarray(t)), expected)
 
 
-@each("case", REGULARIZERS)
+@each("case", INTEGRABLE)
 @hypothesis.given(
     t=st.lists(st.floats(-3, 3, width=32), min_size=T.size, max_size=T.size).map(
         sorted
@@ -481,3 +489,93 @@ def test_link_from_gradient_far_out():
 
     for out in derivatives(t):
         assert_close(out, np.zeros(5), atol=1e-16)
+
+
+def test_a_barrier():
+    """What it has, and that there is no relu but the gated one."""
+    (case,) = pick(ALL_REGULARIZERS, "barrier")
+    barrier = case.regularizer
+    t, y = jnp.asarray([-50.0, -3.0, -0.2]), jnp.asarray(Y)
+    assert_close(barrier.link(t), -1 / t)
+    assert_close(barrier.slope(t), 1 / t**2, atol=1e-5)
+    assert_close(barrier.gradient(y), -1 / y)
+    assert_close(barrier.value(y), -jnp.log(y))
+    fenchel = barrier.value(barrier.link(t)) + barrier.conjugate(t)
+    assert_close(fenchel, t * barrier.link(t))
+    x = jnp.asarray([-2000.0, -1.0, 0.0, 0.5, 100.0])
+    assert_close(barrier.sigmoid(x), helpers.two_point_oracle(x, case.link), atol=1e-5)
+    with pytest.raises(ValueError, match="gated=True"):
+        sj.relu(x, mode=barrier)
+    expected = x * barrier.sigmoid(x / 0.1)
+    assert_close(sj.relu(x, mode=barrier, gated=True), expected, atol=1e-4)
+    # NaN flows through.
+    assert np.isnan(barrier.link(jnp.asarray(jnp.nan)))
+
+
+Z = np.random.default_rng(0).normal(size=(4, 6))
+
+
+@pytest.mark.parametrize("alpha", [1.05, 1.5, 1.9, 2.0])
+def test_tsallis_is_a_pnorm(alpha):
+    """The projection onto the simplex is that of the p-norm at another softness."""
+    softness = 0.7
+    norm = solve(SimplexProjection(Z, softness / (alpha - 1)), PNorm(alpha)).value
+    tsallis = solve(SimplexProjection(Z, softness), Tsallis(alpha)).value
+    assert_close(tsallis, norm)
+    # Up to a linear term, r is that of the p-norm over alpha - 1.
+    linear = Tsallis(alpha).value(Y) - PNorm(alpha).value(jnp.asarray(Y)) / (alpha - 1)
+    assert_close(linear, -Y / (alpha * (alpha - 1)), atol=2e-5)
+
+
+def test_tsallis_goes_to_the_entropy(x64):
+    limit = solve(SimplexProjection(Z, 0.7), Tsallis(1.0001)).value
+    assert_close(limit, solve(SimplexProjection(Z, 0.7), "smooth").value, atol=1e-3)
+
+
+def test_scaled_is_a_softness():
+    for base in (Entropy(), PNorm(1.5), LogBarrier(), PseudoHuber()):
+        scaled = solve(SimplexProjection(Z, 0.7), Scaled(base, 3.0)).value
+        assert_close(scaled, solve(SimplexProjection(Z, 2.1), base).value)
+
+
+def test_sum_of_equals():
+    twice = solve(SimplexProjection(Z, 0.7), Sum(PNorm(1.5), PNorm(1.5))).value
+    assert_close(twice, solve(SimplexProjection(Z, 1.4), PNorm(1.5)).value, atol=1e-5)
+
+
+def test_a_weight_is_differentiated(x64):
+    """Of a sum: against finite differences."""
+
+    @jax.jit
+    def total(weight):
+        mode = Sum(Entropy(), Scaled(PNorm(1.5), weight))
+        y = solve(SimplexProjection(Z, 0.7), mode).value
+        return jnp.sum(Z**2 * y)
+
+    expected = finite_difference(total, (1.3,), (1.0,))
+    assert_close(jax.grad(total)(1.3), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (
+            lambda: Scaled(PNorm(2), -1.0),
+            ValueError,
+            "must be positive, got -1",
+        ),
+        (
+            lambda: Scaled(PNorm(2), jnp.ones(2)),
+            ValueError,
+            r"got shape \(2,\)",
+        ),
+        (lambda: Scaled("c0", 1.0), TypeError, r"Scaled takes instances.*'c0'"),
+        (lambda: Sum(), TypeError, "one or more"),
+        (lambda: Sum(Entropy(), 3), TypeError, r"Sum takes instances.*3"),
+        (lambda: Tsallis(1.0), ValueError, r"Tsallis: alpha must be above 1.*1\.0"),
+        (lambda: Tsallis("a"), TypeError, r"Tsallis: alpha must be a real number"),
+    ],
+)
+def test_what_combinations_refuse(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import REGULARIZERS, each, pick
+from cases import ALL_REGULARIZERS, REGULARIZERS, each, pick
 from helpers import assert_close, simplex_oracle, tolerance
 
 from softjax.solvers import SimplexProjection, solve
@@ -18,7 +18,7 @@ from softjax.solvers import SimplexProjection, solve
 
 @functools.cache
 def _solve(name: str):
-    (case,) = pick(REGULARIZERS, name)
+    (case,) = pick(ALL_REGULARIZERS, name)
 
     @jax.jit
     def compute(z, softness, values, where=None):
@@ -62,7 +62,7 @@ def _inputs():
 
 
 @pytest.mark.x64
-@each("case", REGULARIZERS)
+@each("case", ALL_REGULARIZERS)
 def test_values(case):
     z, softness, values = _inputs()
     out = _solve(case.name)(z, softness, values)
@@ -78,7 +78,7 @@ def test_values(case):
 
 
 @pytest.mark.x64
-@each("case", REGULARIZERS)
+@each("case", ALL_REGULARIZERS)
 def test_masks(case):
     z, softness, values = _inputs()
     where = helpers.rng("mask").uniform(size=z.shape) < 0.6
@@ -105,7 +105,7 @@ def test_nothing_left_by_the_mask(case):
     assert_close(out["value"], expected)
 
 
-@each("case", REGULARIZERS)
+@each("case", ALL_REGULARIZERS)
 def test_nan_stays_in_its_row(case):
     z, softness, values = _inputs()
     clean = _solve(case.name)(z, softness, values)
@@ -119,7 +119,7 @@ def test_nan_stays_in_its_row(case):
     np.testing.assert_array_equal(spoiled["converged"], ~bad)
 
 
-@each("case", REGULARIZERS)
+@each("case", ALL_REGULARIZERS)
 def test_one_candidate(case):
     def compute(z):
         solution = solve(SimplexProjection(z, 0.1), case.mode)

@@ -29,11 +29,16 @@ from ._regularizer import (
     link_from_gradient as link_from_gradient,
 )
 from ._regularizers import (
+    BinaryEntropy as BinaryEntropy,
     Cubic as Cubic,
     Entropy as Entropy,
+    LogBarrier as LogBarrier,
     PNorm as PNorm,
     PseudoHuber as PseudoHuber,
     Quintic as Quintic,
+    Scaled as Scaled,
+    Sum as Sum,
+    Tsallis as Tsallis,
 )
 from ._roots import find_root as find_root
 from ._scans import linear_recurrence as linear_recurrence, tie_groups as tie_groups

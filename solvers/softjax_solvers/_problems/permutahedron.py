@@ -135,16 +135,19 @@ class PermutahedronProjection(Problem):
         return as_mask(self.where, self.z)
 
     def check_regularizer(self, regularizer: Regularizer) -> None:
-        if is_traced(regularizer):
+        if regularizer.exponential or is_traced(regularizer):
             return
         with jax.ensure_compile_time_eval():
-            levels_off = bool(regularizer.link(jnp.asarray(2.0**30)) < 2.0**10)
-        if levels_off:
+            # Neither the link nor its argument may level off.
+            link = regularizer.link(jnp.asarray(2.0**30))
+            t = regularizer.gradient(jnp.asarray([2.0**10, 2.0**20]))
+            grows = bool((link > 2.0**10) & (t[1] - t[0] > 1))
+        if not grows:
             raise ValueError(
-                f"The link of the regularizer {regularizer!r} is bounded, and a "
-                "projection onto a permutahedron has to reach any number. Use a mode "
-                "whose link is not, such as 'smooth', 'c0', 'c1' or 'c2', or another "
-                "method."
+                f"The link of the regularizer {regularizer!r} does not map to all "
+                "positive numbers from a range without an upper end, and a projection "
+                "onto a permutahedron has to reach any number. Use a mode whose link "
+                "does, such as 'smooth', 'c0', 'c1' or 'c2', or another method."
             )
 
     def rule(self, regularizer: Regularizer) -> "Rule":

@@ -9,18 +9,18 @@ from .._numerics import is_traced
 from .._regularizer import Regularizer, _two_point, antiderivative
 
 
-def _parse_exponent(p) -> float | Array:
+def parse_exponent(p, name: str) -> float | Array:
     """A Python float where the value is known for good, an array otherwise."""
     if isinstance(p, jax.Array):
         if p.shape != ():
-            raise ValueError(f"PNorm: p must be a scalar, got shape {p.shape}.")
+            raise ValueError(f"{name} must be a scalar, got shape {p.shape}.")
         if not is_traced(p) and not 1 < float(p) <= 2:
-            raise ValueError(f"PNorm: p must satisfy 1 < p <= 2, got {float(p)}.")
+            raise ValueError(f"{name} must be above 1 and at most 2, got {float(p)}.")
         return p
     if isinstance(p, bool) or not isinstance(p, int | float | np.number | np.ndarray):
-        raise TypeError(f"PNorm: p must be a real number, got {type(p).__name__}.")
+        raise TypeError(f"{name} must be a real number, got {type(p).__name__}.")
     if not 1 < float(p) <= 2:
-        raise ValueError(f"PNorm: p must satisfy 1 < p <= 2, got {p}.")
+        raise ValueError(f"{name} must be above 1 and at most 2, got {p}.")
     return float(p)
 
 
@@ -50,7 +50,7 @@ class PNorm(Regularizer):
     p: float | Float[Array, ""]
 
     def __init__(self, p: float | Array):
-        self.p = _parse_exponent(p)
+        self.p = parse_exponent(p, "PNorm: p")
 
     @property
     def _m(self) -> float | Array:

@@ -6,6 +6,7 @@ projection of [t, 0] onto the simplex is H(t) itself.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -102,6 +103,41 @@ class PseudoHuber(Regularizer):
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         small = 1 / (2 * (jnp.sqrt(t * t + 1) + jnp.abs(t)))
         return jnp.where(t < 0, small, t + small)
+
+    def transition_scale(self) -> Float[Array, ""]:
+        return jnp.asarray(1.0)
+
+
+class BinaryEntropy(Regularizer):
+    """Negative entropy on [0, 1], `r(y) = y log y + (1 - y) log(1 - y)`.
+
+    The link is the logistic function. Smooth and dense, and bounded by 1, as masks are:
+    with it a top-k mask is the vector of the marginals of a Fermi gas, a logistic
+    function of scores with a common threshold. Since it fits each entry into [0, 1] by
+    itself, it suits problems over the simplex or the hypersimplex.
+    """
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.sigmoid(t)
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        inside = (y > 0) & (y < 1)
+        t = jax.scipy.special.logit(jnp.where(inside, y, 1 / 2))
+        return jnp.where(inside, t, jnp.where(y > 0, jnp.inf, -jnp.inf))
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.softplus(t)
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        inside = (y > 0) & (y < 1)
+        y = jnp.where(inside, y, 1 / 2)
+        return jnp.where(inside, y * jnp.log(y) + (1 - y) * jnp.log1p(-y), 0)
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.sigmoid(t / 2)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return 2 * jax.nn.softplus(t / 2)
 
     def transition_scale(self) -> Float[Array, ""]:
         return jnp.asarray(1.0)

@@ -1,0 +1,109 @@
+"""Regularizers that are made of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._numerics import is_traced
+from .._regularizer import Regularizer, link_from_gradient
+
+
+def _check(name: str, regularizer: Any) -> Regularizer:
+    if not isinstance(regularizer, Regularizer):
+        raise TypeError(
+            f"{name} takes instances of Regularizer, got {regularizer!r}. A mode's "
+            "name stands for softjax.solvers.get_regularizer(name)."
+        )
+    return regularizer
+
+
+class Scaled(Regularizer):
+    """`factor * r(y)` for another regularizer r: that one at `factor` the softness.
+
+    The link is `phi(t / factor)`. In a [`softjax.solvers.Sum`][] it is a weight.
+
+    **Arguments:**
+
+    - `regularizer`: the other one.
+    - `factor`: a positive scalar. A JAX array is a parameter that can be traced and
+        differentiated.
+    """
+
+    regularizer: Regularizer
+    factor: float | Float[Array, ""]
+
+    def __init__(self, regularizer: Regularizer, factor: float | Array):
+        self.regularizer = _check("Scaled", regularizer)
+        if not is_traced(factor):
+            if jnp.ndim(factor) != 0:
+                shape = jnp.shape(factor)
+                raise ValueError(f"Scaled: factor must be a scalar, got shape {shape}.")
+            if not 0 < float(factor) < float("inf"):
+                raise ValueError(f"Scaled: factor must be positive, got {factor}.")
+        self.factor = factor
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.regularizer.link(t / self.factor)
+
+    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.regularizer.slope(t / self.factor) / self.factor
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.factor * self.regularizer.gradient(y)
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.factor * self.regularizer.conjugate(t / self.factor)
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.factor * self.regularizer.value(y)
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.regularizer.sigmoid(t / self.factor)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.factor * self.regularizer.softplus(t / self.factor)
+
+    def contrast(
+        self, total: Float[Array, "..."], target: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        return self.regularizer.contrast(total, target)
+
+    def simplex_dual(self):
+        dual = self.regularizer.simplex_dual()
+        if dual is None:
+            return None
+        return lambda scores, where: self.factor * dual(scores / self.factor, where)
+
+
+class Sum(Regularizer):
+    """The sum of regularizers, `r(y) = r_1(y) + r_2(y) + ...`.
+
+    `r'` is the sum of theirs, and the link is found from it, so their `gradient` has to
+    be right for all y that the problem allows. `Sum(Entropy(), Scaled(PNorm(2), 3))`,
+    for one, is smooth as an entropy is, and nearly sparse.
+
+    **Arguments:** one or more regularizers.
+    """
+
+    terms: tuple[Regularizer, ...]
+
+    def __init__(self, *terms: Regularizer):
+        if not terms:
+            raise TypeError("Sum takes one or more regularizers, got none.")
+        self.terms = tuple(_check("Sum", term) for term in terms)
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return link_from_gradient(self.gradient, t)
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return sum((term.gradient(y) for term in self.terms), jnp.zeros_like(y))
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        y = self.link(t)
+        return t * y - self.value(y)
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        return sum((term.value(y) for term in self.terms), jnp.zeros_like(y))
