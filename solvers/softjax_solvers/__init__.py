@@ -1,5 +1,9 @@
 """Regularized linear programs: regularizers, problems, solvers, derivatives."""
 
+from ._check import (
+    RegularizerReport as RegularizerReport,
+    check_regularizer as check_regularizer,
+)
 from ._chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
 from ._modes import MODES as MODES, get_regularizer as get_regularizer
 from ._numerics import (
