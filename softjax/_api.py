@@ -1,6 +1,6 @@
 """The table of contents: every public name, and where it stands."""
 
-from . import methods as methods, solvers as solvers
+from . import losses as losses, methods as methods, solvers as solvers
 from ._axis import AxisKeywords as AxisKeywords, ValueKeywords as ValueKeywords
 from ._median_newton import median_newton as median_newton
 from ._top_k_mask import top_k_mask as top_k_mask

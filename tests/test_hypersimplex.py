@@ -57,6 +57,14 @@ def _solve(mode, solver=None):
     )
 
 
+def test_one_k_for_all_rows():
+    """A number, or an array that broadcasts."""
+    expected = hypersimplex_oracle(Z[:2], np.full((2, 1), 2.0), 0.3, np.exp)
+    for k in (2, jnp.asarray(2.0), np.full((1, 1), 2)):
+        y = solve(HypersimplexProjection(jnp.asarray(Z[:2]), k, 0.3), "smooth").value
+        assert_close(y, expected)
+
+
 @pytest.mark.x64
 @each("case", REGULARIZERS, fast=("smooth", "c0", "pseudohuber"))
 def test_values(case):

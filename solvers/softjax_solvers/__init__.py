@@ -5,6 +5,10 @@ from ._check import (
     check_regularizer as check_regularizer,
 )
 from ._chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
+from ._fenchel_young import (
+    fenchel_young_loss as fenchel_young_loss,
+    optimal_value as optimal_value,
+)
 from ._modes import MODES as MODES, get_regularizer as get_regularizer
 from ._numerics import (
     derivative as derivative,
@@ -14,6 +18,7 @@ from ._numerics import (
 )
 from ._problem import (
     ConcaveDualProblem as ConcaveDualProblem,
+    MaximizationProblem as MaximizationProblem,
     Problem as Problem,
     ScalarDualProblem as ScalarDualProblem,
 )

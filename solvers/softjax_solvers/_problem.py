@@ -91,6 +91,14 @@ class Problem(eqx.Module):
         return lx.linear_solve(operator, negative, linear_solver, throw=False).value
 
 
+class MaximizationProblem(Problem):
+    """A problem whose solution y maximizes an objective that can be evaluated."""
+
+    @abc.abstractmethod
+    def objective(self, y: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
+        """`<z, y> - softness R(y)`, up to a term that all feasible y share."""
+
+
 class ConcaveDualProblem(Problem):
     """A problem whose dual is the maximum of a concave function of its variables."""
 

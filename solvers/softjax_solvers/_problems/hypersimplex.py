@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._numerics import inexact, safe_divide
 from .._problem import (
+    MaximizationProblem,
     ScalarDualProblem,
     as_mask,
     check_candidates,
@@ -16,7 +17,7 @@ from .._regularizer import Regularizer
 from .._sorting import kth_largest
 
 
-class HypersimplexProjection(ScalarDualProblem):
+class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
     """`argmax_y <z, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`.
 
     The vertices are the masks of k entries. The solution is
@@ -87,7 +88,8 @@ class HypersimplexProjection(ScalarDualProblem):
     @property
     def _target(self) -> Float[Array, "*batch 1"]:
         # Where y is decided, any sum that has a dual will do.
-        return jnp.where(self._decided, jnp.maximum(self._count, 1) / 2, self.k)
+        target = jnp.where(self._decided, jnp.maximum(self._count, 1) / 2, self.k)
+        return jnp.broadcast_to(target, (*self.z.shape[:-1], 1))
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
@@ -96,6 +98,12 @@ class HypersimplexProjection(ScalarDualProblem):
         if self.where is not None:
             gap = jnp.where(self.where, gap, 0)
         return gap / self.softness
+
+    def objective(
+        self, y: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        terms = self.scores * y - regularizer.value(y)
+        return self.softness[..., 0] * jnp.sum(terms, axis=-1, where=self.mask)
 
     def _clipped(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer

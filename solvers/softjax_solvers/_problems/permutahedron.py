@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._numerics import derivative, eps, inexact, is_traced, safe_divide
-from .._problem import Problem, as_mask, per_row
+from .._problem import MaximizationProblem, as_mask, per_row
 from .._regularizer import Regularizer
 from .._sorting import invert, permute, sort_with_permutation
 
@@ -66,7 +66,7 @@ class Blocks(Groups):
         return y
 
 
-class PermutahedronProjection(Problem):
+class PermutahedronProjection(MaximizationProblem):
     """Project z / softness onto `conv{permutations of w}`.
 
     With s = z / softness and w in descending order, there are block values v, constant
@@ -159,6 +159,29 @@ class PermutahedronProjection(Problem):
         with jax.ensure_compile_time_eval():
             odd = bool(jnp.isfinite(regularizer.gradient(jnp.zeros(()))))
         return _Sums(regularizer, odd)
+
+    def objective(
+        self, y: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        """`<z, y> - softness sum r(|y_i|)`.
+
+        **Raises:** `ValueError` if the link is positive everywhere, with which it is
+        exp(y), for one, that maximizes an objective, over another polytope.
+        """
+        if not is_traced(regularizer):
+            with jax.ensure_compile_time_eval():
+                edge = regularizer.gradient(jnp.zeros(()))
+                odd = bool(jnp.isfinite(edge))
+            if not odd:
+                raise ValueError(
+                    "A PermutahedronProjection has an objective if r'(0) is finite, "
+                    f"got the regularizer {regularizer!r}. Use a mode such as 'c0', "
+                    "'c1' or 'c2'."
+                )
+        if self.permutation is not None:
+            y = permute(y, self.permutation)
+        terms = self.z * y - self.softness * regularizer.value(jnp.abs(y))
+        return jnp.sum(terms, axis=-1, where=self.mask)
 
     def _arguments(self, dual: Blocks) -> Float[Array, "*batch n"]:
         """`s - v`, 0 where masked."""

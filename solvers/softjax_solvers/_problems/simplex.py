@@ -6,6 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._numerics import inexact, safe_divide
 from .._problem import (
+    MaximizationProblem,
     ScalarDualProblem,
     as_mask,
     check_candidates,
@@ -15,7 +16,7 @@ from .._problem import (
 from .._regularizer import Regularizer
 
 
-class SimplexProjection(ScalarDualProblem):
+class SimplexProjection(ScalarDualProblem, MaximizationProblem):
     """`argmax_{y in simplex} <z, y> - softness R(y)`, along the last axis.
 
     The solution is `y = phi(scores - theta)`, with `scores = (z - max z) / softness`
@@ -71,6 +72,12 @@ class SimplexProjection(ScalarDualProblem):
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         return jnp.sum(self._unnormalized(dual, regularizer), axis=-1) - 1
+
+    def objective(
+        self, y: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        terms = self.scores * y - regularizer.value(y)
+        return self.softness[..., 0] * jnp.sum(terms, axis=-1, where=self.mask)
 
     def bracket(
         self, regularizer: Regularizer

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._laplacian import laplacian_solve
 from .._numerics import eps, exact_einsum, inexact, safe_divide
-from .._problem import ConcaveDualProblem
+from .._problem import ConcaveDualProblem, MaximizationProblem
 from .._regularizer import Regularizer
 from .._roots import bracketed_newton
 from .._solver import Solution
@@ -25,7 +25,7 @@ class Potentials(NamedTuple):
     g: Float[Array, "*batch m"]
 
 
-class TransportProjection(ConcaveDualProblem):
+class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     """Regularized optimal transport, `min_P <C, P> + softness M R(P / M)`.
 
     The plan P is nonnegative, its rows sum to `mu` and its columns to `nu`, both of
@@ -168,6 +168,14 @@ class TransportProjection(ConcaveDualProblem):
     ) -> Float[Array, "*batch m n"]:
         """The plan of unit mass that belongs to a dual, whatever it sums to."""
         return jnp.where(self.mask, regularizer.link(self.arguments(dual)), 0)
+
+    def objective(
+        self, y: Float[Array, "*batch n m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        share = y.swapaxes(-1, -2) / self.mass[..., None]
+        terms = self.scores * share - regularizer.value(share)
+        total = jnp.sum(terms, axis=(-1, -2), where=self.mask)
+        return self.softness[..., 0, 0] * self.mass[..., 0] * total
 
     def optimality(self, dual: Potentials, regularizer: Regularizer) -> Potentials:
         plan = self.unnormalized(dual, regularizer)
