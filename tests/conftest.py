@@ -1,6 +1,7 @@
 """What all tests share: the compilation cache, hypothesis, 64-bit numbers."""
 
 import os
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,6 +43,26 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("thorough", max_examples=300, **_common)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--part",
+        default="0/1",
+        metavar="I/N",
+        help="run part I of N equal ones of the tests, each with a fixed part",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    part, parts = map(int, config.getoption("--part").split("/"))
+    kept, left_out = [], []
+    for item in items:
+        mine = zlib.crc32(item.nodeid.encode()) % parts == part % parts
+        (kept if mine else left_out).append(item)
+    if left_out:
+        items[:] = kept
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ pairs = [
             "sorted_queries": (),
             "sorted_masked": (),
             "permutahedron": ("c1",),
-            "majorization": ("smooth",),
+            "majorization": (),
             "transport": ("c1",),
         }[problem.name]
         else [pytest.mark.slow],

@@ -59,8 +59,14 @@ LOSSES = {
         lambda z, softness, mode: _plan(z, softness, mode),
     ),
 }
+_FAST = ("simplex-smooth", "top_k-c0", "rank-c1", "permutation-smooth")
 MODES = [
-    pytest.param(name, mode, id=f"{name}-{mode}")
+    pytest.param(
+        name,
+        mode,
+        id=f"{name}-{mode}",
+        marks=[] if f"{name}-{mode}" in _FAST else [pytest.mark.slow],
+    )
     for name in LOSSES
     for mode in ("smooth", "c0", "c1")
     if not (name.startswith("rank") and mode == "smooth")
@@ -118,7 +124,11 @@ def test_known_losses():
     assert_close(loss, expected)
 
 
-@each("case", pick(REGULARIZERS, "smooth", "c1", "pseudohuber", "user_link"))
+@each(
+    "case",
+    pick(REGULARIZERS, "smooth", "c1", "pseudohuber", "user_link"),
+    fast=("smooth",),
+)
 def test_softness_and_axis(case, x64):
     """Against the definition, with values of r by quadrature."""
     y = helpers.simplex_oracle(SCORES, 0.3, case.link)

@@ -130,6 +130,7 @@ def test_early_stop_says_so():
     assert not np.any(solution.converged[:2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linear_solver", [lx.CG(1e-6, 1e-6), lx.GMRES(1e-6, 1e-6)])
 def test_linear_solver(linear_solver):
     weights = jnp.arange(N) ** 2.0
@@ -156,11 +157,11 @@ def test_smooth_where_elements_are_equal(operator, x64):
         return jnp.sum(weights * out)
 
     derivatives = [fn]
-    for _ in range(4):
+    for _ in range(3):
         derivatives.append(jax.jacfwd(derivatives[-1]))
     derivatives = [jax.jit(d) for d in derivatives]
     h = 1e-6
-    for lower, upper in itertools.pairwise(derivatives[:4]):
+    for lower, upper in itertools.pairwise(derivatives):
         at_tie = upper(0.0)
         scale = 1 + abs(float(at_tie))
         # Continuous, and the slope of the one before, on each side.
@@ -168,8 +169,6 @@ def test_smooth_where_elements_are_equal(operator, x64):
             assert_close(upper(side * h), at_tie, atol=1e-3 * scale)
             slope = (lower(side * h) - lower(0.0)) / (side * h)
             assert_close(slope, at_tie, atol=1e-3 * scale)
-    # Whereas the rate of change of the third one is bounded.
-    assert abs(derivatives[4](0.0)) < 1e6
 
 
 def test_equal_elements_have_equal_ranks():

@@ -3,6 +3,7 @@
 from ._check import (
     RegularizerReport as RegularizerReport,
     check_regularizer as check_regularizer,
+    measure_smoothness as measure_smoothness,
 )
 from ._chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
 from ._fenchel_young import (

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ._problems import SimplexProjection
 from ._regularizer import Regularizer
@@ -255,32 +256,49 @@ def _project(regularizer: Regularizer, scores: np.ndarray) -> np.ndarray:
 def _smoothness(
     regularizer: Regularizer, edges: tuple[float, float], orders: int
 ) -> float:
-    """How many derivatives of the link are continuous, as far as one can see.
-
-    Where the link leaves 0, and wherever else a derivative changes most, the interval
-    is halved until what is left of the change is a jump or nothing.
-    """
-    lower = (
-        edges[0]
-        if np.isfinite(edges[0])
-        else float(regularizer.gradient(jnp.asarray(1e-3)))
-    )
+    """Of the link, around where it leaves 0 and up to where it reaches 1."""
+    lower = edges[0]
+    if not np.isfinite(lower):
+        lower = float(regularizer.gradient(jnp.asarray(1e-3)))
     width = edges[1] - lower
-    grid = np.linspace(lower - 0.5 * width, edges[1] + 0.5 * width, 402)
-    if regularizer.link(jnp.asarray(grid[-1])) == jnp.inf:
-        grid = np.linspace(lower - 0.5 * width, edges[1], 402)
-    fn = regularizer.link
+    upper = edges[1] + 0.5 * width
+    if regularizer.link(jnp.asarray(upper)) == jnp.inf:
+        upper = edges[1]
+    return measure_smoothness(regularizer.link, lower - 0.5 * width, upper, orders)
+
+
+def measure_smoothness(
+    fn: Callable[[Array], Array], lower: float, upper: float, orders: int = 3
+) -> float:
+    """How many times a function of one number is continuously differentiable.
+
+    Its derivatives, by automatic differentiation, are looked at on a grid of 400
+    points. Where one of them changes most, the interval is halved until what is left
+    of the change is a jump or nothing. A jump far smaller than the function's variation
+    goes unnoticed, and so does one of several where another is larger.
+
+    **Arguments:**
+
+    - `fn`: maps an array to one of the same shape, elementwise. It is best computed in
+        64 bits.
+    - `lower`, `upper`: the interval.
+    - `orders`: up to which derivative to look.
+
+    **Returns:** -1 if it jumps itself, k if it is C^k on the interval and not C^(k+1),
+    infinity if no derivative up to `orders` jumps.
+    """
+    grid = np.linspace(lower, upper, 402)
     for order in range(orders + 1):
         at = jax.jit(fn)
-        values = np.asarray(at(grid))
+        values = np.asarray(at(jnp.asarray(grid)))
         steps = np.abs(np.diff(values))
         i = int(np.argmax(np.where(np.isnan(steps), np.inf, steps)))
         a, b = grid[i], grid[i + 1]
         for _ in range(30):
             middle = (a + b) / 2
-            fa, fm, fb = np.asarray(at(np.array([a, middle, b])))
+            fa, fm, fb = np.asarray(at(jnp.asarray([a, middle, b])))
             a, b = (a, middle) if not abs(fm - fa) < abs(fb - fm) else (middle, b)
-        fa, fb = np.asarray(at(np.array([a, b])))
+        fa, fb = np.asarray(at(jnp.asarray([a, b])))
         scale = np.median(np.abs(values[np.isfinite(values)])) + np.ptp(values) / 10
         if not abs(fb - fa) <= 1e-2 * scale:
             return order - 1
