@@ -515,8 +515,6 @@ def test_bounded_links_are_refused(case):
     name = type(case.regularizer).__name__
     message = rf"{name}\(\).*all positive numbers.*'smooth'"
     with pytest.raises(ValueError, match=message):
-        ValueError, match=rf"{name}\(\).*all positive numbers.*'smooth'"
-    ):
         solve(problem, case.mode)
     with pytest.raises(ValueError, match=name):
         jax.jit(lambda problem: solve(problem, case.mode).value)(problem)
