@@ -44,8 +44,8 @@ def simplex(mode, t):
 
 
 def hypersimplex(mode, t):
-    # So soft that no entry reaches 1.
-    return solve(HypersimplexProjection(START + t * DIRECTION, 1.2, 1.0), mode).value
+    # Of a sum so small that no entry reaches 1.
+    return solve(HypersimplexProjection(START + t * DIRECTION, 0.9, 0.6), mode).value
 
 
 def full_hypersimplex(mode, t):

@@ -25,8 +25,8 @@ def _simplex(mode, t):
 
 
 def _hypersimplex(mode, t):
-    # So soft that no entry reaches 1, where derivatives jump.
-    return solve(HypersimplexProjection(START + t * DIRECTION, 1.2, 1.0), mode).value
+    # Of a sum so small that no entry reaches 1, where derivatives jump.
+    return solve(HypersimplexProjection(START + t * DIRECTION, 0.9, 0.6), mode).value
 
 
 def _full_hypersimplex(mode, t):
