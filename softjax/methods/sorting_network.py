@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from softjax_solvers import kth_largest
 
@@ -34,6 +34,15 @@ class Network(eqx.Module):
         """In a round: whom each position is compared with, and whether it gets the
         larger of the two. A position may be compared with itself."""
 
+    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "..."]) -> Array:
+        """What is at the other position of each pair. Default: a gather.
+
+        Where partners are at one distance, shifts are several times faster, and so are
+        their derivatives.
+        """
+        partner, _ = self.pairs(one, x.shape[-1])
+        return x[..., partner]
+
 
 class Bitonic(Network):
     """Batcher's bitonic sorter: `log2(n) (log2(n) + 1) / 2` rounds for a power of 2."""
@@ -55,6 +64,11 @@ class Bitonic(Network):
         descending = (position & run) == 0
         return position ^ distance, first == descending
 
+    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "2"]) -> Array:
+        _, distance = one
+        first = (jnp.arange(x.shape[-1], dtype=one.dtype) & distance) == 0
+        return _shift_pairs(x, first, distance)
+
 
 class OddEven(Network):
     """Odd-even transposition sort: n rounds of neighbours, for any n."""
@@ -71,6 +85,20 @@ class OddEven(Network):
         position = jnp.arange(n)
         first = (position + one) % 2 == 0
         return jnp.clip(jnp.where(first, position + 1, position - 1), 0, n - 1), first
+
+    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, ""]) -> Array:
+        partner, first = self.pairs(one, x.shape[-1])
+        alone = partner == jnp.arange(x.shape[-1])
+        return jnp.where(alone, x, _shift_pairs(x, first, 1))
+
+
+def _shift_pairs(
+    x: Shaped[Array, "*batch n"],
+    first: Bool[Array, " n"],
+    distance: Int[Array, ""] | int,
+) -> Array:
+    """What is so many places on, at the first of two, and back, at the second."""
+    return jnp.where(first, jnp.roll(x, -distance, -1), jnp.roll(x, distance, -1))
 
 
 NETWORKS: dict[str, type[Network]] = {"bitonic": Bitonic, "odd_even": OddEven}
@@ -151,21 +179,22 @@ class SortingNetwork(RowMethod):
         self, wires: _Wires, one: Array, transition: Transition
     ) -> tuple[_Wires, Float[Array, "*batch m"]]:
         """One round, and how much of what is at each position stays there."""
-        partner, larger = self.network.pairs(one, wires.keys.shape[-1])
-        other = wires.keys[..., partner]
+        _, larger = self.network.pairs(one, wires.keys.shape[-1])
+        other = self.network.partners(wires.keys, one)
         sign = jnp.where(larger, 1, -1).astype(other.dtype)
         stays = transition.heaviside(sign * (wires.keys - other))
         # Whatever is present counts as larger than what is not, so that no padding
         # mixes with it.
-        present, others = wires.present, wires.present[..., partner]
+        present = wires.present
+        others = self.network.partners(present, one)
         ordered = (present == others) | (present == larger)
         stays = jnp.where(present & others, stays, ordered.astype(stays.dtype))
 
         keys, averaged = wires.keys, wires.averaged
         if averaged is not None:
-            averaged = _mix(averaged, stays, partner)
+            averaged = _mix(averaged, self.network.partners(averaged, one), stays)
         both = jnp.where(larger, present | others, present & others)
-        return _Wires(_mix(keys, stays, partner), averaged, both), stays
+        return _Wires(_mix(keys, other, stays), averaged, both), stays
 
     def _scan(
         self, sample: Sample, relaxation: Relaxation
@@ -191,8 +220,8 @@ class SortingNetwork(RowMethod):
         # From the last round to the first; each is its own transpose.
         def back(weights: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
             one, stays = given
-            partner, _ = self.network.pairs(one, size)
-            return _mix(weights, stays[..., None, :], partner), None
+            other = self.network.partners(weights, one)
+            return _mix(weights, other, stays[..., None, :]), None
 
         start = jnp.broadcast_to(weights, (*stays.shape[1:-1], *weights.shape))
         weights, _ = jax.lax.scan(back, start, (rounds, stays), reverse=True)
@@ -237,5 +266,5 @@ def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
     return kth_largest(keys, (sample.present + 1) // 2)
 
 
-def _mix(x: Array, stays: Array, partner: Int[Array, " m"]) -> Array:
-    return stays * x + (1 - stays) * x[..., partner]
+def _mix(x: Array, other: Array, stays: Array) -> Array:
+    return stays * x + (1 - stays) * other
