@@ -3,18 +3,26 @@
 Prints two tables. The first: how many times projections are continuously
 differentiable with the p-norms of q = 2, ..., 6, along a path on which their support
 changes: q - 2 times, by the theorem. An upper bound, which a mask has, is another
-matter. The second: the same for soft sorted values and ranks by every method in several
-modes, along a path on which the order stays the same, and along one on which two
-elements meet. All is computed in float64, with automatic differentiation; a dash means
-that the method does not take the mode, and 3+ that no derivative up to the third jumps.
+matter. The second: the same for soft sorted values, or ranks, by every method in
+several modes, along a path on which the order stays the same, and along one on which
+two elements meet. All is computed in float64, with automatic differentiation; a dash
+means that the method does not take the mode, and 3+ that no derivative up to the third
+jumps.
 
 With `--figure`, it draws the derivatives of orders q - 2 and q - 1 of a projection onto
 the simplex instead.
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+# What is compiled here runs once. Before JAX is imported, which reads this.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+)
 
 import jax
 import jax.numpy as jnp
@@ -105,27 +113,21 @@ def print_projections() -> None:
         print(f"| {name} | " + " | ".join(map(describe, row)) + " |", flush=True)
 
 
-def print_operators() -> None:
-    print("| method | operator | elements | " + " | ".join(MODES) + " |")
-    print("| --- | --- | --- |" + " --- |" * len(MODES))
-    rows = [
-        (method, name, tie)
-        for method in sj.methods.METHODS
-        for name in ("sort", "rank")
-        for tie in (False, True)
-    ]
-    for method, name, tie in tqdm(rows):
+def print_operators(operator: Callable) -> None:
+    print("| method | elements | " + " | ".join(MODES) + " |")
+    print("| --- | --- |" + " --- |" * len(MODES), flush=True)
+    rows = [(m, tie) for m in sj.methods.METHODS for tie in (False, True)]
+    for method, tie in tqdm(rows):
         cells = []
         for mode in MODES:
             try:
-                found = operator_smoothness(getattr(sj, name), mode, method, tie)
+                found = operator_smoothness(operator, mode, method, tie)
             except ValueError:
                 cells.append("-")
             else:
                 cells.append(describe(found))
         words = "two meet" if tie else "distinct"
-        line = f"| `{method}` | {name} | {words} | " + " | ".join(cells) + " |"
-        tqdm.write(line)
+        tqdm.write(f"| `{method}` | {words} | " + " | ".join(cells) + " |")
 
 
 def derivative(fn: Callable) -> Callable:
@@ -159,6 +161,7 @@ def draw(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figure", type=Path, help="draw, and save here")
+    parser.add_argument("--operator", choices=("sort", "rank"), default="sort")
     args = parser.parse_args()
     with jax.enable_x64(True):
         if args.figure:
@@ -166,7 +169,7 @@ def main() -> None:
             return
         print_projections()
         print()
-        print_operators()
+        print_operators(getattr(sj, args.operator))
 
 
 if __name__ == "__main__":
