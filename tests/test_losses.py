@@ -149,6 +149,7 @@ def test_softness_and_axis(case, x64):
     assert_close(slope, np.sum(value(SHARES) - value(y)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_losses_in_float32():
     for name, (loss, scores, target, _) in LOSSES.items():
         out = jax.jit(lambda z, t, loss=loss: loss(z, t, mode="c0"))(scores, target)

@@ -202,7 +202,10 @@ def test_many_elements_in_float32(operator):
     assert_close(gradient / scale, exact_gradient / scale, atol=1e-3)
 
 
-@pytest.mark.parametrize("softness", [1e-4, 1e-2, 100.0])
+@pytest.mark.parametrize(
+    "softness",
+    [1e-4, *(pytest.param(s, marks=pytest.mark.slow) for s in (1e-2, 100.0))],
+)
 def test_extremes(softness):
     """Finite values and gradients, and convergence, whatever the scale."""
     rows = np.stack(

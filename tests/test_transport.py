@@ -67,12 +67,19 @@ def test_plans(case):
     assert_close(value.sum(-2), NU, atol=1e-5)
 
 
+_SLOW = ("optx.BFGS", "jaxopt.BFGS", "started")
+
+
 def _matrix():
     for solver in TRANSPORT_SOLVERS[1:]:
         for case in pick(REGULARIZERS, "smooth", "c0", "c1", "c2", "user_link"):
             if solver.solves(case):
                 fast = case.name == ("smooth" if solver.entropy_only else "c1")
-                fast = fast and solver.name not in ("optx.BFGS", "started")
+                fast = fast and solver.name not in (
+                    "optx.BFGS",
+                    "jaxopt.BFGS",
+                    "started",
+                )
                 yield pytest.param(
                     solver,
                     case,

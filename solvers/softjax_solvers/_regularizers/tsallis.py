@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._regularizer import Regularizer
+from .combined import Scaled
 from .pnorm import PNorm, parse_exponent
 
 
@@ -26,57 +26,52 @@ class Tsallis(Regularizer):
         sequence-to-sequence models", ACL 2019.
     """
 
-    norm: PNorm
+    alpha: float | Float[Array, ""]
 
     def __init__(self, alpha: float | Array):
-        self.norm = PNorm(parse_exponent(alpha, "Tsallis: alpha"))
+        self.alpha = parse_exponent(alpha, "Tsallis: alpha")
+
+    # Up to a linear term, which shifts the link, a multiple of a p-norm.
 
     @property
-    def alpha(self) -> float | Float[Array, ""]:
-        return self.norm.p
+    def _norm(self) -> Scaled:
+        return Scaled(PNorm(self.alpha), 1 / (self.alpha - 1))
 
     @property
-    def _rate(self) -> float | Float[Array, ""]:
-        return self.alpha - 1
-
-    def _argument(self, t: Array) -> Array:
-        return self._rate * t + 1 / self.alpha
+    def _shift(self) -> float | Float[Array, ""]:
+        return 1 / (self.alpha * (self.alpha - 1))
 
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.norm.link(self._argument(t))
+        return self._norm.link(t + self._shift)
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._rate * self.norm.slope(self._argument(t))
+        return self._norm.slope(t + self._shift)
 
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return (self.norm.gradient(y) - 1 / self.alpha) / self._rate
+        return self._norm.gradient(y) - self._shift
 
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.norm.conjugate(self._argument(t)) / self._rate
+        return self._norm.conjugate(t + self._shift)
 
     def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return (self.norm.value(y) - y / self.alpha) / self._rate
+        return self._norm.value(y) - self._shift * y
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.norm.sigmoid(self._rate * t)
+        return self._norm.sigmoid(t)
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.norm.softplus(self._rate * t) / self._rate
+        return self._norm.softplus(t)
 
     def transition_scale(self) -> Float[Array, ""]:
-        return jnp.asarray(self.norm.transition_scale() * self._rate)
+        return self._norm.transition_scale()
 
     def contrast(
         self, total: Float[Array, "..."], target: Float[Array, "..."]
     ) -> Float[Array, "..."]:
-        return self.norm.contrast(total, target)
+        return self._norm.contrast(total, target)
 
     def simplex_dual(self):
-        dual = self.norm.simplex_dual()
+        dual = self._norm.simplex_dual()
         if dual is None:
             return None
-
-        def shifted(scores, where):
-            return (dual(self._rate * scores, where) + 1 / self.alpha) / self._rate
-
-        return shifted
+        return lambda scores, where: dual(scores, where) + self._shift
