@@ -67,6 +67,22 @@ def parse_parameter(value: Any, name: str, allowed: str) -> Array:
     return value
 
 
+def parse_count(k: Any, size: int, name: str) -> Array:
+    """How many of `size` candidates to choose: a number, or an array of them.
+
+    **Raises:** `ValueError` if it is not from 0 to `size`, as far as its value is
+    known; `TypeError` if it is not a real number or an array of them.
+    """
+    value = parse_parameter(k, f"{name}: k", "a number or an array of them")
+    if not is_traced(value):
+        known = np.asarray(value, np.float64)
+        if not np.all((known >= 0) & (known <= size)):
+            raise ValueError(
+                f"{name}: k={k} must be from 0 to the size of the axis, {size}."
+            )
+    return value
+
+
 def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     """`softness` as an array of type `dtype`.
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import (
     HypersimplexProjection,
     Regularizer,
     invert,
-    is_traced,
     safe_divide,
     sort_with_permutation,
 )
 
 from ._axis import MASK, Layout, Operation, run, split_parameter
-from ._keywords import parse_parameter
+from ._keywords import parse_count
 from ._types import SoftBool
 from .methods import Method, Relaxation, Sample
 from .methods.hard import Hard
@@ -82,14 +80,7 @@ def top_k_mask(
     """
 
     def parse(layout: Layout, dtype: Any) -> Array:
-        value = parse_parameter(k, "top_k_mask: k", "a number or an array of them")
-        if not is_traced(value):
-            known = np.asarray(value, np.float64)
-            if not np.all((known >= 0) & (known <= layout.size)):
-                raise ValueError(
-                    f"top_k_mask: k={k} must be from 0 to the size of the axis, "
-                    f"{layout.size}."
-                )
+        value = parse_count(k, layout.size, "top_k_mask")
         return split_parameter(value.astype(dtype), layout, "top_k_mask", "k")
 
     keywords = dict(

@@ -20,17 +20,17 @@ from jaxtyping import Array, Float
 from softjax_solvers import (
     HypersimplexProjection,
     MaximizationProblem,
-    PermutahedronProjection,
     Regularizer,
     SimplexProjection,
     TransportProjection,
     fenchel_young_loss,
-    is_traced,
-    sort_with_permutation,
+    safe_divide,
 )
 
 from . import axiswise, comparison
-from ._keywords import as_float, parse_mode, parse_softness
+from ._keywords import as_float, parse_count, parse_mode, parse_softness
+from .methods import Sample
+from .methods.fast_soft_sort import rank_problem
 
 __all__ = [
     "auc",
@@ -156,11 +156,7 @@ def top_k_loss(
         Blondel, Martins and Niculae, "Learning with Fenchel-Young losses", JMLR 21
         (2020), section 7.
     """
-    size = jnp.shape(scores)[axis]
-    if not is_traced(k) and not np.all((np.asarray(k) >= 0) & (np.asarray(k) <= size)):
-        raise ValueError(
-            f"top_k_loss: k={k} must be from 0 to the size of the axis, {size}."
-        )
+    k = parse_count(k, jnp.shape(scores)[axis], "top_k_loss")
     return _fenchel_young(
         "top_k_loss",
         lambda z, softness: HypersimplexProjection(z, k, softness),
@@ -210,12 +206,7 @@ def rank_loss(
     steps = max(jnp.shape(scores)[axis] - 1, 1)
 
     def make(z: Array, softness: Array) -> MaximizationProblem:
-        ranks = jnp.arange(steps + 1, 0, -1, dtype=z.dtype)[: z.shape[-1]] / steps
-        if z.shape[-1] == 1:
-            ranks = jnp.ones_like(ranks)
-        return PermutahedronProjection(
-            -z if descending else z, ranks, softness, w_is_sorted=True
-        )
+        return rank_problem(Sample(z if descending else -z), softness)
 
     target, _ = as_float(target, "rank_loss: target")
     loss = _fenchel_young(
@@ -277,6 +268,16 @@ def _last(x: Any, axis: int, name: str) -> Float[Array, "*batch n"]:
     return jnp.moveaxis(x, axis, -1)
 
 
+def _top_k_index(name: str, z: Array, k: int, keywords: dict[str, Any]) -> Array:
+    _, index = axiswise.top_k(z, k, **keywords)
+    if index is None:
+        raise ValueError(
+            f"{name} needs soft indices, which this method does not have. Use "
+            "method='softsort', 'neuralsort', 'ot' or 'sorting_network'."
+        )
+    return index
+
+
 def top_k_cross_entropy(
     scores: Any,
     target: Any,
@@ -313,12 +314,7 @@ def top_k_cross_entropy(
             "top_k_cross_entropy: k must be a positive integer or probabilities that "
             f"sum to 1, got {k}."
         )
-    _, index = axiswise.top_k(z, weights.size, **keywords)
-    if index is None:
-        raise ValueError(
-            "top_k_cross_entropy needs soft indices, which this method does not have. "
-            "Use method='softsort', 'neuralsort', 'ot' or 'sorting_network'."
-        )
+    index = _top_k_index("top_k_cross_entropy", z, weights.size, keywords)
     # The i-th index counts for all j >= i.
     reach = jnp.asarray(np.cumsum(weights[::-1])[::-1], index.dtype)
     chance = jnp.einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
@@ -358,16 +354,11 @@ def ndcg(
     gains = jnp.exp2(_last(relevance, axis, "ndcg: relevance")) - 1
     gains = gains.astype(z.dtype)
     k = z.shape[-1] if k is None else k
-    _, index = axiswise.top_k(z, k, **keywords)
-    if index is None:
-        raise ValueError(
-            "ndcg needs soft indices, which this method does not have. Use "
-            "method='softsort', 'neuralsort', 'ot' or 'sorting_network'."
-        )
+    index = _top_k_index("ndcg", z, k, keywords)
     discount = 1 / jnp.log2(2 + jnp.arange(k, dtype=z.dtype))
     reached = jnp.einsum("i,...in,...n->...", discount, index, gains)
     ideal = -jnp.sort(-gains, axis=-1)[..., :k] @ discount
-    return jnp.where(ideal > 0, reached / jnp.where(ideal > 0, ideal, 1), 0)
+    return safe_divide(reached, ideal)
 
 
 def spearman(x: Any, y: Any, axis: int = -1, **keywords: Any) -> Array:
@@ -393,24 +384,12 @@ def spearman(x: Any, y: Any, axis: int = -1, **keywords: Any) -> Array:
     if x.shape != y.shape:
         raise ValueError(f"spearman: x and y have the shapes {x.shape} and {y.shape}.")
     soft = axiswise.rank(x, axis=-1, **keywords)
-    hard = _mean_rank(jax.lax.stop_gradient(y)).astype(soft.dtype)
+    hard = axiswise.rank(jax.lax.stop_gradient(y), axis=-1, mode="hard")
     soft, hard = (r - jnp.mean(r, axis=-1, keepdims=True) for r in (soft, hard))
     square = jnp.sum(soft * soft, axis=-1) * jnp.sum(hard * hard, axis=-1)
     varies = square > 0
     norm = jnp.sqrt(jnp.where(varies, square, 1))
     return jnp.where(varies, jnp.sum(soft * hard, axis=-1) / norm, 0)
-
-
-def _mean_rank(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """Ranks from 1, the largest; of equal elements, the mean of theirs."""
-    ordered, _ = sort_with_permutation(-x)
-    place = jnp.vectorize(
-        lambda a, v: (
-            jnp.searchsorted(a, v, side="left") + jnp.searchsorted(a, v, side="right")
-        ),
-        signature="(n),(n)->(n)",
-    )(ordered, -x)
-    return (place + 1) / 2
 
 
 def auc(

@@ -35,12 +35,16 @@ class FastSoftSort(ValueMethod):
         return sample.restore(relaxation.solve(problem).value)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        steps = intervals(sample)
-        problem = PermutahedronProjection(
-            -sample.keys,
-            anchors(sample) + 1 / steps,
-            relaxation.softness,
-            sample.where,
-            w_is_sorted=True,
-        )
-        return steps * relaxation.solve(problem).value
+        problem = rank_problem(sample, relaxation.softness)
+        return intervals(sample) * relaxation.solve(problem).value
+
+
+def rank_problem(sample: Sample, softness: Array) -> PermutahedronProjection:
+    """What has the ranks of a sample, over n - 1, for its solution."""
+    return PermutahedronProjection(
+        -sample.keys,
+        anchors(sample) + 1 / intervals(sample),
+        softness,
+        sample.where,
+        w_is_sorted=True,
+    )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from softjax_solvers import kth_largest
+from softjax_solvers import kth_largest, pad_last
 
 from ..elementwise import Transition
 from ._method import Relaxation, Sample
@@ -161,7 +161,6 @@ class SortingNetwork(RowMethod):
                 "to solve. Pass None."
             )
         extra = self.network.size(sample.size) - sample.size
-        padding = [(0, 0)] * (sample.keys.ndim - 1) + [(0, extra)]
         present = jnp.ones(sample.keys.shape, bool)
         if sample.where is not None:
             present = sample.where
@@ -170,9 +169,9 @@ class SortingNetwork(RowMethod):
         # far from 0 and far from an outlier too.
         keys = jnp.where(present, sample.keys - _middle(sample), 0)
         return _Wires(
-            jnp.pad(keys, padding),
-            None if averaged is None else jnp.pad(averaged, padding),
-            jnp.pad(present, padding),
+            pad_last(keys, 0, extra),
+            None if averaged is None else pad_last(averaged, 0, extra),
+            pad_last(present, 0, extra),
         )
 
     def _exchange(
@@ -215,7 +214,7 @@ class SortingNetwork(RowMethod):
         """Weights of sorted places, as weights of the elements that reach them."""
         _, stays, rounds = self._scan(sample, relaxation)
         size = stays.shape[-1]
-        weights = jnp.pad(weights, [(0, 0), (0, size - sample.size)])
+        weights = pad_last(weights, 0, size - sample.size)
 
         # From the last round to the first; each is its own transpose.
         def back(weights: Array, given: tuple[Array, Array]) -> tuple[Array, None]:

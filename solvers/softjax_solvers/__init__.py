@@ -15,6 +15,7 @@ from ._numerics import (
     derivative as derivative,
     distance as distance,
     is_traced as is_traced,
+    pad_last as pad_last,
     safe_divide as safe_divide,
 )
 from ._problem import (

@@ -8,7 +8,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
 from ._linear import Quiet
-from ._numerics import eps
+from ._numerics import eps, pad_last
 
 _Pair = tuple[Array, Array]
 _Block = tuple[_Pair, _Pair]  # 2 x 2 matrices, by their entries
@@ -43,8 +43,7 @@ def solve_fourth_differences(
     second = jnp.where(_at(inside, 2), _at(inner, 1), 0)
 
     def pair(x: Array, fill: float = 0.0) -> _Pair:
-        padding = [(0, 0)] * (x.ndim - 1) + [(0, m % 2)]
-        x = jnp.pad(x, padding, constant_values=fill)
+        x = pad_last(x, 0, m % 2, fill)
         return x[..., ::2], x[..., 1::2]
 
     upper, lower = pair(diagonal, 1.0)
@@ -131,8 +130,7 @@ def fourth_difference_solve(
 def _at(x: Array, shift: int | Int[Array, ""]) -> Array:
     """`x` so many places further on along its last axis, 0 beyond its ends."""
     m = x.shape[-1]
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(m, m)])
-    return jax.lax.dynamic_slice_in_dim(padded, m + shift, m, axis=-1)
+    return jax.lax.dynamic_slice_in_dim(pad_last(x, m, m), m + shift, m, axis=-1)
 
 
 def _minus(x, y):

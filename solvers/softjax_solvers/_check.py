@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ._numerics import derivative
 from ._problems import SimplexProjection
 from ._regularizer import Regularizer
 from ._roots import find_root
@@ -307,4 +308,4 @@ def measure_smoothness(
 
 
 def _differentiate(fn: Callable) -> Callable:
-    return lambda t: jax.jvp(fn, (t,), (jnp.ones_like(t),))[1]
+    return lambda t: derivative(fn, t)[1]

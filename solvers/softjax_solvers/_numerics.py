@@ -28,6 +28,12 @@ def eps(x: Array) -> float:
     return float(jnp.finfo(x.dtype).eps)
 
 
+def pad_last(x: Array, before: int, after: int, fill: float = 0) -> Array:
+    """`x` with so many entries more at the ends of its last axis."""
+    widths = [(0, 0)] * (x.ndim - 1) + [(before, after)]
+    return jnp.pad(x, widths, constant_values=fill)
+
+
 def choose_tolerance(tolerance: float | None, units: float, like: Array) -> float:
     """`tolerance`, or where that is None so many units of rounding."""
     return units * eps(like) if tolerance is None else tolerance

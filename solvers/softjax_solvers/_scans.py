@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ._numerics import pad_last
+
 _SHORT = 32
 """Up to this length a recurrence is run as it stands."""
 
@@ -27,7 +29,7 @@ def _scan(a: Array, b: Array, reverse: bool) -> Array:
     pad = (extra, 0) if reverse else (0, extra)
 
     def split(x, fill):
-        x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [pad], constant_values=fill)
+        x = pad_last(x, *pad, fill)
         return _front(x.reshape(*x.shape[:-1], blocks, length))
 
     a_blocks, b_blocks = split(a, 1), split(b, 0)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ._numerics import pad_last
+
 _NEVER = -1e30
 """The logarithm of a sum without terms; infinity would make differences NaN."""
 
@@ -50,7 +52,7 @@ def _leave_out(x: Array, where: Array | None) -> Array:
 def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     n = x.shape[-1]
     size = min(_MOST, 1 << round(math.log2(max(n, 1)) / 2))
-    x = jnp.pad(x, _padding(x, 0, -n % size), constant_values=_NEVER)
+    x = pad_last(x, 0, -n % size, _NEVER)
     # The subsets of a few entries at a time, and then what they add to the others.
     parts = x.reshape(*x.shape[:-1], -1, size)
 
@@ -89,14 +91,13 @@ def _extend(
     k = jnp.arange(sums.shape[-1])
 
     def back(x: Array, places: int, fill: float) -> Array:
-        x = jnp.pad(x, _padding(x, places, 0), constant_values=fill)
-        return x[..., : x.shape[-1] - places]
+        return pad_last(x, places, 0, fill)[..., : x.shape[-1]]
 
     terms = [sums]
     # By how much the largest sum with j of the new entries, in place of the last j of
     # the k largest, falls short: of differences, which are small where it matters.
     short = jnp.zeros_like(sums)
-    last = jnp.pad(x, _padding(x, 1, 0))
+    last = pad_last(x, 1, 0)
     for j in range(1, m + 1):
         short = short + (entries[..., j - 1, None] - last)
         last = back(last, 1, 0.0)
@@ -124,7 +125,7 @@ def _surplus(
     entropy", Biometrika 81, 1994).
     """
     n = x.shape[-1]
-    before = jnp.pad(sums[..., :-1], _padding(sums, 1, 0))
+    before = pad_last(sums[..., :-1], 1, 0)
     # The first axis is k.
     kth, step = (jnp.moveaxis(x, -1, 0)[..., None] for x in (x, sums - before))
     log_odds = (x - kth) - step
@@ -144,8 +145,3 @@ def _surplus(
     largest = largest.reshape(n, *(1,) * (x.ndim - 1), n).astype(x.dtype)
     more = jnp.where(small, included - largest, (1 - largest) - left_out)
     return jnp.moveaxis(more, 0, -2)
-
-
-def _padding(x: Array, before: int, after: int) -> list[tuple[int, int]]:
-    """Of the last axis."""
-    return [(0, 0)] * (x.ndim - 1) + [(before, after)]

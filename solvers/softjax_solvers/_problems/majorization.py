@@ -11,7 +11,7 @@ from .._banded import (
     second_differences,
     solve_fourth_differences,
 )
-from .._numerics import inexact, safe_divide
+from .._numerics import inexact, pad_last, safe_divide
 from .._problem import ConcaveDualProblem, as_mask, flatten_batch, per_row
 from .._regularizer import Regularizer
 from .._solver import Solution
@@ -69,7 +69,7 @@ class MajorizationProjection(ConcaveDualProblem):
         self.where = where
         self.drop = (z[..., :-1] - z[..., 1:]) / softness
         sums = log_subset_sums(w / softness, where)
-        sums = jnp.pad(sums, [(0, 0)] * (w.ndim - 1) + [(1, 0)])
+        sums = pad_last(sums, 1, 0)
         more = sums[..., 1:] - sums[..., :-1]
         count = jnp.sum(as_mask(where, w), axis=-1, keepdims=True)
         if where is not None:
@@ -138,8 +138,7 @@ class MajorizationProjection(ConcaveDualProblem):
         place = jnp.arange(where.shape[-1])
         middle = jnp.sum(where, axis=-1, keepdims=True) // 2
         above, below = place[:-1] < middle, place[:-1] >= middle
-        ends = [(0, 0)] * (slack.ndim - 1) + [(1, 1)]
-        y = self.rise - jnp.diff(jnp.pad(slack, ends), axis=-1)
+        y = self.rise - jnp.diff(pad_last(slack, 1, 1), axis=-1)
         y = jnp.sum(y, axis=-1, keepdims=True, where=place == middle)
         y = y + _cumulate(jnp.where(above, gap, 0)[..., ::-1])[..., ::-1]
         y = y - _cumulate(jnp.where(below, gap, 0))
@@ -201,5 +200,4 @@ class MajorizationProjection(ConcaveDualProblem):
 
 def _cumulate(x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
     """Sums of the first ones, from none to all."""
-    padding = [(0, 0)] * (x.ndim - 1) + [(1, 0)]
-    return jnp.cumsum(jnp.pad(x, padding), axis=-1)
+    return jnp.cumsum(pad_last(x, 1, 0), axis=-1)

@@ -154,11 +154,7 @@ class PermutahedronProjection(MaximizationProblem):
         """What ties the value of a block to its entries."""
         if regularizer.exponential:
             return _LogSums()
-        if is_traced(regularizer):
-            return _Sums(regularizer, jnp.isfinite(regularizer.gradient(jnp.zeros(()))))
-        with jax.ensure_compile_time_eval():
-            odd = bool(jnp.isfinite(regularizer.gradient(jnp.zeros(()))))
-        return _Sums(regularizer, odd)
+        return _Sums(regularizer, _is_odd(regularizer))
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
@@ -168,16 +164,13 @@ class PermutahedronProjection(MaximizationProblem):
         **Raises:** `ValueError` if the link is positive everywhere, with which it is
         exp(y), for one, that maximizes an objective, over another polytope.
         """
-        if not is_traced(regularizer):
-            with jax.ensure_compile_time_eval():
-                edge = regularizer.gradient(jnp.zeros(()))
-                odd = bool(jnp.isfinite(edge))
-            if not odd:
-                raise ValueError(
-                    "A PermutahedronProjection has an objective if r'(0) is finite, "
-                    f"got the regularizer {regularizer!r}. Use a mode such as 'c0', "
-                    "'c1' or 'c2'."
-                )
+        odd = _is_odd(regularizer)
+        if isinstance(odd, bool) and not odd:
+            raise ValueError(
+                "A PermutahedronProjection has an objective if r'(0) is finite, got "
+                f"the regularizer {regularizer!r}. Use a mode such as 'c0', 'c1' or "
+                "'c2'."
+            )
         if self.permutation is not None:
             y = permute(y, self.permutation)
         terms = self.z * y - self.softness * regularizer.value(jnp.abs(y))
@@ -245,6 +238,17 @@ class PermutahedronProjection(MaximizationProblem):
         self, dual: Blocks, regularizer: Regularizer, values: Float[Array, "*batch n"]
     ) -> Float[Array, "*batch"]:
         return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+
+
+def _is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
+    """Whether r'(0) is finite, so that the link is extended to an odd function.
+
+    A `bool` where that is known.
+    """
+    if is_traced(regularizer):
+        return jnp.isfinite(regularizer.gradient(jnp.zeros(())))
+    with jax.ensure_compile_time_eval():
+        return bool(jnp.isfinite(regularizer.gradient(jnp.zeros(()))))
 
 
 def _descending(x: Array, where: Array | None) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._banded import second_differences
-from .._numerics import eps
+from .._numerics import choose_tolerance, eps
 from .._problem import Problem
 from .._problems import MajorizationProjection
 from .._regularizer import Regularizer
@@ -52,9 +52,7 @@ class DampedNewton(Solver):
         assert isinstance(problem, MajorizationProjection)
         start = problem.initial_dual(regularizer)
         batch = start.shape[:-1]
-        tolerance = self.tolerance
-        if tolerance is None:
-            tolerance = eps(start) ** 0.5
+        tolerance = choose_tolerance(self.tolerance, eps(start) ** -0.5, start)
 
         def largest(x: Array) -> Array:
             return jnp.max(jnp.abs(x), axis=-1, initial=0)

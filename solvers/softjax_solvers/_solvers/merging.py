@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import eps, exact_einsum, safe_divide
+from .._numerics import eps, exact_einsum, pad_last, safe_divide
 from .._problem import Problem
 from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
 from .._regularizer import Regularizer
@@ -264,8 +264,7 @@ def _label(
     position = jax.lax.broadcasted_iota(jnp.int32, center.shape, center.ndim - 1)
     same = (center[..., 1:] == center[..., :-1]) & (offset[..., 1:] == offset[..., :-1])
     same &= problem.mask[..., 1:]
-    padding = [(0, 0)] * (center.ndim - 1) + [(1, 0)]
-    first = jnp.where(jnp.pad(same, padding), 0, position)
+    first = jnp.where(pad_last(same, 1, 0), 0, position)
     start = jax.lax.cummax(first, axis=center.ndim - 1)
     offset = (center - permute(problem.z, start)) / problem.softness + offset
     return Blocks(jnp.where(problem.mask, offset, 0), start)
