@@ -1,0 +1,211 @@
+"""Tables in Markdown, made of ratios."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from ._cases import FLOOR, FLOORS, HERE, KINDS, PEERS, Case
+from ._results import Record, Results
+
+OFF = 0.02
+"""Results that differ by more, relative to the largest entry, are marked."""
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (header, *rows)]
+    lines.insert(1, "|" + " --- |" * len(list(header)))
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """Two digits, or all before the decimal point."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def amount(count: float) -> str:
+    """Bytes in a unit that leaves few digits."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{number(count)} {unit}"
+        count /= 1024
+    return f"{number(count)} GiB"
+
+
+def seconds(time: float) -> str:
+    unit, factor = (
+        ("s", 1.0) if time >= 1 else ("ms", 1e3) if time >= 1e-3 else ("µs", 1e6)
+    )
+    return f"{number(time * factor)} {unit}"
+
+
+def _cell(results: Results, case: Case, n: int, library: str, to: str) -> str:
+    """Two ratios, of the value and of the gradient, or why there are none."""
+    words = []
+    for kind in KINDS:
+        record = results.find(case, n, library, kind)
+        if _has_none(results, case, library, kind):
+            continue
+        base = _time(results, case, n, to, kind)
+        if record and record["status"] == "ok" and base:
+            words.append(number(record["seconds"] / base))
+        elif record and record["status"] == "ok":
+            words.append(seconds(record["seconds"]))
+        else:
+            words.append(_why_not(results, record))
+    if len(set(words)) == 1 and not words[0][0].isdigit():
+        words = words[:1]
+    record = results.find(case, n, library, "value") or {}
+    difference = record.get("difference", 0.0)
+    off = difference is None or difference > OFF
+    return " / ".join(words) + ("\\*" if off else "")
+
+
+def _has_none(results: Results, case: Case, library: str, kind: str) -> bool:
+    """Whether there is nothing of this kind to measure, at any size."""
+    found = (results.find(case, n, library, kind) for n in results.sizes())
+    return any(record and record["status"] == "none" for record in found)
+
+
+def _time(
+    results: Results, case: Case, n: int, library: str, kind: str
+) -> float | None:
+    """Of the hard operator, the value's where it has no gradient."""
+    if library == FLOOR and _has_none(results, case, library, kind):
+        kind = "value"
+    record = results.find(case, n, library, kind)
+    return record["seconds"] if record and record["status"] == "ok" else None
+
+
+def _why_not(results: Results, record: Record | None) -> str:
+    if record is None:
+        return "—"
+    if record["status"] == "late":
+        return f"> {results.settings['patience']:g} s"
+    return record["status"]
+
+
+def _code(words: Iterable[str]) -> list[str]:
+    return [f"`{word}`" if word != "-" else "" for word in words]
+
+
+def operator_table(results: Results, op: str) -> str:
+    """This library against the hard operator, by method, mode and size."""
+    sizes = results.sizes()
+    first = []
+    for n in sizes:
+        found = [_time(results, case, n, FLOOR, "value") for case in results.cases(op)]
+        times = [time for time in found if time]
+        first.append(f"{seconds(statistics.median(times))} (1)" if times else "—")
+    rows = [[f"`{FLOORS[op]}`", "", *first, "", ""]]
+    for case in results.cases(op):
+        cells = [_cell(results, case, n, HERE, FLOOR) for n in sizes]
+        last = _largest(results, case, HERE)
+        if last:
+            cells.append(seconds(last[0]["compile_s"]))
+            cells.append(f"{amount(last[0]['memory'])} at n = {last[0]['n']}")
+        else:
+            cells += ["", ""]
+        rows.append([*_code(case[1:]), *cells])
+    header = ["method", "mode", *(f"n = {n}" for n in sizes), "compile", "memory"]
+    return markdown(header, rows)
+
+
+def peer_table(results: Results, op: str) -> str | None:
+    """Peers against this library; None without any."""
+    sizes = results.sizes()
+    rows = []
+    for case in results.cases(op):
+        for peer in PEERS:
+            if not any(results.find(case, n, peer, "value") for n in sizes):
+                continue
+            cells = [_cell(results, case, n, peer, HERE) for n in sizes]
+            last = _largest(results, case, HERE, peer)
+            for what in ("compile_s", "memory"):
+                ratio = _ratio(last, what) if last else None
+                cells.append(number(ratio) if ratio else "")
+            rows.append([*_code(case[1:]), peer, *cells])
+    header = ["method", "mode", "library", *(f"n = {n}" for n in sizes)]
+    return markdown([*header, "compile", "memory"], rows) if rows else None
+
+
+def _largest(
+    results: Results, case: Case, *libraries: str, kinds: Sequence[str] = KINDS[::-1]
+) -> list[Record] | None:
+    """Records of all these libraries, at the largest size that they have in common.
+
+    Of the first of the kinds of which there are any.
+    """
+    for kind in kinds:
+        for n in reversed(results.sizes()):
+            found = [results.find(case, n, library, kind) for library in libraries]
+            records = [each for each in found if each and each["status"] == "ok"]
+            if len(records) == len(libraries):
+                return records
+    return None
+
+
+def _ratio(pair: list[Record], what: str) -> float | None:
+    """Of a peer to this library; None where there is nothing to divide."""
+    ours, theirs = pair
+    if not ours.get(what) or theirs.get(what) is None:
+        return None
+    return theirs[what] / ours[what]
+
+
+def summary_table(results: Results) -> str | None:
+    """The medians, over cases, of the ratios of peers to this library."""
+    rows = []
+    for peer in PEERS:
+        pairs = {
+            kind: [
+                pair
+                for case in results.cases()
+                if (pair := _largest(results, case, HERE, peer, kinds=[kind]))
+            ]
+            for kind in KINDS
+        }
+        if not pairs["value"]:
+            continue
+        wanted = [("value", "seconds"), ("gradient", "seconds")]
+        wanted += [("gradient", "compile_s"), ("gradient", "memory")]
+        cells = []
+        for kind, what in wanted:
+            ratios = [_ratio(pair, what) for pair in pairs[kind]]
+            cells.append(_spread([ratio for ratio in ratios if ratio is not None]))
+        counts = []
+        for kind in KINDS:
+            faster = sum(b["seconds"] < a["seconds"] for a, b in pairs[kind])
+            counts.append(f"{faster} of {len(pairs[kind])}")
+        rows.append([peer, *cells, " / ".join(counts)])
+    header = ("library", "value", "gradient", "compile", "memory", "faster")
+    return markdown(header, rows) if rows else None
+
+
+def _spread(ratios: list[float]) -> str:
+    """The median, and the range of the middle half."""
+    if not ratios:
+        return ""
+    if len(ratios) < 4:
+        return number(statistics.median(ratios))
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return f"{number(middle)} ({number(low)} to {number(high)})"
+
+
+def failures(results: Results) -> str:
+    """What raised or died, and why: a row for each library, operator and reason."""
+    seen: dict[tuple[str, str, str, str], list[str]] = {}
+    for record in results.records:
+        if record["status"] in ("raises", "died"):
+            key = record["library"], record["op"], record["kind"], record["why"]
+            words = f"{record['method']} {record['mode']} n = {record['n']}"
+            seen.setdefault(key, []).append(words)
+    rows = [
+        [library, f"`{op}`", kind, "; ".join(where), _escape(why)]
+        for (library, op, kind, why), where in seen.items()
+    ]
+    if not rows:
+        return "Nothing."
+    return markdown(("library", "operator", "of", "where", "why"), rows)
+
+
+def _escape(text: str) -> str:
+    return f"`{text.replace('`', chr(39)).replace('|', '/')}`"

@@ -1,0 +1,153 @@
+"""One library in a process of its own, which does what it is told by lines of JSON.
+
+A script, so that the repository, whose package is named like that of the reference, is
+not on its path. Told to `prepare` a case, it compiles and says how long that takes and
+how much memory the program needs; told to `run`, it says how long a call takes.
+"""
+
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _cases import Case
+from _libraries import build, differentiable
+from timing import seconds
+
+PACKAGES = ("numpy", "scipy", "numba", "equinox", "lineax", "ott-jax", "jaxopt")
+TURN = 2e-3
+"""Seconds that a turn lasts at least, as far as `MOST_CALLS` allow."""
+MOST_CALLS = 50
+SHOWN = 1024
+"""How many entries of a result are shown, to tell whether libraries agree."""
+
+
+class Worker:
+    """Holds what was compiled of one case, by kind: its value, its gradient.
+
+    - `runs`: kind -> what to call with which arguments.
+    - `calls`: kind -> how many calls a turn has.
+    """
+
+    def __init__(self, library: str):
+        self.library = library
+        self.runs: dict[str, tuple] = {}
+        self.calls: dict[str, int] = {}
+
+    def describe(self) -> dict[str, Any]:
+        """Import what is measured, and say where."""
+        build(self.library, Case("sort", "ot", "smooth"), 1.0)
+        device = jax.devices()[0]
+        return dict(
+            python=sys.version.split()[0],
+            jax=jax.__version__,
+            device=device.device_kind,
+            platform=device.platform,
+            runtime=device.client.platform_version.splitlines()[0],
+            packages={name: found for name in PACKAGES if (found := _version(name))},
+        )
+
+    def prepare(
+        self,
+        case: list[str],
+        kind: str,
+        shape: list[int],
+        softness: float,
+        memory_limit: float,
+    ) -> dict[str, Any]:
+        """Compile, and call; or say why not."""
+        self.runs.pop(kind, None)
+        fn = build(self.library, Case(*case), softness)
+        x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        found: dict[str, Any] = {}
+        if differentiable(self.library):
+            arguments: tuple = (x,)
+            # Imports what is imported on first use, so that it is not counted below.
+            out = jax.eval_shape(fn, x)
+            if kind == "gradient":
+                if not jnp.issubdtype(out.dtype, jnp.floating):
+                    return dict(status="none")
+                # An argument: a large constant would be folded in compilation.
+                weights = np.cos(np.arange(math.prod(out.shape), dtype=np.float32))
+                arguments = x, weights.reshape(out.shape)
+            call = _programs(fn)[kind]
+            jax.clear_caches()
+            start = time.perf_counter()
+            call = jax.jit(call).lower(*arguments).compile()
+            found["compile_s"] = time.perf_counter() - start
+            used = call.memory_analysis()
+            assert used is not None
+            found["memory"] = used.temp_size_in_bytes
+            around = used.output_size_in_bytes + used.argument_size_in_bytes
+            if used.temp_size_in_bytes + around > memory_limit:
+                return dict(status="memory", **found)
+            self.runs[kind] = call, *jax.device_put(arguments)
+        elif kind == "gradient":
+            return dict(status="none")
+        else:
+            self.runs[kind] = fn, x
+        taken = seconds(*self.runs[kind])
+        if taken < 1:  # the first call warms up
+            taken = seconds(*self.runs[kind])
+        self.calls[kind] = min(MOST_CALLS, math.ceil(TURN / taken))
+        if kind == "value":
+            call, *given = self.runs[kind]
+            found["result"] = _shown(call(*given))
+        return dict(status="ok", seconds=taken, **found)
+
+    def run(self, kind: str) -> dict[str, Any]:
+        """Seconds a call takes, as the mean of a turn."""
+        count = self.calls[kind]
+        taken = sum(seconds(*self.runs[kind]) for _ in range(count)) / count
+        return dict(status="ok", seconds=taken)
+
+
+def _programs(fn: Callable) -> dict[str, Callable]:
+    def loss(x, weights):
+        return jnp.sum(fn(x) * weights)
+
+    return dict(value=fn, gradient=jax.value_and_grad(loss))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _shown(result: Any) -> list[float]:
+    flat = np.ravel(np.asarray(result, np.float64))
+    picked = flat[np.linspace(0, flat.size - 1, min(SHOWN, flat.size)).astype(int)]
+    return [float(value) for value in picked]
+
+
+def main() -> None:
+    # What libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    worker = Worker(sys.argv[1])
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            answer = getattr(worker, order.pop("do"))(**order)
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [""]
+            # What a callback raises is told at the end of the message.
+            first = lines[-1] if lines[0].endswith("last):") else lines[0]
+            why = f"{type(error).__name__}: {first}"[:200]
+            answer = dict(status="raises", why=why)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
