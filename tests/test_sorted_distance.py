@@ -18,9 +18,18 @@ from softjax.solvers import (
     sort_with_permutation,
 )
 
+_SHORT = "softjax_solvers._problems.sorted_distance._SHORT"
+
+
+@pytest.fixture(params=["dense", "local"])
+def rows(request, monkeypatch):
+    """How the rows of a sample itself are worked on, which depends on its length."""
+    monkeypatch.setattr(_SHORT, 1000 if request.param == "dense" else 0)
+    return request.param
+
 
 @functools.cache
-def _solve(name: str):
+def _solve(name: str, rows: str):
     (case,) = pick(REGULARIZERS, name)
 
     @jax.jit
@@ -65,8 +74,8 @@ def _inputs():
     return [jnp.asarray(a) for a in (queries, support, softness, values)]
 
 
-def check(case, queries, support, softness, values, where=None):
-    out = _solve(case.name)(queries, support, softness, values, where)
+def check(case, rows, queries, support, softness, values, where=None):
+    out = _solve(case.name, rows)(queries, support, softness, values, where)
     float64 = [np.asarray(a, np.float64) for a in (queries, support, softness, values)]
     q, s, tau, v = float64
     for key, points in (("own", s), ("general", q)):
@@ -83,29 +92,31 @@ def check(case, queries, support, softness, values, where=None):
 
 
 @pytest.mark.x64
-@each("case", REGULARIZERS)
-def test_values(case):
-    check(case, *_inputs())
+@each("case", REGULARIZERS, fast=("smooth", "c0", "c2", "cubic", "user_gradient"))
+def test_values(case, rows):
+    check(case, rows, *_inputs())
 
 
 @pytest.mark.x64
 @each("case", REGULARIZERS, fast=("smooth", "c0", "user_gradient"))
-def test_masks(case):
+def test_masks(case, rows):
     queries, support, softness, values = _inputs()
     where = helpers.rng("sorted mask").uniform(size=support.shape) < 0.6
     where[0] = [False, False, True, False, False, False, False]
     where[1] = True
     where[6:8, 3] = True
     values = jnp.where(where, values, 1e30)
-    check(case, queries, support, softness, values, jnp.asarray(where))
+    check(case, rows, queries, support, softness, values, jnp.asarray(where))
 
 
-def test_nan_stays_in_its_row():
+def test_nan_stays_in_its_row(rows):
     for name in ("smooth", "c2"):
         queries, support, softness, values = _inputs()
-        clean = _solve(name)(queries, support, softness, values)
+        clean = _solve(name, rows)(queries, support, softness, values)
         support = support.at[1, 3].set(jnp.nan).at[7].set(jnp.nan)
-        spoiled = _solve(name)(queries, support, softness.at[4].set(jnp.nan), values)
+        spoiled = _solve(name, rows)(
+            queries, support, softness.at[4].set(jnp.nan), values
+        )
         bad = np.isin(np.arange(10), [1, 4, 7])
         for kind in ("own", "general"):
             for key in ("expectation", "converged"):
@@ -195,7 +206,7 @@ _TIED = dict(
 
 @pytest.mark.parametrize("masked", [False, True])
 @each("case", REGULARIZERS, fast=("smooth", "c1", "pseudohuber"))
-def test_derivatives_at_ties(case, masked, x64):
+def test_derivatives_at_ties(case, masked, rows, x64):
     """Central differences of the dense formula, which are even in each |d|."""
     where = np.array([True, False, True, True, True, True, True]) if masked else None
     softness = 0.8
@@ -253,7 +264,7 @@ def test_derivatives_at_ties(case, masked, x64):
 
 
 @each("case", pick(REGULARIZERS, "smooth", "c0", "c2"))
-def test_equal_elements_are_interchangeable(case):
+def test_equal_elements_are_interchangeable(case, rows):
     """Gradients of a symmetric function of unsorted numbers are equal for equals."""
 
     def total(x):
@@ -264,6 +275,105 @@ def test_equal_elements_are_interchangeable(case):
     x = jnp.asarray([0.5, -0.2, 0.5, 0.9, 0.5, -0.2])
     out = np.asarray(jax.jit(jax.vmap(jax.grad(total)))(jnp.stack([x, x[::-1]])))
     assert_close(out[1, ::-1], out[0], atol=1e-5)
+
+
+# Windows of neighbours
+
+
+def _spread(n=150):
+    """Samples whose windows are narrow, wide, of all elements, and of very few."""
+    rng = helpers.rng("spread")
+    support = np.stack(
+        [
+            rng.normal(size=n),
+            np.round(rng.normal(size=n), 1),
+            np.full(n, -0.7),
+            rng.standard_cauchy(n),
+            np.repeat([-1.0, 2.0], n // 2) + 1e-3 * rng.normal(size=n),
+        ]
+    )
+    values = rng.normal(size=support.shape)
+    softness = np.array([0.1, 0.33, 1.0, 0.2, 1e-3])[:, None]
+    return [np.asarray(jnp.asarray(a)) for a in (np.sort(support), softness, values)]
+
+
+@functools.cache
+def _means(name: str):
+    (case,) = pick(REGULARIZERS, name)
+
+    @jax.jit
+    def compute(support, softness, values):
+        solution = solve(SortedDistanceProjection(None, support, softness), case.mode)
+        return solution.expectation(values), solution.converged, solution.steps
+
+    return compute
+
+
+@pytest.mark.x64
+@each("case", REGULARIZERS, fast=("c0", "c2", "cubic"))
+def test_windows(case):
+    support, softness, values = _spread()
+    means, converged, _ = _means(case.name)(support, softness, values)
+    s, tau, v = (np.asarray(a, np.float64) for a in (support, softness, values))
+    z = -np.abs(s[:, :, None] - s[:, None, :])
+    y = simplex_oracle(z, tau[..., None], case.link)
+    expected = np.sum(y * v[:, None, :], axis=-1)
+    assert np.all(converged)
+    assert_close(means, expected, atol=5 * tolerance(support.dtype))
+
+
+@each("case", pick(REGULARIZERS, "c0", "c1", "c2"))
+def test_windows_take_few_steps(case):
+    _, _, steps = _means(case.name)(*_spread())
+    assert np.max(steps) <= 8
+
+
+@each("case", REGULARIZERS, fast=("c1", "cubic", "user_gradient"))
+def test_derivatives_of_windows(case, x64):
+    """Against central differences of values, and of gradients."""
+    support, softness, values = _spread(80)
+    # Apart from ties, where some of the sparse ones have kinks.
+    rows = [0, 3, 4]
+    args = tuple(jnp.asarray(a[rows]) for a in (support, softness, values))
+    weights, *moves = (
+        helpers.rng("moves", k).normal(size=a.shape)
+        for k, a in enumerate((support[rows], *args))
+    )
+    moves[0] *= np.min(np.diff(args[0]), axis=-1, keepdims=True)
+    moves[1] *= 0.1 * args[1]
+    args, moves = (*args, jnp.asarray(weights)), (*moves, np.zeros_like(weights))
+
+    def total(support, softness, values, weights):
+        solution = solve(SortedDistanceProjection(None, support, softness), case.mode)
+        return jnp.sum(weights * solution.expectation(values), axis=-1)
+
+    @jax.jit
+    def compute(args):
+        one = lambda *args: jnp.sum(total(*args))  # noqa: E731
+        gradient = jax.grad(one, (0, 1, 2, 3))
+        return (
+            total(*args),
+            jax.jvp(total, args, tuple(moves))[1],
+            gradient(*args),
+            jax.jvp(gradient, args, tuple(moves))[1],
+            jax.vmap(gradient)(*args),
+        )
+
+    def differences(index):
+        return finite_difference(
+            lambda *args: compute(args)[index], args, tuple(moves), step=1e-4
+        )
+
+    _, forward, gradient, hessian, mapped = compute(args)
+    reverse = sum(np.sum(g * m, axis=-1) for g, m in zip(gradient, moves, strict=True))
+    assert_close(forward, differences(0), atol=1e-6, rtol=1e-5)
+    assert_close(reverse, forward, atol=1e-10, rtol=1e-9)
+    for a, b in zip(mapped, gradient, strict=True):
+        assert_close(a, b, atol=1e-10, rtol=1e-9)
+    if case.name != "c0":
+        expected = jax.tree.leaves(differences(2))
+        for a, b in zip(hessian, expected, strict=True):
+            assert_close(a, b, atol=1e-3, rtol=1e-3)
 
 
 # Chunks and memory

@@ -142,7 +142,28 @@ class ScalarDualProblem(Problem):
     def bracket(
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*rows"], Float[Array, "*rows"]]:
-        """Lower and upper bounds on the dual; Newton starts from the lower one."""
+        """Lower and upper bounds on the dual."""
+
+    def guess(self, regularizer: Regularizer) -> Float[Array, "*rows"]:
+        """Where Newton's method starts. Default: from the lower bound.
+
+        There all the mass is on the largest score, and the residual of a convex link
+        falls monotonically to zero.
+        """
+        return self.bracket(regularizer)[0]
+
+    def equation(
+        self, dual: Array, regularizer: Regularizer
+    ) -> tuple[Float[Array, "*rows"], Float[Array, "*rows"]]:
+        """What Newton's method makes zero, and its derivative in the dual.
+
+        Something of the sign of `optimality`. Default: `optimality`.
+        """
+        return derivative(lambda dual: self.optimality(dual, regularizer), dual)
+
+    def rounding(self) -> float:
+        """Units of rounding in `equation`."""
+        return 4
 
     @abc.abstractmethod
     def flat(self) -> "ScalarDualProblem":

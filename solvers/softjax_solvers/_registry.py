@@ -9,7 +9,6 @@ from ._problem import Problem
 from ._problems import (
     MajorizationProjection,
     PermutahedronProjection,
-    SortedDistanceProjection,
     TransportProjection,
 )
 from ._regularizer import Regularizer
@@ -74,9 +73,8 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
         if many and regularizer.exponential:
             return SemiDual(start=Alternating(max_steps=4))
         return SemiDual()
-    if isinstance(problem, SortedDistanceProjection):
-        return Rowwise(Newton())
-    return Newton()
+    newton = Newton()
+    return newton if newton.accepts(problem, regularizer) else Rowwise(newton)
 
 
 def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> Solver:

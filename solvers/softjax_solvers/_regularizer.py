@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -233,7 +234,7 @@ def _support_edge(regularizer: Regularizer, like: Array) -> Float[Array, "..."]:
     """`r'(0)`: the largest t with phi(t) = 0, or -inf."""
     one = jnp.ones_like(like)
     top = bracketed_newton(
-        lambda t: 1 - regularizer.link(t),
+        functools.partial(derivative, lambda t: 1 - regularizer.link(t)),
         -_widen(lambda size: regularizer.link(-size) <= 1, like),
         _widen(lambda size: regularizer.link(size) >= 1, like),
         one,

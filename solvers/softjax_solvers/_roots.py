@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,13 +28,14 @@ class _State(NamedTuple):
     following: Float[Array, "..."]  # the point to look at next
     lower: Float[Array, "..."]
     upper: Float[Array, "..."]
-    last_step: Float[Array, "..."]
+    open: tuple[Bool[Array, "..."], Bool[Array, "..."]]  # ends not looked at
+    last_steps: tuple[Float[Array, "..."], Float[Array, "..."]]
     steps: Int[Array, "..."]
     done: Bool[Array, "..."]
 
 
 def bracketed_newton(
-    fn: Callable[[Array], Array],
+    fn: Callable[[Array], tuple[Array, Array]],
     lower: Float[Array, "..."],
     upper: Float[Array, "..."],
     start: Float[Array, "..."],
@@ -41,12 +43,15 @@ def bracketed_newton(
     tolerance: float | None = None,
     max_steps: int = 64,
 ) -> Root:
-    """Solve `fn(point) = 0` elementwise for a nonincreasing `fn` on `[lower, upper]`.
+    """The root of a nonincreasing elementwise function on `[lower, upper]`.
 
-    Newton's method, replaced by a bisection wherever it would leave the bracket or
-    does not at least halve the step before. Never raises: an element that has not
-    converged after `max_steps`, or that holds NaN, returns its last iterate.
-    `tolerance` is the |residual| to stop at (default: four units of rounding).
+    `fn` returns its value and its derivative.
+
+    Newton's method. A step that would leave the bracket goes to its end; one that would
+    go beyond a point that has been seen, or is not at most half of the step before the
+    last, is replaced by a bisection. Never raises: an element that has not converged
+    after `max_steps`, or that holds NaN, returns its last iterate. `tolerance` is the
+    |residual| to stop at (default: four units of rounding).
     """
     tolerance = choose_tolerance(tolerance, 4, start)
 
@@ -54,27 +59,39 @@ def bracketed_newton(
     # start. What has been done stays as it is.
     def advance(state: _State) -> _State:
         point = jnp.where(state.done, state.point, state.following)
-        residual, slope = derivative(fn, point)
+        residual, slope = fn(point)
         lower = jnp.where(residual > 0, point, state.lower)
         upper = jnp.where(residual < 0, point, state.upper)
-        first = state.steps < 0
-        step = jnp.where(first, jnp.inf, point - state.point)
-        step = jnp.where(state.done, state.last_step, step)
+        last, before = state.last_steps
+        last, before = (
+            jnp.where(state.done, old, new)
+            for old, new in (
+                (last, jnp.where(state.steps < 0, jnp.inf, point - state.point)),
+                (before, last),
+            )
+        )
         resolution = 2 * eps(point) * jnp.abs(point)
         newton = -safe_divide(residual, slope)
-        proposal = point + newton
+        left, right = (
+            end & ~beyond
+            for end, beyond in zip(
+                state.open, (residual > 0, residual < 0), strict=True
+            )
+        )
+        proposal = jnp.where(left, jnp.maximum(point + newton, lower), point + newton)
+        proposal = jnp.where(right, jnp.minimum(proposal, upper), proposal)
         # A step below the resolution of the point ends the iteration if only rounding
         # is left in the residual; elsewhere, on a slope that only looks steep, it would
         # lead nowhere.
         tiny = jnp.abs(newton) <= resolution
         settled = tiny & (jnp.abs(residual) <= 1000 * tolerance)
-        stuck = jnp.abs(step) <= resolution
+        stuck = jnp.abs(last) <= resolution
         trusted = (
             (slope < 0)
             & ~tiny
             & (proposal >= lower)
             & (proposal <= upper)
-            & (2 * jnp.abs(newton) <= jnp.abs(step))
+            & (2 * jnp.abs(newton) <= jnp.abs(before))
         )
         midpoint = lower + (upper - lower) / 2
         return _State(
@@ -83,7 +100,8 @@ def bracketed_newton(
             jnp.where(trusted, proposal, midpoint),
             lower,
             upper,
-            step,
+            (left, right),
+            (last, before),
             state.steps + ~state.done,
             state.done | ~(jnp.abs(residual) > tolerance) | stuck | settled,
         )
@@ -95,7 +113,8 @@ def bracketed_newton(
         start,
         lower,
         upper,
-        jnp.full_like(start, jnp.inf),
+        (jnp.ones(start.shape, bool), jnp.ones(start.shape, bool)),
+        (jnp.full_like(start, jnp.inf), jnp.full_like(start, jnp.inf)),
         jnp.full(start.shape, -1, jnp.int32),
         jnp.zeros(start.shape, bool),
     )
@@ -119,7 +138,8 @@ def _solve_for_root(
     The implicit function theorem, elementwise: `d root = -d fn / fn'`, and zero where
     `fn' = 0`.
     """
-    return bracketed_newton(lambda point: fn(point, args), *bracket).point
+    equation = functools.partial(derivative, lambda point: fn(point, args))
+    return bracketed_newton(equation, *bracket).point
 
 
 @_solve_for_root.def_jvp

@@ -82,22 +82,12 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem):
     def bracket(
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-        # The largest y lies between 1/n and 1, and the smallest is at most 1/n.
-        one = jnp.ones((), self.z.dtype)
         scores = self.scores
         if self.where is None:
             count = jnp.full(scores.shape[:-1], scores.shape[-1], scores.dtype)
         else:
             count = jnp.sum(self.where, axis=-1).astype(scores.dtype)
-        uniform = regularizer.gradient(one / jnp.maximum(count, 1))
-        lower = jnp.maximum(
-            -regularizer.gradient(one), jnp.min(scores, axis=-1) - uniform
-        )
-        upper = -uniform
-        # A single candidate has y = 1 at any dual, also where r'(1) is infinite.
-        alone = (count <= 1) & ~jnp.isfinite(upper)
-        anywhere = -regularizer.gradient(one / 2)
-        return jnp.where(alone, anywhere, lower), jnp.where(alone, anywhere, upper)
+        return threshold_bracket(regularizer, jnp.min(scores, axis=-1), count)
 
     def flat(self) -> "SimplexProjection":
         return flatten_batch(self, self.z.shape[:-1])
@@ -128,3 +118,21 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem):
         if self.where is not None:
             values = jnp.where(self.where, values, 0)
         return safe_divide(jnp.sum(y * values, axis=-1), jnp.sum(y, axis=-1))
+
+
+def threshold_bracket(
+    regularizer: Regularizer, lowest: Float[Array, "..."], count: Float[Array, "..."]
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Bounds on theta in `sum_i phi(scores_i - theta) = 1`.
+
+    For so many scores, the largest of which is 0.
+    """
+    # The largest y lies between 1/n and 1, and the smallest is at most 1/n.
+    one = jnp.ones((), lowest.dtype)
+    uniform = regularizer.gradient(one / jnp.maximum(count, 1))
+    lower = jnp.maximum(-regularizer.gradient(one), lowest - uniform)
+    upper = -uniform
+    # A single candidate has y = 1 at any dual, also where r'(1) is infinite.
+    alone = (count <= 1) & ~jnp.isfinite(upper)
+    anywhere = -regularizer.gradient(one / 2)
+    return jnp.where(alone, anywhere, lower), jnp.where(alone, anywhere, upper)

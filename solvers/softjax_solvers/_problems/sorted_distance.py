@@ -4,11 +4,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._chunks import map_chunks
-from .._numerics import distance, inexact
+from .._numerics import derivative, distance, inexact
 from .._problem import ScalarDualProblem, per_row
 from .._regularizer import Regularizer
 from .._scans import fill_masked, laplace_sums
+from .local_rows import LocalRows
 from .simplex import SimplexProjection
+
+_SHORT = 64
+"""Up to this length, dense rows are faster than what matters of them."""
 
 
 class SortedDistanceProjection(ScalarDualProblem):
@@ -16,10 +20,11 @@ class SortedDistanceProjection(ScalarDualProblem):
 
     The rows of SoftSort (Prillo and Eisenschlos, 2020). Row i is
     `y_i = phi(-|queries_i - support| / softness - theta_i)` with sum 1, and the dual
-    theta has shape `*batch m`. The dense rows are never formed for an expectation:
-    with the entropy it takes O(n) time and memory, otherwise chunks of rows. (With the
-    entropy, y @ values is a quotient that the dual cancels from, so that it does not
-    depend on what solved for it.)
+    theta has shape `*batch m`. The dense rows are never formed for an expectation. With
+    the entropy it takes O(n) time and memory: y @ values is a quotient that the dual
+    cancels from, so that it does not depend on what solved for it. With a sparse
+    regularizer and the support itself as queries, rows are windows of neighbours.
+    Otherwise it takes chunks of rows.
 
     **Arguments:**
 
@@ -88,16 +93,45 @@ class SortedDistanceProjection(ScalarDualProblem):
         """theta where the link is exp, without forming the rows."""
         return jnp.log(self._kernel_sums(jnp.ones((), self.support.dtype))[0])
 
+    @property
+    def local(self) -> LocalRows | None:
+        """The rows as windows of neighbours, where there is one for each element."""
+        if self.queries is not None or self.support.shape[-1] <= _SHORT:
+            return None
+        return LocalRows(self.support, self.softness, self.where)
+
     def optimality(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
     ) -> Float[Array, "*batch m"]:
         if regularizer.exponential:
             (total,) = self._kernel_sums(jnp.ones((), self.support.dtype))
             return jnp.exp(-dual) * total - 1
+        if (local := self.local) is not None:
+            return local.total(dual, regularizer) - 1
         (out,) = self.map_rows(lambda rows, d: [rows.optimality(d, regularizer)], dual)
         return out
 
+    def equation(self, dual: Float[Array, "*batch m"], regularizer: Regularizer):
+        if regularizer.exponential or (local := self.local) is None:
+            return super().equation(dual, regularizer)
+        total, slope = local.total_and_slope(dual, regularizer)
+        residual, factor = derivative(
+            lambda x: regularizer.contrast(x, jnp.ones_like(x)), total
+        )
+        return residual, factor * slope
+
+    def rounding(self) -> float:
+        # The terms of a window are added up one by one.
+        return 64
+
+    def guess(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
+        if (local := self.local) is not None:
+            return local.guess(regularizer)
+        return super().guess(regularizer)
+
     def bracket(self, regularizer: Regularizer):
+        if (local := self.local) is not None:
+            return local.bracket(regularizer)
         lower, upper = self.map_rows(lambda rows: rows.bracket(regularizer))
         return lower, upper
 
@@ -118,7 +152,12 @@ class SortedDistanceProjection(ScalarDualProblem):
         if regularizer.exponential:
             total, weighted = self._kernel_sums(jnp.ones_like(self.support), values)
             return weighted / total
-        values = jnp.broadcast_to(values, self.support.shape)[..., None, :]
+        values = jnp.broadcast_to(values, self.support.shape)
+        if (local := self.local) is not None:
+            if self.where is not None:
+                values = jnp.where(self.where, values, 0)
+            return local.mean(dual, regularizer, values)
+        values = values[..., None, :]
         (out,) = self.map_rows(
             lambda rows, d: [rows.expectation(d, regularizer, values)], dual
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._laplacian import laplacian_solve
-from .._numerics import eps, exact_einsum, inexact, safe_divide
+from .._numerics import derivative, eps, exact_einsum, inexact, safe_divide
 from .._problem import ConcaveDualProblem, MaximizationProblem
 from .._regularizer import Regularizer
 from .._roots import bracketed_newton
@@ -392,5 +393,6 @@ def _fit(scores, target, mask, regularizer, start):
 
     # A plan's rows are normalized in the end, so that no more than this is needed.
     tolerance = 16 * eps(scores)
-    dual = bracketed_newton(residual, lower, upper, start, tolerance=tolerance).point
+    equation = functools.partial(derivative, residual)
+    dual = bracketed_newton(equation, lower, upper, start, tolerance=tolerance).point
     return jnp.where(inside, -dual - top, 0)
