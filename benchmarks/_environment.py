@@ -8,8 +8,7 @@ import sys
 from importlib.metadata import distributions, version
 from pathlib import Path
 
-PACKAGES = {"softjax": "0.1.1", "numba": ""}
-"""Name -> version, if only one will do. JAXopt compiles with Numba if it can."""
+PACKAGE = "softjax", "0.1.1"
 SHARED = ("jax", "ott-jax", "jaxopt")
 """In the versions that this process would import, to compare libraries only."""
 OLDEST = (3, 12)
@@ -56,23 +55,22 @@ def prepare(folder: Path, interpreter: str | None = None) -> str:
     """
     folder = folder.absolute()
     python = folder / "bin/python"
-    wanted = PACKAGES | {name: version(name) for name in SHARED}
+    wanted: dict[str, str] = dict(
+        [PACKAGE, *((name, version(name)) for name in SHARED)]
+    )
     if not python.exists() or not _has(python, wanted):
         interpreter = interpreter or find_interpreter()
         print(f"Installing {', '.join(wanted)} in {folder}", flush=True)
         found = shutil.which(interpreter) or interpreter
         _must(found, "-m", "venv", "--clear", str(folder))
-        pinned = [f"{n}{_extra(n)}=={v}" if v else n for n, v in wanted.items()]
+        pinned = [f"{name}{_extra(name)}=={v}" for name, v in wanted.items()]
         _must(str(python), "-m", "pip", "install", "--quiet", *pinned)
     return str(python)
 
 
 def _has(python: Path, wanted: dict[str, str]) -> bool:
     asked = _run(str(python), "-c", _ASK, *wanted)
-    if asked.returncode:
-        return False
-    found = json.loads(asked.stdout)
-    return all(v in ("", f) for v, f in zip(wanted.values(), found, strict=True))
+    return not asked.returncode and json.loads(asked.stdout) == [*wanted.values()]
 
 
 def _extra(package: str) -> str:

@@ -22,7 +22,7 @@ from _cases import Case
 from _libraries import build, differentiable
 from timing import seconds
 
-PACKAGES = ("numpy", "scipy", "numba", "equinox", "lineax", "ott-jax", "jaxopt")
+PACKAGES = ("numpy", "scipy", "equinox", "lineax", "ott-jax", "jaxopt")
 TURN = 2e-3
 """Seconds that a turn lasts at least, as far as `MOST_CALLS` allow."""
 MOST_CALLS = 50
