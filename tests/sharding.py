@@ -1,0 +1,80 @@
+"""What eight devices say to each other, for `test_sharding.py`.
+
+A program of its own, as the number of devices is settled when JAX starts. Called with
+how to distribute a batch, a method, a mode and names of operators, it prints for each
+of them the collectives of the program of value and derivative, and how far its results
+are from those on one device.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+
+import cases
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+DEVICES = 8
+COLLECTIVE = re.compile(
+    r"\b(all-reduce|all-gather|all-to-all|collective-permute|collective-broadcast"
+    r"|reduce-scatter|ragged-all-to-all)(?:-start)?\("
+)
+BATCH = PartitionSpec("batch")
+
+
+def distribute(how: str, fn: Callable, mesh: Mesh) -> Callable:
+    """By XLA's partitioner, or by `jax.shard_map` with or without its checks."""
+    if how == "partitioner":
+        return fn
+    return jax.shard_map(
+        fn, mesh=mesh, in_specs=BATCH, out_specs=BATCH, check_vma=how == "checked"
+    )
+
+
+def compare(how: str, operator: Callable) -> dict:
+    mesh = Mesh(np.asarray(jax.devices()), ("batch",))
+    x = np.random.default_rng(0).standard_normal((2 * DEVICES, 12)).astype(np.float32)
+    out = jax.eval_shape(operator, x)
+    weights = np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape)
+
+    def both(x, weights):
+        value, transpose = jax.vjp(operator, x)
+        return value, *transpose(weights)
+
+    sharded = jax.device_put((x, weights), NamedSharding(mesh, BATCH))
+    assert all(len(each.sharding.device_set) == DEVICES for each in sharded)
+    program = jax.jit(distribute(how, both, mesh)).lower(*sharded).compile()
+    found = [np.asarray(each) for each in program(*sharded)]
+    expected = [np.asarray(each) for each in jax.jit(both)(x, weights)]
+    return dict(
+        collectives=COLLECTIVE.findall(program.as_text()),
+        difference=max(
+            float(np.max(np.abs(f - e)) / max(1.0, np.max(np.abs(e))))
+            for f, e in zip(found, expected, strict=True)
+        ),
+    )
+
+
+def main() -> None:
+    how, method, name, *operators = sys.argv[1:]
+    (case,) = cases.pick(cases.ALL_REGULARIZERS, name)
+    keywords = dict(mode=case.mode, method=method)
+    found = {
+        operator.name: compare(
+            how, lambda x, call=operator.call: call(x, softness=0.3, **keywords)
+        )
+        for operator in cases.pick(cases.OPERATORS, *operators)
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What programs need, as the compiler counts it: none of them is run."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import softjax as sj
+
+SIZE = 1_000_000
+LIMIT = 1e9
+
+# Those that take memory in proportion to n.
+LINEAR = [
+    ("sort", "smooth", "softsort"),
+    ("rank", "smooth", "softsort"),
+    ("sort", "c0", "softsort"),
+    ("sort", "smooth", "fast_soft_sort"),
+    ("sort", "c0", "fast_soft_sort"),
+    ("rank", "smooth", "fast_soft_sort"),
+    ("rank", "c0", "fast_soft_sort"),
+]
+
+
+def peak(operator, **keywords) -> int:
+    """Bytes of a value and its gradient, with arguments and results."""
+    x = jax.ShapeDtypeStruct((SIZE,), jnp.float32)
+
+    def loss(x, weights):
+        return jnp.vdot(operator(x, **keywords), weights)
+
+    compiled = jax.jit(jax.value_and_grad(loss)).lower(x, x).compile()
+    used = compiled.memory_analysis()
+    assert used is not None
+    return (
+        used.temp_size_in_bytes
+        + used.argument_size_in_bytes
+        + used.output_size_in_bytes
+        - used.alias_size_in_bytes
+    )
+
+
+@pytest.mark.parametrize(("operator", "mode", "method"), LINEAR)
+def test_a_million_numbers(operator, mode, method):
+    assert peak(getattr(sj, operator), mode=mode, method=method) < LIMIT

@@ -1,0 +1,123 @@
+"""A batch on eight devices: each works on its rows, and none waits for another."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from cases import OPERATORS, REGULARIZERS, each_pair, has, pick
+
+# Those whose results have the batch as the first axis.
+NAMES = ["sort", "rank", "max", "argmax", "argsort", "median", "argmedian"]
+NAMES += ["percentile", "top_k_values", "top_k_index", "top_k_mask"]
+FAST = ("sort", "argmax")
+
+# What XLA's partitioner distributes without any communication, of mode "smooth".
+ALONE = {
+    "softsort": ["argsort", "argmax", "max", "median", "top_k_values"],
+    "neuralsort": ["sort", "max", "median", "top_k_values"],
+    "sorting_network": ["sort", "rank", "argmax", "top_k_values"],
+}
+
+
+def run(how: str, method: str, mode: str, names: list[str]) -> dict[str, dict]:
+    """Name of an operator -> its collectives, and how far it is from one device."""
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir or "",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    script = Path(__file__).with_name("sharding.py")
+    done = subprocess.run(
+        [sys.executable, str(script), how, method, mode, *names],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check(found: dict[str, dict]) -> None:
+    assert {name: each["collectives"] for name, each in found.items()} == {
+        name: [] for name in found
+    }
+    assert max(each["difference"] for each in found.values()) < 1e-5
+
+
+def differentiable(method: str) -> bool:
+    """Whether Lineax takes what it is given inside `jax.shard_map`."""
+    return method != "ot"
+
+
+@each_pair(pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"), holds=differentiable)
+def test_shard_map(case, method):
+    names = [each.name for each in pick(OPERATORS, *FAST) if has(method, each)]
+    check(run("shard_map", method, case.name, names))
+
+
+@pytest.mark.slow
+@each_pair(pick(REGULARIZERS, "smooth", "c0"), holds=differentiable)
+def test_shard_map_of_others(case, method):
+    names = [each.name for each in pick(OPERATORS, *NAMES) if has(method, each)]
+    others = [name for name in names if name not in FAST]
+    check(run("shard_map", method, case.name, others))
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    raises=RuntimeError,
+    reason="vectors carry a sharding there, and linear operators do not",
+)
+def test_shard_map_of_transport():
+    check(run("shard_map", "ot", "smooth", ["argmax"]))
+
+
+@pytest.mark.parametrize("name", ["argmax", "median"])
+def test_partitioner(name):
+    check(run("partitioner", "softsort", "smooth", [name]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ALONE)
+def test_partitioner_with_others(method):
+    check(run("partitioner", method, "smooth", ALONE[method]))
+
+
+@pytest.mark.xfail(
+    raises=AssertionError,
+    reason="loops and branches ask all rows at once whether to go on",
+)
+@pytest.mark.parametrize(
+    ("method", "mode", "name"),
+    [
+        ("softsort", "smooth", "sort"),
+        pytest.param("softsort", "c0", "argmax", marks=pytest.mark.slow),
+        pytest.param("fast_soft_sort", "c0", "sort", marks=pytest.mark.slow),
+        pytest.param("smooth_sort", "smooth", "sort", marks=pytest.mark.slow),
+    ],
+)
+def test_partitioner_reduces(method, mode, name):
+    check(run("partitioner", method, mode, [name]))
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    raises=AssertionError,
+    reason="a scatter into rows is not known to stay within its row",
+)
+@pytest.mark.parametrize("method", ["softsort", "neuralsort"])
+def test_partitioner_gathers(method):
+    check(run("partitioner", method, "smooth", ["rank"]))
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    raises=RuntimeError,
+    reason="loops start from constants, which do not vary over devices",
+)
+def test_checked_shard_map():
+    check(run("checked", "softsort", "smooth", ["sort"]))
