@@ -35,7 +35,7 @@ QUANTILE = 0.3
 
 QUICK = dict(
     ops=("sort",),
-    methods=("softsort", "ot", "fast_soft_sort"),
+    methods=("softsort", "fast_soft_sort"),
     modes=("smooth", "c0"),
     sizes=(32, 256),
     repeats=5,
