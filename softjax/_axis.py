@@ -126,6 +126,12 @@ class AxisKeywords(TypedDict, total=False):
     - `solver`: the algorithm; None for the best known. See `softjax.solvers.solve`.
     - `standardize`: whether to compare z-scores, squashed by a sigmoid, in place of
         the input itself, so that softness does not depend on its scale. Default False.
+
+    **Example:**
+
+        >>> keywords: sj.AxisKeywords = dict(mode="c0", softness=0.5)
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), **keywords))
+        [0.  0.8 0.2]
     """
 
     softness: Any
@@ -140,6 +146,15 @@ class ValueKeywords(AxisKeywords, total=False):
 
     - `gated_grad`: if False, no gradient flows through the soft index, only through
         the values that it averages. Default True.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> for gated_grad in (True, False):
+        ...     print(jax.grad(lambda x: sj.max(x, gated_grad=gated_grad))(x))
+        ...
+        [-0.002  1.09  -0.088]
+        [0.    0.952 0.047]
     """
 
     gated_grad: bool

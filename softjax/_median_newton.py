@@ -51,6 +51,12 @@ def median_newton(
     index. Where bounded steps leave an interval of roots, its midpoint is returned.
 
     **Returns:** an array of the shape of `jnp.median`.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.0, 1.0, 0.6], [0.1, 0.2, 9.0]])
+        >>> print(sj.median_newton(x, axis=1))
+        [0.594 0.266]
     """
     (out,), layout = run(
         _MEDIAN_NEWTON, x, axis, dict(softness=softness, mode=mode), several=True

@@ -73,6 +73,16 @@ def top_k_mask(
     **Returns:** an array of the shape of x. The hard mask of equal elements has the
     first of them, and one element in part if k is not an integer.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.3, 0.7])
+        >>> print(sj.top_k_mask(x, 2))
+        [0.007 1.    0.018 0.976]
+        >>> print(sj.top_k_mask(x, 2, mode="c0"))
+        [0. 1. 0. 1.]
+        >>> print(sj.top_k_mask(x, 2.5, mode="hard"))
+        [0.  1.  0.5 1. ]
+
     ??? cite
 
         Sander, Puigcerver, Djolonga, Peyré and Blondel, "Fast, differentiable and

@@ -29,20 +29,47 @@ def _sqrt(x: Array) -> Array:
 
 
 def sqrt(x: Any) -> Float[Array, "..."]:
-    """`jax.numpy.sqrt`, and 0 for x <= 0."""
+    """`jax.numpy.sqrt`, and 0 for x <= 0.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 4.0])
+        >>> print(sj.sqrt(x))
+        [0. 1. 2.]
+        >>> print(jax.grad(lambda x: sj.sqrt(x).sum())(x))
+        [0.   0.5  0.25]
+    """
     x, dtype = as_float(x)
     return _sqrt(x).astype(dtype)
 
 
 def log(x: Any) -> Float[Array, "..."]:
-    """`jax.numpy.log`, and 0 for x <= 0."""
+    """`jax.numpy.log`, and 0 for x <= 0.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 2.0])
+        >>> print(sj.log(x))
+        [0.    0.    0.693]
+        >>> print(jax.grad(lambda x: sj.log(x).sum())(x))
+        [0.  1.  0.5]
+    """
     x, dtype = as_float(x)
     singular = x <= 0
     return jnp.where(singular, 0, jnp.log(jnp.where(singular, 1, x))).astype(dtype)
 
 
 def arcsin(x: Any) -> Float[Array, "..."]:
-    """`jax.numpy.arcsin` of x clipped to [-1, 1]."""
+    """`jax.numpy.arcsin` of x clipped to [-1, 1].
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, 0.0, 2.0])
+        >>> print(sj.arcsin(x))
+        [-1.571  0.     1.571]
+        >>> print(jax.grad(lambda x: sj.arcsin(x).sum())(x))
+        [0. 1. 0.]
+    """
     x, dtype = as_float(x)
     singular = jnp.abs(x) >= 1
     inner = jnp.arcsin(jnp.where(singular, 0, x))
@@ -50,7 +77,16 @@ def arcsin(x: Any) -> Float[Array, "..."]:
 
 
 def arccos(x: Any) -> Float[Array, "..."]:
-    """`jax.numpy.arccos` of x clipped to [-1, 1]."""
+    """`jax.numpy.arccos` of x clipped to [-1, 1].
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, 0.5, 2.0])
+        >>> print(sj.arccos(x))
+        [3.142 1.047 0.   ]
+        >>> print(jax.grad(lambda x: sj.arccos(x).sum())(x))
+        [ 0.    -1.155  0.   ]
+    """
     x, dtype = as_float(x)
     singular = jnp.abs(x) >= 1
     inner = jnp.arccos(jnp.where(singular, 0, x))
@@ -72,7 +108,16 @@ def _quotient_jvp(primals, tangents):
 
 
 def div(x: Any, y: Any) -> Float[Array, "..."]:
-    """`jax.numpy.divide`, and 0 for y = 0."""
+    """`jax.numpy.divide`, and 0 for y = 0.
+
+    **Example:**
+
+        >>> x, y = jnp.array([1.0, 1.0]), jnp.array([0.0, 2.0])
+        >>> print(sj.div(x, y))
+        [0.  0.5]
+        >>> print(jax.grad(lambda x: sj.div(x, y).sum())(x))
+        [0.  0.5]
+    """
     raw, dtype = promote(x=x, y=y)
     x, y = jnp.broadcast_arrays(*(as_float(a.astype(dtype))[0] for a in raw.values()))
     lost = jnp.isnan(x) & (y == 0)
@@ -109,6 +154,15 @@ def norm(
     - `axis`: one axis or several; None for all of them.
 
     **Raises:** `ValueError` for any other norm.
+
+    **Example:**
+
+        >>> x = jnp.array([[3.0, 4.0], [0.0, 0.0]])
+        >>> print(sj.norm(x, axis=1))
+        [5. 0.]
+        >>> print(jax.grad(lambda x: sj.norm(x, axis=1).sum())(x))
+        [[0.6 0.8]
+         [0.  0. ]]
     """
     x, dtype = as_float(x)
     vector = isinstance(axis, int | np.integer) or (axis is None and x.ndim == 1)

@@ -89,6 +89,14 @@ def argmax(
     Elements of -inf count as absent.
 
     **Returns:** a soft index, of the shape of `jnp.argmax` and a last axis of size n.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x))
+        [0.    0.952 0.047]
+        >>> print(sj.argmax(x, mode="c0", softness=0.5))
+        [0.  0.8 0.2]
     """
     return _reduce(_ARGMAX, x, axis, keepdims, keywords)
 
@@ -104,6 +112,11 @@ def argmin(
     """Soft `jax.numpy.argmin`: the soft argmax of -x. Elements of inf are absent.
 
     **Returns:** a soft index, of the shape of `jnp.argmin` and a last axis of size n.
+
+    **Example:**
+
+        >>> print(sj.argmin(jnp.array([0.2, 1.0, 0.3])))
+        [0.731 0.    0.269]
     """
     return _reduce(_ARGMIN, x, axis, keepdims, keywords)
 
@@ -119,6 +132,14 @@ def max(
     """Soft `jax.numpy.max`: the mean of x under its soft argmax.
 
     Elements of -inf count as absent. Never larger than the hard maximum.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.2, 1.0, 0.7], [0.0, 0.5, 0.5]])
+        >>> print(sj.max(x, axis=1))
+        [0.986 0.498]
+        >>> print(jax.grad(lambda x: sj.max(x))(x[0]))
+        [-0.002  1.09  -0.088]
     """
     return _reduce(_MAX, x, axis, keepdims, keywords, several=True)
 
@@ -134,6 +155,12 @@ def min(
     """Soft `jax.numpy.min`: minus the soft maximum of -x.
 
     Elements of inf count as absent. Never smaller than the hard minimum.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.2, 1.0, 0.7], [0.0, 0.5, 0.5]])
+        >>> print(sj.min(x, axis=1))
+        [0.204 0.007]
     """
     return _reduce(_MIN, x, axis, keepdims, keywords, several=True)
 
@@ -150,6 +177,18 @@ def argsort(
 
     **Returns:** a soft index, of the shape of `jnp.argsort` and a last axis of size n:
     row i is the distribution of where the i-th element in order stands.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argsort(x))
+        [[0.993 0.    0.007]
+         [0.006 0.047 0.946]
+         [0.    0.952 0.047]]
+        >>> print(sj.argsort(x, mode="hard"))
+        [[1. 0. 0.]
+         [0. 0. 1.]
+         [0. 1. 0.]]
     """
     operation = _ARGSORT if descending else _ARGSORT.ascend()
     (out,), layout = run(operation, x, axis, keywords)
@@ -165,7 +204,16 @@ def sort(
     descending: bool = False,
     **keywords: Unpack[ValueKeywords],
 ) -> Float[Array, "..."]:
-    """Soft `jax.numpy.sort`: the means of x under the rows of its soft argsort."""
+    """Soft `jax.numpy.sort`: the means of x under the rows of its soft argsort.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x))
+        [0.204 0.711 0.986]
+        >>> print(sj.sort(x, mode="c1", method="ot", softness=0.01, descending=True))
+        [1.  0.7 0.2]
+    """
     # Formulations without a soft argsort to agree with need not treat x and -x alike;
     # ascending values are the descending ones, read backwards.
     method = get_method(keywords.get("method", _SORT.method))
@@ -192,6 +240,14 @@ def rank(
 
     **Returns:** an array of the shape of x, with values in [1, n]. The hard rank of
     equal elements is the average of theirs, as in `scipy.stats.rankdata`.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.rank(x))
+        [2.993 1.048 1.959]
+        >>> print(sj.rank(x, mode="hard", descending=False))
+        [1. 3. 2.]
     """
     return _rank(_RANK, x, axis, descending, keywords)
 
@@ -204,7 +260,13 @@ def ranking(
     descending: bool = True,
     **keywords: Unpack[AxisKeywords],
 ) -> Float[Array, "..."]:
-    """Soft ranks, counted from 0: [`softjax.rank`][] minus 1."""
+    """Soft ranks, counted from 0: [`softjax.rank`][] minus 1.
+
+    **Example:**
+
+        >>> print(sj.ranking(jnp.array([0.2, 1.0, 0.7])))
+        [1.993 0.048 0.959]
+    """
     return _rank(_RANKING, x, axis, descending, keywords)
 
 
@@ -232,6 +294,15 @@ def top_k(
 
     **Returns:** the values, with size k along the axis, and their soft indices, with a
     last axis of size n; None for a method that has no soft indices.
+
+    **Example:**
+
+        >>> values, index = sj.top_k(jnp.array([0.2, 1.0, 0.7]), 2)
+        >>> print(values)
+        [0.986 0.711]
+        >>> print(index)
+        [[0.    0.952 0.047]
+         [0.006 0.047 0.946]]
     """
 
     def check(layout: Layout, dtype: Any) -> int:
@@ -264,6 +335,14 @@ def argquantile(
     **Arguments:** as for [`softjax.quantile`][].
 
     **Returns:** a soft index of shape `q.shape + reduced shape + (n,)`.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6, 0.2])
+        >>> print(sj.argquantile(x, 0.5))
+        [0.059 0.009 0.49  0.442]
+        >>> print(sj.argquantile(x, 0.5, mode="hard"))
+        [0.  0.  0.5 0.5]
     """
     return _quantile(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
@@ -287,6 +366,14 @@ def quantile(
         `"lower"`, `"higher"`, `"midpoint"` or `"nearest"`, as numpy's `method`.
 
     **Returns:** an array of shape `q.shape + reduced shape`.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6, 0.2])
+        >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0])))
+        [0.024 0.391 0.993]
+        >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0]), mode="hard"))
+        [0.  0.4 1. ]
     """
     return _quantile(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
@@ -301,7 +388,14 @@ def argpercentile(
     quantile_method: str = "linear",
     **keywords: Unpack[AxisKeywords],
 ) -> SoftIndex:
-    """[`softjax.argquantile`][] for q in [0, 100]."""
+    """[`softjax.argquantile`][] for q in [0, 100].
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6])
+        >>> print(sj.argpercentile(x, 50))
+        [0.002 0.018 0.98 ]
+    """
     operation = _ARGQUANTILE._replace(name="argpercentile")
     return _quantile(operation, x, q, axis, keepdims, quantile_method, keywords, 100)
 
@@ -316,7 +410,14 @@ def percentile(
     quantile_method: str = "linear",
     **keywords: Unpack[ValueKeywords],
 ) -> Float[Array, "..."]:
-    """Soft `jax.numpy.percentile`: [`softjax.quantile`][] for q in [0, 100]."""
+    """Soft `jax.numpy.percentile`: [`softjax.quantile`][] for q in [0, 100].
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6, 0.2])
+        >>> print(sj.percentile(x, jnp.array([25, 75])))
+        [0.143 0.698]
+    """
     operation = _QUANTILE._replace(name="percentile")
     return _quantile(operation, x, q, axis, keepdims, quantile_method, keywords, 100)
 
@@ -386,6 +487,14 @@ def argmedian(
     """The soft index of the median: the centre row of the method.
 
     Hard, an even number of elements has two medians, of weight 1/2 each.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6])
+        >>> print(sj.argmedian(x))
+        [0.002 0.018 0.98 ]
+        >>> print(sj.argmedian(x, mode="hard"))
+        [0. 0. 1.]
     """
     return _reduce(_ARGMEDIAN, x, axis, keepdims, keywords)
 
@@ -401,5 +510,11 @@ def median(
     """Soft `jax.numpy.median`: the mean of x under its soft argmedian.
 
     At finite softness the centre row is not the quantile at 1/2, which mixes two rows.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.0, 1.0, 0.6], [0.1, 0.2, 9.0]])
+        >>> print(sj.median(x, axis=1))
+        [0.606 0.173]
     """
     return _reduce(_MEDIAN, x, axis, keepdims, keywords, several=True)

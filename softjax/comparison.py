@@ -27,28 +27,61 @@ def _less(transition, x, y):
 def greater(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
-    """Soft `jax.numpy.greater`: `H(x - y)`, the probability that x > y."""
+    """Soft `jax.numpy.greater`: `H(x - y)`, the probability that x > y.
+
+    **Example:**
+
+        >>> x = jnp.array([0.3, 0.5, 0.6])
+        >>> print(sj.greater(x, 0.5))
+        [0.119 0.5   0.731]
+        >>> print(sj.greater(x, 0.5, mode="hard"))
+        [0. 0. 1.]
+    """
     return apply(_greater, jnp.greater, {"x": x, "y": y}, softness, mode)
 
 
 def greater_equal(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
-    """Soft `jax.numpy.greater_equal`: `H(x - y)`, like [`softjax.greater`][]."""
+    """Soft `jax.numpy.greater_equal`: `H(x - y)`, like [`softjax.greater`][].
+
+    **Example:**
+
+        >>> x = jnp.array([0.3, 0.5, 0.6])
+        >>> print(sj.greater_equal(x, 0.5))
+        [0.119 0.5   0.731]
+        >>> print(sj.greater_equal(x, 0.5, mode="hard"))
+        [0. 1. 1.]
+    """
     return apply(_greater, jnp.greater_equal, {"x": x, "y": y}, softness, mode)
 
 
 def less(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
-    """Soft `jax.numpy.less`: `H(y - x)`, the probability that x < y."""
+    """Soft `jax.numpy.less`: `H(y - x)`, the probability that x < y.
+
+    **Example:**
+
+        >>> print(sj.less(jnp.array([0.3, 0.5, 0.6]), 0.5))
+        [0.881 0.5   0.269]
+    """
     return apply(_less, jnp.less, {"x": x, "y": y}, softness, mode)
 
 
 def less_equal(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
-    """Soft `jax.numpy.less_equal`: `H(y - x)`, like [`softjax.less`][]."""
+    """Soft `jax.numpy.less_equal`: `H(y - x)`, like [`softjax.less`][].
+
+    **Example:**
+
+        >>> x = jnp.array([0.3, 0.5, 0.6])
+        >>> print(sj.less_equal(x, 0.5))
+        [0.881 0.5   0.269]
+        >>> print(sj.less_equal(x, 0.5, mode="hard"))
+        [1. 1. 0.]
+    """
     return apply(_less, jnp.less_equal, {"x": x, "y": y}, softness, mode)
 
 
@@ -76,6 +109,11 @@ def equal(
     """Soft `jax.numpy.equal`: `2 H(-d)` with the soft distance `d = abs(x - y)`.
 
     It is [`softjax.isclose`][] without tolerance: 1 where x = y, with slope 0 there.
+
+    **Example:**
+
+        >>> print(sj.equal(jnp.array([0.3, 0.5, 0.6]), 0.5))
+        [0.358 1.    0.773]
     """
     return apply(_isclose, jnp.equal, {"x": x, "y": y}, softness, mode)
 
@@ -83,7 +121,13 @@ def equal(
 def not_equal(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
-    """Soft `jax.numpy.not_equal`: `1 - equal(x, y)`."""
+    """Soft `jax.numpy.not_equal`: `1 - equal(x, y)`.
+
+    **Example:**
+
+        >>> print(sj.not_equal(jnp.array([0.3, 0.5, 0.6]), 0.5))
+        [0.642 0.    0.227]
+    """
     return apply(_not_equal, jnp.not_equal, {"x": x, "y": y}, softness, mode)
 
 
@@ -105,6 +149,14 @@ def isclose(
 
     - `rtol`, `atol`: the tolerances, nonnegative.
     - `equal_nan`: whether two NaN are close. If not, NaN is returned for NaN.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 0.2, 0.4, 1.0])
+        >>> print(sj.isclose(x, 0.0, atol=0.3))
+        [1.    0.855 0.313 0.001]
+        >>> print(sj.isclose(x, 0.0, atol=0.3, mode="hard"))
+        [1. 1. 0. 0.]
     """
 
     def hard(x, y):

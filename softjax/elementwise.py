@@ -133,6 +133,14 @@ def heaviside(
     `argmax` is the projection of `[x, 0]` onto the simplex, with softness multiplied by
     `5 / (r'(1) - r'(0))` where that is finite, so that a bounded transition takes
     place in `[-5 softness, 5 softness]`. With the entropy, the logistic function.
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, -0.1, 0.0, 0.1])
+        >>> print(sj.heaviside(x))
+        [0.    0.269 0.5   0.731]
+        >>> print(sj.heaviside(x, mode="c0"))
+        [0.  0.4 0.5 0.6]
     """
     return apply(_heaviside, _hard_heaviside, {"x": x}, softness, mode)
 
@@ -143,6 +151,11 @@ def sigmoidal(
     """The S-shaped function of a mode, [`softjax.heaviside`][] without a hard mode.
 
     **Raises:** `ValueError` for `mode="hard"`.
+
+    **Example:**
+
+        >>> print(sj.sigmoidal(jnp.array([-1.0, 0.0, 2.0]), softness=1.0))
+        [0.269 0.5   0.881]
     """
     _refuse_hard(mode, "sigmoidal", "heaviside")
     return heaviside(x, softness=softness, mode=mode)
@@ -155,7 +168,16 @@ def _sign(transition, x):
 def sign(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
-    """Soft `jax.numpy.sign`: `2 H(x) - 1`, with H from [`softjax.heaviside`][]."""
+    """Soft `jax.numpy.sign`: `2 H(x) - 1`, with H from [`softjax.heaviside`][].
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, 0.1, 0.3])
+        >>> print(sj.sign(x))
+        [-1.     0.462  0.905]
+        >>> print(sj.sign(x, mode="hard"))
+        [-1.  1.  1.]
+    """
     return apply(_sign, jnp.sign, {"x": x}, softness, mode)
 
 
@@ -166,7 +188,16 @@ def soft_abs(transition: Transition, x: Float[Array, "..."]) -> Float[Array, "..
 def abs(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
-    """Soft `jax.numpy.abs`: `x sign(x)`, between 0 and |x|."""
+    """Soft `jax.numpy.abs`: `x sign(x)`, between 0 and |x|.
+
+    **Example:**
+
+        >>> x = jnp.array([-0.2, 0.0, 1.0])
+        >>> print(sj.abs(x))
+        [0.152 0.    1.   ]
+        >>> print(sj.abs(x, softness=0.01))
+        [0.2 0.  1. ]
+    """
     return apply(soft_abs, jnp.abs, {"x": x}, softness, mode)
 
 
@@ -200,6 +231,14 @@ def round(
 
     - `neighbor_radius`: m, how many steps on either side of the nearest one to take
         into account. Softness above `m / 5` or so needs more.
+
+    **Example:**
+
+        >>> x = jnp.array([0.4, 0.6, 2.0])
+        >>> print(sj.round(x))
+        [0.269 0.731 2.   ]
+        >>> print(jax.grad(lambda x: sj.round(x).sum())(x))
+        [1.968 1.968 0.133]
     """
     try:
         neighbor_radius = operator.index(neighbor_radius)
@@ -239,6 +278,14 @@ def relu(
 
     - `gated`: take `x H(x)` in place of the integral (with the entropy, the SiLU). The
         prefix `"gated_"` of a mode's name, as in `"gated_c1"`, means the same.
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, -0.1, 0.0, 1.0])
+        >>> print(sj.relu(x))
+        [0.    0.031 0.069 1.   ]
+        >>> print(sj.relu(x, gated=True))
+        [-0.    -0.027  0.     1.   ]
     """
     return apply(_relu, jax.nn.relu, {"x": x}, softness, mode, gated=gated)
 
@@ -257,6 +304,11 @@ def softrelu(
     - `gated`: as for [`softjax.relu`][].
 
     **Raises:** `ValueError` for `mode="hard"`.
+
+    **Example:**
+
+        >>> print(sj.softrelu(jnp.array([-1.0, 0.0, 1.0]), softness=1.0))
+        [0.313 0.693 1.313]
     """
     _refuse_hard(mode, "softrelu", "relu")
     return relu(x, softness=softness, mode=mode, gated=gated)
@@ -302,6 +354,14 @@ def clip(
 
     - `min`, `max`: bounds that broadcast against x; None for no bound.
     - `gated`: as for [`softjax.relu`][].
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, 0.05, 0.5, 2.0])
+        >>> print(sj.clip(x, 0.0, 1.0))
+        [0.    0.097 0.5   1.   ]
+        >>> print(sj.clip(x, 0.0, 1.0, mode="hard"))
+        [0.   0.05 0.5  1.  ]
     """
     bounds = {"min": min, "max": max}
     bounds = {name: bound for name, bound in bounds.items() if bound is not None}

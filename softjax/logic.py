@@ -57,23 +57,52 @@ def _pair(rule: Any, x: Any, y: Any, geometric: bool) -> SoftBool:
 
 
 def logical_not(x: Any) -> SoftBool:
-    """Soft `jax.numpy.logical_not`: `1 - x`."""
+    """Soft `jax.numpy.logical_not`: `1 - x`.
+
+    **Example:**
+
+        >>> print(sj.logical_not(jnp.array([0.0, 0.3, 1.0])))
+        [1.  0.7 0. ]
+    """
     x, dtype = as_float(x)
     return (1 - x).astype(dtype)
 
 
 def logical_and(x: Any, y: Any, *, use_geometric_mean: bool = False) -> SoftBool:
-    """Soft `jax.numpy.logical_and`: `x y`, or `sqrt(x y)` with `use_geometric_mean`."""
+    """Soft `jax.numpy.logical_and`: `x y`, or `sqrt(x y)` with `use_geometric_mean`.
+
+    **Example:**
+
+        >>> p, q = jnp.array([0.0, 0.5, 1.0]), jnp.array([0.9, 0.5, 0.9])
+        >>> print(sj.logical_and(p, q))
+        [0.   0.25 0.9 ]
+        >>> print(sj.logical_and(p, q, use_geometric_mean=True))
+        [0.    0.5   0.949]
+    """
     return _pair(_and, x, y, use_geometric_mean)
 
 
 def logical_or(x: Any, y: Any, *, use_geometric_mean: bool = False) -> SoftBool:
-    """Soft `jax.numpy.logical_or`: `not (not x and not y)`."""
+    """Soft `jax.numpy.logical_or`: `not (not x and not y)`.
+
+    **Example:**
+
+        >>> p, q = jnp.array([0.0, 0.5, 1.0]), jnp.array([0.9, 0.5, 0.9])
+        >>> print(sj.logical_or(p, q))
+        [0.9  0.75 1.  ]
+    """
     return _pair(_or, x, y, use_geometric_mean)
 
 
 def logical_xor(x: Any, y: Any, *, use_geometric_mean: bool = False) -> SoftBool:
-    """Soft `jax.numpy.logical_xor`: `(x and not y) or (not x and y)`."""
+    """Soft `jax.numpy.logical_xor`: `(x and not y) or (not x and y)`.
+
+    **Example:**
+
+        >>> p, q = jnp.array([0.0, 0.5, 1.0]), jnp.array([0.9, 0.5, 1.0])
+        >>> print(sj.logical_xor(p, q))
+        [0.9   0.438 0.   ]
+    """
     return _pair(_xor, x, y, use_geometric_mean)
 
 
@@ -84,7 +113,16 @@ def all(
     keepdims: bool = False,
     use_geometric_mean: bool = False,
 ) -> SoftBool:
-    """Soft `jax.numpy.all`: the product, or the geometric mean, along axes."""
+    """Soft `jax.numpy.all`: the product, or the geometric mean, along axes.
+
+    **Example:**
+
+        >>> p = jnp.array([[0.9, 0.9, 0.9], [1.0, 1.0, 0.0]])
+        >>> print(sj.all(p, axis=1))
+        [0.729 0.   ]
+        >>> print(sj.all(p, axis=1, use_geometric_mean=True))
+        [0.9 0. ]
+    """
     x, dtype = as_float(x)
     return _all(x, axis, keepdims, use_geometric_mean, "all").astype(dtype)
 
@@ -96,7 +134,14 @@ def any(
     keepdims: bool = False,
     use_geometric_mean: bool = False,
 ) -> SoftBool:
-    """Soft `jax.numpy.any`: `1 - all(1 - x)`."""
+    """Soft `jax.numpy.any`: `1 - all(1 - x)`.
+
+    **Example:**
+
+        >>> p = jnp.array([[0.1, 0.1, 0.1], [1.0, 0.0, 0.0]])
+        >>> print(sj.any(p, axis=1))
+        [0.271 1.   ]
+    """
     x, dtype = as_float(x)
     every = _all(1 - x, axis, keepdims, use_geometric_mean, "any")
     return (1 - every).astype(dtype)

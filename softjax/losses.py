@@ -105,6 +105,14 @@ def simplex_loss(
 
     **Returns:** nonnegative, of the shape of `scores` without the axis.
 
+    **Example:**
+
+        >>> scores, target = jnp.array([2.0, 0.5, 1.0]), jnp.array([0.0, 0.0, 1.0])
+        >>> print(f"{sj.losses.simplex_loss(scores, target):.3f}")
+        1.464
+        >>> print(jax.grad(sj.losses.simplex_loss)(scores, target))
+        [ 0.629  0.14  -0.769]
+
     ??? cite
 
         Martins and Astudillo, "From softmax to sparsemax", ICML 2016; Peters, Niculae
@@ -150,6 +158,14 @@ def top_k_loss(
         scalar.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis.
+
+    **Example:**
+
+        >>> scores, target = jnp.array([2.0, 0.5, 1.0]), jnp.array([1.0, 1.0, 0.0])
+        >>> print(f"{sj.losses.top_k_loss(scores, target, 2):.3f}")
+        0.974
+        >>> print(jax.grad(sj.losses.top_k_loss)(scores, target, 2))
+        [ 0.    -0.622  0.622]
 
     ??? cite
 
@@ -197,6 +213,14 @@ def rank_loss(
 
     **Returns:** nonnegative, of the shape of `scores` without the axis.
 
+    **Example:**
+
+        >>> scores, target = jnp.array([0.2, 1.0, 0.7]), jnp.array([1.0, 2.0, 3.0])
+        >>> print(f"{sj.losses.rank_loss(scores, target):.3f}")
+        1.300
+        >>> print(jax.grad(sj.losses.rank_loss)(scores, target))
+        [-2.  1.  1.]
+
     ??? cite
 
         Blondel, Teboul, Berthet and Djolonga, "Fast differentiable sorting and
@@ -240,6 +264,15 @@ def permutation_loss(
         softness is a scalar.
 
     **Returns:** nonnegative, of the shape of `scores` without the axes.
+
+    **Example:**
+
+        >>> scores, target = jnp.array([[0.9, 0.2], [0.5, 0.3]]), jnp.eye(2)
+        >>> print(f"{sj.losses.permutation_loss(scores, target):.3f}")
+        0.016
+        >>> print(jax.grad(sj.losses.permutation_loss)(scores, target))
+        [[-0.076  0.076]
+         [ 0.076 -0.076]]
 
     ??? cite
 
@@ -301,6 +334,15 @@ def top_k_cross_entropy(
 
     **Returns:** nonnegative up to rounding, of the shape of `scores` without the axis.
 
+    **Example:**
+
+        >>> scores, target = jnp.array([0.2, 1.0, 0.7]), jnp.array([0.0, 0.0, 1.0])
+        >>> for k in (1, 2):
+        ...     print(f"{sj.losses.top_k_cross_entropy(scores, target, k):.3f}")
+        ...
+        3.049
+        0.006
+
     ??? cite
 
         Petersen, Kuehne, Borgelt and Deussen, "Differentiable top-k classification
@@ -345,6 +387,14 @@ def ndcg(
     **Returns:** values in [0, 1], of the shape of `scores` without the axis; the hard
     NDCG@k as softness goes to 0.
 
+    **Example:**
+
+        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([2.0, 1.0, 0.0])
+        >>> print(f"{sj.losses.ndcg(scores, relevance):.3f}")
+        0.684
+        >>> print(jax.grad(sj.losses.ndcg)(scores, relevance))
+        [ 0.006  0.047 -0.053]
+
     ??? cite
 
         Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", ACM
@@ -374,6 +424,12 @@ def spearman(x: Any, y: Any, axis: int = -1, **keywords: Any) -> Array:
     - `keywords`: those of [`softjax.rank`][].
 
     **Returns:** values in [-1, 1], of the shape of `x` without the axis.
+
+    **Example:**
+
+        >>> x, y = jnp.array([0.2, 1.0, 0.7]), jnp.array([1.0, 3.0, 2.0])
+        >>> print(f"{sj.losses.spearman(x, y):.3f} {sj.losses.spearman(x, -y):.3f}")
+        0.999 -0.999
 
     ??? cite
 
@@ -416,6 +472,14 @@ def auc(
     **Returns:** values in [0, 1], of the shape of `scores` without the axis; NaN
     if there are no positives, or no negatives.
 
+    **Example:**
+
+        >>> scores, labels = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
+        >>> print(f"{sj.losses.auc(scores, labels):.3f}")
+        0.480
+        >>> print(f"{sj.losses.auc(scores, labels, mode='hard'):.3f}")
+        0.500
+
     ??? cite
 
         Yan, Dodier, Mozer and Wolniewicz, "Optimizing classifier performance via an
@@ -448,6 +512,12 @@ def trimmed_mean(
     - `keywords`: those of [`softjax.sort`][].
 
     **Returns:** an array of the shape of x without the axis.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7, 90.0])
+        >>> print(f"{sj.losses.trimmed_mean(x, 0.25):.3f} {jnp.mean(x):.3f}")
+        0.848 22.975
 
     ??? cite
 

@@ -89,6 +89,12 @@ def where(condition: SoftBool, x: Any, y: Any) -> Float[Array, "..."]:
     """Soft `jax.numpy.where`: `p x + (1 - p) y` with `p = condition`.
 
     The expected value of x where an event of probability p happens, and y where not.
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, 0.05, 1.0])
+        >>> print(sj.where(sj.greater(x, 0.0), x, 0.0))
+        [-0.     0.031  1.   ]
     """
     p, _ = as_float(condition, "condition")
     raw, dtype = promote(x=x, y=y)
@@ -106,6 +112,12 @@ def take(a: Any, indices: SoftIndex, axis: int | None = None) -> Float[Array, ".
     - `axis`: None selects from the flattened array.
 
     **Returns:** an array of the shape of `a` with the axes `*m` in place of `axis`.
+
+    **Example:**
+
+        >>> a = jnp.array([10.0, 20.0, 30.0])
+        >>> print(sj.take(a, jnp.array([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])))
+        [15. 30.]
     """
     values, axis, dtype = _parse_operand(a, axis, "take", "a")
     weights = _parse_index(indices, values.shape[axis], "take", "indices")
@@ -126,6 +138,14 @@ def take_along_axis(
     - `axis`: None selects from the flattened array.
 
     **Returns:** an array of the shape of `indices` without its last axis, broadcast.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.take_along_axis(x, sj.argsort(x)))
+        [0.204 0.711 0.986]
+        >>> print(sj.take_along_axis(x, sj.argsort(x, mode="hard")))
+        [0.2 0.7 1. ]
     """
     name = "take_along_axis"
     values, axis, dtype = _parse_operand(arr, axis, name, "arr")
@@ -156,6 +176,12 @@ def choose(a: SoftIndex, choices: Any) -> Float[Array, "..."]:
     - `a`: soft indices `*shape n`.
     - `choices`: n arrays, or an array with a leading axis of size n; each broadcasts
         against `*shape`.
+
+    **Example:**
+
+        >>> p = jnp.array([0.25, 0.75])
+        >>> print(sj.choose(p, [jnp.array([0.0, 1.0]), jnp.array([4.0, 5.0])]))
+        [3. 4.]
     """
     if isinstance(choices, Sequence) and not isinstance(choices, str):
         if not choices:
@@ -186,6 +212,12 @@ def dynamic_index_in_dim(
 
     - `index`: one soft index, of shape `n`.
     - `keepdims`: whether the axis stays, with size 1.
+
+    **Example:**
+
+        >>> a = jnp.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        >>> print(sj.dynamic_index_in_dim(a, jnp.array([0.5, 0.5, 0.0])))
+        [[2. 3.]]
     """
     name = "dynamic_index_in_dim"
     axis = _one_axis(axis, name)
@@ -206,6 +238,12 @@ def dynamic_slice_in_dim(
 
     - `start_index`: one soft index, of shape `n`.
     - `slice_size`: from 0 to n.
+
+    **Example:**
+
+        >>> a = jnp.array([1.0, 2.0, 3.0, 4.0])
+        >>> print(sj.dynamic_slice_in_dim(a, jnp.array([0.5, 0.5, 0.0, 0.0]), 2))
+        [1.5 2.5]
     """
     name = "dynamic_slice_in_dim"
     axis = _one_axis(axis, name)
@@ -227,6 +265,14 @@ def dynamic_slice(
 
     - `start_indices`: one soft index for each axis, of shape `n` each.
     - `slice_sizes`: one size for each axis.
+
+    **Example:**
+
+        >>> a = jnp.arange(9.0).reshape(3, 3)
+        >>> starts = jnp.array([0.0, 1.0, 0.0]), jnp.array([0.5, 0.5, 0.0])
+        >>> print(sj.dynamic_slice(a, starts, (2, 2)))
+        [[3.5 4.5]
+         [6.5 7.5]]
     """
     name = "dynamic_slice"
     values, dtype = as_float(operand, "operand")

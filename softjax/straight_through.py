@@ -91,6 +91,16 @@ def st(fn: _Function) -> _Function:
 
     **Raises:** `TypeError` if `fn` has no parameter `mode`.
 
+    **Example:**
+
+        >>> @sj.st
+        ... def product(x, mode="smooth"):
+        ...     return sj.relu(x[0], mode=mode) * sj.relu(x[1], mode=mode)
+        ...
+        >>> x = jnp.array([-0.05, 0.05])
+        >>> print(product(x), jax.grad(product)(x))
+        0.0 [0.037 0.03 ]
+
     ??? cite
 
         Bengio, Léonard and Courville, "Estimating or propagating gradients through
@@ -123,6 +133,16 @@ def grad_replace(fn: _Function) -> _Function:
     **Returns:** a function of the same arguments, without `forward`.
 
     **Raises:** `TypeError` if `fn` has no parameter `forward`.
+
+    **Example:**
+
+        >>> @sj.grad_replace
+        ... def quantize(x, forward):
+        ...     return jnp.round(x) if forward else x
+        ...
+        >>> x = jnp.array([0.2, 0.7])
+        >>> print(quantize(x), jax.grad(lambda x: quantize(x).sum())(x))
+        [0. 1.] [1. 1.]
     """
     signature = _signature_with(fn, "forward", "grad_replace")
 
@@ -137,7 +157,14 @@ def grad_replace(fn: _Function) -> _Function:
 
 
 def straight_through_variants(functions: Iterable[Callable]) -> dict[str, Callable]:
-    """`NAME_st` for each function `NAME`: [`softjax.st`][] of it, with a docstring."""
+    """`NAME_st` for each function `NAME`: [`softjax.st`][] of it, with a docstring.
+
+    **Example:**
+
+        >>> from softjax import straight_through_variants
+        >>> straight_through_variants([sj.relu])["relu_st"](-0.1).item()
+        0.0
+    """
     variants = {}
     for fn in functions:
         name = f"{fn.__name__}_st"

@@ -27,13 +27,26 @@ METHODS: dict[str, Callable[[], Method]] = {
     "smooth_sort": SmoothSort,
     "sorting_network": SortingNetwork,
 }
-"""Name of a method -> what makes it."""
+"""Name of a method -> what makes it.
+
+**Example:**
+
+    >>> print(", ".join(sj.methods.METHODS))
+    softsort, neuralsort, ot, fast_soft_sort, smooth_sort, sorting_network
+"""
 
 
 def get_method(method: str | Method) -> Method:
     """The method that `method` names, or `method` itself.
 
     **Raises:** `ValueError` for an unknown name, `TypeError` for anything else.
+
+    **Example:**
+
+        >>> print(sj.methods.get_method("ot"))
+        OptimalTransport()
+        >>> print(sj.sort(jnp.array([0.2, 1.0, 0.7]), method=sj.methods.NeuralSort()))
+        [0.203 0.711 0.986]
     """
     if isinstance(method, Method):
         return method

@@ -23,7 +23,15 @@ from softjax_solvers import (
 
 
 class Ordered(eqx.Module):
-    """A sample sorted from its largest key to its smallest, masked elements last."""
+    """A sample sorted from its largest key to its smallest, masked elements last.
+
+    **Example:**
+
+        >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
+        >>> ordered = sample.ordered()
+        >>> print(ordered.values, ordered.permutation, ordered.unsort(ordered.values))
+        [1.  0.7 0.2] [1 2 0] [0.2 1.  0.7]
+    """
 
     support: Float[Array, "*batch n"]  # minus the keys, ascending
     values: Float[Array, "*batch n"]  # in the same order
@@ -50,6 +58,12 @@ class Sample(eqx.Module):
     - `averaged`: what is averaged, `*batch n`, finite; None for the keys themselves.
     - `where`: None, or a mask `*batch n` with at least one element of each row.
     - `center`, `scale`: `*batch 1`, or None; see `restore`.
+
+    **Example:**
+
+        >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
+        >>> print(sample.size, sample.values)
+        3 [0.2 1.  0.7]
     """
 
     keys: Float[Array, "*batch n"]
@@ -109,6 +123,13 @@ class Relaxation(eqx.Module):
 
     - `regularizer`, `solver`: as `softjax.solvers.solve` takes them.
     - `softness`: `*#batch 1`.
+
+    **Example:**
+
+        >>> relaxation = sj.methods.Relaxation(sj.solvers.Entropy(), jnp.array([0.1]))
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.1)
+        >>> print(relaxation.solve(problem).value)
+        [0.    0.952 0.047]
     """
 
     regularizer: Regularizer
@@ -124,6 +145,12 @@ class Level(NamedTuple):
 
     Where a level is one order statistic for certain, there is nothing to mix: `upper`
     and `weight` are None.
+
+    **Example:**
+
+        >>> level = sj.methods.Level(jnp.array([1]), jnp.array([0]), jnp.array([0.25]))
+        >>> print(level.read(lambda position: jnp.array([1.0, 0.7, 0.2])[position]))
+        [0.775]
     """
 
     lower: Int[Array, " m"]
@@ -147,6 +174,13 @@ class Method(eqx.Module):
 
     Each takes a [`softjax.methods.Sample`][] and a [`softjax.methods.Relaxation`][].
     Soft indices have the candidates on their last axis, in the sample's order.
+
+    **Example:**
+
+        >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
+        >>> relaxation = sj.methods.Relaxation(sj.solvers.Entropy(), jnp.array([0.1]))
+        >>> print(sj.methods.SoftSort().sort(sample, relaxation))
+        [0.986 0.711 0.204]
     """
 
     @abc.abstractmethod
@@ -206,6 +240,15 @@ class IndexMethod(Method):
 
     `argsort` has to be defined; everything else has a default derived from it, to be
     overridden by what the formulation can do faster.
+
+    **Example:**
+
+        >>> class Uniform(sj.methods.IndexMethod):
+        ...     def argsort(self, sample, relaxation):
+        ...         return jnp.full((sample.size, sample.size), 1 / sample.size)
+        ...
+        >>> print(sj.median(jnp.array([0.0, 1.0, 5.0]), method=Uniform()))
+        2.0
     """
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
@@ -264,6 +307,17 @@ class ValueMethod(Method):
 
     `sort` and `rank` have to be defined; other values are read off the sorted ones,
     `top_k` has no soft indices, and index operators are refused.
+
+    **Example:**
+
+        >>> class Network(sj.methods.ValueMethod):
+        ...     def sort(self, sample, relaxation):
+        ...         return sj.methods.SortingNetwork().sort(sample, relaxation)
+        ...     def rank(self, sample, relaxation):
+        ...         return sj.methods.SortingNetwork().rank(sample, relaxation)
+        ...
+        >>> print(sj.sort(jnp.array([0.2, 1.0, 0.7]), method=Network()))
+        [0.204 0.711 0.986]
     """
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:

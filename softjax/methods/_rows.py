@@ -17,6 +17,14 @@ class RowMethod(IndexMethod):
     So an operator that needs a few rows solves just those. `rows` and `row_values`
     have to be defined; positions are real numbers from 0 (the largest) to n - 1, and
     what lies half way between two positions is the centre row of an even sample.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> sample = sj.methods.Sample(x)
+        >>> relaxation = sj.methods.Relaxation(sj.solvers.Entropy(), jnp.array([0.1]))
+        >>> print(sj.methods.SoftSort().rows(sample, relaxation, jnp.array([0.0])))
+        [[0.    0.952 0.047]]
     """
 
     @abc.abstractmethod

@@ -16,6 +16,14 @@ class FastSoftSort(ValueMethod):
     and `rank` projects -x onto the permutations of (1, ..., n) / (n - 1), times n - 1.
     There are no soft indices. Takes O(n log n) operations and O(n) memory.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="fast_soft_sort", softness=0.3))
+        [0.2 0.7 1. ]
+        >>> print(sj.rank(x, method="fast_soft_sort"))
+        [3. 1. 2.]
+
     ??? cite
 
         Blondel, Teboul, Berthet and Djolonga, "Fast differentiable sorting and

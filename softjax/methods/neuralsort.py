@@ -27,6 +27,14 @@ class NeuralSort(RowMethod):
     are prefix sums over the sorted values, and values of any operator take O(n) memory,
     in chunks of rows. The median is the centre row, in which x has the coefficient 0.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="neuralsort"))
+        [0.203 0.711 0.986]
+        >>> print(sj.rank(x, method="neuralsort"))
+        [2.994 1.047 1.959]
+
     ??? cite
 
         Grover, Wang, Zweig and Ermon, "Stochastic optimization of sorting networks

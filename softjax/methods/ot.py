@@ -25,6 +25,14 @@ class OptimalTransport(IndexMethod):
     - `linear_solver`: the Lineax solver by which plans are differentiated; None for the
         best known.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="ot"))
+        [0.235 0.718 0.947]
+        >>> print(sj.argsort(x, method="ot").sum(axis=0))
+        [1. 1. 1.]
+
     ??? cite
 
         Cuturi, Teboul and Vert, "Differentiable ranks and sorting using optimal

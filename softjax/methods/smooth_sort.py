@@ -27,6 +27,14 @@ class SmoothSort(ValueMethod):
     The mode has to be `"smooth"`: the bounds belong to the entropy. There are no soft
     indices. With `standardize=True` the input is z-scored, without a sigmoid, whose
     range values may leave. Takes O(n^2) operations.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="smooth_sort"))
+        [0.204 0.692 1.004]
+        >>> print(sj.rank(x, method="smooth_sort"))
+        [2.993 1.048 1.959]
     """
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:

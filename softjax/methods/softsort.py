@@ -21,6 +21,14 @@ class SoftSort(RowMethod):
     entropy, the softmax. Values of `sort` and `rank` take O(n log n) time and O(n)
     memory with the entropy, and no more than O(n) memory with any regularizer.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="softsort"))
+        [0.204 0.711 0.986]
+        >>> print(sj.rank(x, method="softsort"))
+        [2.993 1.048 1.959]
+
     ??? cite
 
         Prillo and Eisenschlos, "SoftSort: a continuous relaxation for the argsort

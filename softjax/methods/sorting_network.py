@@ -129,6 +129,14 @@ class SortingNetwork(RowMethod):
     **Raises:** `ValueError` for the name of no network, and `TypeError` if it is
     neither; `TypeError` if a solver is given, as there is nothing to solve.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="sorting_network"))
+        [0.203 0.711 0.985]
+        >>> print(sj.sort(x, method=sj.methods.SortingNetwork("odd_even")))
+        [0.203 0.711 0.985]
+
     ??? cite
 
         Batcher, "Sorting networks and their applications", AFIPS 1968; Petersen,

@@ -30,6 +30,17 @@ class RegularizerReport(NamedTuple):
         could not be measured.
     - `sparse`: whether small scores are mapped to 0 exactly.
     - `bounded`: whether the link is: then no entry of a solution gets above a bound.
+
+    **Example:**
+
+        >>> report = sj.solvers.RegularizerReport((), 0.0, sparse=True, bounded=False)
+        >>> print(report.consistent)
+        True
+        >>> print(report)
+        consistent
+        smoothness of projections: C^0
+        sparse solutions: yes
+        bounded link: no
     """
 
     problems: tuple[str, ...]
@@ -75,11 +86,13 @@ def check_regularizer(
 
     **Raises:** `TypeError` if it is no instance of [`softjax.solvers.Regularizer`][].
 
-    !!! example
+    **Example:**
 
-        ```python
-        print(softjax.solvers.check_regularizer(softjax.solvers.PNorm(1.5)))
-        ```
+        >>> print(sj.solvers.check_regularizer(sj.solvers.PNorm(1.5), orders=1))
+        consistent
+        smoothness of projections: no kink found
+        sparse solutions: yes
+        bounded link: no
     """
     if not isinstance(regularizer, Regularizer):
         raise TypeError(
@@ -287,6 +300,15 @@ def measure_smoothness(
 
     **Returns:** -1 if it jumps itself, k if it is C^k on the interval and not C^(k+1),
     infinity if no derivative up to `orders` jumps.
+
+    **Example:**
+
+        >>> with jax.enable_x64(True):
+        ...     print(sj.solvers.measure_smoothness(jnp.abs, -1.03, 1.0, 1))
+        ...     print(sj.solvers.measure_smoothness(jnp.sin, -1.03, 1.0, 1))
+        ...
+        0
+        inf
     """
     grid = np.linspace(lower, upper, 402)
     for order in range(orders + 1):

@@ -30,6 +30,11 @@ def map_chunks(
     Where all rows fit into one chunk it is simply called; otherwise it runs chunk by
     chunk, and again for the gradient, which then stores no more than the chunks'
     inputs.
+
+    **Example:**
+
+        >>> print(sj.solvers.map_chunks(jnp.square, jnp.arange(4.0), row_size=1))
+        [0. 1. 4. 9.]
     """
     (count,) = {leaf.shape[0] for leaf in jax.tree.leaves(rows)}
     length = chunk_length(count, row_size)
@@ -55,6 +60,15 @@ def sum_chunks(
 
     `fn` returns a pytree of sums over the rows it is given, each times its entry of
     `included`, which is 1, or 0 for rows that only fill up the last chunk.
+
+    **Example:**
+
+        >>> def count(chunk):
+        ...     rows, included = chunk
+        ...     return jnp.sum(included * (rows > 1))
+        ...
+        >>> print(sj.solvers.sum_chunks(count, jnp.arange(4.0), row_size=1))
+        2.0
     """
     count = rows.shape[0]
     length = chunk_length(count, row_size)

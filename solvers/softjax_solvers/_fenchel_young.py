@@ -23,6 +23,12 @@ def optimal_value(
     differentiated, to any order. The feasible set counts as constant.
 
     **Arguments:** those of [`softjax.solvers.solve`][].
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 1.0)
+        >>> print(f"{sj.solvers.optimal_value(problem, 'c0'):.3f}")
+        -0.378
     """
     return _optimal_value(problem, get_regularizer(regularizer), solver=solver)
 
@@ -60,6 +66,13 @@ def fenchel_young_loss(
         an optimal transport; of scores z, or for transport of minus the cost.
     - `target`: a feasible y, of the shape of the solution.
     - The others are those of [`softjax.solvers.solve`][].
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 1.0)
+        >>> target = jnp.array([0.0, 0.0, 1.0])
+        >>> print(f"{sj.solvers.fenchel_young_loss(problem, target, 'c0'):.3f}")
+        0.422
 
     ??? cite
 

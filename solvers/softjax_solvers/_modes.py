@@ -16,7 +16,13 @@ MODES: dict[str, Callable[[], Regularizer]] = {
     "quintic": Quintic,
     "pseudohuber": PseudoHuber,
 }
-"""Name of a mode -> what makes its regularizer. `"c<k>"` is understood besides."""
+"""Name of a mode -> what makes its regularizer. `"c<k>"` is understood besides.
+
+**Example:**
+
+    >>> print(", ".join(sj.solvers.MODES))
+    smooth, entropic, euclidean, cubic, quintic, pseudohuber
+"""
 
 _SMOOTHNESS_CLASS = re.compile(r"c(\d+)")
 
@@ -32,6 +38,13 @@ def get_regularizer(mode: str | Regularizer) -> Regularizer:
         differentiable.
 
     **Raises:** `ValueError` for an unknown name, `TypeError` for anything else.
+
+    **Example:**
+
+        >>> print(sj.solvers.get_regularizer("smooth"))
+        Entropy()
+        >>> print(sj.solvers.get_regularizer("c1"))
+        PNorm(p=1.5)
     """
     if isinstance(mode, Regularizer):
         return mode

@@ -29,7 +29,13 @@ def eps(x: Array) -> float:
 
 
 def pad_last(x: Array, before: int, after: int, fill: float = 0) -> Array:
-    """`x` with so many entries more at the ends of its last axis."""
+    """`x` with so many entries more at the ends of its last axis.
+
+    **Example:**
+
+        >>> print(sj.solvers.pad_last(jnp.array([1.0, 2.0]), 1, 2, fill=9))
+        [9. 1. 2. 9. 9.]
+    """
     widths = [(0, 0)] * (x.ndim - 1) + [(before, after)]
     return jnp.pad(x, widths, constant_values=fill)
 
@@ -40,6 +46,15 @@ def choose_tolerance(tolerance: float | None, units: float, like: Array) -> floa
 
 
 def is_traced(tree: PyTree) -> bool:
+    """Whether any array of `tree` has no value yet, as within `jax.jit`.
+
+    **Example:**
+
+        >>> print(sj.solvers.is_traced(jnp.ones(3)))
+        False
+        >>> print(jax.jit(sj.solvers.is_traced)(1.0))
+        True
+    """
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
@@ -54,7 +69,14 @@ def stop_gradient(tree: PyTree) -> PyTree:
 
 
 def derivative(fn: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-    """Value and derivative of an elementwise function, by forward mode."""
+    """Value and derivative of an elementwise function, by forward mode.
+
+    **Example:**
+
+        >>> value, slope = sj.solvers.derivative(jnp.square, jnp.array([1.0, 2.0, 3.0]))
+        >>> print(value, slope)
+        [1. 4. 9.] [2. 4. 6.]
+    """
     return jax.jvp(fn, (x,), (jnp.ones_like(x),))
 
 
@@ -63,12 +85,26 @@ def distance(a: Array, b: Array) -> Array:
 
     That of `jnp.abs` at 0 is 1, which would make derivatives depend on which of two
     equal numbers comes first. `jnp.maximum` takes the mean of both sides.
+
+    **Example:**
+
+        >>> a, b = jnp.array([0.0, 1.0, 3.0]), jnp.ones(3)
+        >>> print(sj.solvers.distance(a, b))
+        [1. 0. 2.]
+        >>> print(jax.grad(lambda a: sj.solvers.distance(a, b).sum())(a))
+        [-1.  0.  1.]
     """
     difference = a - b
     return jnp.maximum(difference, -difference)
 
 
 def safe_divide(numerator: Array, denominator: Array) -> Array:
-    """The quotient, and 0 (with zero derivatives) where the denominator is 0."""
+    """The quotient, and 0 (with zero derivatives) where the denominator is 0.
+
+    **Example:**
+
+        >>> print(sj.solvers.safe_divide(jnp.array([1.0, 1.0]), jnp.array([0.0, 2.0])))
+        [0.  0.5]
+    """
     zero = denominator == 0
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))

@@ -20,6 +20,13 @@ class Problem(eqx.Module):
     A problem holds arrays, batch dimensions leading. A solver finds its *dual*; the
     problem says when a dual is optimal, how the optimum moves with the problem, and
     turns the dual into what the caller wants.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.1)
+        >>> found = sj.solvers.solve(problem, "smooth")
+        >>> print(problem.primal(found.dual, found.regularizer))
+        [0.    0.952 0.047]
     """
 
     @abc.abstractmethod
@@ -92,7 +99,17 @@ class Problem(eqx.Module):
 
 
 class MaximizationProblem(Problem):
-    """A problem whose solution y maximizes an objective that can be evaluated."""
+    """A problem whose solution y maximizes an objective that can be evaluated.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.1)
+        >>> r = sj.solvers.get_regularizer("c0")
+        >>> best = sj.solvers.solve(problem, r).value
+        >>> other = jnp.array([0.0, 0.5, 0.5])
+        >>> print(bool(problem.objective(best, r) > problem.objective(other, r)))
+        True
+    """
 
     @abc.abstractmethod
     def objective(self, y: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
@@ -100,7 +117,18 @@ class MaximizationProblem(Problem):
 
 
 class ConcaveDualProblem(Problem):
-    """A problem whose dual is the maximum of a concave function of its variables."""
+    """A problem whose dual is the maximum of a concave function of its variables.
+
+    **Example:**
+
+        >>> ones = jnp.ones(3)
+        >>> cost = jnp.array([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0], [2.0, 1.0, 0.0]])
+        >>> problem = sj.solvers.TransportProjection(cost, ones, ones, 1.0)
+        >>> r = sj.solvers.Entropy()
+        >>> best, start = sj.solvers.solve(problem, r).dual, problem.initial_dual(r)
+        >>> print(bool(problem.dual_value(best, r) > problem.dual_value(start, r)))
+        True
+    """
 
     @abc.abstractmethod
     def dual_value(
@@ -136,6 +164,14 @@ class ScalarDualProblem(Problem):
 
     `optimality` then depends entry by entry on the dual, and turns from positive to
     negative where it is optimal.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 1.0)
+        >>> lower, upper = problem.bracket(sj.solvers.PNorm(2))
+        >>> dual = sj.solvers.solve(problem, "c0").dual
+        >>> print(bool((lower <= dual) & (dual <= upper)))
+        True
     """
 
     @abc.abstractmethod

@@ -36,7 +36,13 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "merging": Merging,
     "damped_newton": DampedNewton,
 }
-"""Name of a solver -> what makes it."""
+"""Name of a solver -> what makes it.
+
+**Example:**
+
+    >>> print(", ".join(sj.solvers.SOLVERS))
+    closed_form, newton, semi_dual, sinkhorn, alternating, merging, damped_newton
+"""
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
     "optimistix": (OptimistixRootFinder, OptimistixMinimiser),
@@ -88,6 +94,14 @@ def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> So
 
     **Raises:** `ValueError` for an unknown name; `TypeError` for an object that is no
     solver, or for a solver that cannot solve this problem.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.1)
+        >>> print(sj.solvers.choose_solver(None, problem, sj.solvers.Entropy()))
+        ClosedForm()
+        >>> print(sj.solvers.choose_solver("newton", problem, sj.solvers.Entropy()))
+        Newton()
     """
     if solver is None:
         return default_solver(problem, regularizer)

@@ -26,13 +26,14 @@ class Regularizer(eqx.Module):
     can be differentiated. Array fields (a parameter of the regularizer) may be traced
     and are differentiated too.
 
-    !!! example
+    **Example:**
 
-        ```python
-        class Shifted(softjax.solvers.Regularizer):
-            def link(self, t):  # r'(y) = log(1 + y)
-                return jnp.expm1(jnp.maximum(t, 0))
-        ```
+        >>> class Shifted(sj.solvers.Regularizer):
+        ...     def link(self, t):  # r'(y) = log(1 + y)
+        ...         return jnp.expm1(jnp.maximum(t, 0))
+        ...
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), mode=Shifted()))
+        [0. 1. 0.]
 
     ??? cite
 
@@ -163,16 +164,11 @@ def link_from_gradient(
     **Returns:** `y` of the shape of `t`; 0 where `t <= r'(0)`. Its derivative
     `1 / r''(y)` is implicit, so that no iteration is ever differentiated.
 
-    !!! example
+    **Example:**
 
-        ```python
-        class Mixed(softjax.solvers.Regularizer):
-            def gradient(self, y):
-                return jnp.log(y) + y
-
-            def link(self, t):
-                return softjax.solvers.link_from_gradient(self.gradient, t)
-        ```
+        >>> t = jnp.array([-1.0, 0.0, 1.0])
+        >>> print(sj.solvers.link_from_gradient(lambda y: jnp.log(y) + y, t))
+        [0.278 0.567 1.   ]
     """
     t = inexact(t)
     gradient = eqx.filter_closure_convert(gradient, t)

@@ -165,5 +165,17 @@ def find_root(
     """The root of a nonincreasing elementwise `fn(point, args)`.
 
     It is differentiable in `args`.
+
+    **Example:**
+
+        >>> def residual(x, square):
+        ...     return square - x**2
+        ...
+        >>> def root(square):
+        ...     zero = jnp.zeros_like(square)
+        ...     return sj.solvers.find_root(residual, square, zero, square, square)
+        ...
+        >>> print(root(jnp.array(4.0)), jax.grad(root)(jnp.array(4.0)))
+        2.0 0.25
     """
     return _solve_for_root(args, (lower, upper, start), fn=fn)

@@ -94,6 +94,12 @@ def linear_recurrence(
     """`h_i = a_i h_{i-1} + b_i` along the last axis (`h_{i+1}` with `reverse`).
 
     Its derivative is the same recurrence again.
+
+    **Example:**
+
+        >>> a, b = jnp.array([0.5, 0.5, 0.5]), jnp.array([1.0, 0.0, 0.0])
+        >>> print(sj.solvers.linear_recurrence(a, b))
+        [1.   0.5  0.25]
     """
     return _backward_recurrence(a, b) if reverse else _forward_recurrence(a, b)
 
@@ -104,6 +110,12 @@ def tie_groups(
     """First index of each element's group of equals, and the index after its last.
 
     `s` is ascending; masked elements never join a group with unmasked ones.
+
+    **Example:**
+
+        >>> start, end = sj.solvers.tie_groups(jnp.array([0.2, 0.7, 0.7, 1.0]))
+        >>> print(start, end)
+        [0 1 1 3] [1 3 3 4]
     """
     n = s.shape[-1]
     first = s[..., 1:] != s[..., :-1]

@@ -38,6 +38,13 @@ def solve(
     the linear solver is none; `ValueError` if the problem has no solution with this
     regularizer. It never raises because of values: see
     `Solution.converged`.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
+        >>> found = sj.solvers.solve(problem, "c2", solver="newton")
+        >>> print(found.value, bool(found.converged))
+        [0.    0.945 0.055] True
     """
     regularizer = get_regularizer(regularizer)
     solver = choose_solver(solver, problem, regularizer)

@@ -22,6 +22,13 @@ class Solution(eqx.Module):
     - `residual`: how far the dual is from optimal, of the batch's shape.
     - `converged`: whether the residual is within the solver's tolerance, of the
         batch's shape. A solver that fails says so here and never raises.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
+        >>> found = sj.solvers.solve(problem, "c0")
+        >>> print(found.value, found.expectation(jnp.array([0.0, 1.0, 2.0])))
+        [0.  0.8 0.2] 1.2
     """
 
     problem: Problem
@@ -46,6 +53,17 @@ class Solver(eqx.Module):
 
     A solver need not be differentiable: [`softjax.solvers.solve`][] attaches the
     implicit derivative to whatever dual it returns.
+
+    **Example:**
+
+        >>> class Patient(sj.solvers.Solver):
+        ...     def accepts(self, problem, regularizer):
+        ...         return sj.solvers.Newton().accepts(problem, regularizer)
+        ...     def solve(self, problem, regularizer):
+        ...         return sj.solvers.Newton(max_steps=1000).solve(problem, regularizer)
+        ...
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), solver=Patient()))
+        [0.    0.952 0.047]
     """
 
     @abc.abstractmethod

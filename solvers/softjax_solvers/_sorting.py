@@ -36,6 +36,13 @@ def sort_with_permutation(
     NaN comes last. XLA sorts integers several times faster than floats, whose
     comparator has to order NaN and the two zeros. The derivative reuses the
     permutation; where neither is asked for, XLA drops it and sorts the keys alone.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> ordered, order = sj.solvers.sort_with_permutation(x)
+        >>> print(ordered, order)
+        [0.2 0.7 1. ] [0 2 1]
     """
     bits = _ordered_bits(x)
     index = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
@@ -52,6 +59,11 @@ def kth_largest(
 
     For k from 1 to n, possibly traced. Takes O(n) time: one bit after the other, from
     the highest, is set if at least k entries are as large as that.
+
+    **Example:**
+
+        >>> print(sj.solvers.kth_largest(jnp.array([0.2, 1.0, 0.7]), jnp.array([2])))
+        [0.7]
     """
     bits = _ordered_bits(x)
     info = jnp.iinfo(bits.dtype)
@@ -83,12 +95,24 @@ def _attach_permuted_jvp(primals, tangents):
 def permute(
     x: Float[Array, "*batch n"], permutation: Int[Array, "*batch n"]
 ) -> Float[Array, "*batch n"]:
-    """`x[permutation]` along the last axis."""
+    """`x[permutation]` along the last axis.
+
+    **Example:**
+
+        >>> print(sj.solvers.permute(jnp.array([0.2, 1.0, 0.7]), jnp.array([2, 0, 1])))
+        [0.7 0.2 1. ]
+    """
     return jnp.take_along_axis(x, permutation, axis=-1, mode="promise_in_bounds")
 
 
 def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
-    """The inverse permutation."""
+    """The inverse permutation.
+
+    **Example:**
+
+        >>> print(sj.solvers.invert(jnp.array([2, 0, 1])))
+        [1 2 0]
+    """
     index = jax.lax.broadcasted_iota(
         permutation.dtype, permutation.shape, permutation.ndim - 1
     )

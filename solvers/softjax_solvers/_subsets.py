@@ -28,6 +28,11 @@ def log_subset_sums(
     between 0 and `log(n choose k)`, and accurate where x is large. Of entries that do
     not take part, which have to be after the others, there is no use before the rest is
     used up. Takes O(n^2) operations; the derivative is `surplus`.
+
+    **Example:**
+
+        >>> print(sj.solvers.log_subset_sums(jnp.array([2.0, 1.0, 0.0])))
+        [0.408 0.408 0.   ]
     """
     return _log_sums(_leave_out(x, where))
 
@@ -39,6 +44,13 @@ def surplus(
 
     S has the probability `exp(sum_S x) / e_k(exp(x))`, and x is descending, so that
     i <= k is where the latter is 1. k is the axis before the last one.
+
+    **Example:**
+
+        >>> print(sj.solvers.surplus(jnp.array([2.0, 1.0, 0.0])))
+        [[-0.335  0.245  0.09 ]
+         [-0.09  -0.245  0.335]
+         [ 0.     0.     0.   ]]
     """
     x = _leave_out(x, where)
     return _surplus(x, _log_sums(x))

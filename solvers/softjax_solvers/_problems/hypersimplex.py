@@ -37,6 +37,13 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n`; y is 0 outside of it.
 
+    **Example:**
+
+        >>> z = jnp.array([0.2, 1.0, 0.7])
+        >>> problem = sj.solvers.HypersimplexProjection(z, 2, 1.0)
+        >>> print(sj.solvers.solve(problem, "c0").value)
+        [0.25 1.   0.75]
+
     ??? cite
 
         Martins and Kreutzer, "Learning what's easy: fully differentiable neural

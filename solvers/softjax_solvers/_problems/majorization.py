@@ -44,6 +44,13 @@ class MajorizationProjection(ConcaveDualProblem):
         row; y is 0 outside.
 
     Only the entropy will do as a regularizer: the bounds are its own.
+
+    **Example:**
+
+        >>> z, w = jnp.array([1.0, 0.5, 0.0]), jnp.array([1.0, 0.7, 0.2])
+        >>> problem = sj.solvers.MajorizationProjection(z, w, 0.1)
+        >>> print(sj.solvers.solve(problem, "smooth").value)
+        [1.004 0.692 0.204]
     """
 
     drop: Float[Array, "*batch m"]  # of z, from each entry to the next, over softness

@@ -42,6 +42,13 @@ class Blocks(Groups):
     - `offset`: `*batch n`, constant in each block: its value less its first score, at
         a fixed first score as far as derivatives go.
     - `start`: `*batch n`, the index in the row of the first entry of one's block.
+
+    **Example:**
+
+        >>> z, w = jnp.array([1.0, 0.7, 0.2]), jnp.array([3.0, 2.0, 1.0])
+        >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.4)
+        >>> print(sj.solvers.solve(problem, "c0").dual.start)
+        [0 0 2]
     """
 
     offset: Float[Array, "*batch n"]
@@ -89,6 +96,13 @@ class PermutahedronProjection(MaximizationProblem):
     - `where`: optional mask `*batch n` of the entries of both z and w; y is 0 outside.
     - `z_is_sorted`, `w_is_sorted`: whether their rows are known to be in descending
         order, masked entries last.
+
+    **Example:**
+
+        >>> z, w = jnp.array([0.2, 1.0, 0.7]), jnp.array([1.0, 2.0, 3.0])
+        >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.5)
+        >>> print(sj.solvers.solve(problem, "c0").value)
+        [1.133 2.733 2.133]
 
     ??? cite
 

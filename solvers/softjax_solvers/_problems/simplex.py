@@ -28,6 +28,12 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem):
     - `z`: `*batch n`.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n`; y is 0 outside of it.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
+        >>> print(sj.solvers.solve(problem, "c0").value)
+        [0.  0.8 0.2]
     """
 
     z: Float[Array, "*batch n"]

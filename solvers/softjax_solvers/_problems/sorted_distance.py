@@ -32,6 +32,14 @@ class SortedDistanceProjection(ScalarDualProblem):
     - `support`: `*batch n`, ascending along the last axis.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n` over the support.
+
+    **Example:**
+
+        >>> support = jnp.array([0.2, 0.7, 1.0])
+        >>> problem = sj.solvers.SortedDistanceProjection(None, support, 0.1)
+        >>> found = sj.solvers.solve(problem, "smooth")
+        >>> print(found.expectation(support))
+        [0.204 0.711 0.986]
     """
 
     queries: Float[Array, "*batch m"] | None

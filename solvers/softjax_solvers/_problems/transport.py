@@ -20,7 +20,15 @@ _DENSE = 64
 
 
 class Potentials(NamedTuple):
-    """The dual of a transport problem, in units of softness; `g[..., 0]` is 0."""
+    """The dual of a transport problem, in units of softness; `g[..., 0]` is 0.
+
+    **Example:**
+
+        >>> cost, ones = jnp.array([[0.0, 1.0], [1.0, 0.0]]), jnp.ones(2)
+        >>> problem = sj.solvers.TransportProjection(cost, ones, ones, 1.0)
+        >>> print(sj.solvers.solve(problem, "smooth").dual.g)
+        [0. 0.]
+    """
 
     f: Float[Array, "*batch n"]
     g: Float[Array, "*batch m"]
@@ -40,6 +48,15 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     - `mu`, `nu`: nonnegative, of shapes that broadcast against `*batch n` and
         `*batch m`, and of equal sums.
     - `softness`: positive, of a shape that broadcasts against `*batch`.
+
+    **Example:**
+
+        >>> cost = jnp.array([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]])
+        >>> mu, nu = jnp.array([1.5, 1.5]), jnp.ones(3)
+        >>> problem = sj.solvers.TransportProjection(cost, mu, nu, 1.0)
+        >>> print(sj.solvers.solve(problem, "smooth").value)
+        [[0.799 0.35  0.35 ]
+         [0.201 0.65  0.65 ]]
 
     ??? cite
 

@@ -16,6 +16,11 @@ class LogBarrier(Regularizer):
     It is the regularizer of interior point methods; with it the projection onto the
     simplex is that of online portfolio selection.
 
+    **Example:**
+
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), mode=sj.solvers.LogBarrier()))
+        [0.105 0.672 0.223]
+
     ??? cite
 
         Nesterov and Nemirovskii, "Interior-point polynomial algorithms in convex

@@ -30,6 +30,14 @@ class Scaled(Regularizer):
     - `regularizer`: the other one.
     - `factor`: a positive scalar. A JAX array is a parameter that can be traced and
         differentiated.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x, mode=sj.solvers.Scaled(sj.solvers.PNorm(2), 5.0)))
+        [0.  0.8 0.2]
+        >>> print(sj.argmax(x, mode="c0", softness=0.5))
+        [0.  0.8 0.2]
     """
 
     regularizer: Regularizer
@@ -86,6 +94,12 @@ class Sum(Regularizer):
     for one, is smooth as an entropy is, and nearly sparse.
 
     **Arguments:** one or more regularizers.
+
+    **Example:**
+
+        >>> mixed = sj.solvers.Sum(sj.solvers.Entropy(), sj.solvers.PNorm(2))
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), mode=mixed))
+        [0.001 0.9   0.1  ]
     """
 
     terms: tuple[Regularizer, ...]

@@ -13,6 +13,11 @@ class Entropy(Regularizer):
     """Negative Shannon entropy, `r(y) = y log y - y`, with the link `phi = exp`.
 
     Smooth and dense: the projection onto the simplex is the softmax.
+
+    **Example:**
+
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), mode=sj.solvers.Entropy()))
+        [0.    0.952 0.047]
     """
 
     exponential: ClassVar[bool] = True

@@ -45,6 +45,17 @@ class PNorm(Regularizer):
 
     - `p`: the exponent. A JAX array is a parameter that can be traced and
         differentiated; a Python number may take a closed form.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x, mode=sj.solvers.PNorm(1.5), softness=0.5))
+        [0.    0.884 0.116]
+        >>> def largest(p):
+        ...     return sj.argmax(x, mode=sj.solvers.PNorm(p), softness=0.5)[1]
+        ...
+        >>> print(f"{jax.grad(largest)(jnp.array(1.5)):.3f}")
+        -0.309
     """
 
     p: float | Float[Array, ""]

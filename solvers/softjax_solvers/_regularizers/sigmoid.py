@@ -18,6 +18,12 @@ class Cubic(Regularizer):
     """The cubic Hermite smoothstep as a sigmoid: `H(t) = 3 s^2 - 2 s^3`.
 
     Here `s = (1 + t) / 2`, clipped to [0, 1]. Once continuously differentiable.
+
+    **Example:**
+
+        >>> x = jnp.array([-0.5, -0.2, 0.0, 0.2])
+        >>> print(sj.heaviside(x, mode=sj.solvers.Cubic()))
+        [0.    0.216 0.5   0.784]
     """
 
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -42,6 +48,12 @@ class Quintic(Regularizer):
     """The quintic Hermite smoothstep as a sigmoid: `H(t) = 6 s^5 - 15 s^4 + 10 s^3`.
 
     Here `s = (1 + t) / 2`, clipped to [0, 1]. Twice continuously differentiable.
+
+    **Example:**
+
+        >>> x = jnp.array([-0.5, -0.2, 0.0, 0.2])
+        >>> print(sj.heaviside(x, mode=sj.solvers.Quintic()))
+        [0.    0.163 0.5   0.837]
     """
 
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -74,6 +86,12 @@ class PseudoHuber(Regularizer):
 
     Its integral is the soft relu that goes with the pseudo-Huber loss. Smooth and
     dense; `r(y) = -sqrt(y (1 - y)) / 2`.
+
+    **Example:**
+
+        >>> x = jnp.array([-0.5, -0.2, 0.0, 0.2])
+        >>> print(sj.heaviside(x, mode=sj.solvers.PseudoHuber()))
+        [0.01  0.053 0.5   0.947]
     """
 
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -115,6 +133,12 @@ class BinaryEntropy(Regularizer):
     with it a top-k mask is the vector of the marginals of a Fermi gas, a logistic
     function of scores with a common threshold. Since it fits each entry into [0, 1] by
     itself, it suits problems over the simplex or the hypersimplex.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.top_k_mask(x, 2, mode=sj.solvers.BinaryEntropy()))
+        [0.078 0.996 0.926]
     """
 
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -19,6 +19,11 @@ class Tsallis(Regularizer):
 
     - `alpha`: the exponent a, as `p` of [`softjax.solvers.PNorm`][].
 
+    **Example:**
+
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), mode=sj.solvers.Tsallis(1.5)))
+        [0. 1. 0.]
+
     ??? cite
 
         Tsallis, "Possible generalization of Boltzmann-Gibbs statistics", Journal of

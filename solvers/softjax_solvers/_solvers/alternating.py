@@ -37,6 +37,13 @@ class Alternating(Solver):
         stop at; None for 32 units of rounding.
     - `max_steps`: the number of steps after which the last one is returned.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> solver = sj.solvers.Alternating(tolerance=1e-4)
+        >>> print(sj.sort(x, method="ot", mode="c1", solver=solver))
+        [0.2 0.7 1. ]
+
     ??? cite
 
         Blondel, Seguy and Rolet, "Smooth and sparse optimal transport", AISTATS 2018.

@@ -15,6 +15,12 @@ class ClosedForm(Solver):
     - Simplex projection: log-sum-exp for the entropy; sorting and prefix sums for the
       p-norms with p = 2 and 3/2; whatever `Regularizer.simplex_dual` offers.
     - Sorted-distance projection: two linear recurrences for the entropy.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x, mode="c0", softness=0.5, solver=sj.solvers.ClosedForm()))
+        [0.  0.8 0.2]
     """
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:

@@ -36,6 +36,13 @@ class DampedNewton(Solver):
         the rounding unit. The error is of the order of its square.
     - `max_steps`: the number of steps after which the iterate is returned.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> solver = sj.solvers.DampedNewton(max_steps=50)
+        >>> print(sj.sort(x, method="smooth_sort", solver=solver))
+        [0.204 0.692 1.004]
+
     ??? cite
 
         Bach, "Self-concordant analysis for logistic regression", Electronic Journal of

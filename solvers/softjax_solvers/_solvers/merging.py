@@ -30,6 +30,13 @@ class Merging(Solver):
     **Arguments:**
 
     - `max_steps`: the number of passes over a level after which it is left as it is.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> solver = sj.solvers.Merging()
+        >>> print(sj.rank(x, method="fast_soft_sort", softness=2.0, solver=solver))
+        [2.569 1.769 2.069]
     """
 
     max_steps: int = 100

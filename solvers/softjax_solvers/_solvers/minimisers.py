@@ -60,6 +60,14 @@ class OptimistixMinimiser(_Minimiser):
     - `tolerance`: the residual up to which the result counts as converged; None for
         the square root of the rounding unit.
     - `max_steps`: passed on.
+
+    **Example:**
+
+        >>> import optimistix as optx
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> minimiser = sj.solvers.OptimistixMinimiser(optx.BFGS(1e-6, 1e-6))
+        >>> print(sj.argmax(x, method="ot", solver=minimiser))
+        [0.    0.953 0.047]
     """
 
     max_steps: int = 2000
@@ -93,6 +101,14 @@ class JaxoptMinimiser(_Minimiser):
         and whose function is replaced.
     - `tolerance`: the residual up to which the result counts as converged; None for
         the square root of the rounding unit.
+
+    **Example:**
+
+        >>> import jaxopt
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> minimiser = sj.solvers.JaxoptMinimiser(jaxopt.BFGS)
+        >>> print(sj.argmax(x, method="ot", solver=minimiser))
+        [0.    0.953 0.047]
     """
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:

@@ -19,6 +19,12 @@ class Newton(Solver):
 
     - `tolerance`: the |residual| to stop at; None for four units of rounding.
     - `max_steps`: the number of steps after which the best iterate is returned.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x, mode="c2", solver=sj.solvers.Newton(max_steps=20)))
+        [0. 1. 0.]
     """
 
     tolerance: float | None = None

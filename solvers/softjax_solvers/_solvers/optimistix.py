@@ -26,6 +26,14 @@ class OptimistixRootFinder(Adapter):
     - `tolerance`: the residual up to which the result counts as converged; None for
         the square root of the rounding unit.
     - `max_steps`: passed on.
+
+    **Example:**
+
+        >>> import optimistix as optx
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> finder = sj.solvers.OptimistixRootFinder(optx.Bisection(1e-6, 1e-6))
+        >>> print(sj.argmax(x, mode="c2", softness=0.5, solver=finder))
+        [0.    0.945 0.055]
     """
 
     problems: ClassVar[type[Problem]] = ScalarDualProblem

@@ -17,6 +17,13 @@ class Rowwise(Solver):
     **Arguments:**
 
     - `solver`: what solves the rows.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> solver = sj.solvers.Rowwise(sj.solvers.Newton())
+        >>> print(sj.sort(x, mode="c1", solver=solver))
+        [0.2 0.7 1. ]
     """
 
     solver: Solver

@@ -48,6 +48,12 @@ class SemiDual(Solver):
         stop at; None for 32 units of rounding.
     - `max_steps`: the number of steps after which the best iterate is returned.
     - `start`: what finds the potentials to start from; None for those of no cost.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="ot", solver=sj.solvers.SemiDual(tolerance=1e-3)))
+        [0.235 0.718 0.947]
     """
 
     tolerance: float | None = None

@@ -24,6 +24,12 @@ class Sinkhorn(Solver):
         to stop at; None for 32 units of rounding.
     - `max_steps`: the number of iterations after which the last one is returned.
 
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="ot", solver=sj.solvers.Sinkhorn(tolerance=1e-4)))
+        [0.235 0.718 0.947]
+
     ??? cite
 
         Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport",
