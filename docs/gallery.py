@@ -1,6 +1,7 @@
 """Draws the pictures of the documentation, all of them, into a folder.
 
-Run as `python docs/gallery.py FOLDER`; building the site does it too. Each picture is
+Run as `python docs/gallery.py FOLDER`, or with the names of some of `PARTS` after it;
+building the site does it too. Each picture is
 drawn once, without a background, and saved twice: NAME.svg for a light page and
 NAME-dark.svg, in which ink and grid have other colours.
 """
@@ -598,7 +599,7 @@ def draw_front(pictures: Pictures) -> None:
             "rank of x among four": lambda x, **k: sj.rank(
                 row(x), descending=False, **k
             )[..., 0],
-            "median of four": lambda x, **k: sj.median(row(x), -1, **k),
+            "top_k_mask(2), of x": lambda x, **k: sj.top_k_mask(row(x), 2, **k)[..., 0],
         }
         for axes, (name, fn) in zip(grid, functions.items(), strict=True):
             for mode in ("hard", "smooth", "c0"):
@@ -611,25 +612,27 @@ def draw_front(pictures: Pictures) -> None:
         )
 
 
-def main(folder: Path) -> None:
+PARTS: dict[str, Callable[[Pictures], None]] = {
+    "front": draw_front,
+    "elementwise": lambda p: draw_operators(p, ELEMENTWISE, False),
+    "logic": draw_logic,
+    "methods": draw_methods,
+    "permutations": draw_permutations,
+    "simplex": draw_simplex,
+    "convergence": draw_convergence,
+    "straight-through": draw_straight_through,
+    "axiswise": lambda p: draw_operators(p, AXISWISE, True),
+}
+
+
+def main(folder: Path, *parts: str) -> None:
     pictures = Pictures(folder)
-    parts = {
-        "front": draw_front,
-        "elementwise": lambda p: draw_operators(p, ELEMENTWISE, False),
-        "axiswise": lambda p: draw_operators(p, AXISWISE, True),
-        "logic": draw_logic,
-        "methods": draw_methods,
-        "permutations": draw_permutations,
-        "simplex": draw_simplex,
-        "convergence": draw_convergence,
-        "straight-through": draw_straight_through,
-    }
     with mpl.rc_context(STYLE):
-        for name, draw in parts.items():
+        for name in parts or PARTS:
             start = time.process_time()
-            draw(pictures)
+            PARTS[name](pictures)
             print(f"{name}: {time.process_time() - start:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

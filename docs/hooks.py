@@ -1,10 +1,14 @@
 """What happens when the site is built: pictures are drawn, mathematics is converted.
 
 TeX between dollars becomes MathML, which browsers show by themselves, without a script.
+Where a page shows a picture that has been drawn, it gets both of its versions, of which
+the palette hides one.
 """
 
 import html
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import gallery
@@ -12,12 +16,21 @@ import latex2mathml.converter
 
 _INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
+_PICTURE = re.compile(r'<img ([^>]*)src="([^"]*generated/[^"]*)\.svg"([^>]*)>')
 
 
 def on_startup(command, dirty):
     drawn = Path(__file__).parent / "generated"
     if command == "build" or not drawn.exists():
-        gallery.main(drawn)
+        # The last part takes as long as all others.
+        *most, last = gallery.PARTS
+        commands = (
+            [sys.executable, gallery.__file__, str(drawn), *parts]
+            for parts in (most, [last])
+        )
+        for process in [subprocess.Popen(command) for command in commands]:
+            if process.wait():
+                raise RuntimeError("The pictures could not be drawn.")
 
 
 def on_page_content(content, page, config, files):
@@ -29,4 +42,6 @@ def on_page_content(content, page, config, files):
         return replace
 
     content = _INLINE.sub(convert("inline"), content)
-    return _BLOCK.sub(convert("block"), content)
+    content = _BLOCK.sub(convert("block"), content)
+    both = r'<img \1src="\2.svg#only-light"\3><img \1src="\2-dark.svg#only-dark"\3>'
+    return _PICTURE.sub(both, content)

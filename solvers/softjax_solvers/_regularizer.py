@@ -32,8 +32,9 @@ class Regularizer(eqx.Module):
         ...     def link(self, t):  # r'(y) = log(1 + y)
         ...         return jnp.expm1(jnp.maximum(t, 0))
         ...
-        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), mode=Shifted()))
-        [0. 1. 0.]
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x, mode=Shifted(), softness=0.5))
+        [0.    0.937 0.063]
 
     ??? cite
 

@@ -21,8 +21,9 @@ class Tsallis(Regularizer):
 
     **Example:**
 
-        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), mode=sj.solvers.Tsallis(1.5)))
-        [0. 1. 0.]
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x, mode=sj.solvers.Tsallis(1.5), softness=0.5))
+        [0.002 0.706 0.292]
 
     ??? cite
 
