@@ -14,7 +14,7 @@ _SHORT = 32
 """Up to this length a recurrence is run as it stands."""
 
 
-def _scan(a: Array, b: Array, reverse: bool) -> Array:
+def _scan(a: Array, b: Array) -> Array:
     """The recurrence in about 2 sqrt(n) steps: blocks side by side, then across them.
 
     Loops are rolled, so that compile time does not grow with n; a fully parallel
@@ -22,70 +22,44 @@ def _scan(a: Array, b: Array, reverse: bool) -> Array:
     """
     n = b.shape[-1]
     if n <= _SHORT:
-        return jnp.moveaxis(_sweep(_front(a), _front(b), reverse), 0, -1)
+        _, inside = _sweep(_front(a), _front(b))
+        return jnp.moveaxis(inside, 0, -1)
     length = math.isqrt(n - 1) + 1
     blocks = -(-n // length)
-    extra = blocks * length - n
-    pad = (extra, 0) if reverse else (0, extra)
 
     def split(x, fill):
-        x = pad_last(x, *pad, fill)
+        x = pad_last(x, 0, blocks * length - n, fill)
         return _front(x.reshape(*x.shape[:-1], blocks, length))
 
-    a_blocks, b_blocks = split(a, 1), split(b, 0)
-    product = _sweep(a_blocks, jnp.zeros_like(a_blocks), reverse, start=1)
-    inside = _sweep(a_blocks, b_blocks, reverse)
-    end = 0 if reverse else -1
-    ends = _sweep(_front(product[end]), _front(inside[end]), reverse)
-    zero = jnp.zeros_like(ends[:1])
-    before = [ends[1:], zero] if reverse else [zero, ends[:-1]]
-    before = jnp.moveaxis(jnp.concatenate(before), 0, -1)
-    out = jnp.moveaxis(product * before + inside, 0, -1).reshape(*b.shape[:-1], -1)
-    return out[..., extra:] if reverse else out[..., :n]
+    product, inside = _sweep(split(a, 1), split(b, 0))
+    _, ends = _sweep(_front(product[-1]), _front(inside[-1]))
+    before = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
+    out = product * jnp.moveaxis(before, 0, -1) + inside
+    return jnp.moveaxis(out, 0, -1).reshape(*b.shape[:-1], -1)[..., :n]
 
 
 def _front(x: Array) -> Array:
     return jnp.moveaxis(x, -1, 0)
 
 
-def _sweep(a: Array, b: Array, reverse: bool, start: float = 0.0) -> Array:
-    """`h_i = a_i h_{i-1} + b_i` along the leading axis, one step at a time."""
-    shape = jnp.broadcast_shapes(a.shape[1:], b.shape[1:])
+def _sweep(a: Array, b: Array) -> tuple[Array, Array]:
+    """Products of `a`, and `h_i = a_i h_{i-1} + b_i`, along the leading axis.
 
-    def step(h, ab):
-        h = ab[0] * h + ab[1]
-        return h, h
+    One step at a time.
+    """
 
-    initial = jnp.full(shape, start, b.dtype)
-    return jax.lax.scan(step, initial, (a, b), reverse=reverse)[1]
+    def step(carry, ab):
+        product, h = carry
+        carry = ab[0] * product, ab[0] * h + ab[1]
+        return carry, carry
 
-
-@jax.custom_jvp
-def _forward_recurrence(a, b):
-    return _scan(a, b, reverse=False)
+    start = jnp.ones(a.shape[1:], a.dtype), jnp.zeros(b.shape[1:], b.dtype)
+    return jax.lax.scan(step, start, (a, b))[1]
 
 
-@jax.custom_jvp
-def _backward_recurrence(a, b):
-    return _scan(a, b, reverse=True)
-
-
-@_forward_recurrence.defjvp
-def _forward_recurrence_jvp(primals, tangents):
-    a, b = primals
-    a_dot, b_dot = tangents
-    h = _forward_recurrence(a, b)
-    before = jnp.concatenate([jnp.zeros_like(h[..., :1]), h[..., :-1]], axis=-1)
-    return h, _forward_recurrence(a, b_dot + a_dot * before)
-
-
-@_backward_recurrence.defjvp
-def _backward_recurrence_jvp(primals, tangents):
-    a, b = primals
-    a_dot, b_dot = tangents
-    h = _backward_recurrence(a, b)
-    after = jnp.concatenate([h[..., 1:], jnp.zeros_like(h[..., :1])], axis=-1)
-    return h, _backward_recurrence(a, b_dot + a_dot * after)
+def _shift(x: Array) -> Array:
+    """`x_{i-1}` along the last axis, with 0 first."""
+    return pad_last(x[..., :-1], 1, 0)
 
 
 def linear_recurrence(
@@ -93,15 +67,21 @@ def linear_recurrence(
 ) -> Float[Array, "*batch n"]:
     """`h_i = a_i h_{i-1} + b_i` along the last axis (`h_{i+1}` with `reverse`).
 
-    Its derivative is the same recurrence again.
-
-    **Example:**
-
-        >>> a, b = jnp.array([0.5, 0.5, 0.5]), jnp.array([1.0, 0.0, 0.0])
-        >>> print(sj.solvers.linear_recurrence(a, b))
-        [1.   0.5  0.25]
+    That is a bidiagonal system of linear equations for h, and is differentiated as one:
+    by recurrences again. `a` may have axes of size 1 where `b` has others.
     """
-    return _backward_recurrence(a, b) if reverse else _forward_recurrence(a, b)
+    if reverse:
+        return linear_recurrence(a[..., ::-1], b[..., ::-1])[..., ::-1]
+    # Element i + 1 depends on i through the same factor through which, transposed,
+    # i depends on i + 1.
+    onward = pad_last(a[..., 1:], 0, 1)[..., ::-1]
+    b = jnp.broadcast_to(b, jnp.broadcast_shapes(a.shape, b.shape))
+    return jax.lax.custom_linear_solve(
+        lambda h: h - a * _shift(h),
+        b,
+        solve=lambda _, b: _scan(a, b),
+        transpose_solve=lambda _, c: _scan(onward, c[..., ::-1])[..., ::-1],
+    )
 
 
 def tie_groups(
@@ -167,27 +147,54 @@ def laplace_sums(
     # With a leading axis, `a` and `b` of the recurrence have the same rank.
     s, softness = support[None], softness[None]
     decay = jnp.exp((s[..., :-1] - s[..., 1:]) / softness)
-    zero = jnp.zeros_like(s[..., :1])
-    left = linear_recurrence(jnp.concatenate([zero, decay], axis=-1), weights)
-    onward = jnp.concatenate([decay, zero], axis=-1)
-    right = linear_recurrence(onward, weights, reverse=True)
+    left, right = _both_ways(decay, weights, weights)
     if queries is not None:
         start, end = _positions(support, queries)
         return _collect(s, softness, weights, left, right, queries[None], start, end)
-    tied = jnp.any(s[..., 1:] == s[..., :-1])
+    sums = left + pad_last(decay, 0, 1) * pad_last(right[..., 1:], 0, 1)
+    tied = s[..., 1:] == s[..., :-1]
+    return sums - _tie_terms(decay, weights, tied)
 
-    def with_ties(s, softness, weights, left, right, onward):
-        start, end = tie_groups(jax.lax.stop_gradient(s))
-        return _collect(s, softness, weights, left, right, s, start, end)
 
-    def without_ties(s, softness, weights, left, right, onward):
-        after = jnp.concatenate([right[..., 1:], jnp.zeros_like(right[..., :1])], -1)
-        return left + onward * after
-
-    # Almost always there are no ties, and no indices are needed.
-    return jax.lax.cond(
-        tied, with_ties, without_ties, s, softness, weights, left, right, onward
+def _both_ways(decay: Array, forward: Array, backward: Array) -> tuple[Array, Array]:
+    """Sums of `forward` up to each element, and of `backward` from it on."""
+    h = linear_recurrence(
+        jnp.stack([pad_last(decay, 1, 0), pad_last(decay[..., ::-1], 1, 0)]),
+        jnp.stack([forward, backward[..., ::-1]]),
     )
+    return h[0], h[1][..., ::-1]
+
+
+@jax.custom_jvp
+def _tie_terms(decay: Array, weights: Array, tied: Array) -> Array:
+    """Zeros, whose derivative is what distances between equals add to that of the sums.
+
+    A sum of gaps counts such a distance as positive in sorted order, and its derivative
+    with it. The value is the sum over the group of an element's equals, less the same
+    one with constant distances.
+    """
+    return jnp.zeros_like(weights)
+
+
+@_tie_terms.defjvp
+def _tie_terms_jvp(primals, tangents):
+    decay, weights, tied = primals
+    decay_dot, weights_dot, _ = tangents
+
+    def moved(decay, decay_dot, weights):
+        inner, inner_dot = (jnp.where(tied, x, 0) for x in (decay, decay_dot))
+        left, right = _both_ways(inner, weights, weights)
+        left = pad_last(inner_dot * left[..., :-1], 1, 0)
+        right = pad_last(inner_dot * right[..., 1:], 0, 1)
+        return sum(_both_ways(inner, left, right))
+
+    def unmoved(decay, decay_dot, weights):
+        return jnp.zeros_like(weights)
+
+    # Almost always there are none.
+    out_dot = jax.lax.cond(jnp.any(tied), moved, unmoved, decay, decay_dot, weights)
+    zeros = jnp.zeros_like(weights)
+    return zeros, out_dot + _tie_terms(decay, weights_dot, tied)
 
 
 def _collect(
