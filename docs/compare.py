@@ -105,7 +105,7 @@ def compare_methods() -> None:
                 rank_of_equals(method=method),
             ]
         )
-    header = ["method", "sort", "its gradient", "sort of 10,000"]
+    header = ["method", "sort", "its gradient", "10,000"]
     header += ["sort, two meet", "rank, two meet", "error", "ranks of two equal"]
     print_table(header, rows)
 
@@ -129,7 +129,7 @@ def compare_modes() -> None:
             ]
         )
     header = ["mode", "sort", "its gradient", "zeros of argmax"]
-    header += ["slope of a step at 0", "ten softnesses away"]
+    header += ["slope of a step", "far out"]
     print_table(header, rows)
 
 

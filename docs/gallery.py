@@ -209,11 +209,11 @@ AXISWISE = [
         {"argmedian": "argmedian, share of x", "median": "median"},
         _pair(lambda x, **k: (sj.argmedian(x, -1, **k)[..., 0], sj.median(x, -1, **k))),
     ),
-    Operator(
-        {"median_newton": "median_newton"},
-        lambda x, **k: (sj.median_newton(row(x), -1, **k),),
-    ),
 ]
+# Made of steps, of which it has the widths.
+MEDIAN_NEWTON = _one(
+    "median_newton", "median_newton", lambda x, **k: sj.median_newton(row(x), -1, **k)
+)
 
 
 def differentiate(fn: Callable, x: jax.Array) -> tuple[Any, Any]:
@@ -358,10 +358,12 @@ def draw_methods(pictures: Pictures) -> None:
         for axes_row, i in zip(grid, range(2), strict=True):
             axes_row[0].plot(x, hard[0][i], color=COLORS["hard"], lw=3.5, alpha=0.6)
             for name, color in METHOD_COLORS.items():
+                line = "--" if name in ("neuralsort", "smooth_sort") else "-"
                 for axes, y in zip(axes_row, found[name], strict=True):
-                    axes.plot(x, y[i], color=color, label=name)
+                    axes.plot(x, y[i], line, color=color, label=name)
             axes_row[0].set_title(list(values)[i])
             axes_row[1].set_title("derivative")
+        grid[0, 1].set_ylim(-0.5, 5)
         for axes in grid[1]:
             axes.set_xlabel("x")
         figure.legend(
@@ -467,8 +469,8 @@ def draw_convergence(pictures: Pictures) -> None:
         for axes in grid:
             axes.set_xlabel("steps")
             axes.set_yscale("log")
-            axes.set_ylim(1e-16, 10)
-            axes.legend(fontsize=7, handlelength=1.2)
+            axes.set_ylim(1e-17, 1e5)  # room for legends
+            axes.legend(fontsize=7, handlelength=1.2, loc="upper right")
 
 
 def _residuals(make: Callable[[Any], Any], problem: Any, mode: str, steps: int):
@@ -482,7 +484,7 @@ def _residuals(make: Callable[[Any], Any], problem: Any, mode: str, steps: int):
 
 
 def _draw_simplex_convergence(axes: Axes, rng: np.random.Generator) -> None:
-    problem = SimplexProjection(jnp.asarray(rng.normal(size=1000)), 0.1)
+    problem = SimplexProjection(jnp.asarray(rng.normal(size=1000)), 5.0)
     regularizer = sj.solvers.get_regularizer("c2")
     axes.set_title("simplex, n = 1000, c2")
     residual = _residuals(lambda s: Newton(max_steps=s), problem, "c2", 12)
@@ -614,7 +616,7 @@ def draw_front(pictures: Pictures) -> None:
 
 PARTS: dict[str, Callable[[Pictures], None]] = {
     "front": draw_front,
-    "elementwise": lambda p: draw_operators(p, ELEMENTWISE, False),
+    "elementwise": lambda p: draw_operators(p, [*ELEMENTWISE, MEDIAN_NEWTON], False),
     "logic": draw_logic,
     "methods": draw_methods,
     "permutations": draw_permutations,
