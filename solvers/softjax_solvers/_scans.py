@@ -69,6 +69,12 @@ def linear_recurrence(
 
     That is a bidiagonal system of linear equations for h, and is differentiated as one:
     by recurrences again. `a` may have axes of size 1 where `b` has others.
+
+    **Example:**
+
+        >>> a, b = jnp.array([0.5, 0.5, 0.5]), jnp.array([1.0, 0.0, 0.0])
+        >>> print(sj.solvers.linear_recurrence(a, b))
+        [1.   0.5  0.25]
     """
     if reverse:
         return linear_recurrence(a[..., ::-1], b[..., ::-1])[..., ::-1]
