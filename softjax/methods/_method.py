@@ -15,6 +15,7 @@ from softjax_solvers import (
     Problem,
     Regularizer,
     Solution,
+    expectation,
     invert,
     permute,
     solve,
@@ -138,6 +139,10 @@ class Relaxation(eqx.Module):
 
     def solve(self, problem: Problem, linear_solver: Any = None) -> Solution:
         return solve(problem, self.regularizer, self.solver, linear_solver)
+
+    def expectation(self, problem: Problem, values: Float[Array, "..."]) -> Array:
+        """`solve(problem).expectation(values)`, in one step."""
+        return expectation(problem, self.regularizer, values, self.solver)
 
 
 class Level(NamedTuple):

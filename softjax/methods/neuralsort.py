@@ -64,7 +64,7 @@ class NeuralSort(RowMethod):
 
         def values(positions):
             problem = scores.problem(relaxation, positions, contiguous)
-            out = relaxation.solve(problem).expectation(ordered.values[..., None, :])
+            out = relaxation.expectation(problem, ordered.values[..., None, :])
             return jnp.moveaxis(out, -1, 0)
 
         positions = scores.positions if positions is None else positions

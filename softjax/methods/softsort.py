@@ -61,7 +61,7 @@ class SoftSort(RowMethod):
         problem = SortedDistanceProjection(
             queries, ordered.support, relaxation.softness, ordered.where
         )
-        return relaxation.solve(problem).expectation(ordered.values)
+        return relaxation.expectation(problem, ordered.values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
@@ -72,7 +72,7 @@ class SoftSort(RowMethod):
         # of them comes first.
         start, end = tie_groups(jax.lax.stop_gradient(ordered.support), ordered.where)
         positions = (start + end + 1).astype(sample.keys.dtype) / 2
-        return ordered.unsort(relaxation.solve(problem).expectation(positions))
+        return ordered.unsort(relaxation.expectation(problem, positions))
 
     def argmax(
         self, sample: Sample, relaxation: Relaxation
@@ -80,7 +80,7 @@ class SoftSort(RowMethod):
         return relaxation.solve(_largest(sample, relaxation)).value
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
-        return relaxation.solve(_largest(sample, relaxation)).expectation(sample.values)
+        return relaxation.expectation(_largest(sample, relaxation), sample.values)
 
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:

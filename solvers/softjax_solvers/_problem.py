@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -48,6 +49,19 @@ class Problem(eqx.Module):
         values: Float[Array, "*batch n"],
     ) -> Array:
         """`y @ values`, without forming y where the structure allows it."""
+
+    def solved_expectation(
+        self,
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+        find_dual: Callable[["Problem", Regularizer], PyTree[Array]],
+    ) -> Array:
+        """`expectation` at the optimal dual, which `find_dual` finds differentiably.
+
+        Default: what it says. A problem overrides it that can do without the dual, or
+        that knows the derivative of both steps together.
+        """
+        return self.expectation(find_dual(self, regularizer), regularizer, values)
 
     @abc.abstractmethod
     def residual(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import equinox as eqx
+from jaxtyping import Array, Float, PyTree
+
 from ._implicit import solve_dual
 from ._modes import get_regularizer
 from ._problem import Problem
 from ._registry import choose_solver
 from ._regularizer import Regularizer
-from ._solver import Solution
+from ._solver import Solution, Solver
 
 
 def solve(
@@ -46,9 +49,66 @@ def solve(
         >>> print(found.value, bool(found.converged))
         [0.    0.945 0.055] True
     """
+    find = _parse(problem, regularizer, solver, linear_solver)
+    return Solution(problem, find.regularizer, *find(problem, find.regularizer))
+
+
+def expectation(
+    problem: Problem,
+    regularizer: Regularizer | str,
+    values: Float[Array, "*batch n"],
+    solver: Any = None,
+    linear_solver: Any = None,
+) -> Array:
+    """`solve(...).expectation(values)` in one step.
+
+    The same numbers, and derivatives that may take less time: the problem decides which
+    of the two steps it can do together, or without.
+
+    **Arguments, raises:** as of [`softjax.solvers.solve`][] and
+    [`softjax.solvers.Solution`][].
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
+        >>> values = jnp.array([0.0, 1.0, 2.0])
+        >>> print(sj.solvers.expectation(problem, "c0", values))
+        1.2
+    """
+    find = _parse(problem, regularizer, solver, linear_solver)
+    return problem.solved_expectation(find.regularizer, values, _Dual(find))
+
+
+class _Find(eqx.Module):
+    """Finds a dual, and tells about it."""
+
+    regularizer: Regularizer
+    solver: Solver
+    linear_solver: Any
+
+    def __call__(self, problem: Problem, regularizer: Regularizer):
+        return solve_dual(
+            problem,
+            regularizer,
+            solver=self.solver,
+            linear_solver=self.linear_solver,
+        )
+
+
+class _Dual(eqx.Module):
+    """Finds a dual, and keeps the rest to itself."""
+
+    find: _Find
+
+    def __call__(self, problem: Problem, regularizer: Regularizer) -> PyTree[Array]:
+        return self.find(problem, regularizer)[0]
+
+
+def _parse(
+    problem: Problem, regularizer: Any, solver: Any, linear_solver: Any
+) -> _Find:
     regularizer = get_regularizer(regularizer)
     solver = choose_solver(solver, problem, regularizer)
     problem.check_regularizer(regularizer)
     problem.check_linear_solver(linear_solver)
-    found = solve_dual(problem, regularizer, solver=solver, linear_solver=linear_solver)
-    return Solution(problem, regularizer, *found)
+    return _Find(regularizer, solver, linear_solver)

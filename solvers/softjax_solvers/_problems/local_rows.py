@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -79,11 +81,59 @@ class LocalRows(eqx.Module):
         regularizer: Regularizer,
         values: Float[Array, "*batch n"],
     ) -> Float[Array, "*batch n"]:
-        """The means of values under the rows.
+        """The means of values under the rows."""
+        args = self._args(dual, regularizer, self._mask(values))
+        total, excess = _collect(self._width(dual, regularizer), args, _terms)
+        return self._mask(values) + safe_divide(excess, total)
 
-        Its derivative is that at the optimal dual, whatever moves the latter.
+    def mean_and_tangent(
+        self,
+        dual: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+        move: "LocalRows",
+        regularizer_move: Any,
+        values_move: Float[Array, "*batch n"] | None,
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+        """The means, and how they change with all that they depend on.
+
+        The dual is the optimal one, and moves along. One pass over the neighbours for
+        all that is known, and one that is linear in the moves.
         """
-        return _mean(self, regularizer, values, dual)
+        values = self._mask(values)
+        if values_move is not None:
+            values_move = self._mask(values_move)
+        args, width = (
+            self._args(dual, regularizer, values),
+            self._width(dual, regularizer),
+        )
+        (total, slope), (excess, excess_slope) = _collect(
+            width, args, _terms_and_slopes
+        )
+        softness_move = move.softness
+        if softness_move is not None:
+            softness_move = -softness_move / self.softness**2
+        moves = (
+            (regularizer_move, softness_move),
+            (move.support, None, None, values_move),
+            (move.support, None, values_move),
+        )
+        total_move, excess_move = jax.tree.map(
+            jnp.add,
+            neighbour_moves(width, args, moves, _terms),
+            eqx.filter_jvp(_terms, args, moves)[1],
+        )
+        dual_move = -safe_divide(total_move, slope)
+        total_move = total_move + slope * dual_move
+        excess_move = excess_move + excess_slope * dual_move
+        mean = safe_divide(excess, total)
+        out = safe_divide(excess_move - mean * total_move, total)
+        if values_move is not None:
+            out = out + values_move
+        return values + mean, out
+
+    def _mask(self, values: Array) -> Array:
+        return values if self.where is None else jnp.where(self.where, values, 0)
 
     def bracket(
         self, regularizer: Regularizer
@@ -158,40 +208,3 @@ def _terms_and_slopes(shared, centre, other):
 def _collect(width, args, fn):
     """The sums over whole rows, with the elements themselves."""
     return jax.tree.map(jnp.add, neighbour_sums(width, args, fn), fn(*args))
-
-
-@eqx.filter_custom_jvp
-def _mean(rows: LocalRows, regularizer: Regularizer, values: Array, dual: Array):
-    args, width = rows._args(dual, regularizer, values), rows._width(dual, regularizer)
-    total, excess = _collect(width, args, _terms)
-    return values + safe_divide(excess, total)
-
-
-# One pass over the neighbours for all that is known, and one that is transposed.
-@_mean.def_jvp
-def _mean_jvp(primals, tangents):
-    rows, regularizer, values, dual = primals
-    rows_dot, regularizer_dot, values_dot, _ = tangents
-    args, width = rows._args(dual, regularizer, values), rows._width(dual, regularizer)
-    (total, slope), (excess, excess_slope) = _collect(width, args, _terms_and_slopes)
-    softness_dot = rows_dot.softness
-    if softness_dot is not None:
-        softness_dot = -softness_dot / rows.softness**2
-    moves = (
-        (regularizer_dot, softness_dot),
-        (rows_dot.support, None, None, values_dot),
-        (rows_dot.support, None, values_dot),
-    )
-    total_dot, excess_dot = jax.tree.map(
-        jnp.add,
-        neighbour_moves(width, args, moves, _terms),
-        eqx.filter_jvp(_terms, args, moves)[1],
-    )
-    dual_dot = -safe_divide(total_dot, slope)
-    total_dot = total_dot + slope * dual_dot
-    excess_dot = excess_dot + excess_slope * dual_dot
-    mean = safe_divide(excess, total)
-    out_dot = safe_divide(excess_dot - mean * total_dot, total)
-    if values_dot is not None:
-        out_dot = out_dot + values_dot
-    return values + mean, out_dot

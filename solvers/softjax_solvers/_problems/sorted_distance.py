@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._chunks import map_chunks
 from .._numerics import derivative, distance, inexact
-from .._problem import ScalarDualProblem, per_row
+from .._problem import Problem, ScalarDualProblem, per_row
 from .._regularizer import Regularizer
 from .._scans import fill_masked, laplace_sums
 from .local_rows import LocalRows
@@ -130,7 +133,7 @@ class SortedDistanceProjection(ScalarDualProblem):
 
     def rounding(self) -> float:
         # The terms of a window are added up one by one.
-        return 64
+        return super().rounding() if self.local is None else 64
 
     def guess(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
         if (local := self.local) is not None:
@@ -162,11 +165,44 @@ class SortedDistanceProjection(ScalarDualProblem):
             return weighted / total
         values = jnp.broadcast_to(values, self.support.shape)
         if (local := self.local) is not None:
-            if self.where is not None:
-                values = jnp.where(self.where, values, 0)
             return local.mean(dual, regularizer, values)
         values = values[..., None, :]
         (out,) = self.map_rows(
             lambda rows, d: [rows.expectation(d, regularizer, values)], dual
         )
         return out
+
+    def solved_expectation(
+        self,
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch n"],
+        find_dual: Callable[[Problem, Regularizer], Array],
+    ) -> Float[Array, "*batch m"]:
+        if regularizer.exponential:
+            return self.expectation(jnp.zeros(()), regularizer, values)
+        if self.local is None:
+            return super().solved_expectation(regularizer, values, find_dual)
+        values = jnp.broadcast_to(values, self.support.shape)
+        return _local_mean(self, regularizer, values, find_dual=find_dual)
+
+
+@eqx.filter_custom_jvp
+def _local_mean(
+    problem: SortedDistanceProjection,
+    regularizer: Regularizer,
+    values: Array,
+    *,
+    find_dual: Callable[[Problem, Regularizer], Array],
+):
+    local = problem.local
+    assert local is not None
+    return local.mean(find_dual(problem, regularizer), regularizer, values)
+
+
+@_local_mean.def_jvp
+def _local_mean_jvp(primals, tangents, *, find_dual):
+    problem, regularizer, values = primals
+    moved, *moves = tangents
+    dual = find_dual(problem, regularizer)
+    move = LocalRows(moved.support, moved.softness, None)
+    return problem.local.mean_and_tangent(dual, regularizer, values, move, *moves)
