@@ -113,9 +113,10 @@ def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
         >>> print(sj.solvers.invert(jnp.array([2, 0, 1])))
         [1 2 0]
     """
-    index = jax.lax.broadcasted_iota(
-        permutation.dtype, permutation.shape, permutation.ndim - 1
-    )
-    return jnp.put_along_axis(
-        jnp.zeros_like(permutation), permutation, index, axis=-1, inplace=False
-    )
+    index = jnp.arange(permutation.shape[-1], dtype=permutation.dtype)
+
+    # Row by row, which keeps the rows of a batch apart on whatever devices they are.
+    def one(row):
+        return jnp.zeros_like(row).at[row].set(index)
+
+    return jnp.vectorize(one, signature="(n)->(n)")(permutation)
