@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers import (
     SimplexProjection,
@@ -18,14 +20,17 @@ from softjax_solvers import (
 
 from ._method import Ordered, Relaxation, Sample
 from ._rows import RowMethod
+from ._windows import Windows, group_size
 
 
 class NeuralSort(RowMethod):
     """Row i of argsort is the simplex projection of `((n + 1 - 2i) x - A) / softness`.
 
     Here `A_j = sum_l |x_j - x_l|`, and i = 1 is the row of the largest. The deviations
-    are prefix sums over the sorted values, and values of any operator take O(n) memory,
-    in chunks of rows. The median is the centre row, in which x has the coefficient 0.
+    are prefix sums over the sorted values. Where windows of O(sqrt n) neighbours hold
+    all of a row but rounding, or a sparse row, `sort` and `rank` take O(n sqrt n) time;
+    elsewhere O(n^2). Both are in chunks of rows, of O(n) memory. The median is the
+    centre row, in which x has the coefficient 0.
 
     **Example:**
 
@@ -60,16 +65,24 @@ class NeuralSort(RowMethod):
     ) -> Float[Array, "*batch m"]:
         ordered = sample.ordered()
         scores = _Scores(ordered)
-        contiguous = positions is None
 
-        def values(positions):
+        def values(positions, contiguous=False):
             problem = scores.problem(relaxation, positions, contiguous)
             out = relaxation.expectation(problem, ordered.values[..., None, :])
             return jnp.moveaxis(out, -1, 0)
 
-        positions = scores.positions if positions is None else positions
-        out = map_chunks(values, positions, row_size=sample.keys.size)
-        return jnp.moveaxis(out, 0, -1)
+        def some(positions, contiguous=False):
+            fn = functools.partial(values, contiguous=contiguous)
+            out = map_chunks(fn, positions, row_size=sample.keys.size)
+            return jnp.moveaxis(out, 0, -1)
+
+        if positions is not None:
+            return some(positions)
+        return scores.by_windows(
+            relaxation,
+            lambda windows: windows.means(relaxation)[..., : sample.size],
+            lambda: some(scores.positions, contiguous=True),
+        )
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
@@ -82,8 +95,10 @@ class NeuralSort(RowMethod):
             weighted = y * (positions + 1)[:, None]
             return jnp.sum(weighted, axis=-2), jnp.sum(y, axis=-2)
 
-        weighted, total = sum_chunks(
-            columns, scores.positions, row_size=sample.keys.size
+        weighted, total = scores.by_windows(
+            relaxation,
+            lambda windows: windows.column_sums(relaxation, sample.size),
+            lambda: sum_chunks(columns, scores.positions, row_size=sample.keys.size),
         )
         # The columns of the matrix need not add up to 1.
         return ordered.unsort(weighted / total)
@@ -113,6 +128,21 @@ class _Scores(eqx.Module):
     def positions(self) -> Float[Array, " n"]:
         support = self.ordered.support
         return jnp.arange(support.shape[-1], dtype=support.dtype)
+
+    def by_windows(
+        self,
+        relaxation: Relaxation,
+        narrow: Callable[[Windows], PyTree],
+        whole: Callable[[], PyTree],
+    ) -> PyTree:
+        """`narrow` of the windows of all rows if these suffice, and `whole` if not."""
+        n = self.ordered.support.shape[-1]
+        size = group_size(n)
+        if size is None or self.ordered.where is not None:
+            return whole()
+        windows = Windows.of(self.ordered, self.ties, size)
+        suffice = windows.suffice(relaxation.regularizer, relaxation.softness, n)
+        return jax.lax.cond(suffice, lambda: narrow(windows), whole)
 
     def problem(
         self,

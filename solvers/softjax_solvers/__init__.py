@@ -12,6 +12,7 @@ from ._fenchel_young import (
 )
 from ._modes import MODES as MODES, get_regularizer as get_regularizer
 from ._numerics import (
+    anywhere as anywhere,
     derivative as derivative,
     distance as distance,
     is_traced as is_traced,

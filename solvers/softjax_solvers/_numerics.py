@@ -40,6 +40,26 @@ def pad_last(x: Array, before: int, after: int, fill: float = 0) -> Array:
     return jnp.pad(x, widths, constant_values=fill)
 
 
+@jax.custom_batching.custom_vmap
+def anywhere(x: Array) -> Array:
+    """Whether any of it is true: one answer for a whole batch, also one of `vmap`.
+
+    What `jax.lax.cond` then does for all of a batch is one of its branches, where
+    `jnp.any` would make it do both.
+
+    **Example:**
+
+        >>> print(jax.vmap(sj.solvers.anywhere)(jnp.array([[True], [False]])))
+        [ True  True]
+    """
+    return jnp.any(x)
+
+
+@anywhere.def_vmap
+def _anywhere_in_batch(axis_size, in_batched, x):
+    return anywhere(x), False
+
+
 def choose_tolerance(tolerance: float | None, units: float, like: Array) -> float:
     """`tolerance`, or where that is None so many units of rounding."""
     return units * eps(like) if tolerance is None else tolerance
