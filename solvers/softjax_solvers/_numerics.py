@@ -40,7 +40,6 @@ def pad_last(x: Array, before: int, after: int, fill: float = 0) -> Array:
     return jnp.pad(x, widths, constant_values=fill)
 
 
-@jax.custom_batching.custom_vmap
 def anywhere(x: Array) -> Array:
     """Whether any of it is true: one answer for a whole batch, also one of `vmap`.
 
@@ -52,12 +51,17 @@ def anywhere(x: Array) -> Array:
         >>> print(jax.vmap(sj.solvers.anywhere)(jnp.array([[True], [False]])))
         [ True  True]
     """
+    return _anywhere(x)
+
+
+@jax.custom_batching.custom_vmap
+def _anywhere(x: Array) -> Array:
     return jnp.any(x)
 
 
-@anywhere.def_vmap
+@_anywhere.def_vmap
 def _anywhere_in_batch(axis_size, in_batched, x):
-    return anywhere(x), False
+    return _anywhere(x), False
 
 
 def choose_tolerance(tolerance: float | None, units: float, like: Array) -> float:
