@@ -138,10 +138,12 @@ class _Scores(eqx.Module):
         """`narrow` of the windows of all rows if these suffice, and `whole` if not."""
         n = self.ordered.support.shape[-1]
         size = group_size(n)
-        if size is None or self.ordered.where is not None:
+        regularizer = relaxation.regularizer
+        dense = not (regularizer.exponential or regularizer.reaches_zero())
+        if size is None or dense or self.ordered.where is not None:
             return whole()
         windows = Windows.of(self.ordered, self.ties, size)
-        suffice = windows.suffice(relaxation.regularizer, relaxation.softness, n)
+        suffice = windows.suffice(regularizer, relaxation.softness, n)
         return jax.lax.cond(suffice, lambda: narrow(windows), whole)
 
     def problem(

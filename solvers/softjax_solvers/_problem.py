@@ -211,7 +211,7 @@ class ScalarDualProblem(Problem):
         """
         return derivative(lambda dual: self.optimality(dual, regularizer), dual)
 
-    def rounding(self) -> float:
+    def rounding(self, regularizer: Regularizer) -> float:
         """Units of rounding in `equation`."""
         return 4
 

@@ -68,6 +68,17 @@ class Regularizer(eqx.Module):
         with jax.ensure_compile_time_eval():
             return _invert_link(self, y)
 
+    def reaches_zero(self) -> bool:
+        """Whether `phi(t) = 0` for some t, which makes solutions sparse.
+
+        Default: whether `r'(0)` is finite; True where that is not known, since
+        parameters are traced.
+        """
+        if is_traced(self):
+            return True
+        with jax.ensure_compile_time_eval():
+            return bool(jnp.isfinite(self.gradient(jnp.zeros(()))))
+
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """`r*(t)`, the integral of the link from -inf. Default: quadrature."""
         return antiderivative(

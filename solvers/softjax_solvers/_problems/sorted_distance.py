@@ -104,10 +104,14 @@ class SortedDistanceProjection(ScalarDualProblem):
         """theta where the link is exp, without forming the rows."""
         return jnp.log(self._kernel_sums(jnp.ones((), self.support.dtype))[0])
 
-    @property
-    def local(self) -> LocalRows | None:
-        """The rows as windows of neighbours, where there is one for each element."""
+    def local(self, regularizer: Regularizer) -> LocalRows | None:
+        """The rows as windows of neighbours.
+
+        None where there is not one for each element, or all of it matters.
+        """
         if self.queries is not None or self.support.shape[-1] <= _SHORT:
+            return None
+        if not regularizer.reaches_zero():
             return None
         return LocalRows(self.support, self.softness, self.where)
 
@@ -117,13 +121,13 @@ class SortedDistanceProjection(ScalarDualProblem):
         if regularizer.exponential:
             (total,) = self._kernel_sums(jnp.ones((), self.support.dtype))
             return jnp.exp(-dual) * total - 1
-        if (local := self.local) is not None:
+        if (local := self.local(regularizer)) is not None:
             return local.total(dual, regularizer) - 1
         (out,) = self.map_rows(lambda rows, d: [rows.optimality(d, regularizer)], dual)
         return out
 
     def equation(self, dual: Float[Array, "*batch m"], regularizer: Regularizer):
-        if regularizer.exponential or (local := self.local) is None:
+        if regularizer.exponential or (local := self.local(regularizer)) is None:
             return super().equation(dual, regularizer)
         total, slope = local.total_and_slope(dual, regularizer)
         residual, factor = derivative(
@@ -131,17 +135,18 @@ class SortedDistanceProjection(ScalarDualProblem):
         )
         return residual, factor * slope
 
-    def rounding(self) -> float:
-        # The terms of a window are added up one by one.
-        return super().rounding() if self.local is None else 64
+    def rounding(self, regularizer: Regularizer) -> float:
+        if self.local(regularizer) is None:
+            return super().rounding(regularizer)
+        return 64  # the terms of a window are added up one by one
 
     def guess(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
-        if (local := self.local) is not None:
+        if (local := self.local(regularizer)) is not None:
             return local.guess(regularizer)
         return super().guess(regularizer)
 
     def bracket(self, regularizer: Regularizer):
-        if (local := self.local) is not None:
+        if (local := self.local(regularizer)) is not None:
             return local.bracket(regularizer)
         lower, upper = self.map_rows(lambda rows: rows.bracket(regularizer))
         return lower, upper
@@ -164,7 +169,7 @@ class SortedDistanceProjection(ScalarDualProblem):
             total, weighted = self._kernel_sums(jnp.ones_like(self.support), values)
             return weighted / total
         values = jnp.broadcast_to(values, self.support.shape)
-        if (local := self.local) is not None:
+        if (local := self.local(regularizer)) is not None:
             return local.mean(dual, regularizer, values)
         values = values[..., None, :]
         (out,) = self.map_rows(
@@ -180,7 +185,7 @@ class SortedDistanceProjection(ScalarDualProblem):
     ) -> Float[Array, "*batch m"]:
         if regularizer.exponential:
             return self.expectation(jnp.zeros(()), regularizer, values)
-        if self.local is None:
+        if self.local(regularizer) is None:
             return super().solved_expectation(regularizer, values, find_dual)
         values = jnp.broadcast_to(values, self.support.shape)
         return _local_mean(self, regularizer, values, find_dual=find_dual)
@@ -194,7 +199,7 @@ def _local_mean(
     *,
     find_dual: Callable[[Problem, Regularizer], Array],
 ):
-    local = problem.local
+    local = problem.local(regularizer)
     assert local is not None
     return local.mean(find_dual(problem, regularizer), regularizer, values)
 
@@ -205,4 +210,6 @@ def _local_mean_jvp(primals, tangents, *, find_dual):
     moved, *moves = tangents
     dual = find_dual(problem, regularizer)
     move = LocalRows(moved.support, moved.softness, None)
-    return problem.local.mean_and_tangent(dual, regularizer, values, move, *moves)
+    local = problem.local(regularizer)
+    assert local is not None
+    return local.mean_and_tangent(dual, regularizer, values, move, *moves)

@@ -32,7 +32,7 @@ class Newton(Solver):
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         if isinstance(problem, SortedDistanceProjection):
-            return problem.local is not None
+            return problem.local(regularizer) is not None
         return isinstance(problem, ScalarDualProblem)
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
@@ -43,7 +43,9 @@ class Newton(Solver):
             lower,
             upper,
             problem.guess(regularizer),
-            tolerance=choose_tolerance(self.tolerance, problem.rounding(), lower),
+            tolerance=choose_tolerance(
+                self.tolerance, problem.rounding(regularizer), lower
+            ),
             max_steps=self.max_steps,
         )
         residual = problem.residual(root.point, regularizer)
