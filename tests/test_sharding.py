@@ -17,8 +17,8 @@ FAST = ("sort", "argmax")
 
 # What XLA's partitioner distributes without any communication, of mode "smooth".
 ALONE = {
-    "softsort": ["argsort", "argmax", "max", "median", "top_k_values"],
-    "neuralsort": ["sort", "max", "median", "top_k_values"],
+    "softsort": ["sort", "rank", "argsort", "argmax", "max", "median", "top_k_values"],
+    "neuralsort": ["sort", "rank", "argsort", "argmax", "max", "median"],
     "sorting_network": ["sort", "rank", "argmax", "top_k_values"],
 }
 
@@ -76,9 +76,8 @@ def test_shard_map_of_transport():
     check(run("shard_map", "ot", "smooth", ["argmax"]))
 
 
-@pytest.mark.parametrize("name", ["argmax", "median"])
-def test_partitioner(name):
-    check(run("partitioner", "softsort", "smooth", [name]))
+def test_partitioner():
+    check(run("partitioner", "softsort", "smooth", ["sort", "argmax"]))
 
 
 @pytest.mark.slow
@@ -94,7 +93,7 @@ def test_partitioner_with_others(method):
 @pytest.mark.parametrize(
     ("method", "mode", "name"),
     [
-        ("softsort", "smooth", "sort"),
+        ("softsort", "smooth", "top_k_mask"),
         pytest.param("softsort", "c0", "argmax", marks=pytest.mark.slow),
         pytest.param("fast_soft_sort", "c0", "sort", marks=pytest.mark.slow),
         pytest.param("smooth_sort", "smooth", "sort", marks=pytest.mark.slow),
@@ -102,16 +101,6 @@ def test_partitioner_with_others(method):
 )
 def test_partitioner_reduces(method, mode, name):
     check(run("partitioner", method, mode, [name]))
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="a scatter into rows is not known to stay within its row",
-)
-@pytest.mark.parametrize("method", ["softsort", "neuralsort"])
-def test_partitioner_gathers(method):
-    check(run("partitioner", method, "smooth", ["rank"]))
 
 
 @pytest.mark.slow

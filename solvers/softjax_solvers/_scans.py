@@ -187,20 +187,14 @@ def _tie_terms_jvp(primals, tangents):
     decay, weights, tied = primals
     decay_dot, weights_dot, _ = tangents
 
-    def moved(decay, decay_dot, weights):
-        inner, inner_dot = (jnp.where(tied, x, 0) for x in (decay, decay_dot))
-        left, right = _both_ways(inner, weights, weights)
-        left = pad_last(inner_dot * left[..., :-1], 1, 0)
-        right = pad_last(inner_dot * right[..., 1:], 0, 1)
-        return sum(_both_ways(inner, left, right))
-
-    def unmoved(decay, decay_dot, weights):
-        return jnp.zeros_like(weights)
-
-    # Almost always there are none.
-    out_dot = jax.lax.cond(jnp.any(tied), moved, unmoved, decay, decay_dot, weights)
-    zeros = jnp.zeros_like(weights)
-    return zeros, out_dot + _tie_terms(decay, weights_dot, tied)
+    # Without looking whether there are any, which would cost about as much and make
+    # all rows of a batch wait for each other.
+    inner, inner_dot = (jnp.where(tied, x, 0) for x in (decay, decay_dot))
+    left, right = _both_ways(inner, weights, weights)
+    left = pad_last(inner_dot * left[..., :-1], 1, 0)
+    right = pad_last(inner_dot * right[..., 1:], 0, 1)
+    out_dot = sum(_both_ways(inner, left, right)) + _tie_terms(decay, weights_dot, tied)
+    return jnp.zeros_like(weights), out_dot
 
 
 def _collect(
