@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import REGULARIZERS, Mixed, each, pick
+from cases import REGULARIZERS, Mixed, each, each_pair, pick
 from helpers import assert_close, finite_difference
 from jax.flatten_util import ravel_pytree
 
@@ -359,3 +359,21 @@ def test_second_derivatives_in_a_loop(operator, x64):
 
     (_, (gradient, slope)), (along, _) = derivatives(x, 0.7)
     assert_close(along, gradient @ direction + 0.1 * slope, atol=1e-10)
+
+
+@each_pair(pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"))
+def test_derivatives_of_mapped_operators(case, method):
+    """Derivative of `vmap` and `vmap` of derivative, of what is compiled by itself."""
+    rng = helpers.rng("mapped")
+    x, move, weights = jnp.asarray(rng.normal(size=(3, 5)))
+
+    def total(t):
+        ordered = sj.sort(x + t * move, mode=case.mode, method=method, softness=0.3)
+        return jnp.vdot(weights, ordered)
+
+    t = jnp.asarray([-0.1, 0.0, 0.2])
+    _, outside = jax.jvp(jax.vmap(total), (t,), (jnp.ones_like(t),))
+    inside = jax.vmap(jax.grad(total))(t)
+    assert_close(outside, inside, atol=1e-4)
+    summed = jax.grad(lambda t: jnp.sum(jax.vmap(total)(t)))(t)
+    assert_close(summed, inside, atol=1e-4)

@@ -179,7 +179,13 @@ def _tie_terms(decay: Array, weights: Array, tied: Array) -> Array:
     with it. The value is the sum over the group of an element's equals, less the same
     one with constant distances.
     """
-    return jnp.zeros_like(weights)
+    return _zeros_from(weights)
+
+
+def _zeros_from(x: Array) -> Array:
+    # Not a constant, whose axis JAX 0.10 loses in the derivative of a mapped function
+    # that is compiled and holds a custom rule.
+    return jnp.where(False, x, jnp.zeros((), x.dtype))
 
 
 @_tie_terms.defjvp
@@ -194,7 +200,7 @@ def _tie_terms_jvp(primals, tangents):
     left = pad_last(inner_dot * left[..., :-1], 1, 0)
     right = pad_last(inner_dot * right[..., 1:], 0, 1)
     out_dot = sum(_both_ways(inner, left, right)) + _tie_terms(decay, weights_dot, tied)
-    return jnp.zeros_like(weights), out_dot
+    return _zeros_from(weights), out_dot
 
 
 def _collect(
