@@ -28,6 +28,30 @@ def _from_bits(bits: Int[Array, "..."], dtype) -> Float[Array, "..."]:
     return jax.lax.bitcast_convert_type(_flip(bits), dtype)
 
 
+def _sort_pairs(
+    bits: Int[Array, "*batch n"], index: Int[Array, "*batch n"]
+) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
+    bits, index = jax.lax.sort((bits, index), num_keys=1, is_stable=True)
+    return bits, index
+
+
+def _sort_packed(
+    bits: Int[Array, "*batch n"], index: Int[Array, "*batch n"]
+) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
+    """The same by one sort of 64-bit integers whose upper halves are the bits.
+
+    XLA compiles a CPU's comparison of single integers into the sort, and calls that of
+    pairs, in some versions for each. Nothing but this needs 64 bits, which JAX turns
+    into 32 without its flag; there are no constants among them that it would turn.
+    """
+    pairs = jnp.stack((index, bits.astype(index.dtype)), axis=-1)
+    with jax.enable_x64(True):
+        pairs = jax.lax.bitcast_convert_type(pairs, jnp.int64)
+        pairs = jax.lax.sort(pairs, is_stable=False)
+        pairs = jax.lax.bitcast_convert_type(pairs, index.dtype)
+    return pairs[..., 1].astype(bits.dtype), pairs[..., 0]
+
+
 def sort_with_permutation(
     x: Float[Array, "*batch n"],
 ) -> tuple[Float[Array, "*batch n"], Int[Array, "*batch n"]]:
@@ -46,7 +70,12 @@ def sort_with_permutation(
     """
     bits = _ordered_bits(x)
     index = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
-    bits, permutation = jax.lax.sort((bits, index), num_keys=1, is_stable=True)
+    if bits.dtype.itemsize > index.dtype.itemsize:
+        bits, permutation = _sort_pairs(bits, index)
+    else:
+        bits, permutation = jax.lax.platform_dependent(
+            bits, index, cpu=_sort_packed, default=_sort_pairs
+        )
     ordered = _from_bits(bits, x.dtype)
     return _attach_permuted(x, ordered, permutation), permutation
 
