@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from softjax_solvers import kth_largest, pad_last
+from softjax_solvers import derivative, kth_largest, pad_last
 
 from ..elementwise import Transition
 from ._method import Relaxation, Sample
@@ -110,7 +110,7 @@ class _Wires(NamedTuple):
 
     keys: Float[Array, "*batch m"]
     averaged: Float[Array, "*batch m"] | None
-    present: Bool[Array, "*batch m"]
+    present: Bool[Array, "*#batch m"] | None  # None if all are
 
 
 class SortingNetwork(RowMethod):
@@ -169,58 +169,69 @@ class SortingNetwork(RowMethod):
                 "to solve. Pass None."
             )
         extra = self.network.size(sample.size) - sample.size
-        present = jnp.ones(sample.keys.shape, bool)
-        if sample.where is not None:
-            present = sample.where
-        averaged = sample.averaged
+        present, averaged = sample.where, sample.averaged
         # Only differences count. From the middle, they are exact where keys are close,
         # far from 0 and far from an outlier too.
-        keys = jnp.where(present, sample.keys - _middle(sample), 0)
+        keys = sample.keys - _middle(sample)
+        if present is not None:
+            keys = jnp.where(present, keys, 0)
+        elif extra > 0:
+            present = jnp.ones(sample.size, bool)
         return _Wires(
             pad_last(keys, 0, extra),
             None if averaged is None else pad_last(averaged, 0, extra),
-            pad_last(present, 0, extra),
+            None if present is None else pad_last(present, 0, extra),
         )
 
     def _exchange(
         self, wires: _Wires, one: Array, transition: Transition
     ) -> tuple[_Wires, Float[Array, "*batch m"]]:
         """One round, and how much of what is at each position stays there."""
-        _, larger = self.network.pairs(one, wires.keys.shape[-1])
-        other = self.network.partners(wires.keys, one)
-        sign = jnp.where(larger, 1, -1).astype(other.dtype)
-        stays = transition.heaviside(sign * (wires.keys - other))
-        # Whatever is present counts as larger than what is not, so that no padding
-        # mixes with it.
-        present = wires.present
-        others = self.network.partners(present, one)
-        ordered = (present == others) | (present == larger)
-        stays = jnp.where(present & others, stays, ordered.astype(stays.dtype))
+        keys, averaged, present = wires
+        _, larger = self.network.pairs(one, keys.shape[-1])
+        soft = True
+        default = jnp.zeros((), keys.dtype)
+        if present is not None:
+            # Whatever is present counts as larger than what is not, so that no padding
+            # mixes with it.
+            others = self.network.partners(present, one)
+            soft = present & others
+            default = ((present == others) | (present == larger)).astype(keys.dtype)
+            present = jnp.where(larger, present | others, soft)
 
-        keys, averaged = wires.keys, wires.averaged
+        other = self.network.partners(keys, one)
+        sign = jnp.where(larger, 1, -1).astype(keys.dtype)
+        keys, stays = _compare(keys, other, transition, sign, soft, default)
         if averaged is not None:
             averaged = _mix(averaged, self.network.partners(averaged, one), stays)
-        both = jnp.where(larger, present | others, present & others)
-        return _Wires(_mix(keys, other, stays), averaged, both), stays
+        return _Wires(keys, averaged, present), stays
 
     def _scan(
-        self, sample: Sample, relaxation: Relaxation
-    ) -> tuple[_Wires, Float[Array, "rounds *batch m"], Array]:
-        start = self._start(sample, relaxation)
-        rounds = self.network.rounds(start.keys.shape[-1])
+        self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
+    ) -> tuple[_Wires, Float[Array, "rounds *batch m"] | None, Array]:
+        """The end of the wires and, to `keep`, what stays at each position, by round.
+
+        What is not kept, derivatives need not keep either.
+        """
         regularizer = relaxation.regularizer
         scale = regularizer.transition_scale().astype(sample.keys.dtype)
         transition = Transition(regularizer, relaxation.softness * scale)
-        end, stays = jax.lax.scan(
-            lambda wires, one: self._exchange(wires, one, transition), start, rounds
-        )
+
+        def step(wires: _Wires, one: Array) -> tuple[_Wires, Array | None]:
+            wires, stays = self._exchange(wires, one, transition)
+            return wires, stays if keep else None
+
+        rounds = self.network.rounds(start.keys.shape[-1])
+        end, stays = jax.lax.scan(step, start, rounds)
         return end, stays, rounds
 
     def _weigh(
         self, sample: Sample, relaxation: Relaxation, weights: Float[Array, "m n"]
     ) -> Float[Array, "*batch m n"]:
         """Weights of sorted places, as weights of the elements that reach them."""
-        _, stays, rounds = self._scan(sample, relaxation)
+        start = self._start(sample, relaxation)._replace(averaged=None)
+        _, stays, rounds = self._scan(sample, relaxation, start, keep=True)
+        assert stays is not None
         size = stays.shape[-1]
         weights = pad_last(weights, 0, size - sample.size)
 
@@ -253,7 +264,8 @@ class SortingNetwork(RowMethod):
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m"]:
-        end, _, _ = self._scan(sample, relaxation)
+        start = self._start(sample, relaxation)
+        end, _, _ = self._scan(sample, relaxation, start, keep=False)
         values = end.averaged
         if values is None:
             values = end.keys + _middle(sample)
@@ -271,6 +283,49 @@ def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
     if sample.where is not None:
         keys = jnp.where(sample.where, keys, -jnp.inf)
     return kth_largest(keys, (sample.present + 1) // 2)
+
+
+@eqx.filter_custom_jvp
+def _compare(
+    x: Float[Array, "*batch m"],
+    other: Float[Array, "*batch m"],
+    transition: Transition,
+    sign: Float[Array, " m"],
+    soft: Bool[Array, "*#batch m"] | bool,
+    default: Float[Array, "*#batch m"],
+) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
+    """The mixture of `x` and `other` by how much of `x` stays, and that.
+
+    Where not `soft`, the `default` stays. The rule keeps one array a round for a
+    gradient of the mixture, where JAX would keep every factor.
+    """
+    stays = transition.heaviside(sign * (x - other))
+    stays = jnp.where(soft, stays, default)
+    return _mix(x, other, stays), stays
+
+
+@_compare.def_jvp
+def _compare_jvp(primals, tangents):
+    x, other, transition, sign, soft, default = primals
+    x_dot, other_dot, transition_dot, *_ = tangents
+    out = _compare(*primals)
+    difference = x - other
+    _, slope = derivative(transition.heaviside, sign * difference)
+    slope = jnp.where(soft, sign * slope, 0)
+    moves = jnp.zeros_like(x) if x_dot is None else x_dot
+    others = jnp.zeros_like(x) if other_dot is None else other_dot
+    moves = moves - others
+    stays_dot = slope * moves
+    mixed_dot = others + (out[1] + difference * slope) * moves
+    if jax.tree.leaves(transition_dot):
+        _, softens = eqx.filter_jvp(
+            lambda transition: transition.heaviside(sign * difference),
+            (transition,),
+            (transition_dot,),
+        )
+        softens = jnp.where(soft, softens, 0)
+        stays_dot, mixed_dot = stays_dot + softens, mixed_dot + difference * softens
+    return out, (mixed_dot, stays_dot)
 
 
 def _mix(x: Array, other: Array, stays: Array) -> Array:
