@@ -306,7 +306,7 @@ def _compare(
 
 @_compare.def_jvp
 def _compare_jvp(primals, tangents):
-    x, other, transition, sign, soft, default = primals
+    x, other, transition, sign, soft, _ = primals
     x_dot, other_dot, transition_dot, *_ = tangents
     out = _compare(*primals)
     difference = x - other
