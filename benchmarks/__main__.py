@@ -16,7 +16,7 @@ from . import _cases, _machine, _report
 from ._cases import FLOOR, HERE, PEERS, QUICK, REFERENCE
 from ._environment import NoEnvironment, default_folder, prepare
 from ._results import Results, case_of, summarize
-from ._turns import ROOT, Limits, Process, measure
+from ._turns import Limits, Process, measure
 
 
 def parse() -> argparse.Namespace:
@@ -52,11 +52,11 @@ def parse() -> argparse.Namespace:
         sizes=_cases.SIZES,
         repeats=15,
         patience=90.0,
-        output=ROOT / "docs",
+        output=_machine.ROOT / "docs",
     )
     if options.quick:
         # Elsewhere, so that what is published stays.
-        defaults |= QUICK | dict(output=ROOT / "build/performance")
+        defaults |= QUICK | dict(output=_machine.ROOT / "build/performance")
     for name, value in defaults.items():
         if getattr(options, name) is None:
             setattr(options, name, value)

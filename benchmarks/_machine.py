@@ -20,9 +20,7 @@ def describe(here: dict[str, Any], peers: dict[str, Any] | None) -> dict[str, An
         cpu=_cpu(),
         cores=_cores(),
         system=f"{platform.system()} {platform.release()}",
-        driver=_output(
-            "nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"
-        ),
+        driver=_output(*DRIVER),
         **here,
         peers=peers and {key: peers[key] for key in ("python", "jax", "packages")},
     )

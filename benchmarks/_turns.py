@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._cases import FLOOR, HERE, KINDS, Case, has
+from ._machine import ROOT
 from ._results import Record
 
-ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks/_worker.py"
 START_LIMIT = 180.0
 

@@ -67,15 +67,6 @@ def test_shard_map_of_others(case, method):
     check(run("shard_map", method, case.name, others))
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(
-    raises=RuntimeError,
-    reason="vectors carry a sharding there, and linear operators do not",
-)
-def test_shard_map_of_transport():
-    check(run("shard_map", "ot", "smooth", ["argmax"]))
-
-
 def test_partitioner():
     check(run("partitioner", "softsort", "smooth", ["sort", "argmax"]))
 
@@ -103,10 +94,13 @@ def test_partitioner_reduces(method, mode, name):
     check(run("partitioner", method, mode, [name]))
 
 
+# Vectors carry a sharding in the first, and linear operators do not; in the second,
+# loops start from constants, which do not vary over devices.
 @pytest.mark.slow
-@pytest.mark.xfail(
-    raises=RuntimeError,
-    reason="loops start from constants, which do not vary over devices",
+@pytest.mark.xfail(raises=RuntimeError)
+@pytest.mark.parametrize(
+    ("how", "method", "name"),
+    [("shard_map", "ot", "argmax"), ("checked", "softsort", "sort")],
 )
-def test_checked_shard_map():
-    check(run("checked", "softsort", "smooth", ["sort"]))
+def test_shard_map_raises(how, method, name):
+    check(run(how, method, "smooth", [name]))

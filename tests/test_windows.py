@@ -17,6 +17,7 @@ from helpers import (
 )
 
 import softjax as sj
+from softjax.methods import Sample
 from softjax.methods._windows import Windows, group_size
 from softjax.solvers import get_regularizer
 
@@ -50,11 +51,10 @@ def _compute(name: str):
 
 
 def _suffice(x, mode) -> bool:
-    s = jnp.sort(x)
-    ordered = type("Sorted", (), dict(support=s, values=s))()
-    windows = Windows.of(ordered, jnp.zeros_like(s), group_size(s.size))
-    softness = jnp.full(1, 0.1, s.dtype)
-    return bool(windows.suffice(get_regularizer(mode), softness, s.size))
+    ordered = Sample(x).ordered()
+    windows = Windows.of(ordered, jnp.zeros_like(x), group_size(x.size))
+    softness = jnp.full(1, 0.1, x.dtype)
+    return bool(windows.suffice(get_regularizer(mode), softness, x.size))
 
 
 @pytest.mark.parametrize("name", list(_samples()))

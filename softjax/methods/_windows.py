@@ -7,7 +7,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from softjax_solvers import (
     Regularizer,
@@ -28,6 +28,20 @@ def group_size(n: int) -> int | None:
     """
     size = 2 ** math.ceil(math.log2(2 * math.sqrt(n)))
     return size if 6 * size <= n else None
+
+
+def sums_from_anchor(
+    gaps: Float[Array, "*#batch n-1"], offset: Int[Array, "*#batch n-1"]
+) -> Float[Array, "*batch n"]:
+    """Sums of `|2 offset + 1| gap` over the gaps between each element and an anchor.
+
+    `offset` counts the gaps from the anchor: 0 above it, and -1 below it.
+    """
+    above = jnp.where(offset >= 0, 2 * offset + 1, 0).astype(gaps.dtype) * gaps
+    below = jnp.where(offset < 0, -2 * offset - 1, 0).astype(gaps.dtype) * gaps
+    axis = above.ndim - 1
+    above = pad_last(jax.lax.cumsum(above, axis=axis), 1, 0)
+    return above + pad_last(jax.lax.cumsum(below, axis=axis, reverse=True), 0, 1)
 
 
 class Windows(eqx.Module):
@@ -84,13 +98,8 @@ class Windows(eqx.Module):
         """The rows of some groups, `groups *batch g 3g`."""
         s, g = self.support, self.size
         anchor = g + g // 2
-        offset = jnp.arange(3 * g - 1) - anchor
         gaps = s[..., 1:] - s[..., :-1]
-        above = jnp.where(offset >= 0, 2 * offset + 1, 0).astype(s.dtype) * gaps
-        below = jnp.where(offset < 0, -2 * offset - 1, 0).astype(s.dtype) * gaps
-        axis = s.ndim - 1
-        q = pad_last(jax.lax.cumsum(above, axis=axis), 1, 0)
-        q = q + pad_last(jax.lax.cumsum(below, axis=axis, reverse=True), 0, 1)
+        q = sums_from_anchor(gaps, jnp.arange(3 * g - 1) - anchor)
         row = (g + jnp.arange(g) - anchor).astype(s.dtype)[:, None]
         distance = s - s[..., anchor, None]
         z = 2 * row * distance[..., None, :] + (self.ties - q)[..., None, :]
@@ -104,7 +113,7 @@ class Windows(eqx.Module):
             values = windows.values[..., None, :]
             return relaxation.expectation(windows.problem(relaxation), values)
 
-        out = self._map(fn)
+        out = map_chunks(fn, self, row_size=self._row_size)
         return _join(jnp.moveaxis(out, 0, -2))
 
     def column_sums(
@@ -132,20 +141,20 @@ class Windows(eqx.Module):
             after = pad_last(parts[2][..., :-g], g, 0)
             return (before + parts[1] + after)[..., :n]
 
-        weighted, total = self._map(fn, positions)
+        weighted, total = map_chunks(fn, (self, positions), row_size=self._row_size)
         return overlap(weighted), overlap(total)
 
-    def _map(self, fn, *more):
-        size = self.support[0].size * self.size
-        rows = (self, *more) if more else self
-        return map_chunks(fn, rows, row_size=size)
+    @property
+    def _row_size(self) -> int:
+        """How many entries the rows of one group have."""
+        return self.support[0].size * self.size
 
 
 def _cut(x: Float[Array, "*batch n"], size: int) -> Float[Array, "groups *batch w"]:
     n = x.shape[-1]
     groups = -(-n // size)
-    ends = [(0, 0)] * (x.ndim - 1) + [(size, (groups + 1) * size - n)]
-    blocks = jnp.pad(x, ends, mode="edge").reshape(*x.shape[:-1], groups + 2, size)
+    blocks = pad_last(x, size, (groups + 1) * size - n, fill=None)
+    blocks = blocks.reshape(*x.shape[:-1], groups + 2, size)
     windows = [blocks[..., k : k + groups, :] for k in range(3)]
     return jnp.moveaxis(jnp.concatenate(windows, axis=-1), -2, 0)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from softjax_solvers import (
     SimplexProjection,
     invert,
     map_chunks,
+    pad_last,
     permute,
     sum_chunks,
     tie_groups,
@@ -20,7 +20,7 @@ from softjax_solvers import (
 
 from ._method import Ordered, Relaxation, Sample
 from ._rows import RowMethod
-from ._windows import Windows, group_size
+from ._windows import Windows, group_size, sums_from_anchor
 
 
 class NeuralSort(RowMethod):
@@ -66,22 +66,24 @@ class NeuralSort(RowMethod):
         ordered = sample.ordered()
         scores = _Scores(ordered)
 
-        def values(positions, contiguous=False):
-            problem = scores.problem(relaxation, positions, contiguous)
+        contiguous = positions is None
+        places = scores.positions if positions is None else positions
+
+        def some(places):
+            problem = scores.problem(relaxation, places, contiguous)
             out = relaxation.expectation(problem, ordered.values[..., None, :])
             return jnp.moveaxis(out, -1, 0)
 
-        def some(positions, contiguous=False):
-            fn = functools.partial(values, contiguous=contiguous)
-            out = map_chunks(fn, positions, row_size=sample.keys.size)
+        def whole():
+            out = map_chunks(some, places, row_size=sample.keys.size)
             return jnp.moveaxis(out, 0, -1)
 
-        if positions is not None:
-            return some(positions)
+        if not contiguous:
+            return whole()
         return scores.by_windows(
             relaxation,
             lambda windows: windows.means(relaxation)[..., : sample.size],
-            lambda: some(scores.positions, contiguous=True),
+            whole,
         )
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
@@ -165,7 +167,9 @@ class _Scores(eqx.Module):
         def spread(x, axis):
             return jnp.repeat(x, size, axis=axis, total_repeat_length=groups * size)
 
-        q = spread(self._anchored(anchors), -2)[..., :m, :]
+        gaps = (s[..., 1:] - s[..., :-1])[..., None, :]
+        offset = jnp.arange(gaps.shape[-1]) - anchors[:, None]
+        q = spread(sums_from_anchor(gaps, offset), -2)[..., :m, :]
         anchors = spread(anchors, 0)[:m]
         distance = s[..., None, :] - s[..., anchors][..., None]
         z = 2 * (positions - anchors)[:, None] * distance - q + self.ties[..., None, :]
@@ -174,20 +178,6 @@ class _Scores(eqx.Module):
             z,
             relaxation.softness[..., None],
             None if where is None else where[..., None, :],
-        )
-
-    def _anchored(self, anchors: Array) -> Float[Array, "*batch groups n"]:
-        s = self.ordered.support
-        gaps = (s[..., 1:] - s[..., :-1])[..., None, :]
-        offset = jnp.arange(gaps.shape[-1]) - anchors[:, None]
-        above = jnp.where(offset >= 0, 2 * offset + 1, 0).astype(s.dtype) * gaps
-        below = jnp.where(offset < 0, -2 * offset - 1, 0).astype(s.dtype) * gaps
-        zero = jnp.zeros((*above.shape[:-1], 1), s.dtype)
-        axis = gaps.ndim - 1
-        return jnp.concatenate(
-            [zero, jax.lax.cumsum(above, axis=axis)], axis=-1
-        ) + jnp.concatenate(
-            [jax.lax.cumsum(below, axis=axis, reverse=True), zero], axis=-1
         )
 
 
@@ -203,9 +193,7 @@ def _tie_terms(ordered: Ordered) -> Float[Array, "*batch n"]:
     zeros = s - jax.lax.stop_gradient(s)
     if ordered.where is not None:
         zeros = jnp.where(ordered.where, zeros, 0)
-    before = jnp.concatenate(
-        [jnp.zeros_like(s[..., :1]), jnp.cumsum(zeros, axis=-1)], axis=-1
-    )
+    before = pad_last(jnp.cumsum(zeros, axis=-1), 1, 0)
     index = jnp.arange(s.shape[-1])
     own = (2 * index - start - end + 1).astype(s.dtype) * zeros
     lower = before[..., :-1] - permute(before, start)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from ._numerics import pad_last
+from ._numerics import anywhere, pad_last
 
 Terms = Callable[[PyTree, PyTree, PyTree], PyTree]
 """`fn(shared, centre_i, other_j)`: elementwise, of arrays, a pytree of arrays."""
@@ -20,8 +20,16 @@ Terms = Callable[[PyTree, PyTree, PyTree], PyTree]
 _SIDES = (1, -1)
 
 
-@jax.custom_batching.custom_vmap
-def _half_width(points: Array, reach: Array) -> Int[Array, ""]:
+def half_width(
+    points: Float[Array, "*batch n"], reach: Float[Array, "*batch n"]
+) -> Int[Array, ""]:
+    """The largest |i - j| of any with `|points_i - points_j| < reach_i`.
+
+    `points` is ascending. One number for the whole batch, also for one that `vmap`
+    adds: a loop whose length differs from row to row runs to the longest anyway, at the
+    price of a selection.
+    """
+    points, reach = jax.lax.stop_gradient((points, reach))
     n = points.shape[-1]
     above = _Shift(pad_last(points, 0, n, jnp.inf), 0, n)
     below = _Shift(pad_last(points, n, 0, -jnp.inf), n, n)
@@ -30,33 +38,11 @@ def _half_width(points: Array, reach: Array) -> Int[Array, ""]:
         inside, outside = bracket
         middle = (inside + outside) // 2
         gap = jnp.minimum(above(middle) - points, points - below(-middle))
-        within = jnp.any(gap < reach)
+        within = anywhere(gap < reach)
         return jnp.where(within, middle, inside), jnp.where(within, outside, middle)
 
     bracket = (jnp.zeros((), jnp.int32), jnp.asarray(n, jnp.int32))
     return jax.lax.fori_loop(0, n.bit_length(), bisect, bracket)[0]
-
-
-# One number for a whole batch, also for one that `vmap` adds: a loop whose length
-# differs from row to row runs to the longest anyway, at the price of a selection.
-@_half_width.def_vmap
-def _half_width_of_batch(axis_size, in_batched, points, reach):
-    points, reach = (
-        x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
-        for x, batched in zip((points, reach), in_batched, strict=True)
-    )
-    return _half_width(points, reach), False
-
-
-def half_width(
-    points: Float[Array, "*batch n"], reach: Float[Array, "*batch n"]
-) -> Int[Array, ""]:
-    """The largest |i - j| of any with `|points_i - points_j| < reach_i`.
-
-    `points` is ascending. One number for the whole batch.
-    """
-    points, reach = jax.lax.stop_gradient((points, reach))
-    return _half_width(points, jnp.broadcast_to(reach, points.shape))
 
 
 class _Shift:
@@ -82,11 +68,8 @@ class _Shift:
 def _shift(tree: PyTree, margin: int) -> _Shift:
     # Beyond the ends they are copied: numbers that do no harm, though not to count.
     n = jax.tree.leaves(tree)[0].shape[-1]
-
-    def extend(x):
-        return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(margin, margin)], mode="edge")
-
-    return _Shift(jax.tree.map(extend, tree), margin, n)
+    extended = jax.tree.map(lambda x: pad_last(x, margin, margin, fill=None), tree)
+    return _Shift(extended, margin, n)
 
 
 def _add(a: PyTree, b: PyTree) -> PyTree:

@@ -29,7 +29,7 @@ class _State(NamedTuple):
     lower: Float[Array, "..."]
     upper: Float[Array, "..."]
     open: tuple[Bool[Array, "..."], Bool[Array, "..."]]  # ends not looked at
-    last_steps: tuple[Float[Array, "..."], Float[Array, "..."]]
+    last_step: Float[Array, "..."]
     steps: Int[Array, "..."]
     done: Bool[Array, "..."]
 
@@ -62,22 +62,11 @@ def bracketed_newton(
         residual, slope = fn(point)
         lower = jnp.where(residual > 0, point, state.lower)
         upper = jnp.where(residual < 0, point, state.upper)
-        last, before = state.last_steps
-        last, before = (
-            jnp.where(state.done, old, new)
-            for old, new in (
-                (last, jnp.where(state.steps < 0, jnp.inf, point - state.point)),
-                (before, last),
-            )
-        )
+        last = jnp.where(state.steps < 0, jnp.inf, point - state.point)
         resolution = 2 * eps(point) * jnp.abs(point)
         newton = -safe_divide(residual, slope)
-        left, right = (
-            end & ~beyond
-            for end, beyond in zip(
-                state.open, (residual > 0, residual < 0), strict=True
-            )
-        )
+        left = state.open[0] & ~(residual > 0)
+        right = state.open[1] & ~(residual < 0)
         proposal = jnp.where(left, jnp.maximum(point + newton, lower), point + newton)
         proposal = jnp.where(right, jnp.minimum(proposal, upper), proposal)
         # A step below the resolution of the point ends the iteration if only rounding
@@ -91,7 +80,7 @@ def bracketed_newton(
             & ~tiny
             & (proposal >= lower)
             & (proposal <= upper)
-            & (2 * jnp.abs(newton) <= jnp.abs(before))
+            & (2 * jnp.abs(newton) <= jnp.abs(state.last_step))
         )
         midpoint = lower + (upper - lower) / 2
         return _State(
@@ -101,7 +90,7 @@ def bracketed_newton(
             lower,
             upper,
             (left, right),
-            (last, before),
+            last,
             state.steps + ~state.done,
             state.done | ~(jnp.abs(residual) > tolerance) | stuck | settled,
         )
@@ -114,7 +103,7 @@ def bracketed_newton(
         lower,
         upper,
         (jnp.ones(start.shape, bool), jnp.ones(start.shape, bool)),
-        (jnp.full_like(start, jnp.inf), jnp.full_like(start, jnp.inf)),
+        jnp.full_like(start, jnp.inf),
         jnp.full(start.shape, -1, jnp.int32),
         jnp.zeros(start.shape, bool),
     )

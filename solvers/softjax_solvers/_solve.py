@@ -49,8 +49,9 @@ def solve(
         >>> print(found.value, bool(found.converged))
         [0.    0.945 0.055] True
     """
-    find = _parse(problem, regularizer, solver, linear_solver)
-    return Solution(problem, find.regularizer, *find(problem, find.regularizer))
+    regularizer, solver = _parse(problem, regularizer, solver, linear_solver)
+    found = solve_dual(problem, regularizer, solver=solver, linear_solver=linear_solver)
+    return Solution(problem, regularizer, *found)
 
 
 def expectation(
@@ -75,40 +76,30 @@ def expectation(
         >>> print(sj.solvers.expectation(problem, "c0", values))
         1.2
     """
-    find = _parse(problem, regularizer, solver, linear_solver)
-    return problem.solved_expectation(find.regularizer, values, _Dual(find))
+    regularizer, solver = _parse(problem, regularizer, solver, linear_solver)
+    find_dual = _FindDual(solver, linear_solver)
+    return problem.solved_expectation(regularizer, values, find_dual)
 
 
-class _Find(eqx.Module):
-    """Finds a dual, and tells about it."""
-
-    regularizer: Regularizer
+class _FindDual(eqx.Module):
     solver: Solver
     linear_solver: Any
 
-    def __call__(self, problem: Problem, regularizer: Regularizer):
-        return solve_dual(
+    def __call__(self, problem: Problem, regularizer: Regularizer) -> PyTree[Array]:
+        dual, *_ = solve_dual(
             problem,
             regularizer,
             solver=self.solver,
             linear_solver=self.linear_solver,
         )
-
-
-class _Dual(eqx.Module):
-    """Finds a dual, and keeps the rest to itself."""
-
-    find: _Find
-
-    def __call__(self, problem: Problem, regularizer: Regularizer) -> PyTree[Array]:
-        return self.find(problem, regularizer)[0]
+        return dual
 
 
 def _parse(
     problem: Problem, regularizer: Any, solver: Any, linear_solver: Any
-) -> _Find:
+) -> tuple[Regularizer, Solver]:
     regularizer = get_regularizer(regularizer)
     solver = choose_solver(solver, problem, regularizer)
     problem.check_regularizer(regularizer)
     problem.check_linear_solver(linear_solver)
-    return _Find(regularizer, solver, linear_solver)
+    return regularizer, solver

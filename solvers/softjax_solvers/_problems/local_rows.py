@@ -103,10 +103,8 @@ class LocalRows(eqx.Module):
         values = self._mask(values)
         if values_move is not None:
             values_move = self._mask(values_move)
-        args, width = (
-            self._args(dual, regularizer, values),
-            self._width(dual, regularizer),
-        )
+        args = self._args(dual, regularizer, values)
+        width = self._width(dual, regularizer)
         (total, slope), (excess, excess_slope) = _collect(
             width, args, _terms_and_slopes
         )

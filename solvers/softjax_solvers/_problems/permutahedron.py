@@ -261,8 +261,7 @@ def _is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
     """
     if is_traced(regularizer):
         return jnp.isfinite(regularizer.gradient(jnp.zeros(())))
-    with jax.ensure_compile_time_eval():
-        return bool(jnp.isfinite(regularizer.gradient(jnp.zeros(()))))
+    return regularizer.reaches_zero()
 
 
 def _descending(x: Array, where: Array | None) -> tuple[Array, Array]:

@@ -65,6 +65,10 @@ class Quintic(Regularizer):
         t = find_root(_residual, jnp.where(inside, y, half), -half, half, 0 * half)
         return jnp.where(inside, t, jnp.where(y > 0, half, -half))
 
+    def reaches_zero(self) -> bool:
+        # As the default says, but without looking for a root.
+        return True
+
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.softplus(2 * t) / 2
 

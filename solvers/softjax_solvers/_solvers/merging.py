@@ -54,9 +54,7 @@ class Merging(Solver):
 
         def fold(x: Array, fill: float) -> Array:
             """Lanes of consecutive entries, as columns: lanes lie side by side."""
-            x = x.reshape(-1, n)
-            x = jnp.pad(x, ((0, 0), (0, padded - n)), constant_values=fill)
-            return x.reshape(-1, chunk).T
+            return pad_last(x, 0, padded - n, fill).reshape(-1, chunk).T
 
         def unfold(x: Array) -> Array:
             return x.T.reshape(-1, padded)[:, :n].reshape(shape)

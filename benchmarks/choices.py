@@ -1,16 +1,16 @@
-"""The tables of docs/choose.md: `python docs/compare.py`, which takes some minutes.
+"""The tables of docs/choose.md, in some minutes: `python benchmarks/choices.py`.
 
 Methods are compared in the mode "smooth", and modes with the default method. Times are
 milliseconds, the shortest of several runs, after compilation. Smoothness is measured in
 float64: how many derivatives along a path do not jump.
 """
 
-import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import seconds
 
 import softjax as sj
 from softjax.solvers import measure_smoothness
@@ -23,12 +23,10 @@ ORDERS = 2
 
 def milliseconds(fn: Callable, x: jax.Array) -> str:
     compiled = jax.jit(fn)
-    jax.block_until_ready(compiled(x))
+    seconds(compiled, x)
     taken = []
     while sum(taken) < SECONDS and len(taken) < 200:
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(x))
-        taken.append(time.perf_counter() - start)
+        taken.append(seconds(compiled, x))
     return f"{float(f'{1e3 * min(taken):.2g}'):g}"
 
 
