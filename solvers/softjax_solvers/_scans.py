@@ -153,13 +153,11 @@ def laplace_sums(
     # With a leading axis, `a` and `b` of the recurrence have the same rank.
     s, softness = support[None], softness[None]
     decay = jnp.exp((s[..., :-1] - s[..., 1:]) / softness)
+    if queries is None:
+        return _own_sums(decay, weights, s[..., 1:] == s[..., :-1])
     left, right = _both_ways(decay, weights, weights)
-    if queries is not None:
-        start, end = _positions(support, queries)
-        return _collect(s, softness, weights, left, right, queries[None], start, end)
-    sums = left + pad_last(decay, 0, 1) * pad_last(right[..., 1:], 0, 1)
-    tied = s[..., 1:] == s[..., :-1]
-    return sums - _tie_terms(decay, weights, tied)
+    start, end = _positions(support, queries)
+    return _collect(s, softness, weights, left, right, queries[None], start, end)
 
 
 def _both_ways(decay: Array, forward: Array, backward: Array) -> tuple[Array, Array]:
@@ -171,13 +169,47 @@ def _both_ways(decay: Array, forward: Array, backward: Array) -> tuple[Array, Ar
     return h[0], h[1][..., ::-1]
 
 
+def _drive(decay_dot: Array, left: Array, right: Array) -> tuple[Array, Array]:
+    """What `_both_ways` has to sum for the derivative of its results in the decay."""
+    return (
+        pad_last(decay_dot * left[..., :-1], 1, 0),
+        pad_last(decay_dot * right[..., 1:], 0, 1),
+    )
+
+
+@jax.custom_jvp
+def _own_sums(decay: Array, weights: Array, tied: Array) -> Array:
+    """The sums at the elements themselves; `tied` are the gaps between equals."""
+    left, right = _both_ways(decay, weights, weights)
+    return left + pad_last(decay, 0, 1) * pad_last(right[..., 1:], 0, 1)
+
+
+@_own_sums.defjvp
+def _own_sums_jvp(primals, tangents):
+    decay, weights, tied = primals
+    decay_dot, weights_dot, _ = tangents
+    # A sum of gaps counts the distance of equals as positive in sorted order, and its
+    # derivative with it. So the sums over equals are taken along, side by side with
+    # those over all: what they add to the derivative is taken out. Without looking
+    # whether there are any, which would cost about as much and make all rows of a batch
+    # wait for each other.
+    both, both_dot = (jnp.stack([x, jnp.where(tied, x, 0)]) for x in (decay, decay_dot))
+    left, right = _both_ways(both, weights[None], weights[None])
+    forward, backward = _drive(both_dot, left, right)
+    moves = jnp.stack([weights_dot, jnp.zeros_like(weights_dot)])
+    rise, fall = _both_ways(both, forward + moves, backward + moves)
+    dots = rise + fall
+    out = left[0] + pad_last(decay, 0, 1) * pad_last(right[0, ..., 1:], 0, 1)
+    out_dot = dots[0] - weights_dot - dots[1]
+    return out, out_dot - _tie_terms(decay, weights_dot, tied)
+
+
 @jax.custom_jvp
 def _tie_terms(decay: Array, weights: Array, tied: Array) -> Array:
     """Zeros, whose derivative is what distances between equals add to that of the sums.
 
-    A sum of gaps counts such a distance as positive in sorted order, and its derivative
-    with it. The value is the sum over the group of an element's equals, less the same
-    one with constant distances.
+    The value is the sum over the group of an element's equals, less the same one with
+    constant distances.
     """
     return _zeros_from(weights)
 
@@ -192,14 +224,9 @@ def _zeros_from(x: Array) -> Array:
 def _tie_terms_jvp(primals, tangents):
     decay, weights, tied = primals
     decay_dot, weights_dot, _ = tangents
-
-    # Without looking whether there are any, which would cost about as much and make
-    # all rows of a batch wait for each other.
     inner, inner_dot = (jnp.where(tied, x, 0) for x in (decay, decay_dot))
-    left, right = _both_ways(inner, weights, weights)
-    left = pad_last(inner_dot * left[..., :-1], 1, 0)
-    right = pad_last(inner_dot * right[..., 1:], 0, 1)
-    out_dot = sum(_both_ways(inner, left, right)) + _tie_terms(decay, weights_dot, tied)
+    drive = _drive(inner_dot, *_both_ways(inner, weights, weights))
+    out_dot = sum(_both_ways(inner, *drive)) + _tie_terms(decay, weights_dot, tied)
     return _zeros_from(weights), out_dot
 
 
