@@ -13,6 +13,9 @@ from softjax_solvers import (
 from ._method import Ordered, Relaxation, Sample
 from ._rows import RowMethod, read_between
 
+_FEW = 8
+"""So many dense rows take less time than what is O(n) for any number of them."""
+
 
 class SoftSort(RowMethod):
     """Row i of argsort is the simplex projection of `-|s_i - x| / softness`.
@@ -41,12 +44,7 @@ class SoftSort(RowMethod):
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m n"]:
-        support = -sample.keys
-        queries = _order_statistics(sample.ordered(), positions)
-        z = -distance(queries[..., None], support[..., None, :])
-        where = None if sample.where is None else sample.where[..., None, :]
-        softness = relaxation.softness[..., None]
-        return relaxation.solve(SimplexProjection(z, softness, where)).value
+        return relaxation.solve(_rows(sample, relaxation, positions)).value
 
     def row_values(
         self,
@@ -54,6 +52,9 @@ class SoftSort(RowMethod):
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m"]:
+        if positions is not None and positions.size <= _FEW:
+            problem = _rows(sample, relaxation, positions)
+            return relaxation.expectation(problem, sample.values[..., None, :])
         ordered = sample.ordered()
         queries = None
         if positions is not None:
@@ -81,6 +82,15 @@ class SoftSort(RowMethod):
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
         return relaxation.expectation(_largest(sample, relaxation), sample.values)
+
+
+def _rows(
+    sample: Sample, relaxation: Relaxation, positions: Float[Array, " m"] | None
+) -> SimplexProjection:
+    queries = _order_statistics(sample.ordered(), positions)
+    z = -distance(queries[..., None], -sample.keys[..., None, :])
+    where = None if sample.where is None else sample.where[..., None, :]
+    return SimplexProjection(z, relaxation.softness[..., None], where)
 
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:
