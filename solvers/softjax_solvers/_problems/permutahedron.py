@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._numerics import derivative, eps, inexact, is_traced, safe_divide
@@ -152,10 +153,7 @@ class PermutahedronProjection(MaximizationProblem):
         if regularizer.exponential or is_traced(regularizer):
             return
         with jax.ensure_compile_time_eval():
-            # Neither the link nor its argument may level off.
-            link = regularizer.link(jnp.asarray(2.0**30))
-            t = regularizer.gradient(jnp.asarray([2.0**10, 2.0**20]))
-            grows = bool((link > 2.0**10) & (t[1] - t[0] > 1))
+            grows = bool(_grows(np.exp2([10, 20, 30], dtype=np.float32), regularizer))
         if not grows:
             raise ValueError(
                 f"The link of the regularizer {regularizer!r} does not map to all "
@@ -262,6 +260,14 @@ def _is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
     if is_traced(regularizer):
         return jnp.isfinite(regularizer.gradient(jnp.zeros(())))
     return regularizer.reaches_zero()
+
+
+@eqx.filter_jit
+def _grows(sizes: np.ndarray, regularizer: Regularizer) -> Bool[Array, ""]:
+    """Whether neither the link nor its argument levels off."""
+    small, large, huge = jnp.asarray(sizes)
+    rise = regularizer.gradient(large) - regularizer.gradient(small)
+    return (regularizer.link(huge) > small) & (rise > 1)
 
 
 def _descending(x: Array, where: Array | None) -> tuple[Array, Array]:

@@ -77,6 +77,9 @@ class PNorm(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return _power(t, self._m)
 
+    def reaches_zero(self) -> bool:
+        return True
+
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         if self._is(1):
             return (t > 0).astype(t.dtype)
