@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from softjax_solvers import derivative, kth_largest, pad_last
+from softjax_solvers import derivative, kth_largest, pad_last, varying_as
 
 from ..elementwise import Transition
 from ._method import Relaxation, Sample
@@ -241,8 +241,9 @@ class SortingNetwork(RowMethod):
             other = self.network.partners(weights, one)
             return _mix(weights, other, stays[..., None, :]), None
 
-        start = jnp.broadcast_to(weights, (*stays.shape[1:-1], *weights.shape))
-        weights, _ = jax.lax.scan(back, start, (rounds, stays), reverse=True)
+        weights = jnp.broadcast_to(weights, (*stays.shape[1:-1], *weights.shape))
+        weights = varying_as(weights, stays)
+        weights, _ = jax.lax.scan(back, weights, (rounds, stays), reverse=True)
         return weights[..., : sample.size]
 
     def rows(

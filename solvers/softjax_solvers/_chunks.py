@@ -79,7 +79,7 @@ def sum_chunks(
     included = (index < count).astype(rows.dtype).reshape(chunks, length)
     split = rows[jnp.minimum(index, count - 1)].reshape(chunks, length, *rows.shape[1:])
     shapes = jax.eval_shape(fn, (split[0], included[0]))
-    start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    start = jax.tree.map(jnp.zeros_like, shapes)
     step = jax.checkpoint(fn)
 
     def add(total, chunk):

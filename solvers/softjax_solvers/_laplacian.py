@@ -10,7 +10,7 @@ import lineax as lx
 from jaxtyping import Array, Float
 
 from ._linear import Quiet
-from ._numerics import eps, safe_divide
+from ._numerics import eps, exact_einsum, safe_divide
 
 _FEW = 16
 """Up to how many nodes elimination beats a factorization by LAPACK."""
@@ -85,6 +85,9 @@ def direct_solve(
     return factorize(edges, ground, rhs, refinements)
 
 
+_PSD = lx.positive_semidefinite_tag
+
+
 class Direct(lx.AbstractLinearSolver):
     """A Lineax solver for Laplacians, from their off-diagonal entries alone.
 
@@ -93,7 +96,9 @@ class Direct(lx.AbstractLinearSolver):
     """
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]):
-        matrix = operator.as_matrix()
+        matrix = options.get("matrix")
+        if matrix is None:
+            matrix = operator.as_matrix()
         edges = -matrix * (1 - jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
         return edges, eps(edges) * jnp.sum(edges, axis=-1)
 
@@ -143,9 +148,18 @@ def laplacian_solve(
             scale = jax.lax.stop_gradient(jnp.where(isolated, 1, degree)) ** -0.5
             diagonal = diagonal.at[0].multiply(2)
         matrix = scale[:, None] * (jnp.diag(diagonal) - edges) * scale
-        operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-        quiet = Quiet(linear_solver)
-        solution = lx.linear_solve(operator, scale * rhs, quiet, throw=False)
+        operator, options = lx.MatrixLinearOperator(matrix, _PSD), {}
+        if not foreign:
+            # A MatrixLinearOperator does not know of devices inside `jax.shard_map`.
+            operator = lx.FunctionLinearOperator(
+                lambda x: exact_einsum("ij,j->i", matrix, x),
+                jax.eval_shape(lambda: rhs),
+                _PSD,
+            )
+            options = dict(matrix=jax.lax.stop_gradient(matrix))
+        solution = lx.linear_solve(
+            operator, scale * rhs, Quiet(linear_solver), options=options, throw=False
+        )
         return scale * solution.value
 
     x = jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)

@@ -41,7 +41,8 @@ def half_width(
         within = anywhere(gap < reach)
         return jnp.where(within, middle, inside), jnp.where(within, outside, middle)
 
-    bracket = (jnp.zeros((), jnp.int32), jnp.asarray(n, jnp.int32))
+    scalar = functools.partial(jnp.full_like, points, shape=(), dtype=jnp.int32)
+    bracket = scalar(0), scalar(n)
     return jax.lax.fori_loop(0, n.bit_length(), bisect, bracket)[0]
 
 
@@ -78,7 +79,7 @@ def _add(a: PyTree, b: PyTree) -> PyTree:
 
 def _zeros(args: PyTree, fn: Terms) -> PyTree:
     shapes = jax.eval_shape(lambda: fn(*args))
-    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    return jax.tree.map(jnp.zeros_like, shapes)
 
 
 def _size(args: PyTree) -> int:

@@ -68,6 +68,20 @@ def _anywhere_in_batch(axis_size, in_batched, x):
     return _anywhere(x), False
 
 
+def varying_as(tree: PyTree[Array], like: Array) -> PyTree[Array]:
+    """`tree`, as arrays that differ between devices if `like` does.
+
+    Inside `jax.shard_map`, that is part of an array's type, which a loop has to keep.
+
+    **Example:**
+
+        >>> print(sj.solvers.varying_as(jnp.arange(3), jnp.ones(2)))
+        [0 1 2]
+    """
+    kept = jnp.ones_like(like, bool, shape=())
+    return jax.tree.map(lambda x: jnp.where(kept, x, jnp.zeros((), x.dtype)), tree)
+
+
 def choose_tolerance(tolerance: float | None, units: float, like: Array) -> float:
     """`tolerance`, or where that is None so many units of rounding."""
     return units * eps(like) if tolerance is None else tolerance

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._numerics import choose_tolerance, derivative, eps, safe_divide
+from ._numerics import choose_tolerance, derivative, eps, safe_divide, varying_as
 
 
 class Root(NamedTuple):
@@ -96,16 +96,17 @@ def bracketed_newton(
         )
 
     start = jnp.clip(start, lower, upper)
+    lower, upper = varying_as((lower, upper), start)
     state = _State(
         start,
         jnp.full_like(start, jnp.inf),
         start,
         lower,
         upper,
-        (jnp.ones(start.shape, bool), jnp.ones(start.shape, bool)),
+        (jnp.ones_like(start, bool), jnp.ones_like(start, bool)),
         jnp.full_like(start, jnp.inf),
-        jnp.full(start.shape, -1, jnp.int32),
-        jnp.zeros(start.shape, bool),
+        jnp.full_like(start, -1, jnp.int32),
+        jnp.zeros_like(start, bool),
     )
     state = jax.lax.while_loop(
         lambda s: jnp.any(~s.done & (s.steps < max_steps)), advance, state

@@ -53,7 +53,7 @@ def _sweep(a: Array, b: Array) -> tuple[Array, Array]:
         carry = ab[0] * product, ab[0] * h + ab[1]
         return carry, carry
 
-    start = jnp.ones(a.shape[1:], a.dtype), jnp.zeros(b.shape[1:], b.dtype)
+    start = jnp.ones_like(a[0]), jnp.zeros_like(b[0])
     return jax.lax.scan(step, start, (a, b))[1]
 
 

@@ -104,7 +104,7 @@ def kth_largest(
         count = jnp.sum(bits >= trial, axis=-1, keepdims=True)
         return jnp.where(count >= k, trial, found)
 
-    start = jnp.full((*x.shape[:-1], 1), info.min, bits.dtype)
+    start = jnp.full_like(bits, info.min, shape=(*x.shape[:-1], 1))
     return _from_bits(jax.lax.fori_loop(0, info.bits, refine, start), x.dtype)
 
 

@@ -69,7 +69,8 @@ def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     parts = x.reshape(*x.shape[:-1], -1, size)
 
     def empty(like: Array) -> Array:
-        sums = jnp.full((*like.shape[:-1], like.shape[-1] + 1), _NEVER, x.dtype)
+        shape = (*like.shape[:-1], like.shape[-1] + 1)
+        sums = jnp.full_like(like, _NEVER, shape=shape)
         return sums.at[..., 0].set(0)
 
     def add_entry(sums, t):

@@ -165,7 +165,7 @@ class LocalRows(eqx.Module):
             order = 1 + safe_divide(slope * length, y)
             return edge + length * safe_divide(gap, length * y) ** (1 / order)
 
-        guess = -jax.lax.fori_loop(0, 2, towards, jnp.broadcast_to(top, s.shape))
+        guess = -jax.lax.fori_loop(0, 2, towards, jnp.full_like(s, top))
         lower, upper = self.bracket(regularizer)
         return jnp.where((guess >= lower) & (guess <= upper), guess, lower)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import choose_tolerance, exact_einsum, safe_divide
+from .._numerics import choose_tolerance, exact_einsum, safe_divide, varying_as
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -89,7 +89,9 @@ class Alternating(Solver):
             jnp.zeros(batch, bool),
         )
         state = jax.lax.while_loop(
-            lambda s: jnp.any(~s.done & (s.steps < self.max_steps)), advance, state
+            lambda s: jnp.any(~s.done & (s.steps < self.max_steps)),
+            advance,
+            varying_as(state, problem.cost),
         )
         return problem.solution(
             state.dual, state.steps, state.error, regularizer, tolerance

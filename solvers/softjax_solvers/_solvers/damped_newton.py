@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._banded import second_differences
-from .._numerics import choose_tolerance, eps
+from .._numerics import choose_tolerance, eps, varying_as
 from .._problem import Problem
 from .._problems import MajorizationProjection
 from .._regularizer import Regularizer
@@ -85,7 +85,9 @@ class DampedNewton(Solver):
             jnp.zeros(batch, bool),
         )
         state = jax.lax.while_loop(
-            lambda s: jnp.any(~s.done & (s.steps < self.max_steps)), advance, state
+            lambda s: jnp.any(~s.done & (s.steps < self.max_steps)),
+            advance,
+            varying_as(state, problem.drop + problem.bend),
         )
         residual = problem.residual(state.dual, regularizer)
         converged = residual <= 1000 * eps(residual)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import eps, exact_einsum, pad_last, safe_divide
+from .._numerics import eps, exact_einsum, pad_last, safe_divide, varying_as
 from .._problem import Problem
 from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
 from .._regularizer import Regularizer
@@ -69,7 +69,9 @@ class Merging(Solver):
             fold(problem.w, 0),
             self.max_steps,
         )
-        blocks = (level.z, fold(offset, -jnp.inf), jnp.asarray(0))
+        offset = varying_as(fold(offset, -jnp.inf), level.z)
+        steps = jnp.zeros_like(offset, int, shape=())
+        blocks = (varying_as(level.z, offset), offset, steps)
         for halves, size in ((_Within, chunk), (_Across, padded // chunk)):
             if size > 1:
                 blocks = jax.lax.fori_loop(
