@@ -23,6 +23,8 @@ from cases import (
     takes,
 )
 
+import softjax as sj
+
 SOFTNESS = 0.3
 # Those that behave alike are tested on the level of problems.
 CASES = [case for case in REGULARIZERS if case.name not in ("c4", "cubic")]
@@ -382,3 +384,30 @@ def test_further_regularizers(case, x64):
     (upper, _), _ = compute(x + h * v, SOFTNESS + 0.1 * h)
     (lower, _), _ = compute(x - h * v, SOFTNESS - 0.1 * h)
     helpers.assert_close(dot, (upper - lower) / (2 * h), atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [8, 9])
+@each("case", REGULARIZERS, fast=("smooth", "c0"))
+def test_few_and_many_rows(case, k):
+    """SoftSort's rows are dense where they are few."""
+    x = helpers.rng("few", "many").normal(size=(2, 20)).astype(np.float32)
+    weights = np.cos(np.arange(float(k)))
+
+    @jax.jit
+    def values(x):
+        return sj.top_k(x, k, softness=SOFTNESS, mode=case.mode, method="softsort")[0]
+
+    def total(x):
+        return jnp.sum(weights * values(x))
+
+    rows = helpers.softsort_oracle(x, SOFTNESS, case.link)[:, ::-1][:, :k]
+    expected = np.einsum("bkn,bn->bk", rows, x)
+    helpers.assert_close(values(x), expected, atol=1e-5)
+    with helpers.x64():
+        x = x.astype(np.float64)
+        move = helpers.rng("few", "move").normal(size=x.shape)
+        gradient = jax.jit(jax.grad(lambda x: jnp.sum(weights * values(x))))(x)
+        found = helpers.finite_difference(
+            lambda x: np.sum(weights * values(x)), (x,), (move,)
+        )
+        helpers.assert_close(np.vdot(gradient, move), found, atol=1e-5)

@@ -104,6 +104,9 @@ def test_what_is_measured(x64):
     for order in (0, 1, 2):
         fn = lambda t, order=order: jnp.where(t > 0.1, (t - 0.1) ** (order + 1), 0)  # noqa: E731
         assert measure_smoothness(fn, -1.0, 1.0, 3) == order
+    # What rounding may leave of a derivative that is 0.
+    fn = lambda t: t + 1e-12 * jnp.abs(t - 0.1) ** 3  # noqa: E731
+    assert measure_smoothness(fn, -1.0, 1.0, 3) == np.inf
     assert measure_smoothness(lambda t: jnp.where(t > 0.1, 1.0, 0.0), -1.0, 1.0) == -1
     # Steep is not a jump.
     assert measure_smoothness(lambda t: jnp.tanh(300 * t), -1.0, 1.0) == np.inf

@@ -311,9 +311,12 @@ def measure_smoothness(
         inf
     """
     grid = np.linspace(lower, upper, 402)
+    rounding = 0.0  # what it may leave of a derivative that is 0
     for order in range(orders + 1):
         at = jax.jit(fn)
         values = np.asarray(at(jnp.asarray(grid)))
+        if order == 0:
+            rounding = 1e-8 * np.ptp(values)
         steps = np.abs(np.diff(values))
         i = int(np.argmax(np.where(np.isnan(steps), np.inf, steps)))
         a, b = grid[i], grid[i + 1]
@@ -323,7 +326,7 @@ def measure_smoothness(
             a, b = (a, middle) if not abs(fm - fa) < abs(fb - fm) else (middle, b)
         fa, fb = np.asarray(at(jnp.asarray([a, b])))
         scale = np.median(np.abs(values[np.isfinite(values)])) + np.ptp(values) / 10
-        if not abs(fb - fa) <= 1e-2 * scale:
+        if not abs(fb - fa) <= max(1e-2 * scale, rounding / (upper - lower) ** order):
             return order - 1
         fn = _differentiate(fn)
     return np.inf
