@@ -377,3 +377,21 @@ def test_derivatives_of_mapped_operators(case, method):
     assert_close(outside, inside, atol=1e-4)
     summed = jax.grad(lambda t: jnp.sum(jax.vmap(total)(t)))(t)
     assert_close(summed, inside, atol=1e-4)
+
+
+@each_pair(pick(REGULARIZERS, "smooth"))
+def test_second_derivatives_of_mapped_operators(case, method):
+    """Of what is compiled by itself, in the input and then in the softness."""
+    x, move = jnp.asarray(helpers.rng("mapped", "twice").normal(size=(2, 5)))
+
+    @jax.jit
+    def slope(softness):
+        def ranks(x):
+            return sj.rank(x, mode=case.mode, method=method, softness=softness)
+
+        return jax.jvp(ranks, (x,), (move,))[1]
+
+    softness = jnp.asarray([0.3, 0.4])
+    _, found = jax.jvp(jax.vmap(slope), (softness,), (jnp.ones(2),))
+    expected = [jax.jvp(slope, (s,), (jnp.ones(()),))[1] for s in softness]
+    assert_close(found, jnp.stack(expected), atol=1e-4)

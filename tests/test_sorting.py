@@ -149,3 +149,14 @@ def test_tie_groups(values, where):
             while high < 8 and (s[high], known[high]) == (s[i], known[i]):
                 high += 1
             assert (start[i], end[i]) == (low, high)
+
+
+def test_exported_with_symbolic_sizes():
+    """One program for any size."""
+    n = jax.export.symbolic_shape("b, n")
+    shape = jax.ShapeDtypeStruct(n, jnp.float32)
+    program = jax.export.export(_sort)(shape)
+    x = helpers.rng("export").normal(size=(3, 7)).astype(np.float32)
+    values, permutation = program.call(x)
+    np.testing.assert_array_equal(permutation, np.argsort(x, axis=-1, kind="stable"))
+    np.testing.assert_array_equal(values, np.sort(x, axis=-1))

@@ -267,6 +267,17 @@ def test_programs_do_not_grow(network):
     assert small == large > 100
 
 
+def test_differences_that_overflow():
+    """Of numbers that are as far apart as there are any."""
+
+    def total(x):
+        return jnp.vdot(jnp.arange(1.0, 5.0), sj.sort(x, method="sorting_network"))
+
+    found = jax.grad(total)(jnp.array([-2.5e38, 0.1, 0.2, 2.5e38]))
+    assert_close(found[jnp.array([0, 3])], [1.0, 4.0], atol=1e-6)
+    assert_close(found[1] + found[2], 5.0, atol=1e-5)
+
+
 @pytest.mark.parametrize("solver", ["newton", "closed_form"])
 def test_there_is_nothing_to_solve(solver):
     for call in (sj.sort, sj.argmax, sj.rank):

@@ -297,8 +297,8 @@ def _compare(
 ) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
     """The mixture of `x` and `other` by how much of `x` stays, and that.
 
-    Where not `soft`, the `default` stays. The rule keeps one array a round for a
-    gradient of the mixture, where JAX would keep every factor.
+    Where not `soft`, the `default` stays. The rule keeps one array a round for the
+    mixture's gradient in x, where JAX would keep every factor.
     """
     stays = transition.heaviside(sign * (x - other))
     stays = jnp.where(soft, stays, default)
@@ -312,12 +312,14 @@ def _compare_jvp(primals, tangents):
     out = _compare(*primals)
     difference = x - other
     _, slope = derivative(transition.heaviside, sign * difference)
+    # So far apart that slopes are 0.
+    factor = jnp.where(jnp.isinf(difference), 0, difference)
     slope = jnp.where(soft, sign * slope, 0)
     moves = jnp.zeros_like(x) if x_dot is None else x_dot
     others = jnp.zeros_like(x) if other_dot is None else other_dot
     moves = moves - others
     stays_dot = slope * moves
-    mixed_dot = others + (out[1] + difference * slope) * moves
+    mixed_dot = others + (out[1] + factor * slope) * moves
     if jax.tree.leaves(transition_dot):
         _, softens = eqx.filter_jvp(
             lambda transition: transition.heaviside(sign * difference),
@@ -325,7 +327,7 @@ def _compare_jvp(primals, tangents):
             (transition_dot,),
         )
         softens = jnp.where(soft, softens, 0)
-        stays_dot, mixed_dot = stays_dot + softens, mixed_dot + difference * softens
+        stays_dot, mixed_dot = stays_dot + softens, mixed_dot + factor * softens
     return out, (mixed_dot, stays_dot)
 
 

@@ -10,7 +10,6 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ._numerics import derivative, inexact, is_traced, safe_divide, stop_gradient
@@ -78,7 +77,20 @@ class Regularizer(eqx.Module):
         if is_traced(self):
             return True
         with jax.ensure_compile_time_eval():
-            return bool(_is_finite_at(np.zeros((), np.float32), self))
+            return bool(jnp.isfinite(self.gradient(jnp.zeros(()))))
+
+    def unbounded(self) -> bool:
+        """Whether neither `phi` nor `r'` levels off for large arguments.
+
+        Default: whether they grow between large numbers; True where that is not known,
+        since parameters are traced.
+        """
+        if is_traced(self):
+            return True
+        with jax.ensure_compile_time_eval():
+            t = self.gradient(jnp.asarray([2.0**10, 2.0**20]))
+            grows = self.link(jnp.asarray(2.0**30)) > 2.0**10
+            return bool(grows & (t[1] - t[0] > 1))
 
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """`r*(t)`, the integral of the link from -inf. Default: quadrature."""
@@ -136,13 +148,6 @@ class Regularizer(eqx.Module):
         the largest score 0, that returns theta of shape `*batch`.
         """
         return None
-
-
-# As one program: compiling its operations one by one would take as long for each. What
-# is no argument would be a constant, and folded so.
-@eqx.filter_jit
-def _is_finite_at(y: np.ndarray, regularizer: Regularizer) -> Bool[Array, ""]:
-    return jnp.isfinite(regularizer.gradient(jnp.asarray(y)))
 
 
 @eqx.filter_custom_jvp

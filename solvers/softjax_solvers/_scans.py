@@ -211,13 +211,9 @@ def _tie_terms(decay: Array, weights: Array, tied: Array) -> Array:
     The value is the sum over the group of an element's equals, less the same one with
     constant distances.
     """
-    return _zeros_from(weights)
-
-
-def _zeros_from(x: Array) -> Array:
     # Not a constant, whose axis JAX 0.10 loses in the derivative of a mapped function
-    # that is compiled and holds a custom rule.
-    return jnp.where(False, x, jnp.zeros((), x.dtype))
+    # that is compiled and holds a custom rule. The weights alone may be one.
+    return jnp.where(False, weights + pad_last(decay, 1, 0), 0)
 
 
 @_tie_terms.defjvp
@@ -227,7 +223,7 @@ def _tie_terms_jvp(primals, tangents):
     inner, inner_dot = (jnp.where(tied, x, 0) for x in (decay, decay_dot))
     drive = _drive(inner_dot, *_both_ways(inner, weights, weights))
     out_dot = sum(_both_ways(inner, *drive)) + _tie_terms(decay, weights_dot, tied)
-    return _zeros_from(weights), out_dot
+    return jnp.zeros_like(out_dot), out_dot
 
 
 def _collect(

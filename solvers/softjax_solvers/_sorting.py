@@ -40,16 +40,20 @@ def _sort_packed(
 ) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
     """The same by one sort of 64-bit integers whose upper halves are the bits.
 
-    XLA compiles a CPU's comparison of single integers into the sort, and calls that of
-    pairs, in some versions for each. Nothing but this needs 64 bits, which JAX turns
-    into 32 without its flag; there are no constants among them that it would turn.
+    On a CPU, XLA compiles the comparison of single integers into the sort; in some
+    versions, that of pairs is a call for each. Nothing but this needs 64 bits, which
+    JAX turns into 32 without its flag; so there are no constants of that size.
     """
-    pairs = jnp.stack((index, bits.astype(index.dtype)), axis=-1)
+
+    def convert(x: Array, dtype) -> Array:
+        return jax.lax.convert_element_type(x, dtype)
+
     with jax.enable_x64(True):
-        pairs = jax.lax.bitcast_convert_type(pairs, jnp.int64)
-        pairs = jax.lax.sort(pairs, is_stable=False)
-        pairs = jax.lax.bitcast_convert_type(pairs, index.dtype)
-    return pairs[..., 1].astype(bits.dtype), pairs[..., 0]
+        half = convert(jnp.full_like(index, 32), jnp.int64)
+        upper = jax.lax.shift_left(convert(bits, jnp.int64), half)
+        pairs = jax.lax.sort(upper | convert(index, jnp.int64), is_stable=False)
+        upper = jax.lax.shift_right_arithmetic(pairs, half)
+        return convert(upper, bits.dtype), convert(pairs, index.dtype)
 
 
 def sort_with_permutation(
@@ -59,7 +63,7 @@ def sort_with_permutation(
 
     NaN comes last. XLA sorts integers several times faster than floats, whose
     comparator has to order NaN and the two zeros. The derivative reuses the
-    permutation; where neither is asked for, XLA drops it and sorts the keys alone.
+    permutation.
 
     **Example:**
 

@@ -77,8 +77,15 @@ class PNorm(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return _power(t, self._m)
 
+    # What the defaults say of these two, without computing anything.
     def reaches_zero(self) -> bool:
         return True
+
+    def unbounded(self) -> bool:
+        if is_traced(self):
+            return True
+        power = float(self.p) - 1
+        return 2.0 ** (20 * power) > 1 + 2.0 ** (10 * power)
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         if self._is(1):
