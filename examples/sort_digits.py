@@ -114,7 +114,7 @@ def learn(name, train, test, seeds, steps):
         begin = time.perf_counter()
         networks, states = jax.block_until_ready(step_all(networks, states, keys))
         times.append(time.perf_counter() - begin)
-        if i % 25 == 24:
+        if i % 25 == 24 or i == steps - 1:
             curve.append((i + 1, *map(np.asarray, test_all(networks, *examples))))
     return curve, np.median(times) / seeds
 
