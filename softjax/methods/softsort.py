@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from softjax_solvers import (
     SimplexProjection,
     SortedDistanceProjection,
     distance,
+    permute,
     tie_groups,
 )
 
@@ -44,7 +46,8 @@ class SoftSort(RowMethod):
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m n"]:
-        return relaxation.solve(_rows(sample, relaxation, positions)).value
+        queries = _order_statistics(sample.ordered(), positions)
+        return relaxation.solve(_rows(sample, relaxation, queries)).value
 
     def row_values(
         self,
@@ -52,17 +55,35 @@ class SoftSort(RowMethod):
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m"]:
-        if positions is not None and positions.size <= _FEW:
-            problem = _rows(sample, relaxation, positions)
-            return relaxation.expectation(problem, sample.values[..., None, :])
         ordered = sample.ordered()
         queries = None
         if positions is not None:
             queries = _order_statistics(ordered, positions)
+            if positions.size <= _FEW:
+                problem = _rows(sample, relaxation, queries)
+                return relaxation.expectation(problem, sample.values[..., None, :])
         problem = SortedDistanceProjection(
             queries, ordered.support, relaxation.softness, ordered.where
         )
         return relaxation.expectation(problem, ordered.values)
+
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
+        if k > _FEW:
+            return super().top_k(sample, relaxation, k)
+        # Without sorting the rest.
+        where = sample.where
+        largest = permute(sample.keys, _first_places(sample, k))
+        if where is not None:
+            # As many as there are; the last one fills the rest.
+            count = jnp.sum(where, axis=-1, keepdims=True)
+            known = jax.lax.stop_gradient(sample.keys)
+            last = jnp.min(known, axis=-1, keepdims=True, initial=jnp.inf, where=where)
+            largest = jnp.where(jnp.arange(k) < count, largest, last)
+        problem = _rows(sample, relaxation, -largest)
+        values = relaxation.expectation(problem, sample.values[..., None, :])
+        return values, relaxation.solve(problem).value
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
@@ -84,10 +105,27 @@ class SoftSort(RowMethod):
         return relaxation.expectation(_largest(sample, relaxation), sample.values)
 
 
+def _first_places(sample: Sample, k: int) -> Int[Array, "*batch k"]:
+    """Where the k largest are, one after the other.
+
+    Not by `jax.lax.top_k`, for which XLA gathers a batch that is distributed.
+    """
+    keys = jax.lax.stop_gradient(sample.keys)
+    if sample.where is not None:
+        keys = jnp.where(sample.where, keys, -jnp.inf)
+    index = jnp.arange(keys.shape[-1])
+
+    def take(keys, _):
+        place = jnp.argmax(keys, axis=-1, keepdims=True)
+        return jnp.where(index == place, -jnp.inf, keys), place[..., 0]
+
+    _, places = jax.lax.scan(take, keys, length=k)
+    return jnp.moveaxis(places, 0, -1)
+
+
 def _rows(
-    sample: Sample, relaxation: Relaxation, positions: Float[Array, " m"] | None
+    sample: Sample, relaxation: Relaxation, queries: Float[Array, "*batch m"]
 ) -> SimplexProjection:
-    queries = _order_statistics(sample.ordered(), positions)
     z = -distance(queries[..., None], -sample.keys[..., None, :])
     where = None if sample.where is None else sample.where[..., None, :]
     return SimplexProjection(z, relaxation.softness[..., None], where)
