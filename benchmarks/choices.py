@@ -10,12 +10,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from smoothness import MODES, describe, operator_smoothness
 from timing import seconds
 
 import softjax as sj
-from softjax.solvers import measure_smoothness
 
-MODES = ("smooth", "c0", "c1", "c2", "cubic", "quintic", "pseudohuber")
 SOFTNESS = 0.1
 SECONDS = 2.0  # for each time that is measured
 ORDERS = 2
@@ -52,20 +51,11 @@ def times(**keywords) -> list[str]:
     ]
 
 
-def smoothness(operator: Callable, **keywords) -> str:
+def smoothness(operator: Callable, method: str) -> str:
     """Along a path on which two elements meet."""
-    x = np.array([0.2, 0.2, 1.1, -0.9])
-    v = np.array([1.0, -0.4, 0.3, 0.2])
-    weights = np.array([1.0, -2.0, 0.5, 3.0])
-
-    def along(t):
-        return jnp.sum(weights * operator(x + t * v, softness=0.3, **keywords))
-
     with jax.enable_x64(True):
-        found = measure_smoothness(jax.vmap(along), -0.0206, 0.02, ORDERS)
-    if np.isinf(found):
-        return f"{ORDERS}+"
-    return "jumps" if found < 0 else str(int(found))
+        found = operator_smoothness(operator, "smooth", method, True, ORDERS)
+    return describe(found, ORDERS)
 
 
 def rank_of_equals(**keywords) -> str:
@@ -93,7 +83,7 @@ def print_table(header: list[str], rows: list[list[str]]) -> None:
 def compare_methods() -> None:
     rows = []
     for method in sj.methods.METHODS:
-        kept = [smoothness(f, method=method) for f in (sj.sort, sj.rank)]
+        kept = [smoothness(f, method) for f in (sj.sort, sj.rank)]
         rows.append(
             [
                 f"`{method}`",

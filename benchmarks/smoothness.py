@@ -18,11 +18,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-# What is compiled here runs once. Before JAX is imported, which reads this.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
-)
+# What is compiled here runs once. Before JAX is imported, which reads this; but not for
+# those who import this to measure times.
+if __name__ == "__main__":
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    )
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +89,9 @@ def projection_smoothness(name: str, q: int) -> float:
     return measure_smoothness(fn, -1.03, 1.0, q)
 
 
-def operator_smoothness(operator: Callable, mode: str, method: str, tie: bool) -> float:
+def operator_smoothness(
+    operator: Callable, mode: str, method: str, tie: bool, orders: int = ORDERS
+) -> float:
     x = np.array([0.2, 0.2, 1.1, -0.9]) if tie else np.array([0.2, 0.5, 1.1, -0.9])
     v = np.array([1.0, -0.4, 0.3, 0.2])
     # With a tie, so short that hardly anything else happens on it; without, so long
@@ -97,12 +101,12 @@ def operator_smoothness(operator: Callable, mode: str, method: str, tie: bool) -
     def fn(t):
         return operator(x + t * v, softness=0.3, mode=mode, method=method)
 
-    return measure_smoothness(along(fn), lower, upper, ORDERS)
+    return measure_smoothness(along(fn), lower, upper, orders)
 
 
-def describe(smoothness: float) -> str:
+def describe(smoothness: float, orders: int = ORDERS) -> str:
     if np.isinf(smoothness):
-        return f"{ORDERS}+"
+        return f"{orders}+"
     return "jumps" if smoothness < 0 else str(int(smoothness))
 
 

@@ -18,7 +18,15 @@ FAST = ("sort", "argmax")
 # What XLA's partitioner distributes without any communication, of mode "smooth".
 ALONE = {
     "softsort": ["sort", "rank", "argsort", "argmax", "max", "median", "top_k_values"],
-    "neuralsort": ["sort", "rank", "argsort", "argmax", "max", "median"],
+    "neuralsort": [
+        "sort",
+        "rank",
+        "argsort",
+        "argmax",
+        "max",
+        "median",
+        "top_k_values",
+    ],
     "sorting_network": ["sort", "rank", "argmax", "top_k_values"],
 }
 

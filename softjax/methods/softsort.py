@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from softjax_solvers import (
     SimplexProjection,
@@ -72,18 +72,8 @@ class SoftSort(RowMethod):
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
         if k > _FEW:
             return super().top_k(sample, relaxation, k)
-        # Without sorting the rest.
-        where = sample.where
-        largest = permute(sample.keys, _first_places(sample, k))
-        if where is not None:
-            # As many as there are; the last one fills the rest.
-            count = jnp.sum(where, axis=-1, keepdims=True)
-            known = jax.lax.stop_gradient(sample.keys)
-            last = jnp.min(known, axis=-1, keepdims=True, initial=jnp.inf, where=where)
-            largest = jnp.where(jnp.arange(k) < count, largest, last)
-        problem = _rows(sample, relaxation, -largest)
-        values = relaxation.expectation(problem, sample.values[..., None, :])
-        return values, relaxation.solve(problem).value
+        found = relaxation.solve(_rows(sample, relaxation, -_largest_keys(sample, k)))
+        return found.expectation(sample.values[..., None, :]), found.value
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
@@ -105,22 +95,27 @@ class SoftSort(RowMethod):
         return relaxation.expectation(_largest(sample, relaxation), sample.values)
 
 
-def _first_places(sample: Sample, k: int) -> Int[Array, "*batch k"]:
-    """Where the k largest are, one after the other.
+def _largest_keys(sample: Sample, k: int) -> Float[Array, "*batch k"]:
+    """The k largest, one after the other, which takes less than sorting all.
 
-    Not by `jax.lax.top_k`, for which XLA gathers a batch that is distributed.
+    If there are not so many, the smallest fills the rest. Not by `jax.lax.top_k`, for
+    which XLA gathers a batch that is distributed.
     """
-    keys = jax.lax.stop_gradient(sample.keys)
-    if sample.where is not None:
-        keys = jnp.where(sample.where, keys, -jnp.inf)
-    index = jnp.arange(keys.shape[-1])
+    known, where = jax.lax.stop_gradient(sample.keys), sample.where
+    index = jnp.arange(sample.size)
 
     def take(keys, _):
         place = jnp.argmax(keys, axis=-1, keepdims=True)
         return jnp.where(index == place, -jnp.inf, keys), place[..., 0]
 
-    _, places = jax.lax.scan(take, keys, length=k)
-    return jnp.moveaxis(places, 0, -1)
+    start = known if where is None else jnp.where(where, known, -jnp.inf)
+    _, places = jax.lax.scan(take, start, length=k)
+    largest = permute(sample.keys, jnp.moveaxis(places, 0, -1))
+    if where is None:
+        return largest
+    count = jnp.sum(where, axis=-1, keepdims=True)
+    last = jnp.min(known, axis=-1, keepdims=True, initial=jnp.inf, where=where)
+    return jnp.where(jnp.arange(k) < count, largest, last)
 
 
 def _rows(

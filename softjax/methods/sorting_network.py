@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from softjax_solvers import derivative, kth_largest, pad_last, varying_as
+from softjax_solvers import (
+    derivative,
+    kth_largest,
+    pad_last,
+    tangent_of,
+    varying_as,
+)
 
 from ..elementwise import Transition
 from ._method import Relaxation, Sample
@@ -321,7 +327,7 @@ def _compare_jvp(primals, tangents):
     stays_dot = slope * moves
     mixed_dot = others + (out[1] + factor * slope) * moves
     if jax.tree.leaves(transition_dot):
-        _, softens = eqx.filter_jvp(
+        softens = tangent_of(
             lambda transition: transition.heaviside(sign * difference),
             (transition,),
             (transition_dot,),

@@ -18,6 +18,7 @@ from ._numerics import (
     is_traced as is_traced,
     pad_last as pad_last,
     safe_divide as safe_divide,
+    tangent_of as tangent_of,
     varying_as as varying_as,
 )
 from ._problem import (

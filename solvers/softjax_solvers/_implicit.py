@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from ._numerics import tangent_of
 from ._problem import Problem
 from ._regularizer import Regularizer
 from ._solver import Solver
@@ -40,12 +41,10 @@ def _solve_dual_jvp(primals, tangents, *, solver, linear_solver):
     out = solve_dual(problem, regularizer, solver=solver, linear_solver=linear_solver)
     dual, *about = out
     still = [jnp.zeros_like(x) if eqx.is_inexact_array(x) else None for x in about]
-    shift = None
-    if jax.tree.leaves(tangents):
-        _, shift = eqx.filter_jvp(
-            lambda p, r: p.optimality(dual, r), (problem, regularizer), tuple(tangents)
-        )
-    if not jax.tree.leaves(shift):  # nothing that counts moves
+    if not jax.tree.leaves(tangents):
         return out, (jax.tree.map(jnp.zeros_like, dual), *still)
+    shift = tangent_of(
+        lambda p, r: p.optimality(dual, r), (problem, regularizer), tuple(tangents)
+    )
     moves = problem.dual_tangent(dual, regularizer, shift, linear_solver)
     return out, (moves, *still)

@@ -91,14 +91,14 @@ _PSD = lx.positive_semidefinite_tag
 class Direct(lx.AbstractLinearSolver):
     """A Lineax solver for Laplacians, from their off-diagonal entries alone.
 
+    It takes these from the option `matrix`, so that operators need not be matrices.
+
     The degrees are summed from these, and grounded by a rounding unit of each. So
     singular systems of nodes without edges have their solution of minimum norm.
     """
 
     def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]):
-        matrix = options.get("matrix")
-        if matrix is None:
-            matrix = operator.as_matrix()
+        matrix = options["matrix"]
         edges = -matrix * (1 - jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
         return edges, eps(edges) * jnp.sum(edges, axis=-1)
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
-from ._numerics import anywhere, pad_last
+from ._numerics import anywhere, pad_last, tangent_of
 
 Terms = Callable[[PyTree, PyTree, PyTree], PyTree]
 """`fn(shared, centre_i, other_j)`: elementwise, of arrays, a pytree of arrays."""
@@ -100,17 +100,6 @@ def _adder(args: PyTree, fn: Terms, margin: int) -> Callable[[Array, PyTree], Py
     return add
 
 
-def _derivative(fn: Terms, args: PyTree, moves: PyTree) -> PyTree:
-    out, tangent = eqx.filter_jvp(fn, args, moves)
-    leaves, structure = jax.tree.flatten(out)
-    # None stands for the tangent of what no move reaches.
-    tangents = structure.flatten_up_to(tangent)
-    return structure.unflatten(
-        jnp.zeros_like(x) if dx is None else dx
-        for x, dx in zip(leaves, tangents, strict=True)
-    )
-
-
 def _loop(width: Int[Array, ""], args: PyTree, fn: Terms) -> PyTree:
     """The sums, by a loop as long as needed."""
     add = _adder(args, fn, _size(args))
@@ -160,7 +149,7 @@ def _pull(
 
     def back(centre, other, cotangents):
         def move(moves):
-            return _derivative(fn, (shared, centre, other), moves)
+            return tangent_of(fn, (shared, centre, other), moves)
 
         return jax.linear_transpose(move, moves)(cotangents)[0]
 
@@ -178,7 +167,7 @@ def _pull(
 
 def _tangent(shared, centre, other, *, fn):
     primals, tangents = zip(shared, centre, other, strict=True)
-    return _derivative(fn, primals, tangents)
+    return tangent_of(fn, primals, tangents)
 
 
 # The terms are differentiated, and not the loop, which has no transpose.

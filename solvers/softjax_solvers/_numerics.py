@@ -82,6 +82,20 @@ def varying_as(tree: PyTree[Array], like: Array) -> PyTree[Array]:
     return jax.tree.map(lambda x: jnp.where(kept, x, jnp.zeros((), x.dtype)), tree)
 
 
+def iterate(
+    advance: Callable[[PyTree], PyTree], state: PyTree, max_steps: int, like: Array
+) -> PyTree:
+    """Advance a state until all its elements are `done`, or have made so many `steps`.
+
+    `like` differs between devices as the state then does.
+    """
+    return jax.lax.while_loop(
+        lambda s: jnp.any(~s.done & (s.steps < max_steps)),
+        advance,
+        varying_as(state, like),
+    )
+
+
 def choose_tolerance(tolerance: float | None, units: float, like: Array) -> float:
     """`tolerance`, or where that is None so many units of rounding."""
     return units * eps(like) if tolerance is None else tolerance
@@ -120,6 +134,25 @@ def derivative(fn: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
         [1. 4. 9.] [2. 4. 6.]
     """
     return jax.jvp(fn, (x,), (jnp.ones_like(x),))
+
+
+def tangent_of(fn: Callable, args: tuple, moves: tuple) -> PyTree[Array]:
+    """How `fn(*args)` changes with moves of `args`, of which None are zeros.
+
+    **Example:**
+
+        >>> x = jnp.array([1.0, 2.0])
+        >>> print(sj.solvers.tangent_of(jnp.multiply, (x, x), (x, None)))
+        [1. 4.]
+    """
+    out, tangent = eqx.filter_jvp(fn, args, moves)
+    leaves, structure = jax.tree.flatten(out)
+    # None stands for the tangent of what no move reaches.
+    tangents = structure.flatten_up_to(tangent)
+    return structure.unflatten(
+        jnp.zeros_like(x) if dx is None else dx
+        for x, dx in zip(leaves, tangents, strict=True)
+    )
 
 
 def distance(a: Array, b: Array) -> Array:

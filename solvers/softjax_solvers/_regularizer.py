@@ -12,7 +12,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ._numerics import derivative, inexact, is_traced, safe_divide, stop_gradient
+from ._numerics import (
+    derivative,
+    inexact,
+    is_traced,
+    safe_divide,
+    stop_gradient,
+    tangent_of,
+)
 from ._quadrature import integrate
 from ._roots import bracketed_newton, find_root
 
@@ -168,10 +175,9 @@ def _antiderivative_jvp(primals, tangents, *, integral, integrand):
     if t_tangent is not None:
         tangent = tangent + integrand(t, regularizer) * t_tangent
     if jax.tree.leaves(regularizer_tangent):
-        _, shift = eqx.filter_jvp(
+        tangent = tangent + tangent_of(
             lambda r: integral(t, r), (regularizer,), (regularizer_tangent,)
         )
-        tangent = tangent + shift
     return out, tangent
 
 

@@ -11,7 +11,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._numerics import choose_tolerance, derivative, eps, safe_divide, varying_as
+from ._numerics import (
+    choose_tolerance,
+    derivative,
+    eps,
+    iterate,
+    safe_divide,
+    tangent_of,
+)
 
 
 class Root(NamedTuple):
@@ -96,21 +103,18 @@ def bracketed_newton(
         )
 
     start = jnp.clip(start, lower, upper)
-    lower, upper = varying_as((lower, upper), start)
     state = _State(
         start,
         jnp.full_like(start, jnp.inf),
         start,
         lower,
         upper,
-        (jnp.ones_like(start, bool), jnp.ones_like(start, bool)),
+        (jnp.ones(start.shape, bool), jnp.ones(start.shape, bool)),
         jnp.full_like(start, jnp.inf),
-        jnp.full_like(start, -1, jnp.int32),
-        jnp.zeros_like(start, bool),
+        jnp.full(start.shape, -1, jnp.int32),
+        jnp.zeros(start.shape, bool),
     )
-    state = jax.lax.while_loop(
-        lambda s: jnp.any(~s.done & (s.steps < max_steps)), advance, state
-    )
+    state = iterate(advance, state, max_steps, start)
     return Root(state.point, state.residual, state.steps)
 
 
@@ -140,7 +144,7 @@ def _solve_for_root_jvp(primals, tangents, *, fn):
     root = _solve_for_root(args, bracket, fn=fn)
     if not jax.tree.leaves(args_tangent):
         return root, jnp.zeros_like(root)
-    _, shift = eqx.filter_jvp(lambda a: fn(root, a), (args,), (args_tangent,))
+    shift = tangent_of(lambda a: fn(root, a), (args,), (args_tangent,))
     _, slope = derivative(lambda r: fn(r, args), root)
     return root, -safe_divide(shift, slope)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import choose_tolerance, exact_einsum, safe_divide, varying_as
+from .._numerics import choose_tolerance, exact_einsum, iterate, safe_divide
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -88,11 +88,7 @@ class Alternating(Solver):
             jnp.full(batch, -1, jnp.int32),
             jnp.zeros(batch, bool),
         )
-        state = jax.lax.while_loop(
-            lambda s: jnp.any(~s.done & (s.steps < self.max_steps)),
-            advance,
-            varying_as(state, problem.cost),
-        )
+        state = iterate(advance, state, self.max_steps, problem.cost)
         return problem.solution(
             state.dual, state.steps, state.error, regularizer, tolerance
         )

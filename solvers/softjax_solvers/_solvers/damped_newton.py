@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._banded import second_differences
-from .._numerics import choose_tolerance, eps, varying_as
+from .._numerics import choose_tolerance, eps, iterate
 from .._problem import Problem
 from .._problems import MajorizationProjection
 from .._regularizer import Regularizer
@@ -84,11 +83,7 @@ class DampedNewton(Solver):
             jnp.zeros(batch, jnp.int32),
             jnp.zeros(batch, bool),
         )
-        state = jax.lax.while_loop(
-            lambda s: jnp.any(~s.done & (s.steps < self.max_steps)),
-            advance,
-            varying_as(state, problem.drop + problem.bend),
-        )
+        state = iterate(advance, state, self.max_steps, problem.drop + problem.bend)
         residual = problem.residual(state.dual, regularizer)
         converged = residual <= 1000 * eps(residual)
         return Solution(

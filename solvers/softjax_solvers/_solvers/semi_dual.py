@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._laplacian import direct_solve
-from .._numerics import choose_tolerance, safe_divide, varying_as
+from .._numerics import choose_tolerance, iterate, safe_divide
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -131,10 +131,6 @@ class SemiDual(Solver):
             jnp.zeros(batch, jnp.int32),
             done,
         )
-        state = jax.lax.while_loop(
-            lambda s: jnp.any(~s.done & (s.steps < self.max_steps)),
-            advance,
-            varying_as(state, problem.cost),
-        )
+        state = iterate(advance, state, self.max_steps, problem.cost)
         dual, _, error = state.point
         return problem.solution(dual, state.steps, error, regularizer, tolerance)
