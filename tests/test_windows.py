@@ -18,7 +18,7 @@ from helpers import (
 
 import softjax as sj
 from softjax.methods import Sample
-from softjax.methods._windows import Windows, group_size
+from softjax.methods._windows import Entries, Windows, group_size
 from softjax.solvers import get_regularizer
 
 SIZE = 400
@@ -52,7 +52,7 @@ def _compute(name: str):
 
 def _suffice(x, mode) -> bool:
     ordered = Sample(x).ordered()
-    windows = Windows.of(ordered, jnp.zeros_like(x), group_size(x.size))
+    windows = Windows.of(Entries.of(ordered), ordered.values, group_size(x.size))
     softness = jnp.full(1, 0.1, x.dtype)
     return bool(windows.suffice(get_regularizer(mode), softness, x.size))
 

@@ -15,6 +15,7 @@ from softjax_solvers import (
     anywhere,
     map_chunks,
     pad_last,
+    tie_groups,
 )
 
 from ._method import Ordered, Relaxation
@@ -30,18 +31,64 @@ def group_size(n: int) -> int | None:
     return size if 6 * size <= n else None
 
 
-def sums_from_anchor(
-    gaps: Float[Array, "*#batch n-1"], offset: Int[Array, "*#batch n-1"]
-) -> Float[Array, "*batch n"]:
-    """Sums of `|2 offset + 1| gap` over the gaps between each element and an anchor.
+class Entries(eqx.Module):
+    """What scores are made of, of the elements of a sorted sample.
 
-    `offset` counts the gaps from the anchor: 0 above it, and -1 below it.
+    **Attributes:**
+
+    - `support`: that of the sample, but equals share their derivative.
+    - `excess`: zeros, with the derivative that they do not share.
+    - `moment`: `excess` times the middle of an element's equals, from its own place.
     """
-    above = jnp.where(offset >= 0, 2 * offset + 1, 0).astype(gaps.dtype) * gaps
-    below = jnp.where(offset < 0, -2 * offset - 1, 0).astype(gaps.dtype) * gaps
-    axis = above.ndim - 1
-    above = pad_last(jax.lax.cumsum(above, axis=axis), 1, 0)
-    return above + pad_last(jax.lax.cumsum(below, axis=axis, reverse=True), 0, 1)
+
+    support: Float[Array, "*batch n"]
+    excess: Float[Array, "*batch n"]
+    moment: Float[Array, "*batch n"]
+
+    @classmethod
+    def of(cls, ordered: Ordered) -> Entries:
+        s = ordered.support
+        excess, moment = _excess(s, *tie_groups(s, ordered.where))
+        return cls(s - excess, excess, moment)
+
+    def scores(
+        self,
+        rows: Float[Array, "*groups g"],
+        columns: Float[Array, "*groups n"],
+        distance: Float[Array, "*batch_and_groups n"],
+        sums: Float[Array, "*batch_and_groups n"],
+    ) -> Float[Array, "*batch_and_groups g n"]:
+        """The scores of rows, with positions and distances measured from an anchor.
+
+        `sums` are those of Q_j. A sum of gaps counts the distance of equals as positive
+        in sorted order, while |x_j - x_l| has the derivative 0 there. So it is one of
+        means of equals, and the rest counts from the middle of these.
+        """
+        distance = distance + self.excess
+        sums = sums + 2 * (columns * self.excess + self.moment)
+        return 2 * rows[..., None] * distance[..., None, :] - sums[..., None, :]
+
+
+@jax.custom_jvp
+def _excess(s: Array, start: Array, end: Array) -> tuple[Array, Array]:
+    zeros = jnp.where(False, s, 0)  # see `_tie_terms` of softjax_solvers/_scans.py
+    return zeros, zeros
+
+
+@_excess.defjvp
+def _excess_jvp(primals, tangents):
+    s, start, end = primals
+    s_dot, _, _ = tangents
+
+    # Row by row, which keeps the rows of a batch apart on whatever devices they are.
+    def total(x, start):
+        sums = jnp.zeros_like(x).at[start].add(x, indices_are_sorted=True)
+        return sums[start]
+
+    total = jnp.vectorize(total, signature="(n),(n)->(n)")(s_dot, start)
+    middle = (start + end - 1 - 2 * jnp.arange(s.shape[-1])).astype(s.dtype) / 2
+    excess = s_dot - total / (end - start)
+    return _excess(s, start, end), (excess, middle * excess)
 
 
 class Windows(eqx.Module):
@@ -52,32 +99,30 @@ class Windows(eqx.Module):
 
     **Attributes:**
 
-    - `support`, `ties`, `values`: `groups *batch 3g`, of a sorted sample. See
-        `_Scores` for the second.
+    - `entries`, `values`: `groups *batch 3g`, of a sorted sample.
     - `inside`: `groups 3g`, whether there is such an element.
     """
 
-    support: Float[Array, "groups *batch w"]
-    ties: Float[Array, "groups *batch w"]
+    entries: Entries
     values: Float[Array, "groups *batch w"]
     inside: Bool[Array, "groups w"]
     size: int = eqx.field(static=True)
 
     @classmethod
-    def of(cls, ordered: Ordered, ties: Float[Array, "*batch n"], size: int):
-        n = ordered.support.shape[-1]
-        support, ties, values = (
-            _cut(x, size) for x in (ordered.support, ties, ordered.values)
-        )
-        index = size * jnp.arange(support.shape[0])[:, None] + jnp.arange(3 * size)
+    def of(cls, entries: Entries, values: Float[Array, "*batch n"], size: int):
+        n = values.shape[-1]
+        parts = [entries.support, entries.excess, entries.moment, values]
+        parts = _cut(jnp.stack(parts), size)
+        *parts, values = (x[:, 0] for x in jnp.split(parts, 4, axis=1))
+        index = size * jnp.arange(values.shape[0])[:, None] + jnp.arange(3 * size)
         inside = (index >= size) & (index < n + size)
-        return cls(support, ties, values, inside, size)
+        return cls(Entries(*parts), values, inside, size)
 
     def suffice(
         self, regularizer: Regularizer, softness: Float[Array, "*#batch 1"], n: int
     ) -> Bool[Array, ""]:
         """Whether all that is outside of windows is 0, or would be lost to rounding."""
-        g, s = self.size, jax.lax.stop_gradient(self.support)
+        g, s = self.size, jax.lax.stop_gradient(self.entries.support)
         zero, one = (jnp.full((), y, s.dtype) for y in (0, 1))
         depth = regularizer.gradient(one) - regularizer.gradient(zero)
         if regularizer.exponential:
@@ -96,13 +141,13 @@ class Windows(eqx.Module):
 
     def problem(self, relaxation: Relaxation) -> SimplexProjection:
         """The rows of some groups, `groups *batch g 3g`."""
-        s, g = self.support, self.size
-        anchor = g + g // 2
+        s, g = self.entries.support, self.size
+        columns = jnp.arange(-(g + g // 2), 2 * g - g // 2)
+        rows = columns[g : 2 * g].astype(s.dtype)
         gaps = s[..., 1:] - s[..., :-1]
-        q = sums_from_anchor(gaps, jnp.arange(3 * g - 1) - anchor)
-        row = (g + jnp.arange(g) - anchor).astype(s.dtype)[:, None]
-        distance = s - s[..., anchor, None]
-        z = 2 * row * distance[..., None, :] + (self.ties - q)[..., None, :]
+        q = jnp.matmul(gaps, _weights(columns, s.dtype), precision="highest")
+        distance = s - s[..., g + g // 2, None]
+        z = self.entries.scores(rows, columns.astype(s.dtype), distance, q)
         inside = self.inside.reshape(-1, *(1,) * (s.ndim - 2), 1, 3 * g)
         return SimplexProjection(z, relaxation.softness[..., None], inside)
 
@@ -147,13 +192,25 @@ class Windows(eqx.Module):
     @property
     def _row_size(self) -> int:
         """How many entries the rows of one group have."""
-        return self.support[0].size * self.size
+        return self.values[0].size * self.size
+
+
+def _weights(columns: Int[Array, " w"], dtype) -> Float[Array, "w-1 w"]:
+    """Of each gap in the sum from the anchor to each element."""
+    gaps, elements = columns[:-1, None], columns[None, :]
+    above = (gaps >= 0) & (elements > gaps)
+    below = (gaps < 0) & (elements <= gaps)
+    return jnp.where(above | below, jnp.abs(2 * gaps + 1), 0).astype(dtype)
 
 
 def _cut(x: Float[Array, "*batch n"], size: int) -> Float[Array, "groups *batch w"]:
+    """The window of each group; what is at the ends goes on beyond, as a constant."""
     n = x.shape[-1]
     groups = -(-n // size)
-    blocks = pad_last(x, size, (groups + 1) * size - n, fill=None)
+    after = (groups + 1) * size - n
+    first, last = jax.lax.stop_gradient((x[..., :1], x[..., -1:]))
+    parts = jnp.repeat(first, size, axis=-1), x, jnp.repeat(last, after, axis=-1)
+    blocks = jnp.concatenate(parts, axis=-1)
     blocks = blocks.reshape(*x.shape[:-1], groups + 2, size)
     windows = [blocks[..., k : k + groups, :] for k in range(3)]
     return jnp.moveaxis(jnp.concatenate(windows, axis=-1), -2, 0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from softjax_solvers import (
     SimplexProjection,
@@ -15,12 +15,11 @@ from softjax_solvers import (
     pad_last,
     permute,
     sum_chunks,
-    tie_groups,
 )
 
 from ._method import Ordered, Relaxation, Sample
 from ._rows import RowMethod
-from ._windows import Windows, group_size, sums_from_anchor
+from ._windows import Entries, Windows, group_size
 
 
 class NeuralSort(RowMethod):
@@ -120,11 +119,11 @@ class _Scores(eqx.Module):
     """
 
     ordered: Ordered
-    ties: Float[Array, "*batch n"]
+    entries: Entries
 
     def __init__(self, ordered: Ordered):
         self.ordered = ordered
-        self.ties = _tie_terms(ordered)
+        self.entries = Entries.of(ordered)
 
     @property
     def positions(self) -> Float[Array, " n"]:
@@ -144,7 +143,7 @@ class _Scores(eqx.Module):
         dense = not (regularizer.exponential or regularizer.reaches_zero())
         if size is None or dense or self.ordered.where is not None:
             return whole()
-        windows = Windows.of(self.ordered, self.ties, size)
+        windows = Windows.of(self.entries, self.ordered.values, size)
         suffice = windows.suffice(regularizer, relaxation.softness, n)
         return jax.lax.cond(suffice, lambda: narrow(windows), whole)
 
@@ -157,22 +156,19 @@ class _Scores(eqx.Module):
         """The rows at some positions; None for all of them."""
         if positions is None:
             positions, contiguous = self.positions, True
-        s = self.ordered.support
         (m,) = positions.shape
         size = min(_GROUP, m) if contiguous else 1
         groups = math.ceil(m / size)
-        middle = jnp.minimum(jnp.arange(groups) * size + size // 2, m - 1)
-        anchors = jax.lax.stop_gradient(jnp.floor(positions[middle])).astype(jnp.int32)
-
-        def spread(x, axis):
-            return jnp.repeat(x, size, axis=axis, total_repeat_length=groups * size)
-
-        gaps = (s[..., 1:] - s[..., :-1])[..., None, :]
-        offset = jnp.arange(gaps.shape[-1]) - anchors[:, None]
-        q = spread(sums_from_anchor(gaps, offset), -2)[..., :m, :]
-        anchors = spread(anchors, 0)[:m]
-        distance = s[..., None, :] - s[..., anchors][..., None]
-        z = 2 * (positions - anchors)[:, None] * distance - q + self.ties[..., None, :]
+        # The last group is filled up with copies of the last row.
+        index = jnp.minimum(jnp.arange(groups * size), m - 1).reshape(groups, size)
+        rows = positions[index]
+        middle = jax.lax.stop_gradient(jnp.floor(rows[:, size // 2]))
+        anchors = middle.astype(jnp.int32)
+        distance, q = _from_anchors(self.entries.support, anchors)
+        columns = self.positions - middle[:, None]
+        entries = jax.tree.map(lambda x: x[..., None, :], self.entries)
+        z = entries.scores(rows - middle[:, None], columns, distance, q)
+        z = z.reshape(*z.shape[:-3], groups * size, z.shape[-1])[..., :m, :]
         where = self.ordered.where
         return SimplexProjection(
             z,
@@ -181,21 +177,15 @@ class _Scores(eqx.Module):
         )
 
 
-def _tie_terms(ordered: Ordered) -> Float[Array, "*batch n"]:
-    """Zeros, whose derivative takes the order of equals out of the scores'.
-
-    A sum of gaps counts the distance of equal elements as positive in sorted order,
-    while |x_j - x_l| has the derivative 0 there. The difference, for j in the group of
-    equals [start, end): the sum over l in the group of sign(j - l) (s_j - s_l).
-    """
-    s = ordered.support
-    start, end = tie_groups(jax.lax.stop_gradient(s), ordered.where)
-    zeros = s - jax.lax.stop_gradient(s)
-    if ordered.where is not None:
-        zeros = jnp.where(ordered.where, zeros, 0)
-    before = pad_last(jnp.cumsum(zeros, axis=-1), 1, 0)
-    index = jnp.arange(s.shape[-1])
-    own = (2 * index - start - end + 1).astype(s.dtype) * zeros
-    lower = before[..., :-1] - permute(before, start)
-    upper = permute(before, end) - before[..., 1:]
-    return own - lower + upper
+def _from_anchors(
+    s: Float[Array, "*batch n"], anchors: Int[Array, " groups"]
+) -> tuple[Float[Array, "*batch groups n"], Float[Array, "*batch groups n"]]:
+    """Distances from elements at some positions, and the sums Q_j of gaps to them."""
+    offset = jnp.arange(s.shape[-1] - 1) - anchors[:, None]
+    gaps = (s[..., 1:] - s[..., :-1])[..., None, :]
+    terms = jnp.abs(2 * offset + 1).astype(s.dtype) * gaps
+    # To both sides from the anchor, one of them backwards.
+    sides = jnp.where(offset >= 0, terms, 0), jnp.where(offset < 0, terms, 0)[..., ::-1]
+    above, below = jnp.cumsum(jnp.stack(sides), axis=-1)
+    q = pad_last(above, 1, 0) + pad_last(below[..., ::-1], 0, 1)
+    return s[..., None, :] - s[..., anchors][..., None], q

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-_BLOCK = 2**22
+_BLOCK = 2**20
 """Elements of the largest intermediate array that one chunk of rows may form."""
 
 

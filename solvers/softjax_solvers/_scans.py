@@ -104,18 +104,14 @@ def tie_groups(
         [0 1 1 3] [1 3 3 4]
     """
     n = s.shape[-1]
-    first = s[..., 1:] != s[..., :-1]
+    differs = s[..., 1:] != s[..., :-1]
     if where is not None:
-        first |= where[..., 1:] != where[..., :-1]
-    edge = jnp.ones_like(s[..., :1], bool)
-    index = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32), s.shape)
-    axis = s.ndim - 1
-    starts = jnp.where(jnp.concatenate([edge, first], axis=-1), index, 0)
-    ends = jnp.where(jnp.concatenate([first, edge], axis=-1), index + 1, n)
-    return (
-        jax.lax.cummax(starts, axis=axis),
-        jax.lax.cummin(ends, axis=axis, reverse=True),
-    )
+        differs |= where[..., 1:] != where[..., :-1]
+    # From both ends at once.
+    first = pad_last(jnp.stack([differs, differs[..., ::-1]]), 1, 0, True)
+    index = jnp.where(first, jnp.arange(n, dtype=jnp.int32), 0)
+    index = jax.lax.cummax(index, axis=index.ndim - 1)
+    return index[0], n - index[1, ..., ::-1]
 
 
 def _take(x: Array, index: Array) -> Array:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import inexact, safe_divide
+from .._numerics import derivative, exact_einsum, inexact, safe_divide, tangent_of
 from .._problem import (
     MaximizationProblem,
+    Problem,
     ScalarDualProblem,
     as_mask,
     check_candidates,
@@ -38,19 +42,20 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem):
 
     z: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
-    where: Bool[Array, "*batch n"] | None
+    where: Bool[Array, "*#batch #n"] | None
 
     def __init__(self, z: Array, softness: Array | float, where: Array | None = None):
         self.z = inexact(z)
         check_candidates(self.z, "SimplexProjection")
         self.softness = per_row(softness, self.z, "softness")
         if where is not None:
-            where = jnp.broadcast_to(where, self.z.shape)
-        self.where = where
+            where = jnp.asarray(where)
+            jnp.broadcast_to(where, self.z.shape)  # or raise
+        self.where = where  # as small as it is
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
-        return as_mask(self.where, self.z)
+        return jnp.broadcast_to(as_mask(self.where, self.z), self.z.shape)
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
@@ -92,7 +97,7 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem):
         if self.where is None:
             count = jnp.full(scores.shape[:-1], scores.shape[-1], scores.dtype)
         else:
-            count = jnp.sum(self.where, axis=-1).astype(scores.dtype)
+            count = jnp.sum(self.mask, axis=-1).astype(scores.dtype)
         return threshold_bracket(regularizer, jnp.min(scores, axis=-1), count)
 
     def flat(self) -> "SimplexProjection":
@@ -123,7 +128,73 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem):
         y = self._unnormalized(dual, regularizer)
         if self.where is not None:
             values = jnp.where(self.where, values, 0)
-        return safe_divide(jnp.sum(y * values, axis=-1), jnp.sum(y, axis=-1))
+        return safe_divide(_sum_of_products(y, values), jnp.sum(y, axis=-1))
+
+    def solved_expectation(
+        self,
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch n"],
+        find_dual: Callable[[Problem, Regularizer], Array],
+    ) -> Float[Array, "*batch"]:
+        if self.z.shape[-1] == 1:
+            return super().solved_expectation(regularizer, values, find_dual)
+        return _mean(self, regularizer, values, find_dual=find_dual)
+
+
+@eqx.filter_custom_jvp
+def _mean(
+    problem: SimplexProjection,
+    regularizer: Regularizer,
+    values: Array,
+    *,
+    find_dual: Callable[[Problem, Regularizer], Array],
+):
+    dual = find_dual(problem, regularizer)
+    return problem.expectation(dual, regularizer, values)
+
+
+# The dual moves along. So the derivative is a sum of moves of the scores, each times
+# the slope of its entry and how far its value is from the mean under the slopes: no
+# more than one array of the size of the rows has to be kept.
+@_mean.def_jvp
+def _mean_jvp(primals, tangents, *, find_dual):
+    problem, regularizer, values = primals
+    problem_move, regularizer_move, values_move = tangents
+    t = problem.scores - find_dual(problem, regularizer)[..., None]
+    y, slope = derivative(regularizer.link, t)
+    if problem.where is not None:
+        y, slope, values = (jnp.where(problem.where, x, 0) for x in (y, slope, values))
+    total = jnp.sum(y, axis=-1)
+    mean = safe_divide(_sum_of_products(y, values), total)
+    center = safe_divide(_sum_of_products(slope, values), jnp.sum(slope, axis=-1))
+    apart = values - center[..., None]
+    moves = slope * apart * tangent_of(lambda p: p.scores, (problem,), (problem_move,))
+    if jax.tree.leaves(regularizer_move):
+        moves = moves + apart * tangent_of(
+            lambda r: r.link(t), (regularizer,), (regularizer_move,)
+        )
+    move = jnp.sum(moves, axis=-1, where=problem.where)
+    if values_move is not None:
+        if problem.where is not None:
+            values_move = jnp.where(problem.where, values_move, 0)
+        move = move + _sum_of_products(y, values_move)
+    return mean, safe_divide(move, total)
+
+
+@jax.custom_jvp
+def _sum_of_products(
+    y: Float[Array, "*batch n"], values: Float[Array, "*#batch n"]
+) -> Float[Array, "*batch"]:
+    # Where rows share their values, a matrix product.
+    return exact_einsum("...n,...n->...", y, values)
+
+
+@_sum_of_products.defjvp
+def _sum_of_products_jvp(primals, tangents):
+    (y, values), (y_dot, values_dot) = primals, tangents
+    # What comes back to y is an outer product, which need not be one of matrices.
+    out_dot = jnp.sum(y_dot * values, axis=-1) + _sum_of_products(y, values_dot)
+    return _sum_of_products(y, values), out_dot
 
 
 def threshold_bracket(
