@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from softjax_solvers import Entropy, Regularizer, safe_divide
 
+from ._devices import on_each_device
 from ._keywords import as_float, parse_mode, parse_softness
 from .methods import Method, Relaxation, Sample, ValueMethod, get_method
 from .methods.hard import Hard
@@ -290,24 +291,29 @@ def _run(
     standardize: bool,
     gated_grad: bool,
 ) -> tuple[Array | None, ...]:
-    if operation.ascending:
-        x = -x
-    hard = isinstance(method, Hard)
-    sample, bad, absent = _prepare(x, softness, operation.absent, hard)
-    if standardize:
-        sample = _standardize(sample)
-    if not gated_grad:
-        sample = dataclasses.replace(
-            sample,
-            keys=jax.lax.stop_gradient(sample.keys),
-            averaged=sample.values,
+    def by_rows(x: Array, others: Any) -> tuple[Array | None, ...]:
+        softness, options, regularizer, method, solver = others
+        if operation.ascending:
+            x = -x
+        hard = isinstance(method, Hard)
+        sample, bad, absent = _prepare(x, softness, operation.absent, hard)
+        if standardize:
+            sample = _standardize(sample)
+        if not gated_grad:
+            sample = dataclasses.replace(
+                sample,
+                keys=jax.lax.stop_gradient(sample.keys),
+                averaged=sample.values,
+            )
+        relaxation = Relaxation(regularizer, softness, solver)
+        outputs = operation.apply(method, sample, relaxation, options)
+        return tuple(
+            None if out is None else _finish(out, kind, operation, bad, absent)
+            for out, kind in zip(outputs, operation.outputs, strict=True)
         )
-    relaxation = Relaxation(regularizer, softness, solver)
-    outputs = operation.apply(method, sample, relaxation, options)
-    return tuple(
-        None if out is None else _finish(out, kind, operation, bad, absent)
-        for out, kind in zip(outputs, operation.outputs, strict=True)
-    )
+
+    others = (softness, options, regularizer, method, solver)
+    return on_each_device(by_rows, x, others)
 
 
 def _prepare(

@@ -20,7 +20,7 @@ os.environ["XLA_FLAGS"] = (
 import cases
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DEVICES = 8
 COLLECTIVE = re.compile(
@@ -31,8 +31,9 @@ BATCH = PartitionSpec("batch")
 
 
 def distribute(how: str, fn: Callable, mesh: Mesh) -> Callable:
-    """By XLA's partitioner, or by `jax.shard_map` with or without its checks."""
-    if how == "partitioner":
+    """By the types of arrays, which say how they are distributed on explicit axes; by
+    XLA's partitioner; or by `jax.shard_map`, with or without its checks."""
+    if how in ("explicit", "partitioner"):
         return fn
     return jax.shard_map(
         fn, mesh=mesh, in_specs=BATCH, out_specs=BATCH, check_vma=how == "checked"
@@ -40,20 +41,24 @@ def distribute(how: str, fn: Callable, mesh: Mesh) -> Callable:
 
 
 def compare(how: str, operator: Callable) -> dict:
-    mesh = Mesh(np.asarray(jax.devices()), ("batch",))
-    x = np.random.default_rng(0).standard_normal((2 * DEVICES, 12)).astype(np.float32)
-    out = jax.eval_shape(operator, x)
+    types = (AxisType.Explicit if how == "explicit" else AxisType.Auto,)
+    mesh = Mesh(np.asarray(jax.devices()), ("batch",), axis_types=types)
+    shape = 2 * DEVICES, 12
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    softness = np.linspace(0.2, 0.4, 2 * DEVICES, dtype=np.float32)[:, None]
+    out = jax.eval_shape(operator, x, softness)
     weights = np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape)
 
-    def both(x, weights):
-        value, transpose = jax.vjp(operator, x)
+    def both(x, softness, weights):
+        value, transpose = jax.vjp(operator, x, softness)
         return value, *transpose(weights)
 
-    sharded = jax.device_put((x, weights), NamedSharding(mesh, BATCH))
+    args = x, softness, weights
+    sharded = jax.device_put(args, NamedSharding(mesh, BATCH))
     assert all(len(each.sharding.device_set) == DEVICES for each in sharded)
     program = jax.jit(distribute(how, both, mesh)).lower(*sharded).compile()
     found = [np.asarray(each) for each in program(*sharded)]
-    expected = [np.asarray(each) for each in jax.jit(both)(x, weights)]
+    expected = [np.asarray(each) for each in jax.jit(both)(*args)]
     return dict(
         collectives=COLLECTIVE.findall(program.as_text()),
         difference=max(
@@ -69,7 +74,10 @@ def main() -> None:
     keywords = dict(mode=case.mode, method=method)
     found = {
         operator.name: compare(
-            how, lambda x, call=operator.call: call(x, softness=0.3, **keywords)
+            how,
+            lambda x, softness, call=operator.call: call(
+                x, softness=softness, **keywords
+            ),
         )
         for operator in cases.pick(cases.OPERATORS, *operators)
     }

@@ -56,6 +56,21 @@ def check(found: dict[str, dict]) -> None:
     assert max(each["difference"] for each in found.values()) < 1e-5
 
 
+# Where the types of arrays say how they are distributed, each device has a program of
+# its own, as inside `jax.shard_map`.
+@each_pair(pick(REGULARIZERS, "smooth", "c0"))
+def test_explicit_axes(case, method):
+    names = [each.name for each in pick(OPERATORS, *FAST) if has(method, each)]
+    check(run("explicit", method, case.name, names))
+
+
+@pytest.mark.slow
+@each_pair(pick(REGULARIZERS, "smooth", "c1", "quintic"))
+def test_explicit_axes_of_others(case, method):
+    names = [each.name for each in pick(OPERATORS, *NAMES) if has(method, each)]
+    check(run("explicit", method, case.name, names))
+
+
 def how(method: str) -> str:
     """Whether `jax.shard_map` can check what differs between devices, as by default.
 

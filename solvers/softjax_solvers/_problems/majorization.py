@@ -147,9 +147,9 @@ class MajorizationProjection(ConcaveDualProblem):
         above, below = place[:-1] < middle, place[:-1] >= middle
         y = self.rise - jnp.diff(pad_last(slack, 1, 1), axis=-1)
         y = jnp.sum(y, axis=-1, keepdims=True, where=place == middle)
-        y = y + _cumulate(jnp.where(above, gap, 0)[..., ::-1])[..., ::-1]
-        y = y - _cumulate(jnp.where(below, gap, 0))
-        return jnp.where(where, y, 0)
+        gaps = [jnp.where(above, gap, 0)[..., ::-1], jnp.where(below, gap, 0)]
+        rise, fall = jnp.cumsum(pad_last(jnp.stack(gaps), 1, 0), axis=-1)
+        return jnp.where(where, y + rise[..., ::-1] - fall, 0)
 
     def expectation(
         self,
@@ -203,8 +203,3 @@ class MajorizationProjection(ConcaveDualProblem):
         residual = self.residual(dual, regularizer)
         steps = steps.reshape(residual.shape)
         return Solution(self, regularizer, dual, steps, residual, residual <= tolerance)
-
-
-def _cumulate(x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-    """Sums of the first ones, from none to all."""
-    return jnp.cumsum(pad_last(x, 1, 0), axis=-1)

@@ -185,7 +185,25 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m n"]:
         """The plan of unit mass that belongs to a dual, whatever it sums to."""
-        return jnp.where(self.mask, regularizer.link(self.arguments(dual)), 0)
+        t = self.arguments(dual)
+        t = jnp.where(self._moves(dual, regularizer), t, jax.lax.stop_gradient(t))
+        return jnp.where(self.mask, regularizer.link(t), 0)
+
+    def _moves(
+        self, dual: Potentials, regularizer: Regularizer
+    ) -> Bool[Array, "*#batch m n"]:
+        """Which entries of the plan have a derivative: those above 0.
+
+        Duals are often found where an entry is just about to be 0. It is one of them
+        by more than rounding, or what links two parts of the plan in one place of a
+        program might not in another.
+        """
+        if regularizer.exponential:
+            return self.mask
+        t = self.arguments(dual)
+        edge = regularizer.gradient(jnp.zeros((), t.dtype))
+        size = jnp.abs(dual.g[..., :, None]) + jnp.abs(dual.f[..., None, :])
+        return self.mask & (t - edge > 16 * eps(t) * (size + jnp.abs(self.scores)))
 
     def objective(
         self, y: Float[Array, "*batch n m"], regularizer: Regularizer
@@ -247,10 +265,10 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         """The largest error of a column's sum, relative to its marginal."""
         return jnp.max(safe_divide(jnp.abs(gap), self.nu), axis=-1)
 
-    def _weights(self, dual: Potentials, regularizer: Regularizer):
+    def _weights(self, dual: Potentials, regularizer: Regularizer, mask: Array):
         """The plan's derivative in the link's arguments; its sums over a row; and the
         shares of the columns in those."""
-        weight = jnp.where(self.mask, regularizer.slope(self.arguments(dual)), 0)
+        weight = jnp.where(mask, regularizer.slope(self.arguments(dual)), 0)
         total = jnp.sum(weight, axis=-2)
         return weight, total, safe_divide(weight, total[..., None, :])
 
@@ -258,7 +276,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m m"]:
         """The graph whose Laplacian is minus the Hessian of the semi-dual in g."""
-        weight, _, share = self._weights(dual, regularizer)
+        weight, _, share = self._weights(dual, regularizer, self.mask)
         return exact_einsum("...jn,...kn->...jk", weight, share)
 
     def dual_tangent(
@@ -270,7 +288,8 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     ) -> Potentials:
         # Eliminating the diagonal block of the rows leaves a graph Laplacian on the
         # columns.
-        weight, total, share = self._weights(dual, regularizer)
+        mask = self._moves(dual, regularizer)
+        weight, total, share = self._weights(dual, regularizer, mask)
         g = laplacian_solve(
             exact_einsum("...jn,...kn->...jk", weight, share),
             exact_einsum("...jn,...n->...j", share, shift.f) - shift.g,
