@@ -291,8 +291,7 @@ def _run(
     standardize: bool,
     gated_grad: bool,
 ) -> tuple[Array | None, ...]:
-    def by_rows(x: Array, others: Any) -> tuple[Array | None, ...]:
-        softness, options, regularizer, method, solver = others
+    def by_rows(x, softness, options, regularizer, method, solver):
         if operation.ascending:
             x = -x
         hard = isinstance(method, Hard)
@@ -312,8 +311,7 @@ def _run(
             for out, kind in zip(outputs, operation.outputs, strict=True)
         )
 
-    others = (softness, options, regularizer, method, solver)
-    return on_each_device(by_rows, x, others)
+    return on_each_device(by_rows, x, softness, options, regularizer, method, solver)
 
 
 def _prepare(

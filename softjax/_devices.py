@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, PyTree
 
 
 def on_each_device(
-    fn: Callable[[Array, Any], PyTree[Array]], x: Float[Array, "*batch n"], others: Any
+    fn: Callable[..., PyTree[Array]], x: Float[Array, "*batch n"], *others: Any
 ) -> PyTree[Array]:
-    """`fn(x, others)`, whose results have the axes `*batch` in front.
+    """`fn(x, *others)`, whose results have the axes `*batch` in front.
 
     Where the type of x says how its rows are distributed (that is, over explicit axes
     of a mesh), each device calls it with those that it has. Then no loop has to wait
@@ -22,14 +22,14 @@ def on_each_device(
 
     **Arguments:**
 
-    - `others`: a pytree. Arrays in it of as many axes as x have axes of size 1, or
-        those of the batch; others are the same for all rows.
+    - `others`: pytrees. Arrays in them of as many axes as x have axes of size 1, or
+        those of the batch; any else are the same for all rows.
     """
     sharding = jax.typeof(x).sharding
     *batch, last = (*sharding.spec, *[None] * (x.ndim - len(sharding.spec)))
     axes = {name for entry in batch if entry is not None for name in _names(entry)}
     if not axes or last is not None:
-        return fn(x, others)
+        return fn(x, *others)
     arrays, static = eqx.partition(others, eqx.is_array)
 
     def place(leaf: Array) -> PartitionSpec:
@@ -48,7 +48,7 @@ def on_each_device(
         specs,
     )
     by_rows = jax.shard_map(
-        lambda x, arrays: fn(x, eqx.combine(arrays, static)),
+        lambda x, arrays: fn(x, *eqx.combine(arrays, static)),
         mesh=mesh,
         in_specs=(PartitionSpec(*batch), specs),
         out_specs=PartitionSpec(*batch),

@@ -16,17 +16,10 @@ NAMES += ["percentile", "top_k_values", "top_k_index", "top_k_mask"]
 FAST = ("sort", "argmax")
 
 # What XLA's partitioner distributes without any communication, of mode "smooth".
+BY_ROWS = ["sort", "rank", "argsort", "argmax", "max", "median", "top_k_values"]
 ALONE = {
-    "softsort": ["sort", "rank", "argsort", "argmax", "max", "median", "top_k_values"],
-    "neuralsort": [
-        "sort",
-        "rank",
-        "argsort",
-        "argmax",
-        "max",
-        "median",
-        "top_k_values",
-    ],
+    "softsort": BY_ROWS,
+    "neuralsort": BY_ROWS,
     "sorting_network": ["sort", "rank", "argmax", "top_k_values"],
 }
 

@@ -84,8 +84,8 @@ def check(case, rows, queries, support, softness, values, where=None):
         mask = None if where is None else np.asarray(where)[..., None, :]
         expected = simplex_oracle(z, tau[..., None], case.link, where=mask)
         mean = np.sum(expected * v[..., None, :], axis=-1)
+        assert_close(out[key]["value"], expected)
         atol = 3 * tolerance(support.dtype)
-        assert_close(out[key]["value"], expected, atol=atol)
         assert_close(out[key]["expectation"], mean, atol=atol)
         assert np.all(out[key]["converged"])
         assert out[key]["dual"].shape == points.shape

@@ -112,6 +112,52 @@ class Problem(eqx.Module):
         return lx.linear_solve(operator, negative, linear_solver, throw=False).value
 
 
+class JointExpectation(Problem):
+    """A problem that differentiates `y @ values` together with the dual."""
+
+    @abc.abstractmethod
+    def expectation_and_tangent(
+        self,
+        dual: PyTree[Array],
+        regularizer: Regularizer,
+        values: Array,
+        problem_move: PyTree,
+        regularizer_move: PyTree,
+        values_move: Array | None,
+    ) -> tuple[Array, Array]:
+        """`expectation` at the optimal dual, and how it changes with all it depends on.
+
+        Moves are None where there are none.
+        """
+
+    def joint_expectation(
+        self,
+        regularizer: Regularizer,
+        values: Array,
+        find_dual: Callable[[Problem, Regularizer], PyTree[Array]],
+    ) -> Array:
+        """What `solved_expectation` returns, differentiated so."""
+        return _joint_expectation(self, regularizer, values, find_dual=find_dual)
+
+
+@eqx.filter_custom_jvp
+def _joint_expectation(
+    problem: JointExpectation,
+    regularizer: Regularizer,
+    values: Array,
+    *,
+    find_dual: Callable[[Problem, Regularizer], PyTree[Array]],
+):
+    return problem.expectation(find_dual(problem, regularizer), regularizer, values)
+
+
+@_joint_expectation.def_jvp
+def _joint_expectation_jvp(primals, tangents, *, find_dual):
+    problem, regularizer, values = primals
+    dual = find_dual(problem, regularizer)
+    return problem.expectation_and_tangent(dual, regularizer, values, *tangents)
+
+
 class MaximizationProblem(Problem):
     """A problem whose solution y maximizes an objective that can be evaluated.
 

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._numerics import derivative, exact_einsum, inexact, safe_divide, tangent_of
 from .._problem import (
+    JointExpectation,
     MaximizationProblem,
     Problem,
     ScalarDualProblem,
@@ -20,7 +21,7 @@ from .._problem import (
 from .._regularizer import Regularizer
 
 
-class SimplexProjection(ScalarDualProblem, MaximizationProblem):
+class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation):
     """`argmax_{y in simplex} <z, y> - softness R(y)`, along the last axis.
 
     The solution is `y = phi(scores - theta)`, with `scores = (z - max z) / softness`
@@ -138,47 +139,39 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch"]:
         if self.z.shape[-1] == 1:
             return super().solved_expectation(regularizer, values, find_dual)
-        return _mean(self, regularizer, values, find_dual=find_dual)
+        return self.joint_expectation(regularizer, values, find_dual)
 
-
-@eqx.filter_custom_jvp
-def _mean(
-    problem: SimplexProjection,
-    regularizer: Regularizer,
-    values: Array,
-    *,
-    find_dual: Callable[[Problem, Regularizer], Array],
-):
-    dual = find_dual(problem, regularizer)
-    return problem.expectation(dual, regularizer, values)
-
-
-# The dual moves along. So the derivative is a sum of moves of the scores, each times
-# the slope of its entry and how far its value is from the mean under the slopes: no
-# more than one array of the size of the rows has to be kept.
-@_mean.def_jvp
-def _mean_jvp(primals, tangents, *, find_dual):
-    problem, regularizer, values = primals
-    problem_move, regularizer_move, values_move = tangents
-    t = problem.scores - find_dual(problem, regularizer)[..., None]
-    y, slope = derivative(regularizer.link, t)
-    if problem.where is not None:
-        y, slope, values = (jnp.where(problem.where, x, 0) for x in (y, slope, values))
-    total = jnp.sum(y, axis=-1)
-    mean = safe_divide(_sum_of_products(y, values), total)
-    center = safe_divide(_sum_of_products(slope, values), jnp.sum(slope, axis=-1))
-    apart = values - center[..., None]
-    moves = slope * apart * tangent_of(lambda p: p.scores, (problem,), (problem_move,))
-    if jax.tree.leaves(regularizer_move):
-        moves = moves + apart * tangent_of(
-            lambda r: r.link(t), (regularizer,), (regularizer_move,)
-        )
-    move = jnp.sum(moves, axis=-1, where=problem.where)
-    if values_move is not None:
-        if problem.where is not None:
-            values_move = jnp.where(problem.where, values_move, 0)
-        move = move + _sum_of_products(y, values_move)
-    return mean, safe_divide(move, total)
+    # The dual moves along. So the derivative is a sum of moves of the scores, each
+    # times the slope of its entry and how far its value is from the mean under the
+    # slopes: no more than one array of the size of the rows has to be kept.
+    def expectation_and_tangent(
+        self,
+        dual: Float[Array, "*batch"],
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch n"],
+        problem_move: "SimplexProjection",
+        regularizer_move: Any,
+        values_move: Float[Array, "*#batch n"] | None,
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+        t = self.scores - dual[..., None]
+        y, slope = derivative(regularizer.link, t)
+        if self.where is not None:
+            y, slope, values = (jnp.where(self.where, x, 0) for x in (y, slope, values))
+        total = jnp.sum(y, axis=-1)
+        mean = safe_divide(_sum_of_products(y, values), total)
+        center = safe_divide(_sum_of_products(slope, values), jnp.sum(slope, axis=-1))
+        apart = values - center[..., None]
+        moves = slope * apart * tangent_of(lambda p: p.scores, (self,), (problem_move,))
+        if jax.tree.leaves(regularizer_move):
+            moves = moves + apart * tangent_of(
+                lambda r: r.link(t), (regularizer,), (regularizer_move,)
+            )
+        move = jnp.sum(moves, axis=-1, where=self.where)
+        if values_move is not None:
+            if self.where is not None:
+                values_move = jnp.where(self.where, values_move, 0)
+            move = move + _sum_of_products(y, values_move)
+        return mean, safe_divide(move, total)
 
 
 @jax.custom_jvp

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._chunks import map_chunks
 from .._numerics import derivative, distance, inexact
-from .._problem import Problem, ScalarDualProblem, per_row
+from .._problem import JointExpectation, Problem, ScalarDualProblem, per_row
 from .._regularizer import Regularizer
 from .._scans import fill_masked, laplace_sums
 from .local_rows import LocalRows
@@ -18,7 +18,7 @@ _SHORT = 64
 """Up to this length, dense rows are faster than what matters of them."""
 
 
-class SortedDistanceProjection(ScalarDualProblem):
+class SortedDistanceProjection(ScalarDualProblem, JointExpectation):
     """Simplex projections of `-|queries_i - support_j|`, one for each query.
 
     The rows of SoftSort (Prillo and Eisenschlos, 2020). Row i is
@@ -188,28 +188,20 @@ class SortedDistanceProjection(ScalarDualProblem):
         if self.local(regularizer) is None:
             return super().solved_expectation(regularizer, values, find_dual)
         values = jnp.broadcast_to(values, self.support.shape)
-        return _local_mean(self, regularizer, values, find_dual=find_dual)
+        return self.joint_expectation(regularizer, values, find_dual)
 
-
-@eqx.filter_custom_jvp
-def _local_mean(
-    problem: SortedDistanceProjection,
-    regularizer: Regularizer,
-    values: Array,
-    *,
-    find_dual: Callable[[Problem, Regularizer], Array],
-):
-    local = problem.local(regularizer)
-    assert local is not None
-    return local.mean(find_dual(problem, regularizer), regularizer, values)
-
-
-@_local_mean.def_jvp
-def _local_mean_jvp(primals, tangents, *, find_dual):
-    problem, regularizer, values = primals
-    moved, *moves = tangents
-    dual = find_dual(problem, regularizer)
-    move = LocalRows(moved.support, moved.softness, None)
-    local = problem.local(regularizer)
-    assert local is not None
-    return local.mean_and_tangent(dual, regularizer, values, move, *moves)
+    def expectation_and_tangent(
+        self,
+        dual: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+        problem_move: "SortedDistanceProjection",
+        regularizer_move: Any,
+        values_move: Float[Array, "*batch n"] | None,
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+        local = self.local(regularizer)
+        assert local is not None
+        move = LocalRows(problem_move.support, problem_move.softness, None)
+        return local.mean_and_tangent(
+            dual, regularizer, values, move, regularizer_move, values_move
+        )
