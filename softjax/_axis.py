@@ -318,17 +318,17 @@ def _prepare(
     x: Float[Array, "*batch n"], softness: Array, leave_out: bool, hard: bool
 ) -> tuple[Sample, Bool[Array, "*batch"], Bool[Array, "*batch n"] | None]:
     """The sample; which rows have no answer; which candidates are left out."""
-    bad = jnp.isnan(x)
     absent = None
     if hard:
+        bad = jnp.isnan(x)
         x = jnp.where(bad, 0, x)
         return Sample(x), jnp.any(bad, axis=-1), None
+    finite = x
     if leave_out:
         absent = x == -jnp.inf
-        bad |= x == jnp.inf
-    else:
-        bad |= jnp.isinf(x)
-    bad = jnp.any(bad | ~(softness > 0), axis=-1)
+        finite = jnp.where(absent, 0, x)
+    # 0 times NaN or an infinity is NaN.
+    bad = jnp.isnan(jnp.sum(0 * finite, axis=-1)) | ~(softness > 0)[..., 0]
     # A solve that never sees NaN cannot hang or raise.
     x = jnp.where(bad[..., None], 0, x)
     if absent is None:

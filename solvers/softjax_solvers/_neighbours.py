@@ -34,16 +34,14 @@ def half_width(
     above = _Shift(pad_last(points, 0, n, jnp.inf), 0, n)
     below = _Shift(pad_last(points, n, 0, -jnp.inf), n, n)
 
-    def bisect(_, bracket):
-        inside, outside = bracket
-        middle = (inside + outside) // 2
-        gap = jnp.minimum(above(middle) - points, points - below(-middle))
-        within = anywhere(gap < reach)
-        return jnp.where(within, middle, inside), jnp.where(within, outside, middle)
+    def refine(i, found):
+        # One bit after the other, from the highest.
+        trial = jnp.minimum(found + (1 << (n.bit_length() - 1 - i)), n)
+        gap = jnp.minimum(above(trial) - points, points - below(-trial))
+        return jnp.where(anywhere(gap < reach), trial, found)
 
-    scalar = functools.partial(jnp.full_like, points, shape=(), dtype=jnp.int32)
-    bracket = scalar(0), scalar(n)
-    return jax.lax.fori_loop(0, n.bit_length(), bisect, bracket)[0]
+    start = jnp.zeros_like(points, jnp.int32, shape=())
+    return jax.lax.fori_loop(0, n.bit_length(), refine, start)
 
 
 class _Shift:
@@ -67,9 +65,9 @@ class _Shift:
 
 
 def _shift(tree: PyTree, margin: int) -> _Shift:
-    # Beyond the ends they are copied: numbers that do no harm, though not to count.
+    # Beyond the ends are zeros, which do no harm: what they lead to is not counted.
     n = jax.tree.leaves(tree)[0].shape[-1]
-    extended = jax.tree.map(lambda x: pad_last(x, margin, margin, fill=None), tree)
+    extended = jax.tree.map(lambda x: pad_last(x, margin, margin), tree)
     return _Shift(extended, margin, n)
 
 

@@ -28,10 +28,8 @@ def eps(x: Array) -> float:
     return float(jnp.finfo(x.dtype).eps)
 
 
-def pad_last(x: Array, before: int, after: int, fill: float | None = 0) -> Array:
-    """`x` with so many entries more at the ends of its last axis.
-
-    They are equal to `fill`, and to what is at the end if that is None.
+def pad_last(x: Array, before: int, after: int, fill: float = 0) -> Array:
+    """`x` with so many entries more at the ends of its last axis, equal to `fill`.
 
     **Example:**
 
@@ -39,8 +37,6 @@ def pad_last(x: Array, before: int, after: int, fill: float | None = 0) -> Array
         [9. 1. 2. 9. 9.]
     """
     widths = [(0, 0)] * (x.ndim - 1) + [(before, after)]
-    if fill is None:
-        return jnp.pad(x, widths, mode="edge")
     return jnp.pad(x, widths, constant_values=fill)
 
 

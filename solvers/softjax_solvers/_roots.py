@@ -25,17 +25,14 @@ class Root(NamedTuple):
     """Where an elementwise iteration stopped, and how."""
 
     point: Float[Array, "..."]
-    residual: Float[Array, "..."]
     steps: Int[Array, "..."]
 
 
 class _State(NamedTuple):
     point: Float[Array, "..."]
-    residual: Float[Array, "..."]
     following: Float[Array, "..."]  # the point to look at next
     lower: Float[Array, "..."]
     upper: Float[Array, "..."]
-    open: tuple[Bool[Array, "..."], Bool[Array, "..."]]  # ends not looked at
     last_step: Float[Array, "..."]
     steps: Int[Array, "..."]
     done: Bool[Array, "..."]
@@ -72,10 +69,10 @@ def bracketed_newton(
         last = jnp.where(state.steps < 0, jnp.inf, point - state.point)
         resolution = 2 * eps(point) * jnp.abs(point)
         newton = -safe_divide(residual, slope)
-        left = state.open[0] & ~(residual > 0)
-        right = state.open[1] & ~(residual < 0)
-        proposal = jnp.where(left, jnp.maximum(point + newton, lower), point + newton)
-        proposal = jnp.where(right, jnp.minimum(proposal, upper), proposal)
+        # To an end of the bracket, as long as it has not been looked at.
+        proposal = point + newton
+        proposal = jnp.where(lower == first, jnp.maximum(proposal, lower), proposal)
+        proposal = jnp.where(upper == final, jnp.minimum(proposal, upper), proposal)
         # A step below the resolution of the point ends the iteration if only rounding
         # is left in the residual; elsewhere, on a slope that only looks steep, it would
         # lead nowhere.
@@ -92,30 +89,27 @@ def bracketed_newton(
         midpoint = lower + (upper - lower) / 2
         return _State(
             point,
-            residual,
             jnp.where(trusted, proposal, midpoint),
             lower,
             upper,
-            (left, right),
             last,
             state.steps + ~state.done,
             state.done | ~(jnp.abs(residual) > tolerance) | stuck | settled,
         )
 
+    first, final = lower, upper
     start = jnp.clip(start, lower, upper)
     state = _State(
         start,
-        jnp.full_like(start, jnp.inf),
         start,
         lower,
         upper,
-        (jnp.ones(start.shape, bool), jnp.ones(start.shape, bool)),
         jnp.full_like(start, jnp.inf),
         jnp.full(start.shape, -1, jnp.int32),
         jnp.zeros(start.shape, bool),
     )
     state = iterate(advance, state, max_steps, start)
-    return Root(state.point, state.residual, state.steps)
+    return Root(state.point, state.steps)
 
 
 # The search stands inside the function that has the rule: JAX 0.10 drops rules in
