@@ -44,17 +44,18 @@ def map_chunks(
     length = chunk_length(count, row_size)
     if length >= count:
         return fn(rows)
-    chunks = math.ceil(count / length)
-    # The last chunk is filled up with copies of the last row.
-    index = jnp.minimum(jnp.arange(chunks * length), count - 1)
-
-    def split(leaf):
-        return leaf[index].reshape(chunks, length, *leaf.shape[1:])
-
-    out = jax.lax.map(jax.checkpoint(fn), jax.tree.map(split, rows))
-    return jax.tree.map(
-        lambda leaf: leaf.reshape(chunks * length, *leaf.shape[2:])[:count], out
+    out = jax.lax.map(
+        jax.checkpoint(fn), jax.tree.map(lambda leaf: _split(leaf, length), rows)
     )
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], out)
+
+
+def _split(rows: Array, length: int) -> Array:
+    """Chunks of rows, the last of which is filled up with copies of the last row."""
+    missing = -rows.shape[0] % length
+    if missing:
+        rows = jnp.concatenate([rows, jnp.repeat(rows[-1:], missing, axis=0)])
+    return rows.reshape(-1, length, *rows.shape[1:])
 
 
 def sum_chunks(
@@ -78,10 +79,9 @@ def sum_chunks(
     length = chunk_length(count, row_size)
     if length >= count:
         return fn((rows, jnp.ones(count, rows.dtype)))
-    chunks = math.ceil(count / length)
-    index = jnp.arange(chunks * length)
-    included = (index < count).astype(rows.dtype).reshape(chunks, length)
-    split = rows[jnp.minimum(index, count - 1)].reshape(chunks, length, *rows.shape[1:])
+    split = _split(rows, length)
+    included = (jnp.arange(split.shape[0] * length) < count).astype(rows.dtype)
+    included = included.reshape(-1, length)
     shapes = jax.eval_shape(fn, (split[0], included[0]))
     start = jax.tree.map(jnp.zeros_like, shapes)
     step = jax.checkpoint(fn)
