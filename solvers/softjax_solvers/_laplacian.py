@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,10 @@ from ._numerics import eps, exact_einsum, safe_divide
 
 _FEW = 16
 """Up to how many nodes elimination beats a factorization by LAPACK."""
+
+
+def _without_loops(edges: Float[Array, "*batch m m"]) -> Float[Array, "*batch m m"]:
+    return edges * (1 - jnp.eye(edges.shape[-1], dtype=edges.dtype))
 
 
 def eliminate(
@@ -56,19 +60,25 @@ def factorize(
     graph that are disconnected but for rounding are to it, and the refinement, which
     makes up for the shift elsewhere, leaves them where they are.
     """
-    identity = jnp.eye(rhs.shape[-1], dtype=edges.dtype)
-    edges = edges * (1 - identity)
+    edges = _without_loops(edges)
     degree = jnp.sum(edges, axis=-1) + ground
     scale = jnp.where(degree > 0, degree, 1) ** -0.5
     matrix = -scale[..., :, None] * edges * scale[..., None, :]
-    factor = jnp.linalg.cholesky(matrix + (1 + 32 * eps(rhs)) * identity)
+    shifted = matrix + (1 + 32 * eps(rhs)) * jnp.eye(rhs.shape[-1], dtype=edges.dtype)
+    factor = jax.lax.linalg.cholesky(shifted, symmetrize_input=False)
+
+    def solve(rhs):
+        step = jax.scipy.linalg.cho_solve((factor, True), (scale * rhs)[..., None])
+        step = scale * step[..., 0]
+        return jnp.where(jnp.isfinite(step), step, 0)
+
+    if not refinements:
+        return solve(rhs)
 
     def refine(_, x):
         # As a sum of differences, which is accurate where they are small.
         flow = jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
-        rest = scale * (rhs - flow - ground * x)
-        step = jax.scipy.linalg.cho_solve((factor, True), rest[..., None])[..., 0]
-        return x + jnp.where(jnp.isfinite(step), scale * step, 0)
+        return x + solve(rhs - flow - ground * x)
 
     return jax.lax.fori_loop(0, refinements + 1, refine, jnp.zeros_like(rhs))
 
@@ -85,37 +95,6 @@ def direct_solve(
     return factorize(edges, ground, rhs, refinements)
 
 
-_PSD = lx.positive_semidefinite_tag
-
-
-class Direct(lx.AbstractLinearSolver):
-    """A Lineax solver for Laplacians, from their off-diagonal entries alone.
-
-    It takes these from the option `matrix`, so that operators need not be matrices.
-
-    The degrees are summed from these, and grounded by a rounding unit of each. So
-    singular systems of nodes without edges have their solution of minimum norm.
-    """
-
-    def init(self, operator: lx.AbstractLinearOperator, options: dict[str, Any]):
-        matrix = options["matrix"]
-        edges = -matrix * (1 - jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
-        return edges, eps(edges) * jnp.sum(edges, axis=-1)
-
-    def compute(self, state: Any, vector: Any, options: dict[str, Any]):
-        edges, ground = state
-        return direct_solve(edges, ground, vector), lx.RESULTS.successful, {}
-
-    def transpose(self, state: Any, options: dict[str, Any]):
-        return state, options
-
-    def conj(self, state: Any, options: dict[str, Any]):
-        return state, options
-
-    def assume_full_rank(self) -> bool:
-        return True
-
-
 def laplacian_solve(
     edges: Float[Array, "*batch m m"],
     rhs: Float[Array, "*batch m"],
@@ -130,37 +109,48 @@ def laplacian_solve(
     **Arguments:**
 
     - `linear_solver`: a solver of Lineax for symmetric positive definite operators;
-        None for the best known.
+        None for `direct_solve`.
     """
-    m = rhs.shape[-1]
-    linear_solver = Direct() if linear_solver is None else linear_solver
-    foreign = not isinstance(linear_solver, Direct)
-
-    def solve(edges, rhs):
-        edges = edges * (1 - jnp.eye(m, dtype=edges.dtype))
-        degree = jnp.sum(edges, axis=-1)
-        isolated = degree == 0
-        scale = jnp.ones_like(degree)
-        diagonal = jnp.where(isolated, 1, (1 + eps(rhs)) * degree)
-        if foreign:
-            # In units in which all degrees are 1, and with the first node held at 0 by
-            # an edge of its own, which the right hand side, of sum 0, does not feel.
-            scale = jax.lax.stop_gradient(jnp.where(isolated, 1, degree)) ** -0.5
-            diagonal = diagonal.at[0].multiply(2)
-        matrix = scale[:, None] * (jnp.diag(diagonal) - edges) * scale
-        operator, options = lx.MatrixLinearOperator(matrix, _PSD), {}
-        if not foreign:
-            # A MatrixLinearOperator does not know of devices inside `jax.shard_map`.
-            operator = lx.FunctionLinearOperator(
-                lambda x: exact_einsum("ij,j->i", matrix, x),
-                jax.eval_shape(lambda: rhs),
-                _PSD,
-            )
-            options = dict(matrix=jax.lax.stop_gradient(matrix))
-        solution = lx.linear_solve(
-            operator, scale * rhs, Quiet(linear_solver), options=options, throw=False
-        )
-        return scale * solution.value
-
-    x = jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
+    edges = _without_loops(edges)
+    if linear_solver is None:
+        x = _solve_directly(edges, rhs)
+    else:
+        solve = functools.partial(_solve_by_lineax, linear_solver)
+        x = jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
     return x - x[..., :1]
+
+
+def _solve_directly(
+    edges: Float[Array, "*batch m m"], rhs: Float[Array, "*batch m"]
+) -> Float[Array, "*batch m"]:
+    degree = jnp.sum(edges, axis=-1)
+    diagonal = (1 + eps(rhs)) * degree
+    fixed = jax.lax.stop_gradient((edges, eps(rhs) * degree))
+
+    def apply(x):
+        return diagonal * x - exact_einsum("...ij,...j->...i", edges, x)
+
+    def solve(_, rhs):
+        x = direct_solve(*fixed, rhs)
+        return jnp.where(jnp.isfinite(x), x, 0)
+
+    return jax.lax.custom_linear_solve(apply, rhs, solve, symmetric=True)
+
+
+def _solve_by_lineax(
+    linear_solver: lx.AbstractLinearSolver,
+    edges: Float[Array, "m m"],
+    rhs: Float[Array, " m"],
+) -> Float[Array, " m"]:
+    # In units in which all degrees are 1, and with the first node held at 0 by an edge
+    # of its own, which the right hand side, of sum 0, does not feel.
+    degree = jnp.sum(edges, axis=-1)
+    isolated = degree == 0
+    scale = jax.lax.stop_gradient(jnp.where(isolated, 1, degree)) ** -0.5
+    diagonal = jnp.where(isolated, 1, (1 + eps(rhs)) * degree).at[0].multiply(2)
+    matrix = scale[:, None] * (jnp.diag(diagonal) - edges) * scale
+    operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
+    solution = lx.linear_solve(
+        operator, scale * rhs, Quiet(linear_solver), throw=False
+    )
+    return scale * solution.value
