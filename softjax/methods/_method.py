@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from softjax_solvers import (
@@ -18,6 +19,7 @@ from softjax_solvers import (
     expectation,
     invert,
     permute,
+    primal,
     solve,
     sort_with_permutation,
 )
@@ -78,10 +80,10 @@ class Sample(eqx.Module):
         return self.keys.shape[-1]
 
     @property
-    def present(self) -> Int[Array, "*#batch 1"]:
-        """How many elements take part."""
+    def present(self) -> Int[Array | np.ndarray, "*#batch 1"]:
+        """How many elements take part: of NumPy where that is known."""
         if self.where is None:
-            return jnp.full(1, self.size)
+            return np.full(1, self.size)
         return jnp.sum(self.where, axis=-1, keepdims=True)
 
     @property
@@ -139,6 +141,10 @@ class Relaxation(eqx.Module):
 
     def solve(self, problem: Problem, linear_solver: Any = None) -> Solution:
         return solve(problem, self.regularizer, self.solver, linear_solver)
+
+    def primal(self, problem: Problem, linear_solver: Any = None) -> Array:
+        """`solve(problem).value`, in one step."""
+        return primal(problem, self.regularizer, self.solver, linear_solver)
 
     def expectation(self, problem: Problem, values: Float[Array, "..."]) -> Array:
         """`solve(problem).expectation(values)`, in one step."""

@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import TransportProjection
+from softjax_solvers import TransportProjection, is_traced
 
 from ._method import IndexMethod, Level, Relaxation, Sample, expect
 
@@ -47,34 +48,36 @@ class OptimalTransport(IndexMethod):
         self,
         sample: Sample,
         relaxation: Relaxation,
-        counts: Float[Array, "*#batch m"],
+        counts: Any,
         used: Any = None,
+        ascending: bool = False,
     ) -> Float[Array, "*batch m n"]:
         """The transposed plan to anchors at equal distances, the largest key first.
 
-        The first `used` of them fill [0, 1]; None for all. The others get nothing.
+        The first `used` of them fill [0, 1]; None for all. The others get nothing. The
+        `counts` of points for each are `*#batch m`; `ascending` says that keys descend.
         """
         m = counts.shape[-1]
-        used = jnp.maximum(m if used is None else used, 2)
-        anchors = jnp.arange(m, dtype=sample.keys.dtype) / (used - 1)
+        xp = jnp if is_traced(used) else np
+        last = xp.maximum(m if used is None else used, 2) - 1
+        anchors = xp.minimum(np.arange(m) / last, 1)
         problem = TransportProjection.on_line(
             -sample.keys,
-            jnp.minimum(anchors, 1),
+            anchors,
             counts,
             relaxation.softness[..., 0],
             sample.where,
+            ascending,
         )
-        solution = relaxation.solve(problem, self.linear_solver)
-        return solution.value.swapaxes(-1, -2)
+        return relaxation.primal(problem, self.linear_solver).swapaxes(-1, -2)
 
     def _square(self, sample: Sample, relaxation: Relaxation):
         """The transposed plan `*batch n n` of the sorted sample, and that sample."""
         ordered = sample.ordered()
-        position = jnp.arange(sample.size)
         present = sample.present
-        counts = (position < present).astype(sample.keys.dtype)
+        counts = np.arange(sample.size) < present
         inner = Sample(-ordered.support, None, ordered.where)
-        return self._plan(inner, relaxation, counts, present), ordered
+        return self._plan(inner, relaxation, counts, present, ascending=True), ordered
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         plan, ordered = self._square(sample, relaxation)
@@ -101,23 +104,23 @@ class OptimalTransport(IndexMethod):
 
     def _top(self, sample: Sample, relaxation: Relaxation, k: int) -> Array:
         present = sample.present
-        one = jnp.clip(present - jnp.arange(k), 0, 1)
-        rest = present - jnp.sum(one, axis=-1, keepdims=True)
-        counts = jnp.concatenate([one, rest], axis=-1).astype(sample.keys.dtype)
-        # Where k or fewer take part, nothing is left for the last anchor.
-        used = jnp.minimum(present, k + 1)
-        return self._plan(sample, relaxation, counts, used)[..., :k, :]
+        # One for each of the first k anchors, and the rest for the last one. Where k or
+        # fewer take part, nothing is left for that.
+        position = np.arange(k + 1)
+        mass = 1 + (position == k) * (present - k - 1)
+        takes_part = position < present
+        used = takes_part.sum(axis=-1, keepdims=True)
+        return self._plan(sample, relaxation, takes_part * mass, used)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
         n = sample.size
         lower, upper = level.lower, level.upper
-        below = [lower, jnp.ones_like(lower)]
-        if upper is None:
-            counts = jnp.stack([*below, n - lower - 1], axis=-1)
-        else:
-            counts = jnp.stack([*below, upper - lower, n - upper - 1], axis=-1)
+        xp = jnp if is_traced(level) else np
+        counts = [lower, xp.ones_like(lower)]
+        counts += [n - lower - 1] if upper is None else [upper - lower, n - upper - 1]
+        counts = xp.stack(counts, axis=-1)
         # One problem a level, along a new axis.
         shape = (*sample.keys.shape[:-1], lower.size, n)
         where = sample.where
@@ -127,7 +130,7 @@ class OptimalTransport(IndexMethod):
         each = Relaxation(
             relaxation.regularizer, relaxation.softness[..., None], relaxation.solver
         )
-        plan = self._plan(many, each, counts.astype(sample.keys.dtype))
+        plan = self._plan(many, each, counts)
         rows = plan[..., 1:3, :] if upper is not None else plan[..., 1:2, :]
         rows = rows.swapaxes(-1, -3)  # *batch n 1-or-2 m
         other = None if upper is None else rows[..., 1, :]
@@ -140,8 +143,6 @@ class OptimalTransport(IndexMethod):
         lower = max(upper - 1, 0)
         weight = 0.5 if sample.size % 2 == 0 else upper - lower
         level = Level(
-            jnp.full(1, lower),
-            jnp.full(1, upper),
-            jnp.full(1, weight, sample.keys.dtype),
+            np.full(1, lower), np.full(1, upper), np.full(1, weight, sample.keys.dtype)
         )
         return self.argquantile(sample, relaxation, level)[..., 0, :]

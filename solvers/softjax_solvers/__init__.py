@@ -56,7 +56,7 @@ from ._regularizers import (
 )
 from ._roots import find_root as find_root
 from ._scans import linear_recurrence as linear_recurrence, tie_groups as tie_groups
-from ._solve import expectation as expectation, solve as solve
+from ._solve import expectation as expectation, primal as primal, solve as solve
 from ._solver import Solution as Solution, Solver as Solver
 from ._solvers import (
     Alternating as Alternating,

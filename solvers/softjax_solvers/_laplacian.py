@@ -150,7 +150,5 @@ def _solve_by_lineax(
     diagonal = jnp.where(isolated, 1, (1 + eps(rhs)) * degree).at[0].multiply(2)
     matrix = scale[:, None] * (jnp.diag(diagonal) - edges) * scale
     operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-    solution = lx.linear_solve(
-        operator, scale * rhs, Quiet(linear_solver), throw=False
-    )
+    solution = lx.linear_solve(operator, scale * rhs, Quiet(linear_solver), throw=False)
     return scale * solution.value

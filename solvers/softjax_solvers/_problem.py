@@ -50,6 +50,19 @@ class Problem(eqx.Module):
     ) -> Array:
         """`y @ values`, without forming y where the structure allows it."""
 
+    def solved_primal(
+        self,
+        regularizer: Regularizer,
+        find_dual: Callable[["Problem", Regularizer], PyTree[Array]],
+        linear_solver: Any = None,
+    ) -> Array:
+        """`primal` at the optimal dual, which `find_dual` finds differentiably.
+
+        Default: what it says. A problem overrides it that knows the derivative of both
+        steps together, for which it takes the `linear_solver` of `dual_tangent`.
+        """
+        return self.primal(find_dual(self, regularizer), regularizer)
+
     def solved_expectation(
         self,
         regularizer: Regularizer,

@@ -54,6 +54,30 @@ def solve(
     return Solution(problem, regularizer, *found)
 
 
+def primal(
+    problem: Problem,
+    regularizer: Regularizer | str,
+    solver: Any = None,
+    linear_solver: Any = None,
+) -> Array:
+    """`solve(...).value` in one step.
+
+    The same numbers, and derivatives that may take less time: see
+    [`softjax.solvers.expectation`][].
+
+    **Arguments, raises:** as of [`softjax.solvers.solve`][].
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
+        >>> print(sj.solvers.primal(problem, "c0"))
+        [0.  0.8 0.2]
+    """
+    regularizer, solver = _parse(problem, regularizer, solver, linear_solver)
+    find_dual = _FindDual(solver, linear_solver)
+    return problem.solved_primal(regularizer, find_dual, linear_solver)
+
+
 def expectation(
     problem: Problem,
     regularizer: Regularizer | str,

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._laplacian import laplacian_solve
-from .._numerics import derivative, eps, exact_einsum, inexact, safe_divide
-from .._problem import ConcaveDualProblem, MaximizationProblem
+from .._numerics import (
+    derivative,
+    eps,
+    exact_einsum,
+    inexact,
+    is_traced,
+    pad_last,
+    safe_divide,
+    tangent_of,
+)
+from .._problem import ConcaveDualProblem, MaximizationProblem, Problem
 from .._regularizer import Regularizer
 from .._roots import bracketed_newton
 from .._solver import Solution
@@ -73,7 +86,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     def __init__(self, cost: Any, mu: Any, nu: Any, softness: Any):
         self.cost = inexact(cost)
         dtype = self.cost.dtype
-        self.mu, self.nu = jnp.asarray(mu, dtype), jnp.asarray(nu, dtype)
+        self.mu, self.nu = _as_constant(mu, dtype), _as_constant(nu, dtype)
         self.softness = jnp.asarray(softness, dtype)[..., None, None]
         shape = self.cost.shape
         if self.cost.ndim < 2 or 0 in shape[-2:]:
@@ -99,7 +112,13 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
 
     @classmethod
     def on_line(
-        cls, points: Any, anchors: Any, counts: Any, softness: Any, where: Any = None
+        cls,
+        points: Any,
+        anchors: Any,
+        counts: Any,
+        softness: Any,
+        where: Any = None,
+        ascending: bool = False,
     ) -> "TransportProjection":
         """Move `points` of mass 1 to `anchors` of mass `counts`, at squared distance.
 
@@ -117,40 +136,42 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
             to the number of points; constants.
         - `softness`: positive, of a shape that broadcasts against `*batch`.
         - `where`: optional mask `*batch n` of the points that take part.
+        - `ascending`: whether `points` are, with those that take part first.
         """
         points = inexact(points)
         x = jax.lax.stop_gradient(points)
-        anchors, counts = jnp.asarray(anchors, x.dtype), jnp.asarray(counts, x.dtype)
-        ordered, _ = sort_with_permutation(
-            x if where is None else jnp.where(where, x, jnp.inf)
-        )
-        # Between two anchors stands a threshold, half way between two points.
-        before = jnp.cumsum(counts, axis=-1).astype(jnp.int32)
+        # What is known already takes no part in the program.
+        xp = jnp if is_traced((anchors, counts)) else np
+        anchors, counts = (xp.asarray(a).astype(x.dtype) for a in (anchors, counts))
+        before = xp.cumsum(counts, axis=-1).astype(int)
         before, size = before[..., :-1], before[..., -1:]
+        # Between two anchors stands a threshold, half way between two points.
+        points_in_order = x
+        if not ascending:
+            if where is not None:
+                last = jnp.max(x, -1, keepdims=True, initial=-jnp.inf, where=where)
+                points_in_order = jnp.where(where, x, last)
+            points_in_order, _ = sort_with_permutation(points_in_order)
+        middle = (points_in_order + _following(points_in_order)) / 2
         batch = jnp.broadcast_shapes(x.shape[:-1], before.shape[:-1])
-        before = jnp.broadcast_to(before, (*batch, before.shape[-1]))
-        ordered = jnp.broadcast_to(ordered, (*batch, x.shape[-1]))
-        threshold = (
-            permute(ordered, jnp.clip(before - 1, 0, size - 1))
-            + permute(ordered, jnp.clip(before, 0, size - 1))
-        ) / 2
+        threshold = permute(
+            jnp.broadcast_to(middle, (*batch, x.shape[-1])),
+            jnp.broadcast_to(
+                xp.clip(before - 1, 0, size - 1), (*batch, before.shape[-1])
+            ),
+        )
         gap = anchors[..., 1:] - anchors[..., :-1]
         excess = x[..., None, :] - threshold[..., :, None]
-        above = excess > 0
         weighted = 2 * gap[..., :, None] * excess
         # Sums of positive terms that begin at a point's own anchor: nothing cancels.
-        cost = _sum_before(jnp.where(above, 0, -weighted))
-        cost = (
-            cost
-            + _sum_before(jnp.where(above, weighted, 0)[..., ::-1, :])[..., ::-1, :]
-        )
+        cost = _partial_sums(jnp.maximum(-weighted, 0), jnp.maximum(weighted, 0))
         own = anchors[..., 0, None] + jnp.sum(
-            jnp.where(above, gap[..., :, None], 0), axis=-2
+            jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
         )
         # The derivative is that of -2 x a, up to another potential.
         moved = 2 * (points - x)[..., None, :]
         cost = cost - moved * (anchors[..., :, None] - own[..., None, :])
-        mu = jnp.ones_like(x) if where is None else where.astype(x.dtype)
+        mu = np.ones(x.shape[-1], x.dtype) if where is None else where.astype(x.dtype)
         return cls(cost.swapaxes(-1, -2), mu, counts, softness)
 
     # Everything inside is laid out as `*batch m n`: anchors are few, so that loops
@@ -158,7 +179,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
 
     @property
     def mass(self) -> Float[Array, "*#batch 1"]:
-        return jnp.sum(self.nu, axis=-1, keepdims=True)
+        return self.nu.sum(axis=-1, keepdims=True)
 
     @property
     def rows(self) -> Float[Array, "*#batch n"]:
@@ -170,7 +191,11 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         return self.nu / self.mass
 
     @property
-    def mask(self) -> Bool[Array, "*#batch m n"]:
+    def mask(self) -> Bool[Array | np.ndarray, "*#batch #m #n"]:
+        """Where there is mass; of one entry if that is known to be everywhere."""
+        marginals = (self.mu, self.nu)
+        if all(isinstance(x, np.ndarray) and bool(np.all(x > 0)) for x in marginals):
+            return np.ones((1, 1), bool)
         return (self.nu > 0)[..., :, None] & (self.mu > 0)[..., None, :]
 
     @property
@@ -224,8 +249,8 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch m n"]:
         """The transposed plan, in which each row of the plan sums to mu exactly."""
         plan = self.unnormalized(dual, regularizer)
-        total = jnp.sum(plan, axis=-2, keepdims=True)
-        return safe_divide(plan, total) * self.mu[..., None, :]
+        scale = safe_divide(self.mu, jnp.sum(plan, axis=-2))
+        return plan * scale[..., None, :]
 
     def primal(
         self, dual: Potentials, regularizer: Regularizer
@@ -250,11 +275,11 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         # Most of a column's mass usually is from rows that have nearly all of theirs
         # there. Such a row counts as whole, which is exact where marginals are whole
         # numbers, less what it has elsewhere.
-        major = plan > mu / 2
-        minor = jnp.where(major, 0, plan)
+        major = (plan > mu / 2).astype(plan.dtype)
+        minor = plan - plan * major
         elsewhere = jnp.sum(minor, axis=-2, keepdims=True)
-        whole = jnp.sum(jnp.where(major, mu, 0), axis=-1)
-        return (self.nu - whole) + jnp.sum(jnp.where(major, elsewhere, -minor), axis=-1)
+        whole = jnp.sum(major * mu, axis=-1)
+        return (self.nu - whole) + jnp.sum(major * elsewhere - minor, axis=-1)
 
     def residual(
         self, dual: Potentials, regularizer: Regularizer
@@ -297,6 +322,17 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         )
         f = -safe_divide(shift.f, total) - exact_einsum("...jn,...j->...n", share, g)
         return Potentials(f, g)
+
+    def solved_primal(
+        self,
+        regularizer: Regularizer,
+        find_dual: Callable[[Problem, Regularizer], Potentials],
+        linear_solver: Any = None,
+    ) -> Float[Array, "*batch n m"]:
+        plan = _solved_plan(
+            self, regularizer, find_dual=find_dual, linear_solver=linear_solver
+        )
+        return plan.swapaxes(-1, -2)
 
     def dual_value(
         self, dual: Potentials, regularizer: Regularizer
@@ -379,27 +415,92 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         )
 
 
-def _sum_before(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch m n"]:
-    """The sums of the first 0, 1, ..., l entries along the axis before the last."""
-    size = x.shape[-2]
-    if size <= _DENSE:
-        # A product with a triangular matrix: fewer and faster operations.
-        triangle = jnp.tri(size + 1, size, -1, dtype=x.dtype)
-        return exact_einsum("ml,...ln->...mn", triangle, x)
+@eqx.filter_custom_jvp
+def _solved_plan(
+    problem: TransportProjection,
+    regularizer: Regularizer,
+    *,
+    find_dual: Callable[[Problem, Regularizer], Potentials],
+    linear_solver: Any,
+) -> Float[Array, "*batch m n"]:
+    return problem.transposed(find_dual(problem, regularizer), regularizer)
 
-    def step(total, entry):
-        return total + entry, total
 
-    along = jnp.moveaxis(x, -2, 0)
-    total, before = jax.lax.scan(step, jnp.zeros_like(along[0]), along)
-    return jnp.moveaxis(jnp.concatenate([before, total[None]]), 0, -2)
+# The dual moves along: so that rows keep their sums, what they gain is shared among
+# their entries in proportion to their slopes, and a system for the columns is left.
+@_solved_plan.def_jvp
+def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
+    problem, regularizer = primals
+    dual = find_dual(problem, regularizer)
+    plan = problem.transposed(dual, regularizer)
+    moves = problem._moves(dual, regularizer)
+    weight, _, share = problem._weights(dual, regularizer, moves)
+    mass = problem.mass[..., None]
+    scores, mu, nu = tangent_of(
+        lambda p: (p.scores, p.mu, p.nu), (problem,), tangents[:1]
+    )
+    # At the same arguments of the link.
+    still = tangent_of(
+        lambda p, r, t: jnp.where(moves, p.mass[..., None] * r.link(t), 0),
+        (*primals, problem.arguments(dual)),
+        (*tangents, None),
+    )
+    move = mass * weight * scores + still
+    gain = jnp.sum(move, axis=-2) - mu
+    g = laplacian_solve(
+        mass * exact_einsum("...jn,...kn->...jk", weight, share),
+        nu - jnp.sum(move, axis=-1) + exact_einsum("...jn,...n->...j", share, gain),
+        linear_solver,
+    )
+    move = move + mass * weight * g[..., :, None]
+    gain = jnp.sum(move, axis=-2) - mu
+    return plan, move - share * gain[..., None, :]
+
+
+def _as_constant(x: Any, dtype: Any) -> Array | np.ndarray:
+    """`x` as an array: one of NumPy, whose values are known, where it is one."""
+    return x.astype(dtype) if isinstance(x, np.ndarray) else jnp.asarray(x, dtype)
+
+
+def _following(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """The entry after each, and the last one after itself."""
+    return pad_last(x[..., 1:], 0, 1, fill=None) if x.shape[-1] > 1 else x
+
+
+def _partial_sums(
+    before: Float[Array, "*batch l n"], after: Float[Array, "*batch l n"]
+) -> Float[Array, "*batch l+1 n"]:
+    """`sum_{i < j} before_i + sum_{i >= j} after_i` for j from 0 to l."""
+    *batch, size, n = before.shape
+    count = size + 1
+    width = count if count <= _DENSE else math.isqrt(count - 1) + 1
+    blocks = -(-count // width)
+
+    def split(x):
+        x = jnp.pad(x, [(0, 0)] * len(batch) + [(0, blocks * width - size), (0, 0)])
+        return x.reshape(*batch, blocks, width, n)
+
+    terms = jnp.concatenate([split(before), split(after)], axis=-2)
+    # Products with triangular matrices, of the entries of a block and of the blocks:
+    # few operations, and fast.
+    lower = np.tri(width, k=-1, dtype=before.dtype)
+    inside = exact_einsum("jl,...ln->...jn", np.hstack([lower, 1 - lower]), terms)
+    if blocks > 1:
+        halves = jnp.sum(terms.reshape(*batch, blocks, 2, width, n), axis=-2)
+        lower = np.tri(blocks, k=-1, dtype=before.dtype)
+        outside = exact_einsum(
+            "jsl,...lsn->...jn", np.stack([lower, lower.T], axis=1), halves
+        )
+        inside = inside + outside[..., None, :]
+    return inside.reshape(*batch, blocks * width, n)[..., :count, :]
 
 
 def _fit(scores, target, mask, regularizer, start):
     """`shift` in `sum_j phi(scores_ji + shift_i) = target_i`, summing over axis -2."""
     low = jnp.finfo(scores.dtype).min
     target = jnp.broadcast_to(target, (*scores.shape[:-2], scores.shape[-1]))
-    inside = jnp.any(mask, axis=-2) & (target > 0)
+    count = mask.sum(axis=-2) * (scores.shape[-2] // mask.shape[-2])
+    inside = (count > 0) & (target > 0)
     target = jnp.where(inside, target, 1 / 2)
     top = jnp.max(jnp.where(mask, scores, low), axis=-2)
     top = jnp.where(inside, top, 0)
@@ -408,8 +509,7 @@ def _fit(scores, target, mask, regularizer, start):
         total = jnp.sum(jnp.where(mask, jnp.exp(centred), 0), axis=-2)
         shift = jnp.log(target) - jnp.log(jnp.where(inside, total, 1))
         return jnp.where(inside, shift - top, 0)
-    count = jnp.maximum(jnp.sum(mask, axis=-2), 1)
-    share = target / count
+    share = target / jnp.maximum(count, 1)
     bottom = jnp.min(jnp.where(mask, centred, 0), axis=-2)
     upper = -regularizer.gradient(share)
     lower = jnp.maximum(-regularizer.gradient(target), bottom + upper)
