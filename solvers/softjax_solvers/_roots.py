@@ -30,12 +30,15 @@ class Root(NamedTuple):
 
 class _State(NamedTuple):
     point: Float[Array, "..."]
-    following: Float[Array, "..."]  # the point to look at next
+    following: Float[Array, "..."]  # the point to look at next, the same if done
     lower: Float[Array, "..."]
     upper: Float[Array, "..."]
     last_step: Float[Array, "..."]
     steps: Int[Array, "..."]
-    done: Bool[Array, "..."]
+
+    @property
+    def done(self) -> Bool[Array, "..."]:
+        return ~(jnp.abs(self.following - self.point) > 0)  # also of NaN
 
 
 def bracketed_newton(
@@ -60,19 +63,18 @@ def bracketed_newton(
     tolerance = choose_tolerance(tolerance, 4, start)
 
     # The function stands in the program once: in the loop, which also looks at the
-    # start. What has been done stays as it is.
+    # start. What is done stays as it is, as its last step is 0.
     def advance(state: _State) -> _State:
-        point = jnp.where(state.done, state.point, state.following)
+        point = state.following
         residual, slope = fn(point)
         lower = jnp.where(residual > 0, point, state.lower)
         upper = jnp.where(residual < 0, point, state.upper)
-        last = jnp.where(state.steps < 0, jnp.inf, point - state.point)
+        last = point - state.point
         resolution = 2 * eps(point) * jnp.abs(point)
         newton = -safe_divide(residual, slope)
-        # To an end of the bracket, as long as it has not been looked at.
-        proposal = point + newton
-        proposal = jnp.where(lower == first, jnp.maximum(proposal, lower), proposal)
-        proposal = jnp.where(upper == final, jnp.minimum(proposal, upper), proposal)
+        left, right = lower == bracket[0], upper == bracket[1]
+        proposal = jnp.where(left, jnp.maximum(point + newton, lower), point + newton)
+        proposal = jnp.where(right, jnp.minimum(proposal, upper), proposal)
         # A step below the resolution of the point ends the iteration if only rounding
         # is left in the residual; elsewhere, on a slope that only looks steep, it would
         # lead nowhere.
@@ -86,28 +88,17 @@ def bracketed_newton(
             & (proposal <= upper)
             & (2 * jnp.abs(newton) <= jnp.abs(state.last_step))
         )
-        midpoint = lower + (upper - lower) / 2
-        return _State(
-            point,
-            jnp.where(trusted, proposal, midpoint),
-            lower,
-            upper,
-            last,
-            state.steps + ~state.done,
-            state.done | ~(jnp.abs(residual) > tolerance) | stuck | settled,
-        )
+        following = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
+        done = ~(jnp.abs(residual) > tolerance) | stuck | settled
+        following = jnp.where(done, point, following)
+        steps = state.steps + ~state.done
+        return _State(point, following, lower, upper, last, steps)
 
-    first, final = lower, upper
+    bracket = lower, upper
+    nowhere = jnp.full_like(start, jnp.inf)
+    steps = jnp.full(start.shape, -1, jnp.int32)
     start = jnp.clip(start, lower, upper)
-    state = _State(
-        start,
-        start,
-        lower,
-        upper,
-        jnp.full_like(start, jnp.inf),
-        jnp.full(start.shape, -1, jnp.int32),
-        jnp.zeros(start.shape, bool),
-    )
+    state = _State(nowhere, start, lower, upper, nowhere, steps)
     state = iterate(advance, state, max_steps, start)
     return Root(state.point, state.steps)
 

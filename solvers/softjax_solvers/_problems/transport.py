@@ -169,8 +169,8 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
             jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
         )
         # The derivative is that of -2 x a, up to another potential.
-        moved = 2 * (points - x)[..., None, :]
-        cost = cost - moved * (anchors[..., :, None] - own[..., None, :])
+        slope = -2 * (anchors[..., :, None] - own[..., None, :])
+        cost = _attach_slope(points, cost, slope)
         mu = np.ones(x.shape[-1], x.dtype) if where is None else where.astype(x.dtype)
         return cls(cost.swapaxes(-1, -2), mu, counts, softness)
 
@@ -295,7 +295,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         shares of the columns in those."""
         weight = jnp.where(mask, regularizer.slope(self.arguments(dual)), 0)
         total = jnp.sum(weight, axis=-2)
-        return weight, total, safe_divide(weight, total[..., None, :])
+        return weight, total, weight * safe_divide(1, total)[..., None, :]
 
     def edges(
         self, dual: Potentials, regularizer: Regularizer
@@ -410,8 +410,9 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
 
         - `start`: where to start from, if something is known.
         """
+        present = (self.nu > 0)[..., :, None]
         return _fit(
-            self.scores + g[..., :, None], self.rows, self.mask, regularizer, start
+            self.scores + g[..., :, None], self.rows, present, regularizer, start
         )
 
 
@@ -435,31 +436,44 @@ def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     plan = problem.transposed(dual, regularizer)
     moves = problem._moves(dual, regularizer)
     weight, _, share = problem._weights(dual, regularizer, moves)
-    mass = problem.mass[..., None]
-    scores, mu, nu = tangent_of(
-        lambda p: (p.scores, p.mu, p.nu), (problem,), tangents[:1]
+    scores, rows, columns = tangent_of(
+        lambda p: (p.scores, p.rows, p.columns), (problem,), tangents[:1]
     )
-    # At the same arguments of the link.
-    still = tangent_of(
-        lambda p, r, t: jnp.where(moves, p.mass[..., None] * r.link(t), 0),
-        (*primals, problem.arguments(dual)),
-        (*tangents, None),
+    t = problem.arguments(dual)
+    move = weight * scores + tangent_of(
+        lambda r: jnp.where(moves, r.link(t), 0), (regularizer,), tangents[1:]
     )
-    move = mass * weight * scores + still
-    gain = jnp.sum(move, axis=-2) - mu
+    gain = jnp.sum(move, axis=-2) - rows
     g = laplacian_solve(
-        mass * exact_einsum("...jn,...kn->...jk", weight, share),
-        nu - jnp.sum(move, axis=-1) + exact_einsum("...jn,...n->...j", share, gain),
+        exact_einsum("...jn,...kn->...jk", weight, share),
+        columns
+        - jnp.sum(move, axis=-1)
+        + exact_einsum("...jn,...n->...j", share, gain),
         linear_solver,
     )
-    move = move + mass * weight * g[..., :, None]
-    gain = jnp.sum(move, axis=-2) - mu
-    return plan, move - share * gain[..., None, :]
+    move = move + weight * g[..., :, None]
+    gain = jnp.sum(move, axis=-2) - rows
+    growth = tangent_of(lambda p: p.mass[..., None] * plan, (problem,), tangents[:1])
+    mass = problem.mass[..., None]
+    return plan, mass * (move - share * gain[..., None, :]) + growth / mass
 
 
 def _as_constant(x: Any, dtype: Any) -> Array | np.ndarray:
     """`x` as an array: one of NumPy, whose values are known, where it is one."""
     return x.astype(dtype) if isinstance(x, np.ndarray) else jnp.asarray(x, dtype)
+
+
+@jax.custom_jvp
+def _attach_slope(points, cost, slope):
+    """`cost`, `*batch m n`, with its derivative in the points `*batch n`."""
+    return cost
+
+
+@_attach_slope.defjvp
+def _attach_slope_jvp(primals, tangents):
+    points, cost, slope = primals
+    moved = slope * tangents[0][..., None, :]
+    return _attach_slope(points, cost, slope), moved
 
 
 def _following(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -495,36 +509,35 @@ def _partial_sums(
     return inside.reshape(*batch, blocks * width, n)[..., :count, :]
 
 
-def _fit(scores, target, mask, regularizer, start):
-    """`shift` in `sum_j phi(scores_ji + shift_i) = target_i`, summing over axis -2."""
+def _fit(scores, target, present, regularizer, start):
+    """`shift` in `sum_j phi(scores_ji + shift_i) = target_i`, summing over axis -2.
+
+    Over the j that are `present`, of shape `*#batch m 1`.
+    """
     low = jnp.finfo(scores.dtype).min
-    target = jnp.broadcast_to(target, (*scores.shape[:-2], scores.shape[-1]))
-    count = mask.sum(axis=-2) * (scores.shape[-2] // mask.shape[-2])
-    inside = (count > 0) & (target > 0)
+    inside = target > 0
     target = jnp.where(inside, target, 1 / 2)
-    top = jnp.max(jnp.where(mask, scores, low), axis=-2)
-    top = jnp.where(inside, top, 0)
-    centred = scores - top[..., None, :]
+    top = jnp.max(jnp.where(present, scores, low), axis=-2)
     if regularizer.exponential:
-        total = jnp.sum(jnp.where(mask, jnp.exp(centred), 0), axis=-2)
-        shift = jnp.log(target) - jnp.log(jnp.where(inside, total, 1))
-        return jnp.where(inside, shift - top, 0)
-    share = target / jnp.maximum(count, 1)
-    bottom = jnp.min(jnp.where(mask, centred, 0), axis=-2)
-    upper = -regularizer.gradient(share)
-    lower = jnp.maximum(-regularizer.gradient(target), bottom + upper)
-    # A single entry that holds all mass may sit anywhere where r'(1) is infinite.
-    alone = ~jnp.isfinite(upper)
-    anywhere = -regularizer.gradient(jnp.full_like(share, 1 / 2))
-    lower, upper = (jnp.where(alone, anywhere, bound) for bound in (lower, upper))
-    start = lower if start is None else -(start + top)
+        # Nothing overflows where the largest is 0.
+        terms = jnp.exp(scores - top[..., None, :])
+        total = jnp.sum(jnp.where(present, terms, 0), axis=-2)
+        return jnp.where(inside, jnp.log(target) - jnp.log(total) - top, 0)
+    centred = scores - top[..., None, :]
+    # The largest entry lies between the mean and the sum. Where r'(1) is infinite, no
+    # entry reaches 1.
+    largest = jnp.minimum(target, 1 - eps(scores))
+    lower = -regularizer.gradient(largest)
+    upper = -regularizer.gradient(largest / jnp.maximum(present.sum(axis=-2), 1))
     # The inverse link has been rounded.
     lower = lower - 64 * eps(scores) * jnp.abs(lower)
     upper = upper + 64 * eps(scores) * jnp.abs(upper)
+    lower, upper = (jnp.broadcast_to(bound, top.shape) for bound in (lower, upper))
+    start = lower if start is None else -(start + top)
 
     def residual(dual):
         y = regularizer.link(centred - dual[..., None, :])
-        total = jnp.sum(jnp.where(mask, y, 0), axis=-2)
+        total = jnp.sum(jnp.where(present, y, 0), axis=-2)
         return regularizer.contrast(total, target)
 
     # A plan's rows are normalized in the end, so that no more than this is needed.
