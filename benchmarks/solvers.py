@@ -71,7 +71,7 @@ SOLVERS: dict[str, Any] = {
     "default": None,
     "semi_dual": "semi_dual",
     "alternating": "alternating",
-    "4, semi_dual": SemiDual(start=Alternating(max_steps=4)),
+    "4, semi_dual": SemiDual(alternations=4),
     "sinkhorn": "sinkhorn",
     "optx.LBFGS": optx.LBFGS(rtol=1e-6, atol=1e-6),
     "jaxopt.LBFGS": jaxopt.LBFGS,
@@ -176,7 +176,7 @@ def table(options: argparse.Namespace) -> None:
 LIMITED: dict[str, Callable[[Any], Any]] = {
     "semi_dual": lambda steps: SemiDual(tolerance=0, max_steps=steps),
     "4 alternating, then semi_dual": lambda steps: SemiDual(
-        tolerance=0, max_steps=steps, start=Alternating(max_steps=4)
+        tolerance=0, max_steps=steps, alternations=4
     ),
     "alternating": lambda steps: Alternating(tolerance=0, max_steps=steps),
     "sinkhorn (OTT-JAX)": lambda steps: Sinkhorn(tolerance=0, max_steps=steps),

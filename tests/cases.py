@@ -182,7 +182,7 @@ TRANSPORT_SOLVERS = [
     TransportSolver("semi_dual", "semi_dual"),
     TransportSolver("alternating", Alternating()),
     TransportSolver("sinkhorn", "sinkhorn", entropy_only=True),
-    TransportSolver("started", SemiDual(start=Alternating(max_steps=2))),
+    TransportSolver("started", SemiDual(alternations=2)),
     TransportSolver("optx.LBFGS", optx.LBFGS(**_CLOSE), 2e-4),
     TransportSolver("optx.BFGS", optx.BFGS(**_CLOSE), 2e-4),
     TransportSolver("jaxopt.LBFGS", jaxopt.LBFGS, 2e-4),

@@ -77,7 +77,7 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
     if isinstance(problem, TransportProjection):
         many = problem.cost.shape[-1] > FEW_COLUMNS
         if many and regularizer.exponential:
-            return SemiDual(start=Alternating(max_steps=4))
+            return SemiDual(alternations=4)
         return SemiDual()
     newton = Newton()
     return newton if newton.accepts(problem, regularizer) else Rowwise(newton)

@@ -59,7 +59,6 @@ class Alternating(Solver):
         assert isinstance(problem, TransportProjection)
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
-        update = _scale if regularizer.exponential else _fit
 
         def advance(state: _State) -> _State:
             f = problem.fit_rows(state.following, regularizer, state.dual.f)
@@ -74,7 +73,7 @@ class Alternating(Solver):
             following = jax.lax.cond(
                 jnp.all(done),
                 lambda: dual.g,
-                lambda: update(problem, regularizer, dual),
+                lambda: alternation(problem, regularizer, dual),
             )
             following = following - following[..., :1]
             return _State(dual, error, following, state.steps + ~state.done, done)
@@ -94,15 +93,12 @@ class Alternating(Solver):
         )
 
 
-def _fit(
+def alternation(
     problem: TransportProjection, regularizer: Regularizer, dual: Potentials
 ) -> Float[Array, "*batch m"]:
-    return problem.swap().fit_rows(dual.f, regularizer, dual.g)
-
-
-def _scale(
-    problem: TransportProjection, regularizer: Regularizer, dual: Potentials
-) -> Float[Array, "*batch m"]:
+    """The g of one step, from a dual whose rows sum to their marginals."""
+    if not regularizer.exponential:
+        return problem.swap().fit_rows(dual.f, regularizer, dual.g)
     # No entry of the kernel exceeds its row's marginal, so nothing overflows.
     kernel = problem.unnormalized(dual, regularizer)
     columns = jnp.broadcast_to(problem.columns, dual.g.shape)

@@ -12,6 +12,7 @@ from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
 from .._solver import Solution, Solver
+from .alternating import alternation
 
 
 class _Point(NamedTuple):
@@ -26,11 +27,14 @@ _STALLS = 3
 
 class _State(NamedTuple):
     point: _Point
-    step: Float[Array, "*batch m"]  # to take next
+    step: Float[Array, "*batch m"]  # to take next, up to a constant
     radius: Float[Array, "*batch"]
     steps: Int[Array, "*batch"]
-    stalls: Int[Array, "*batch"]  # in a row
-    done: Bool[Array, "*batch"]
+    stalls: Int[Array, "*batch"]  # in a row; all of them if done
+
+    @property
+    def done(self) -> Bool[Array, "*batch"]:
+        return self.stalls == _STALLS
 
 
 class SemiDual(Solver):
@@ -47,7 +51,8 @@ class SemiDual(Solver):
     - `tolerance`: the largest error of a column's sum, relative to its marginal, to
         stop at; None for 32 units of rounding.
     - `max_steps`: the number of steps after which the best iterate is returned.
-    - `start`: what finds the potentials to start from; None for those of no cost.
+    - `alternations`: how many of them, the first ones, are those of
+        [`softjax.solvers.Alternating`][].
 
     **Example:**
 
@@ -58,40 +63,45 @@ class SemiDual(Solver):
 
     tolerance: float | None = None
     max_steps: int = 64
-    start: Solver | None = None
+    alternations: int = 0
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        start = self.start is None or self.start.accepts(problem, regularizer)
-        return start and isinstance(problem, TransportProjection)
+        return isinstance(problem, TransportProjection)
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, TransportProjection)
         dtype = problem.cost.dtype
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
+        local = problem.in_units_of_softness()
 
         def evaluate(g, start):
-            dual = Potentials(problem.fit_rows(g, regularizer, start), g)
-            gap = problem.gap(dual, regularizer)
-            return _Point(dual, gap / problem.mass, problem.error(gap))
+            dual = Potentials(local.fit_rows(g, regularizer, start), g)
+            gap = local.gap(dual, regularizer)
+            return _Point(dual, gap / local.mass, local.error(gap))
 
         def newton(point: _Point, radius):
             size = jnp.max(jnp.abs(point.gap), axis=-1)
             ground = safe_divide(size, radius)[..., None]
             ground = jnp.broadcast_to(ground, point.gap.shape)
-            edges = problem.edges(point.dual, regularizer)
+            edges = local.edges(point.dual, regularizer)
             # A step need not be accurate.
-            step = direct_solve(edges, ground, point.gap, refinements=0)
-            return step - step[..., :1]
+            return direct_solve(edges, ground, point.gap, refinements=0)
 
-        # The first round looks at the start, which counts as a good step of length 0:
-        # so the plan stands in the program once.
+        def alternate(point: _Point, radius):
+            return alternation(local, regularizer, point.dual) - point.dual.g
+
+        # The first round looks at the start: so the plan stands in the program once.
         def advance(state: _State) -> _State:
             old = state.point
-            new = evaluate(old.dual.g + state.step, old.dual.f)
-            before = jnp.sum(old.gap * state.step, axis=-1)
-            after = jnp.sum(new.gap * state.step, axis=-1)
+            step = state.step - state.step[..., :1]
+            new = evaluate(old.dual.g + step, old.dual.f)
+            before = jnp.sum(old.gap * step, axis=-1)
+            after = jnp.sum(new.gap * step, axis=-1)
+            # A start and alternations need no check.
+            free = state.steps < self.alternations
             good = (after >= -before / 2) & (new.error <= old.error)
+            good = jnp.where(free, jnp.isfinite(new.error), good)
             take = good & ~state.done
 
             def choose(new, old):
@@ -99,37 +109,34 @@ class SemiDual(Solver):
                 return jnp.where(take.reshape(shape), new, old)
 
             point = jax.tree.map(choose, new, old)
-            radius = jnp.where(good, 4 * state.radius, state.radius / 4)
+            factor = jnp.where(free, 1, jnp.where(good, 4, 1 / 4))
+            radius = factor.astype(dtype) * state.radius
             # Rounding is reached where the error is small and no longer falls, which a
             # single step that goes too far does not show.
             stalled = (2 * new.error > old.error) & (old.error <= 30 * tolerance)
-            stalls = jnp.where(stalled, state.stalls + 1, 0)
-            done = state.done | ~(point.error > tolerance) | (stalls == _STALLS)
-            step = jax.lax.cond(
-                jnp.all(done),
-                lambda: jnp.zeros_like(point.gap),
-                lambda: newton(point, radius),
-            )
-            step = jnp.where(done[..., None], 0, step)
+            stalls = jnp.where(stalled & ~free, state.stalls + 1, 0)
+            done = state.done | ~(point.error > tolerance)
+            stalls = jnp.where(done, _STALLS, stalls)
             steps = state.steps + ~state.done
-            return _State(point, step, radius, steps, stalls, done)
+            # All that are not done have made as many steps.
+            early = jnp.any((stalls < _STALLS) & (steps < self.alternations))
+            kinds = [newton, alternate] if self.alternations else [newton]
+            step = jax.lax.switch(
+                jnp.where(jnp.all(stalls == _STALLS), 0, 1 + early),
+                [lambda *_: state.step, *kinds],
+                point,
+                radius,
+            )
+            return _State(point, step, radius, steps, stalls)
 
         nothing = jnp.zeros((*batch, m), dtype)
         dual = Potentials(jnp.zeros((*batch, n), dtype), nothing)
-        unknown = jnp.full(batch, jnp.inf, dtype)
-        done = jnp.zeros(batch, bool)
-        if self.start is not None:
-            found = self.start.solve(problem, regularizer)
-            dual, done = found.dual, found.residual <= tolerance
-            unknown = jnp.where(done, found.residual, unknown)
-        radius = problem.dual_scale(regularizer)
         state = _State(
-            _Point(dual, nothing, unknown),
+            _Point(dual, nothing, jnp.full(batch, jnp.inf, dtype)),
             nothing,
-            jnp.broadcast_to(radius / 4, batch),
-            jnp.where(done, 0, -1),
+            jnp.broadcast_to(problem.dual_scale(regularizer), batch),
+            jnp.full(batch, -1, jnp.int32),
             jnp.zeros(batch, jnp.int32),
-            done,
         )
         state = iterate(advance, state, self.max_steps, problem.cost)
         dual, _, error = state.point
