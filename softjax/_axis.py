@@ -335,7 +335,8 @@ def _prepare(
         return Sample(x), bad, None
     absent = absent & ~bad[..., None]
     # Where all are absent, all are equally so.
-    where = ~absent | jnp.all(absent, axis=-1, keepdims=True)
+    count = jnp.sum(absent, axis=-1, keepdims=True)
+    where = ~absent | (count == x.shape[-1])
     x = jnp.where(absent, 0, x)
     return Sample(x, None, where), bad, absent
 

@@ -7,17 +7,18 @@ import functools
 import jax
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
 from jaxtyping import Array, Float
 
 from ._linear import Quiet
-from ._numerics import eps, exact_einsum, safe_divide
+from ._numerics import eps, safe_divide
 
 _FEW = 16
 """Up to how many nodes elimination beats a factorization by LAPACK."""
 
 
-def _without_loops(edges: Float[Array, "*batch m m"]) -> Float[Array, "*batch m m"]:
-    return edges * (1 - jnp.eye(edges.shape[-1], dtype=edges.dtype))
+def _degree(edges: Float[Array, "*batch m m"]) -> Float[Array, "*batch m"]:
+    return jnp.sum(edges * (1 - jnp.eye(edges.shape[-1], dtype=edges.dtype)), axis=-1)
 
 
 def eliminate(
@@ -48,6 +49,13 @@ def eliminate(
     return jax.lax.fori_loop(0, m, step, table)[..., -1]
 
 
+def _flow(
+    edges: Float[Array, "*batch m m"], x: Float[Array, "*batch m"]
+) -> Float[Array, "*batch m"]:
+    """`Laplacian(edges) x`, from differences: accurate where they are small."""
+    return jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
+
+
 def factorize(
     edges: Float[Array, "*batch m m"],
     ground: Float[Array, "*batch m"],
@@ -60,11 +68,10 @@ def factorize(
     graph that are disconnected but for rounding are to it, and the refinement, which
     makes up for the shift elsewhere, leaves them where they are.
     """
-    edges = _without_loops(edges)
-    degree = jnp.sum(edges, axis=-1) + ground
+    degree = _degree(edges) + ground
     scale = jnp.where(degree > 0, degree, 1) ** -0.5
     matrix = -scale[..., :, None] * edges * scale[..., None, :]
-    shifted = matrix + (1 + 32 * eps(rhs)) * jnp.eye(rhs.shape[-1], dtype=edges.dtype)
+    shifted = jnp.where(np.eye(rhs.shape[-1], dtype=bool), 1 + 32 * eps(rhs), matrix)
     factor = jax.lax.linalg.cholesky(shifted, symmetrize_input=False)
 
     def solve(rhs):
@@ -76,9 +83,7 @@ def factorize(
         return solve(rhs)
 
     def refine(_, x):
-        # As a sum of differences, which is accurate where they are small.
-        flow = jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
-        return x + solve(rhs - flow - ground * x)
+        return x + solve(rhs - _flow(edges, x) - ground * x)
 
     return jax.lax.fori_loop(0, refinements + 1, refine, jnp.zeros_like(rhs))
 
@@ -111,7 +116,6 @@ def laplacian_solve(
     - `linear_solver`: a solver of Lineax for symmetric positive definite operators;
         None for `direct_solve`.
     """
-    edges = _without_loops(edges)
     if linear_solver is None:
         x = _solve_directly(edges, rhs)
     else:
@@ -123,12 +127,11 @@ def laplacian_solve(
 def _solve_directly(
     edges: Float[Array, "*batch m m"], rhs: Float[Array, "*batch m"]
 ) -> Float[Array, "*batch m"]:
-    degree = jnp.sum(edges, axis=-1)
-    diagonal = (1 + eps(rhs)) * degree
+    degree = _degree(edges)
     fixed = jax.lax.stop_gradient((edges, eps(rhs) * degree))
 
     def apply(x):
-        return diagonal * x - exact_einsum("...ij,...j->...i", edges, x)
+        return eps(rhs) * degree * x + _flow(edges, x)
 
     def solve(_, rhs):
         x = direct_solve(*fixed, rhs)
@@ -144,11 +147,12 @@ def _solve_by_lineax(
 ) -> Float[Array, " m"]:
     # In units in which all degrees are 1, and with the first node held at 0 by an edge
     # of its own, which the right hand side, of sum 0, does not feel.
-    degree = jnp.sum(edges, axis=-1)
+    degree = _degree(edges)
     isolated = degree == 0
     scale = jax.lax.stop_gradient(jnp.where(isolated, 1, degree)) ** -0.5
     diagonal = jnp.where(isolated, 1, (1 + eps(rhs)) * degree).at[0].multiply(2)
-    matrix = scale[:, None] * (jnp.diag(diagonal) - edges) * scale
+    matrix = jnp.where(np.eye(degree.size, dtype=bool), diagonal, -edges)
+    matrix = scale[:, None] * matrix * scale
     operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
     solution = lx.linear_solve(operator, scale * rhs, Quiet(linear_solver), throw=False)
     return scale * solution.value

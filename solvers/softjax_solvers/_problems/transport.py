@@ -18,7 +18,6 @@ from .._numerics import (
     exact_einsum,
     inexact,
     is_traced,
-    pad_last,
     safe_divide,
     tangent_of,
 )
@@ -146,20 +145,19 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         before = xp.cumsum(counts, axis=-1).astype(int)
         before, size = before[..., :-1], before[..., -1:]
         # Between two anchors stands a threshold, half way between two points.
-        points_in_order = x
+        beside = xp.stack([before - 1, before], axis=-2)
+        beside = xp.clip(beside, 0, size[..., None] - 1)
+        beside = beside.reshape(*before.shape[:-1], -1)
+        in_order = x
         if not ascending:
-            if where is not None:
-                last = jnp.max(x, -1, keepdims=True, initial=-jnp.inf, where=where)
-                points_in_order = jnp.where(where, x, last)
-            points_in_order, _ = sort_with_permutation(points_in_order)
-        middle = (points_in_order + _following(points_in_order)) / 2
+            in_order = x if where is None else jnp.where(where, x, jnp.inf)
+            in_order, _ = sort_with_permutation(in_order)
         batch = jnp.broadcast_shapes(x.shape[:-1], before.shape[:-1])
         threshold = permute(
-            jnp.broadcast_to(middle, (*batch, x.shape[-1])),
-            jnp.broadcast_to(
-                xp.clip(before - 1, 0, size - 1), (*batch, before.shape[-1])
-            ),
+            jnp.broadcast_to(in_order, (*batch, x.shape[-1])),
+            jnp.broadcast_to(beside, (*batch, beside.shape[-1])),
         )
+        threshold = threshold.reshape(*batch, 2, before.shape[-1]).sum(axis=-2) / 2
         gap = anchors[..., 1:] - anchors[..., :-1]
         excess = x[..., None, :] - threshold[..., :, None]
         weighted = 2 * gap[..., :, None] * excess
@@ -395,7 +393,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
 
     def in_units_of_softness(self) -> "TransportProjection":
         """The same problem at softness 1, for loops not to divide in each round."""
-        cost, one = self.cost / self.softness, jnp.ones((), self.cost.dtype)
+        cost, one = -self.scores.swapaxes(-1, -2), jnp.ones((), self.cost.dtype)
         return TransportProjection(cost, self.mu, self.nu, one)
 
     def swap(self) -> "TransportProjection":
@@ -479,11 +477,6 @@ def _attach_slope_jvp(primals, tangents):
     points, cost, slope = primals
     moved = slope * tangents[0][..., None, :]
     return _attach_slope(points, cost, slope), moved
-
-
-def _following(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """The entry after each, and the last one after itself."""
-    return pad_last(x[..., 1:], 0, 1, fill=None) if x.shape[-1] > 1 else x
 
 
 def _partial_sums(

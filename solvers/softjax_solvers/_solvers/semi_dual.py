@@ -17,7 +17,7 @@ from .alternating import alternation
 
 class _Point(NamedTuple):
     dual: Potentials
-    gap: Float[Array, "*batch m"]  # what columns lack, of the plan of unit mass
+    gap: Float[Array, "*batch m"]  # what columns lack
     error: Float[Array, "*batch"]
 
 
@@ -78,15 +78,16 @@ class SemiDual(Solver):
         def evaluate(g, start):
             dual = Potentials(local.fit_rows(g, regularizer, start), g)
             gap = local.gap(dual, regularizer)
-            return _Point(dual, gap / local.mass, local.error(gap))
+            return _Point(dual, gap, local.error(gap))
 
         def newton(point: _Point, radius):
-            size = jnp.max(jnp.abs(point.gap), axis=-1)
+            gap = point.gap / local.mass
+            size = jnp.max(jnp.abs(gap), axis=-1)
             ground = safe_divide(size, radius)[..., None]
-            ground = jnp.broadcast_to(ground, point.gap.shape)
+            ground = jnp.broadcast_to(ground, gap.shape)
             edges = local.edges(point.dual, regularizer)
             # A step need not be accurate.
-            return direct_solve(edges, ground, point.gap, refinements=0)
+            return direct_solve(edges, ground, gap, refinements=0)
 
         def alternate(point: _Point, radius):
             return alternation(local, regularizer, point.dual) - point.dual.g
