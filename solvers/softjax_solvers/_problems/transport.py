@@ -391,11 +391,6 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         converged = error <= max(tolerance, 1e-5, 800 * eps(error))
         return Solution(self, regularizer, dual, steps, error, converged)
 
-    def in_units_of_softness(self) -> "TransportProjection":
-        """The same problem at softness 1, for loops not to divide in each round."""
-        cost, one = -self.scores.swapaxes(-1, -2), jnp.ones((), self.cost.dtype)
-        return TransportProjection(cost, self.mu, self.nu, one)
-
     def swap(self) -> "TransportProjection":
         """The same problem with rows and columns in each other's place."""
         cost, softness = self.cost.swapaxes(-1, -2), self.softness[..., 0, 0]

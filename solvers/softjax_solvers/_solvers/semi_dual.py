@@ -73,24 +73,23 @@ class SemiDual(Solver):
         dtype = problem.cost.dtype
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
-        local = problem.in_units_of_softness()
 
         def evaluate(g, start):
-            dual = Potentials(local.fit_rows(g, regularizer, start), g)
-            gap = local.gap(dual, regularizer)
-            return _Point(dual, gap, local.error(gap))
+            dual = Potentials(problem.fit_rows(g, regularizer, start), g)
+            gap = problem.gap(dual, regularizer)
+            return _Point(dual, gap, problem.error(gap))
 
         def newton(point: _Point, radius):
-            gap = point.gap / local.mass
+            gap = point.gap / problem.mass
             size = jnp.max(jnp.abs(gap), axis=-1)
             ground = safe_divide(size, radius)[..., None]
             ground = jnp.broadcast_to(ground, gap.shape)
-            edges = local.edges(point.dual, regularizer)
+            edges = problem.edges(point.dual, regularizer)
             # A step need not be accurate.
             return direct_solve(edges, ground, gap, refinements=0)
 
         def alternate(point: _Point, radius):
-            return alternation(local, regularizer, point.dual) - point.dual.g
+            return alternation(problem, regularizer, point.dual) - point.dual.g
 
         # The first round looks at the start: so the plan stands in the program once.
         def advance(state: _State) -> _State:
