@@ -34,7 +34,7 @@ def eliminate(
     0. The diagonal of `edges` is ignored.
     """
     m = rhs.shape[-1]
-    index = jnp.arange(m + 2)
+    index = np.arange(m + 2)
 
     def step(k, table):
         # Row i holds the edges of node i or, once that is eliminated, the share that

@@ -273,7 +273,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         # Most of a column's mass usually is from rows that have nearly all of theirs
         # there. Such a row counts as whole, which is exact where marginals are whole
         # numbers, less what it has elsewhere.
-        major = (plan > mu / 2).astype(plan.dtype)
+        major = jnp.where(plan > mu / 2, jnp.ones_like(plan), 0)
         minor = plan - plan * major
         elsewhere = jnp.sum(minor, axis=-2, keepdims=True)
         whole = jnp.sum(major * mu, axis=-1)
@@ -286,7 +286,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
 
     def error(self, gap: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
         """The largest error of a column's sum, relative to its marginal."""
-        return jnp.max(safe_divide(jnp.abs(gap), self.nu), axis=-1)
+        return jnp.max(jnp.abs(gap) / jnp.where(self.nu > 0, self.nu, jnp.inf), axis=-1)
 
     def _weights(self, dual: Potentials, regularizer: Regularizer, mask: Array):
         """The plan's derivative in the link's arguments; its sums over a row; and the
