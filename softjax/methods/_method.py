@@ -164,17 +164,18 @@ class Level(NamedTuple):
         [0.775]
     """
 
-    lower: Int[Array, " m"]
-    upper: Int[Array, " m"] | None = None
-    weight: Float[Array, " m"] | None = None  # of `upper`
+    lower: Int[Array | np.ndarray, " m"]
+    upper: Int[Array | np.ndarray, " m"] | None = None
+    weight: Float[Array | np.ndarray, " m"] | None = None  # of `upper`
 
     def mix(self, lower: Array, upper: Array | None) -> Array:
         """Interpolate arrays `*batch m`; without `upper`, the second one is None."""
         if upper is None or self.weight is None:
             return lower
-        return (1 - self.weight) * lower + self.weight * upper
+        weight = jnp.asarray(self.weight)
+        return (1 - weight) * lower + weight * upper
 
-    def read(self, take: Callable[[Int[Array, " m"]], Array]) -> Array:
+    def read(self, take: Callable[[Int[Array | np.ndarray, " m"]], Array]) -> Array:
         """Interpolate what `take` returns at positions, of shape `*batch m`."""
         upper = None if self.upper is None else take(self.upper)
         return self.mix(take(self.lower), upper)

@@ -98,7 +98,7 @@ def read_between(
 
 
 def _positions(level: Level, sample: Sample) -> Float[Array, " m"]:
-    positions = level.lower
+    positions = jnp.asarray(level.lower)
     if level.upper is not None:
         positions = jnp.concatenate([positions, level.upper])
     return positions.astype(sample.keys.dtype)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
@@ -169,7 +170,7 @@ def distance(a: Array, b: Array) -> Array:
     return jnp.maximum(difference, -difference)
 
 
-def safe_divide(numerator: Array, denominator: Array) -> Array:
+def safe_divide(numerator: Array | float, denominator: Array | np.ndarray) -> Array:
     """The quotient, and 0 (with zero derivatives) where the denominator is 0.
 
     **Example:**

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 _INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
@@ -86,7 +87,7 @@ def sort_with_permutation(
 
 def kth_largest(
     x: Float[Array, "*batch n"],
-    k: Int[Array, "*#batch 1"],
+    k: Int[Array | np.ndarray, "*#batch 1"],
 ) -> Float[Array, "*batch 1"]:
     """The k-th largest entry along the last axis, without its derivative.
 

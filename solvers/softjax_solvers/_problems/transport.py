@@ -78,8 +78,8 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     """
 
     cost: Float[Array, "*batch n m"]
-    mu: Float[Array, "*#batch n"]
-    nu: Float[Array, "*#batch m"]
+    mu: Float[Array | np.ndarray, "*#batch n"]
+    nu: Float[Array | np.ndarray, "*#batch m"]
     softness: Float[Array, "*#batch 1 1"]
 
     def __init__(self, cost: Any, mu: Any, nu: Any, softness: Any):
@@ -176,17 +176,17 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     # run over the long axis, and a soft index is a transposed plan anyway.
 
     @property
-    def mass(self) -> Float[Array, "*#batch 1"]:
+    def mass(self) -> Float[Array | np.ndarray, "*#batch 1"]:
         return self.nu.sum(axis=-1, keepdims=True)
 
     @property
     def rows(self) -> Float[Array, "*#batch n"]:
         """What the rows of the plan of unit mass sum to."""
-        return self.mu / self.mass
+        return jnp.asarray(self.mu / self.mass)
 
     @property
     def columns(self) -> Float[Array, "*#batch m"]:
-        return self.nu / self.mass
+        return jnp.asarray(self.nu / self.mass)
 
     @property
     def mask(self) -> Bool[Array | np.ndarray, "*#batch #m #n"]:
@@ -214,7 +214,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
 
     def _moves(
         self, dual: Potentials, regularizer: Regularizer
-    ) -> Bool[Array, "*#batch m n"]:
+    ) -> Bool[Array | np.ndarray, "*#batch m n"]:
         """Which entries of the plan have a derivative: those above 0.
 
         Duals are often found where an entry is just about to be 0. It is one of them
@@ -247,7 +247,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch m n"]:
         """The transposed plan, in which each row of the plan sums to mu exactly."""
         plan = self.unnormalized(dual, regularizer)
-        scale = safe_divide(self.mu, jnp.sum(plan, axis=-2))
+        scale = safe_divide(jnp.asarray(self.mu), jnp.sum(plan, axis=-2))
         return plan * scale[..., None, :]
 
     def primal(
@@ -272,12 +272,14 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         mu = self.mu[..., None, :]
         # Most of a column's mass usually is from rows that have nearly all of theirs
         # there. Such a row counts as whole, which is exact where marginals are whole
-        # numbers, less what it has elsewhere.
+        # numbers, less what it has elsewhere. Products with 0 and 1 are compiled into
+        # the sums, which selections are not.
         major = jnp.where(plan > mu / 2, jnp.ones_like(plan), 0)
         minor = plan - plan * major
         elsewhere = jnp.sum(minor, axis=-2, keepdims=True)
         whole = jnp.sum(major * mu, axis=-1)
-        return (self.nu - whole) + jnp.sum(major * elsewhere - minor, axis=-1)
+        rest = jnp.sum(major * elsewhere - minor, axis=-1)
+        return (jnp.asarray(self.nu) - whole) + rest
 
     def residual(
         self, dual: Potentials, regularizer: Regularizer
@@ -288,7 +290,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         """The largest error of a column's sum, relative to its marginal."""
         return jnp.max(jnp.abs(gap) / jnp.where(self.nu > 0, self.nu, jnp.inf), axis=-1)
 
-    def _weights(self, dual: Potentials, regularizer: Regularizer, mask: Array):
+    def _weights(self, dual: Potentials, regularizer: Regularizer, mask: Any):
         """The plan's derivative in the link's arguments; its sums over a row; and the
         shares of the columns in those."""
         weight = jnp.where(mask, regularizer.slope(self.arguments(dual)), 0)
