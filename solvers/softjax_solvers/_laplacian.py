@@ -31,7 +31,7 @@ def eliminate(
     Gauss-Jordan elimination in which a node's degree is summed anew from its remaining
     edges. So every coefficient is accurate to a few units of rounding however badly the
     weights are scaled (Grassmann, Taksar and Heyman, 1985). Nodes without any edge get
-    0. The diagonal of `edges` is ignored.
+    0, and so does what overflows. The diagonal of `edges` is ignored.
     """
     m = rhs.shape[-1]
     index = np.arange(m + 2)
@@ -46,7 +46,8 @@ def eliminate(
         return jnp.where(index == k, 0, table)
 
     table = jnp.concatenate([edges, ground[..., None], rhs[..., None]], axis=-1)
-    return jax.lax.fori_loop(0, m, step, table)[..., -1]
+    x = jax.lax.fori_loop(0, m, step, table)[..., -1]
+    return jnp.where(jnp.isfinite(x), x, 0)
 
 
 def _flow(
@@ -105,7 +106,7 @@ def laplacian_solve(
     rhs: Float[Array, "*batch m"],
     linear_solver: lx.AbstractLinearSolver | None = None,
 ) -> Float[Array, "*batch m"]:
-    """x in `Laplacian(edges) x = rhs`, with `x[..., 0] = 0`.
+    """x in `Laplacian(edges) x = rhs`, which determines it up to a constant.
 
     The graph is grounded by a rounding unit of each degree, so that a part of it that
     is disconnected from the rest, for which the right hand side sums to zero but for
@@ -117,11 +118,9 @@ def laplacian_solve(
         None for `direct_solve`.
     """
     if linear_solver is None:
-        x = _solve_directly(edges, rhs)
-    else:
-        solve = functools.partial(_solve_by_lineax, linear_solver)
-        x = jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
-    return x - x[..., :1]
+        return _solve_directly(edges, rhs)
+    solve = functools.partial(_solve_by_lineax, linear_solver)
+    return jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
 
 
 def _solve_directly(
@@ -134,8 +133,7 @@ def _solve_directly(
         return eps(rhs) * degree * x + _flow(edges, x)
 
     def solve(_, rhs):
-        x = direct_solve(*fixed, rhs)
-        return jnp.where(jnp.isfinite(x), x, 0)
+        return direct_solve(*fixed, rhs)
 
     return jax.lax.custom_linear_solve(apply, rhs, solve, symmetric=True)
 

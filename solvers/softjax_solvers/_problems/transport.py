@@ -320,6 +320,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
             exact_einsum("...jn,...n->...j", share, shift.f) - shift.g,
             linear_solver,
         )
+        g = g - g[..., :1]
         f = -safe_divide(shift.f, total) - exact_einsum("...jn,...j->...n", share, g)
         return Potentials(f, g)
 
