@@ -90,8 +90,10 @@ class OptimalTransport(IndexMethod):
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         plan, ordered = self._square(sample, relaxation)
         positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
-        # Columns add up to 1.
-        return ordered.unsort(jnp.sum(plan * positions[:, None], axis=-2))
+        # Columns add up to 1. Counted from its hard rank, an element's soft one is
+        # accurate, and so is its derivative.
+        beyond = positions[:, None] - positions
+        return ordered.unsort(positions + jnp.sum(plan * beyond, axis=-2))
 
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self._top(sample, relaxation, 1)[..., 0, :]
