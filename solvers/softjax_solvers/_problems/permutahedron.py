@@ -20,57 +20,53 @@ class Groups(eqx.Module):
 
     @abc.abstractmethod
     def total(self, x: Array) -> Array:
-        """The sum over each group."""
+        """The sum over one's group; broadcasts against the entries."""
 
     @abc.abstractmethod
     def largest(self, x: Array) -> Array:
-        """The maximum over each group."""
-
-    @abc.abstractmethod
-    def spread(self, y: Array) -> Array:
-        """What was reduced, as an array that broadcasts against the entries."""
+        """The maximum over one's group; broadcasts against the entries."""
 
 
 class Blocks(Groups):
     """The solution of an isotonic regression: constant blocks of a sorted row.
 
-    The value of a block is measured from the score of its first entry: differences of
-    scores within a block are exact where the scores are large and close.
+    The value of a block is measured from the score of an entry of it, its reference:
+    differences of scores within a block are exact where the scores are large and close.
 
     **Attributes:**
 
-    - `offset`: `*batch n`, constant in each block: its value less its first score, at
-        a fixed first score as far as derivatives go.
-    - `start`: `*batch n`, the index in the row of the first entry of one's block.
+    - `offset`: `*batch n`, constant in each block: its value less the score of its
+        reference, at a fixed score of that as far as derivatives go.
+    - `reference`: `*batch n`, the index in the row of the reference of one's block.
 
     **Example:**
 
         >>> z, w = jnp.array([1.0, 0.7, 0.2]), jnp.array([3.0, 2.0, 1.0])
         >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.4)
-        >>> print(sj.solvers.solve(problem, "c0").dual.start)
-        [0 0 2]
+        >>> print(sj.solvers.solve(problem, "c0").dual.reference)
+        [1 1 2]
     """
 
     offset: Float[Array, "*batch n"]
-    start: Int[Array, "*batch n"]
+    reference: Int[Array, "*batch n"]
 
     def total(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        """The sum of `x` over each block, at each of its entries."""
+        return self._reduce(jax.ops.segment_sum, x)
+
+    def largest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        return self._reduce(jax.ops.segment_max, x)
+
+    def _reduce(
+        self, reduce: Callable, x: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
         n = x.shape[-1]
         rows = x.size // max(n, 1)
         first = jnp.arange(rows)[:, None] * n
-        label = (first + self.start.reshape(rows, n)).reshape(-1)
-        total = jax.ops.segment_sum(
+        label = (first + self.reference.reshape(rows, n)).reshape(-1)
+        reduced = reduce(
             x.reshape(-1), label, num_segments=x.size, indices_are_sorted=True
         )
-        return total[label].reshape(x.shape)
-
-    def largest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        # Of a descending array, the first.
-        return permute(x, self.start)
-
-    def spread(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        return y
+        return reduced[label].reshape(x.shape)
 
 
 class PermutahedronProjection(MaximizationProblem):
@@ -185,9 +181,9 @@ class PermutahedronProjection(MaximizationProblem):
 
     def _arguments(self, dual: Blocks) -> Float[Array, "*batch n"]:
         """`s - v`, 0 where masked."""
-        first = jax.lax.stop_gradient(permute(self.z, dual.start))
+        center = jax.lax.stop_gradient(permute(self.z, dual.reference))
         # Not a difference of quotients, which a compiler may round differently.
-        u = (self.z - first) / self.softness - dual.offset
+        u = (self.z - center) / self.softness - dual.offset
         return u if self.where is None else jnp.where(self.where, u, 0)
 
     def _balance(self, dual: Blocks, regularizer: Regularizer) -> "Balance":
@@ -360,13 +356,14 @@ class _LogSums(Rule):
         return u
 
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
-        def log_sum(x: Array) -> Array:
+        def exponentials(x: Array) -> tuple[Array, Array]:
+            """The largest exponent, and the sum of exponentials relative to it."""
             top = jax.lax.stop_gradient(groups.largest(jnp.where(inside, x, -jnp.inf)))
             top = jnp.where(jnp.isfinite(top), top, 0)
-            x = jnp.where(inside, x - groups.spread(top), -jnp.inf)
-            total = groups.total(jnp.exp(x))
-            return top + jnp.log(jnp.where(total == 0, 1, total))
+            total = groups.total(jnp.exp(jnp.where(inside, x - top, -jnp.inf)))
+            return top, jnp.where(total == 0, 1, total)
 
-        source, target = log_sum(u), log_sum(w)
-        size = jax.lax.stop_gradient(1 + jnp.abs(source) + jnp.abs(target))
-        return Balance(source - target, jnp.ones_like(source), size)
+        (source, sources), (target, targets) = exponentials(u), exponentials(w)
+        excess = source - target + jnp.log(sources / targets)
+        size = 1 + jnp.abs(source) + jnp.abs(target)
+        return Balance(excess, jnp.ones_like(excess), size)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import abc
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +12,6 @@ from .._problem import Problem
 from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
 from .._regularizer import Regularizer
 from .._solver import Solution, Solver
-from .._sorting import permute
 
 _CHUNK = 16
 
@@ -71,121 +69,65 @@ class Merging(Solver):
         )
         offset = varying_as(fold(offset, -jnp.inf), level.z)
         steps = jnp.zeros_like(offset, int, shape=())
-        blocks = (varying_as(level.z, offset), offset, steps)
-        for halves, size in ((_Within, chunk), (_Across, padded // chunk)):
-            if size > 1:
-                blocks = jax.lax.fori_loop(
-                    0,
-                    size.bit_length() - 1,
-                    lambda step, blocks, halves=halves: level.merge(
-                        blocks, halves(step)
-                    ),
-                    blocks,
-                )
-        center, offset, steps = blocks
-        dual = _label(problem, unfold(center), unfold(offset))
+        blocks = jax.lax.fori_loop(
+            0,
+            padded.bit_length() - 1,
+            level.merge,
+            (*varying_as((level.position, level.z), offset), offset, steps),
+        )
+        reference, _, offset, steps = blocks
+        offset = jnp.where(problem.mask, unfold(offset), 0)
+        dual = Blocks(offset, unfold(reference & (padded - 1)))
         residual = problem.residual(dual, regularizer)
         converged = residual <= 1000 * eps(residual)
         return Solution(problem, regularizer, dual, steps, residual, converged)
 
 
-class _Halves(Groups):
-    """Pairs of neighbouring halves of 2^step rows or lanes, which are to be merged.
-
-    Their number is known when it runs only. Beyond the last pair there is nothing to
-    merge, whatever is read there.
-    """
+class _Rows(Groups):
+    """Groups of 2^step rows of each lane, which are reduced row by row."""
 
     step: Int[Array, ""]
 
-    def _pair(self, size: int) -> Int[Array, " size"]:
-        """The pair of each row or lane."""
-        return jnp.arange(size) >> (self.step + 1)
-
-    def _is_right(self, size: int) -> Bool[Array, " size"]:
-        return (jnp.arange(size) >> self.step) & 1 == 1
-
-    def _middle(self, size: int) -> Int[Array, " pairs"]:
-        """Where the right half of each pair starts."""
-        return (2 * jnp.arange(size // 2) + 1) << self.step
-
-    @abc.abstractmethod
-    def right(self, like: Array) -> Bool[Array, "..."]:
-        """Which entries lie in a right half; broadcasts against them."""
-
-    @abc.abstractmethod
-    def ends(self, x: Array) -> tuple[Array, Array]:
-        """The last entry of each left half and the first of each right one."""
-
-
-def _fold(x: Array, combine: Callable[[Array, Array], Array], axis: int) -> Array:
-    """Reduce an axis whose size is a power of two by halves, as vectors."""
-    while x.shape[axis] > 1:
-        x = combine(*jnp.split(x, 2, axis=axis))
-    return jnp.squeeze(x, axis)
-
-
-class _Within(_Halves):
-    """Halves of rows of each lane."""
-
     def total(self, x: Array) -> Array:
-        rows = x.shape[0]
-        members = jnp.arange(rows // 2)[:, None] == self._pair(rows)
-        return exact_einsum("pr,rl->pl", members.astype(x.dtype), x)
+        group = jnp.arange(x.shape[0]) >> self.step
+        members = (group[:, None] == group).astype(x.dtype)
+        return exact_einsum("pr,rl->pl", members, x)
 
     def largest(self, x: Array) -> Array:
-        rows = x.shape[0]
-        return jax.ops.segment_max(
-            x, self._pair(rows), num_segments=rows // 2, indices_are_sorted=True
-        )
+        group = jnp.arange(x.shape[0]) >> self.step
+        return _spread(jax.ops.segment_max, x, group)
 
-    def spread(self, y: Array) -> Array:
-        return y[self._pair(2 * y.shape[0])]
-
-    def right(self, like: Array) -> Array:
-        return self._is_right(like.shape[0])[:, None]
-
-    def ends(self, x: Array) -> tuple[Array, Array]:
-        middle = self._middle(x.shape[0])
-        left = jnp.take(x, middle - 1, axis=0, mode="clip")
-        return left, jnp.take(x, middle, axis=0, mode="clip")
+    def each(self, x: Array) -> Array:
+        """What is the same in all of a group, in the shape of what is reduced."""
+        return x
 
 
-class _Across(_Halves):
-    """Halves of complete lanes."""
+class _Lanes(Groups):
+    """Groups of 2^step complete lanes, which are reduced lane by lane."""
 
-    def _reduce(self, x: Array, combine: Callable, scatter: Callable) -> Array:
-        lanes = x.shape[-1]
-        return scatter(
-            _fold(x, combine, 0),
-            self._pair(lanes),
-            num_segments=lanes // 2,
-            indices_are_sorted=True,
-        )
+    step: Int[Array, ""]
 
     def total(self, x: Array) -> Array:
-        return self._reduce(x, jnp.add, jax.ops.segment_sum)
+        group = jnp.arange(x.shape[1]) >> self.step
+        return _spread(jax.ops.segment_sum, jnp.sum(x, axis=0), group)
 
     def largest(self, x: Array) -> Array:
-        return self._reduce(x, jnp.maximum, jax.ops.segment_max)
+        group = jnp.arange(x.shape[1]) >> self.step
+        return _spread(jax.ops.segment_max, jnp.max(x, axis=0), group)
 
-    def spread(self, y: Array) -> Array:
-        return y[self._pair(2 * y.shape[-1])]
+    def each(self, x: Array) -> Array:
+        return x[0]
 
-    def right(self, like: Array) -> Array:
-        return self._is_right(like.shape[-1])
 
-    def ends(self, x: Array) -> tuple[Array, Array]:
-        middle = self._middle(x.shape[-1])
-        left = jnp.take(x[-1], middle - 1, mode="clip")
-        return left, jnp.take(x[0], middle, mode="clip")
+def _spread(reduce: Callable, x: Array, group: Int[Array, " n"]) -> Array:
+    """Reduce groups along the first axis, and return it for each of their members."""
+    return reduce(x, group, num_segments=len(group), indices_are_sorted=True)[group]
 
 
 class _Search(NamedTuple):
     point: Float[Array, "..."]
     lower: Float[Array, "..."]
     upper: Float[Array, "..."]
-    done: Bool[Array, "..."]
     steps: Int[Array, ""]
 
 
@@ -198,80 +140,94 @@ class _Level(NamedTuple):
     w: Float[Array, "chunk lanes"]
     max_steps: int
 
-    def merge(
-        self, blocks: tuple[Array, Array, Array], halves: _Halves
-    ) -> tuple[Array, Array, Array]:
-        """Merge pairs of solved halves.
+    @property
+    def position(self) -> Int[Array, "chunk lanes"]:
+        """Where an entry is among all, lane after lane."""
+        rows, lanes = self.z.shape
+        return jnp.arange(rows)[:, None] + rows * jnp.arange(lanes)
 
-        `blocks` are a z and what is added to its score to give the value of one's
-        block, and the number of passes so far.
+    def merge(
+        self, step: Int[Array, ""], blocks: tuple[Array, Array, Array, Array]
+    ) -> tuple[Array, Array, Array, Array]:
+        """Merge pairs of solved halves of 2^step entries.
+
+        `blocks` are an entry of one's block, its z, what is added to its score to give
+        the value of the block, and the number of passes so far.
         """
-        center, offset, steps = blocks
+        reference, center, offset, steps = blocks
+        rows, lanes = self.z.shape
+        bits = rows.bit_length() - 1
+        # In memory, a step down a lane is one over all lanes.
+        wide = jnp.maximum(step - bits, 0)
+        row = (jnp.arange(rows) >> step | 1) << step & (rows - 1)
+        lane = jnp.arange(lanes)
+        lane = jnp.where(step < bits, lane, (lane >> wide | 1) << wide)
+        place = row[:, None] * lanes + lane
+        back = jnp.where(step < bits, lanes, 1 - (rows - 1) * lanes)
+
+        def read(x: Array, place: Int[Array, "chunk lanes"]) -> Array:
+            return x.reshape(-1).at[place].get(mode="promise_in_bounds")
+
         # All is measured from the score in the middle, so that nothing cancels.
-        _, middle = halves.ends(self.z)
-        around = halves.spread(middle)
+        around = read(self.z, place)
         scores = (self.z - around) / self.softness
         value = (center - around) / self.softness + offset
-        lower, upper = halves.ends(value)
+        lower, upper = read(value, place - back), read(value, place)
         active = lower < upper
         lower, upper = jnp.where(active, lower, 0), jnp.where(active, upper, 0)
-        right, acts = halves.right(value), halves.spread(active)
+        # Numbers, with which XLA computes faster than with truth values.
+        right = self.position >> step & 1
+        side = jnp.where(active, 2 * right - 1, 0).astype(value.dtype)
 
-        def advance(state: _Search) -> _Search:
-            point = halves.spread(state.point)
-            inside = acts & jnp.where(right, value > point, value < point)
-            excess, slope, size = self.rule.balance(
-                scores - point, self.w, inside, halves
-            )
-            lower = jnp.where(excess > 0, state.point, state.lower)
-            upper = jnp.where(excess < 0, state.point, state.upper)
-            proposal = state.point + safe_divide(excess, slope)
-            # A bisection now and then bounds the number of passes.
-            trusted = (proposal >= lower) & (proposal <= upper)
-            trusted &= (slope > 0) & (state.steps % 5 != 4)
-            proposal = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
-            moved = jnp.abs(proposal - state.point)
-            done = state.done | (jnp.abs(excess) <= eps(size) / 2 * size)
-            last = done | (moved <= 2 * eps(moved) * jnp.abs(state.point))
-            return _Search(
-                jnp.where(done, state.point, proposal),
-                jnp.where(done, state.lower, lower),
-                jnp.where(done, state.upper, upper),
-                last,
-                state.steps + 1,
-            )
+        def search(
+            groups: _Rows | _Lanes, lower: Array, upper: Array
+        ) -> tuple[Array, Array]:
+            def advance(state: _Search) -> _Search:
+                point = state.point
+                excess, slope, size = self.rule.balance(
+                    scores - point, self.w, side * (value - point) > 0, groups
+                )
+                lower = jnp.where(excess > 0, point, state.lower)
+                upper = jnp.where(excess < 0, point, state.upper)
+                proposal = point + safe_divide(excess, slope)
+                # A bisection now and then bounds the number of passes.
+                trusted = (proposal >= lower) & (proposal <= upper)
+                trusted &= (slope > 0) & (state.steps % 5 != 4)
+                proposal = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
+                exact = jnp.abs(excess) <= eps(size) / 2 * size
+                proposal = jnp.where(exact, point, proposal)
+                moved = jnp.abs(proposal - point)
+                done = moved <= 2 * eps(moved) * jnp.abs(point)
+                # An empty bracket stays as it is.
+                return _Search(
+                    proposal,
+                    jnp.where(done, proposal, lower),
+                    jnp.where(done, proposal, upper),
+                    state.steps + 1,
+                )
 
-        state = jax.lax.while_loop(
-            lambda state: jnp.any(~state.done) & (state.steps < self.max_steps),
-            advance,
-            _Search(
-                lower + (upper - lower) / 2,
-                lower,
-                upper,
-                ~active,
-                jnp.zeros_like(steps),
-            ),
+            def go_on(state: _Search) -> Bool[Array, ""]:
+                going = jnp.any(state.lower < state.upper)
+                return going & (state.steps < self.max_steps)
+
+            lower, upper = groups.each(lower), groups.each(upper)
+            start = lower + (upper - lower) / 2
+            state = _Search(start, lower, upper, jnp.zeros_like(steps))
+            state = jax.lax.while_loop(go_on, advance, state)
+            return jnp.broadcast_to(state.point, scores.shape), state.steps
+
+        point, passes = jax.lax.cond(
+            step < bits,
+            lambda *bracket: search(_Rows(step + 1), *bracket),
+            lambda *bracket: search(_Lanes(step + 1 - bits), *bracket),
+            lower,
+            upper,
         )
         # A block whose value the new one has rounded to has been pooled with it.
-        point = halves.spread(state.point)
-        inside = acts & jnp.where(right, value >= point, value <= point)
+        inside = (side != 0) & (side * (value - point) >= 0)
         return (
+            jnp.where(inside, row[:, None] + rows * lane, reference),
             jnp.where(inside, around, center),
             jnp.where(inside, point, offset),
-            steps + state.steps,
+            steps + passes,
         )
-
-
-def _label(
-    problem: PermutahedronProjection,
-    center: Float[Array, "*batch n"],
-    offset: Float[Array, "*batch n"],
-) -> Blocks:
-    """Where each entry's block starts; masked entries have one each."""
-    position = jax.lax.broadcasted_iota(jnp.int32, center.shape, center.ndim - 1)
-    same = (center[..., 1:] == center[..., :-1]) & (offset[..., 1:] == offset[..., :-1])
-    same &= problem.mask[..., 1:]
-    first = jnp.where(pad_last(same, 1, 0), 0, position)
-    start = jax.lax.cummax(first, axis=center.ndim - 1)
-    offset = (center - permute(problem.z, start)) / problem.softness + offset
-    return Blocks(jnp.where(problem.mask, offset, 0), start)
