@@ -226,11 +226,13 @@ class PermutahedronProjection(MaximizationProblem):
         self, dual: Blocks, regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
         y = self.rule(regularizer).output(self._arguments(dual))
-        # Where all slopes of a block vanish, its value moves infinitely fast with w and
-        # the dual has no derivative, but y has one: what is missing is shared out.
-        balance = self._balance(dual, regularizer)
-        count = jnp.maximum(dual.total(self.mask.astype(y.dtype)), 1)
-        y = y - jnp.where(balance.slope == 0, balance.excess / count, 0)
+        if not regularizer.exponential:
+            # Where all slopes of a block vanish, its value moves infinitely fast with w
+            # and the dual has no derivative, but y has one: what is missing is shared.
+            balance = self._balance(dual, regularizer)
+            count = jnp.maximum(dual.total(self.mask.astype(y.dtype)), 1)
+            missing = jnp.where(balance.slope == 0, -balance.excess / count, 0)
+            y = _take_derivative(y, missing)
         if self.where is not None:
             y = jnp.where(self.where, y, 0)
         if self.permutation is None:
@@ -241,6 +243,18 @@ class PermutahedronProjection(MaximizationProblem):
         self, dual: Blocks, regularizer: Regularizer, values: Float[Array, "*batch n"]
     ) -> Float[Array, "*batch"]:
         return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+
+
+@jax.custom_jvp
+def _take_derivative(y: Array, zero: Array) -> Array:
+    """`y`, with the derivatives of `y + zero`, of which `zero` need not be computed."""
+    return y
+
+
+@_take_derivative.defjvp
+def _take_derivative_jvp(primals, tangents):
+    y_dot, zero_dot = tangents
+    return _take_derivative(*primals), y_dot + zero_dot
 
 
 def _is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
