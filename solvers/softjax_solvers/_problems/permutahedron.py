@@ -134,8 +134,9 @@ class PermutahedronProjection(MaximizationProblem):
         if not w_is_sorted:
             w, _ = _descending(w, where)
         if where is not None:
-            position = jnp.arange(z.shape[-1])
-            where = position < jnp.sum(where, axis=-1, keepdims=True)
+            if not z_is_sorted:
+                position = jnp.arange(z.shape[-1])
+                where = position < jnp.sum(where, axis=-1, keepdims=True)
             z, w = jnp.where(where, z, 0), jnp.where(where, w, 0)
         self.z, self.w, self.where = z, w, where
         self.softness = per_row(softness, z, "softness")
