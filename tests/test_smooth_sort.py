@@ -107,7 +107,7 @@ def test_values():
 @pytest.mark.parametrize(
     ("solver", "atol"),
     [
-        ("damped_newton", 3e-6),
+        ("conjugate_gradients", 3e-6),
         (optx.LBFGS(rtol=1e-7, atol=1e-7), 1e-3),
         pytest.param(optx.BFGS(rtol=1e-7, atol=1e-7), 1e-3, marks=pytest.mark.slow),
         pytest.param(jaxopt.LBFGS, 1e-3, marks=pytest.mark.slow),
@@ -124,7 +124,7 @@ def test_solvers(solver, atol):
 
 
 def test_early_stop_says_so():
-    solver = sj.solvers.DampedNewton(max_steps=1)
+    solver = sj.solvers.ConjugateGradients(max_steps=1)
     solution, y = _solve(solver)(W, SOFTNESS, np.ones(W.shape, bool))
     assert np.all(np.isfinite(y))
     assert not np.any(solution.converged[:2])
@@ -235,10 +235,10 @@ def test_extremes(softness):
 
 def test_what_is_refused():
     x = jnp.asarray([1.0, 3.0, 2.0])
-    with pytest.raises(TypeError, match=r"'newton'.*'damped_newton'.*optimistix"):
+    with pytest.raises(TypeError, match=r"'newton'.*'conjugate_gradients'.*optimistix"):
         sj.sort(x, method="smooth_sort", solver="newton")
     with pytest.raises(TypeError, match="closed form"):
-        sj.rank(x, method="smooth_sort", solver="damped_newton")
+        sj.rank(x, method="smooth_sort", solver="conjugate_gradients")
     with pytest.raises(ValueError, match=r"made for the entropy.*PNorm.*'smooth'"):
         solve(MajorizationProjection(Z, W[0], 0.1), PNorm(2))
     with pytest.raises(ValueError, match=r"at least one entry.*\(2, 0\)"):

@@ -61,7 +61,7 @@ from ._solver import Solution as Solution, Solver as Solver
 from ._solvers import (
     Alternating as Alternating,
     ClosedForm as ClosedForm,
-    DampedNewton as DampedNewton,
+    ConjugateGradients as ConjugateGradients,
     JaxoptMinimiser as JaxoptMinimiser,
     Merging as Merging,
     Newton as Newton,

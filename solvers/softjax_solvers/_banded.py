@@ -1,25 +1,142 @@
-"""Linear systems of fourth differences, solved in parallel along the row."""
+"""Convex functions with Hessians of fourth differences, and linear systems of them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
-from ._linear import Quiet
-from ._numerics import eps, pad_last
-
-_Pair = tuple[Array, Array]
-_Block = tuple[_Pair, _Pair]  # 2 x 2 matrices, by their entries
+from ._numerics import eps, iterate, pad_last, varying_as
 
 
 def second_differences(
     x: Float[Array, "*batch m"], inside: Bool[Array, "*#batch m"]
 ) -> Float[Array, "*batch m"]:
     """`2 x_k - x_(k-1) - x_(k+1)`, where all that is not `inside` is 0."""
-    x = jnp.where(inside, x, 0)
-    return jnp.where(inside, 2 * x - _at(x, -1) - _at(x, 1), 0)
+    x = pad_last(jnp.where(inside, x, 0), 1, 1)
+    return jnp.where(inside, 2 * x[..., 1:-1] - x[..., :-2] - x[..., 2:], 0)
+
+
+def nearly_solve(
+    inner: Float[Array, "*batch m"],
+    outer: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+    inside: Bool[Array, "*batch m"],
+) -> Float[Array, "*batch m"]:
+    """About the x in `(L diag(inner) L + diag(outer)) x = rhs`.
+
+    L are the `second_differences`; `inner` and `outer` are positive, and `inside` is a
+    prefix of each row, outside which x is 0. With `s^2 = outer / inner`, the real part
+    of
+
+        (L - i diag(s)) diag(inner) (L + i diag(s))
+
+    is that matrix, and its imaginary part is 0 where the product of `inner` and `outer`
+    is the same everywhere. So x is the real part of two complex tridiagonal solves; and
+    as such a positive definite matrix times `rhs`.
+    """
+    if rhs.shape[-1] == 0:
+        return rhs
+    # Less than that does not count beside `outer`.
+    inner = jnp.maximum(inner, eps(rhs) * outer + jnp.finfo(rhs.dtype).tiny)
+    diagonal = jax.lax.complex(jnp.full_like(rhs, 2), jnp.sqrt(outer / inner))
+    beside = -inside[..., 1:].astype(diagonal.dtype)
+    below, above = pad_last(beside, 1, 0), pad_last(beside, 0, 1)
+
+    def solve(rhs: Array) -> Array:
+        rhs = rhs.astype(diagonal.dtype)[..., None]
+        x = jax.lax.linalg.tridiagonal_solve(below, diagonal, above, rhs)
+        return x[..., 0]
+
+    return jnp.real(solve(jnp.conj(solve(rhs)) / inner))
+
+
+class _Search(NamedTuple):
+    x: Float[Array, "*batch m"]
+    rest: Float[Array, "*batch m"]
+    move: Float[Array, "*batch m"]
+    decrease: Float[Array, "*batch"]
+    size: Float[Array, "*batch"]  # of the last step, and of that before it
+    former: Float[Array, "*batch"]
+    steps: Int[Array, "*batch"]
+    done: Bool[Array, "*batch"]
+
+
+def conjugate_gradients(
+    model: Callable[[Array], tuple[Array, Array, Array]],
+    start: Float[Array, "*batch m"],
+    inside: Bool[Array, "*batch m"],
+    tolerance: float,
+    max_steps: int,
+    exponential: bool,
+) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
+    """Where a convex function is least, and the number of steps.
+
+    **Arguments:**
+
+    - `model`: of x, the weights `inner` and `outer` of the Hessian, as `nearly_solve`
+        has them, and minus the gradient.
+    - `tolerance`: the size of a step after which a row is done.
+    - `exponential`: whether the weights are in proportion to `exp(-L x)` and
+        `exp(-x)`, where sizes are those of what is in the exponents; if not, they are
+        constant, and sizes relative to x.
+    """
+
+    def total(x: Array) -> Array:
+        return jnp.sum(x, axis=-1)
+
+    def largest(x: Array) -> Array:
+        return jnp.max(jnp.abs(x), axis=-1, initial=0)
+
+    def advance(state: _Search) -> _Search:
+        inner, outer, rest = model(state.x)
+        # Where there is far to go, steps are not much longer than that.
+        floor = 0.1 * jnp.abs(rest) if exponential else 0
+        toward = nearly_solve(inner, outer + floor, rest, inside)
+        decrease = total(rest * toward)
+        # Polak and Ribiere's rule.
+        gain = total((rest - state.rest) * toward)
+        keep = jnp.maximum(gain, 0) / state.decrease
+        move = toward + keep[..., None] * state.move
+        bent = second_differences(move, inside)
+        length = largest(jnp.maximum(jnp.abs(move), jnp.abs(bent)))
+        slope = total(rest * move)
+
+        def search(_, share: Array) -> Array:
+            """A damped Newton step, from one share of the move to another."""
+            bend, grow = (jnp.expm1(-share[..., None] * x) for x in (bent, move))
+            left = slope + total(inner * bend * bent + outer * grow * move)
+            bend, grow = inner * (1 + bend), outer * (1 + grow)
+            step = left / total(bend * bent**2 + grow * move**2)
+            size = jnp.abs(step) * length
+            return share + step * jnp.where(size > 0, jnp.log1p(size) / size, 1)
+
+        if exponential:
+            none = varying_as(jnp.zeros_like(slope), slope)
+            share = jax.lax.fori_loop(0, 2, search, none)
+            size = jnp.abs(share) * length
+        else:
+            share = slope / total(inner * bent**2 + outer * move**2)
+            size = jnp.abs(share) * length / largest(state.x)
+        # What is not finite has nothing left to do, or overflows.
+        fine = ~state.done & jnp.isfinite(share)
+        x = jnp.where(fine[..., None], state.x + share[..., None] * move, state.x)
+        # At the level of rounding, sizes no longer decrease.
+        stuck = (size < eps(x) ** 0.5) & (size >= state.former)
+        done = ~fine | (size <= tolerance) | stuck
+        steps = state.steps + ~state.done
+        return _Search(x, rest, move, decrease, size, state.size, steps, done)
+
+    batch, zero = start.shape[:-1], jnp.zeros_like(start)
+    infinite = jnp.full(batch, jnp.inf, start.dtype)
+    steps, done = jnp.zeros(batch, jnp.int32), jnp.zeros(batch, bool)
+    state = _Search(start, zero, zero, infinite, infinite, infinite, steps, done)
+    state = iterate(advance, state, max_steps, sum(model(start)))
+    return state.x, state.steps
 
 
 def solve_fourth_differences(
@@ -27,133 +144,65 @@ def solve_fourth_differences(
     outer: Float[Array, "*batch m"],
     rhs: Float[Array, "*batch m"],
     inside: Bool[Array, "*batch m"],
-) -> Float[Array, "*batch m"]:
-    """x in `(L diag(inner) L + diag(outer)) x = rhs`, with L the `second_differences`.
-
-    `inner` and `outer` are positive, and `inside` is a prefix of each row; x is 0
-    outside. The matrix has five diagonals, or three of 2 x 2 blocks. Each step of
-    cyclic reduction (Hockney, 1965) doubles the distance between blocks that are
-    coupled, so log m steps decouple them all.
-    """
-    m = rhs.shape[-1]
-    inner = jnp.where(inside, inner, 0)
-    diagonal = 4 * inner + _at(inner, -1) + _at(inner, 1)
-    diagonal = jnp.where(inside, diagonal + outer, 1)
-    first = jnp.where(_at(inside, 1), -2 * (inner + _at(inner, 1)), 0)
-    second = jnp.where(_at(inside, 2), _at(inner, 1), 0)
-
-    def pair(x: Array, fill: float = 0.0) -> _Pair:
-        x = pad_last(x, 0, m % 2, fill)
-        return x[..., ::2], x[..., 1::2]
-
-    upper, lower = pair(diagonal, 1.0)
-    beside, across = pair(first)
-    block = ((upper, beside), (beside, lower))
-    skip, skip_too = pair(second)
-    coupling = ((skip, jnp.zeros_like(skip)), (across, skip_too))
-    steps = max(upper.shape[-1] - 1, 0).bit_length()
-
-    def reduce(step, system):
-        block, coupling, rhs = system
-        distance = 1 << step
-        inverse = _inverse(block)
-        onward = _product(inverse, coupling)
-        back = _transpose(coupling)
-
-        def before(x):
-            return jax.tree.map(lambda x: _at(x, -distance), x)
-
-        def after(x):
-            return jax.tree.map(lambda x: _at(x, distance), x)
-
-        toward = _product(coupling, after(inverse))
-        block = _minus(block, before(_product(back, onward)))
-        block = _minus(block, _product(toward, back))
-        rest = _minus(rhs, before(_apply(_transpose(onward), rhs)))
-        rest = _minus(rest, _apply(toward, after(rhs)))
-        coupling = _product(toward, after(coupling))
-        return block, jax.tree.map(jnp.negative, coupling), rest
-
-    system = (block, coupling, pair(jnp.where(inside, rhs, 0)))
-    block, _, rest = jax.lax.fori_loop(0, steps, reduce, system)
-    x = jnp.stack(_apply(_inverse(block), rest), axis=-1)
-    return x.reshape(*rhs.shape[:-1], -1)[..., :m]
-
-
-def fourth_difference_solve(
-    inner: Float[Array, "*batch m"],
-    outer: Float[Array, "*batch m"],
-    rhs: Float[Array, "*batch m"],
-    inside: Bool[Array, "*batch m"],
     linear_solver: lx.AbstractLinearSolver | None = None,
 ) -> Float[Array, "*batch m"]:
-    """The same through Lineax, which differentiates it.
-
-    The operator is applied as two products with a tridiagonal matrix, more accurate
-    than what `solve_fourth_differences` forms of it, and that is the preconditioner.
+    """x in the linear system that `nearly_solve` has, to full precision.
 
     **Arguments:**
 
     - `linear_solver`: a solver of Lineax for symmetric positive definite operators;
         None for conjugate gradients.
     """
-    if linear_solver is None:
-        linear_solver = lx.CG(4 * eps(rhs), 4 * eps(rhs), max_steps=32)
 
+    def apply(x: Array) -> Array:
+        return _apply(inner, outer, inside, x)
+
+    weights = jax.lax.stop_gradient((inner, outer))
+
+    def solve(_, rhs: Array) -> Array:
+        if linear_solver is None:
+            x, _ = conjugate_gradients(
+                lambda x: (*weights, rhs - _apply(*weights, inside, x)),
+                jnp.zeros_like(rhs),
+                inside,
+                tolerance=64 * eps(rhs),
+                max_steps=64,
+                exponential=False,
+            )
+        else:
+            x = _solve_rows(*weights, rhs, inside, linear_solver)
+        return jnp.where(jnp.isfinite(x), x, 0)
+
+    return jax.lax.custom_linear_solve(apply, rhs, solve, symmetric=True)
+
+
+def _apply(inner: Array, outer: Array, inside: Array, x: Array) -> Array:
+    inward = second_differences(inner * second_differences(x, inside), inside)
+    return inward + jnp.where(inside, outer, 1) * x
+
+
+def _solve_rows(
+    inner: Float[Array, "*batch m"],
+    outer: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+    inside: Bool[Array, "*batch m"],
+    linear_solver: lx.AbstractLinearSolver,
+) -> Float[Array, "*batch m"]:
     def solve(inner, outer, rhs, inside):
-        def apply(x):
-            inward = second_differences(inner * second_differences(x, inside), inside)
-            return inward + jnp.where(inside, outer, 1) * x
+        def operator(fn):
+            like = jax.eval_shape(lambda: rhs)
+            return lx.FunctionLinearOperator(fn, like, lx.positive_semidefinite_tag)
 
-        weights = jax.lax.stop_gradient((inner, outer))
-
-        def nearly_solve(x):
-            return solve_fourth_differences(*weights, x, inside)
-
-        like = jax.eval_shape(lambda: rhs)
-        tag = lx.positive_semidefinite_tag
-        operator = lx.FunctionLinearOperator(apply, like, tag)
-        nearly = lx.FunctionLinearOperator(nearly_solve, like, tag)
         return lx.linear_solve(
-            operator,
+            operator(lambda x: _apply(inner, outer, inside, x)),
             rhs,
-            Quiet(linear_solver),
-            options=dict(preconditioner=nearly),
+            linear_solver,
+            options=dict(
+                preconditioner=operator(lambda x: nearly_solve(inner, outer, x, inside))
+            ),
             throw=False,
         ).value
 
     return jnp.vectorize(solve, signature="(m),(m),(m),(m)->(m)")(
         inner, outer, rhs, inside
     )
-
-
-def _at(x: Array, shift: int | Int[Array, ""]) -> Array:
-    """`x` so many places further on along its last axis, 0 beyond its ends."""
-    m = x.shape[-1]
-    return jax.lax.dynamic_slice_in_dim(pad_last(x, m, m), m + shift, m, axis=-1)
-
-
-def _minus(x, y):
-    return jax.tree.map(jnp.subtract, x, y)
-
-
-def _transpose(x: _Block) -> _Block:
-    (a, b), (c, d) = x
-    return (a, c), (b, d)
-
-
-def _apply(x: _Block, y: _Pair) -> _Pair:
-    first, second = (a * y[0] + b * y[1] for a, b in x)
-    return first, second
-
-
-def _product(x: _Block, y: _Block) -> _Block:
-    first, second = (_apply(x, column) for column in _transpose(y))
-    return _transpose((first, second))
-
-
-def _inverse(x: _Block) -> _Block:
-    """Of a symmetric positive definite block."""
-    (a, b), (_, c) = x
-    scale = 1 / (a * c - b * b)
-    return (c * scale, -b * scale), (-b * scale, a * scale)

@@ -16,7 +16,7 @@ from ._solver import Adapter, Solver
 from ._solvers import (
     Alternating,
     ClosedForm,
-    DampedNewton,
+    ConjugateGradients,
     JaxoptMinimiser,
     Merging,
     Newton,
@@ -34,14 +34,14 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "sinkhorn": Sinkhorn,
     "alternating": Alternating,
     "merging": Merging,
-    "damped_newton": DampedNewton,
+    "conjugate_gradients": ConjugateGradients,
 }
 """Name of a solver -> what makes it.
 
 **Example:**
 
     >>> print(", ".join(sj.solvers.SOLVERS))
-    closed_form, newton, semi_dual, sinkhorn, alternating, merging, damped_newton
+    closed_form, newton, semi_dual, sinkhorn, alternating, merging, conjugate_gradients
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
@@ -73,7 +73,7 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
     if isinstance(problem, PermutahedronProjection):
         return Merging()
     if isinstance(problem, MajorizationProjection):
-        return DampedNewton()
+        return ConjugateGradients()
     if isinstance(problem, TransportProjection):
         many = problem.cost.shape[-1] > FEW_COLUMNS
         if many and regularizer.exponential:

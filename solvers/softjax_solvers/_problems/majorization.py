@@ -6,11 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._banded import (
-    fourth_difference_solve,
-    second_differences,
-    solve_fourth_differences,
-)
+from .._banded import second_differences, solve_fourth_differences
 from .._numerics import inexact, pad_last, safe_divide
 from .._problem import ConcaveDualProblem, as_mask, flatten_batch, per_row
 from .._regularizer import Regularizer
@@ -115,13 +111,15 @@ class MajorizationProjection(ConcaveDualProblem):
         error = self.bend - second_differences(slack, self.inside) - gap
         return jnp.where(self.inside, error, dual)
 
-    def newton_step(
+    def quadratic_model(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
-    ) -> Float[Array, "*batch m"]:
-        """The move of the dual after which `optimality` vanishes, to first order."""
+    ) -> tuple[Float[Array, "*batch m"], ...]:
+        """The weights of minus the Hessian of `dual_value`, and its gradient.
+
+        The Hessian is `L diag(inner) L + diag(outer)`.
+        """
         inner, outer = (regularizer.slope(t) for t in self.arguments(dual))
-        error = self.optimality(dual, regularizer)
-        return -solve_fourth_differences(inner, outer, error, self.inside)
+        return inner, outer, -self.optimality(dual, regularizer)
 
     def dual_tangent(
         self,
@@ -131,7 +129,9 @@ class MajorizationProjection(ConcaveDualProblem):
         linear_solver: Any = None,
     ) -> Float[Array, "*batch m"]:
         inner, outer = (regularizer.slope(t) for t in self.arguments(dual))
-        return -fourth_difference_solve(inner, outer, shift, self.inside, linear_solver)
+        return -solve_fourth_differences(
+            inner, outer, shift, self.inside, linear_solver
+        )
 
     def primal(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer

@@ -1,6 +1,6 @@
 from .alternating import Alternating as Alternating
 from .closed_form import ClosedForm as ClosedForm
-from .damped_newton import DampedNewton as DampedNewton
+from .conjugate_gradients import ConjugateGradients as ConjugateGradients
 from .merging import Merging as Merging
 from .minimisers import (
     JaxoptMinimiser as JaxoptMinimiser,
