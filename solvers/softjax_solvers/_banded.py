@@ -135,7 +135,7 @@ def conjugate_gradients(
     infinite = jnp.full(batch, jnp.inf, start.dtype)
     steps, done = jnp.zeros(batch, jnp.int32), jnp.zeros(batch, bool)
     state = _Search(start, zero, zero, infinite, infinite, infinite, steps, done)
-    state = iterate(advance, state, max_steps, sum(model(start)))
+    state = iterate(advance, state, max_steps, jnp.stack(model(start)))
     return state.x, state.steps
 
 

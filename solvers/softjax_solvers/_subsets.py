@@ -66,7 +66,7 @@ def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     size = min(_MOST, 1 << round(math.log2(max(n, 1)) / 2))
     x = pad_last(x, 0, -n % size, _NEVER)
     # The subsets of a few entries at a time, and then what they add to the others.
-    parts = x.reshape(*x.shape[:-1], -1, size)
+    parts = jnp.moveaxis(x.reshape(*x.shape[:-1], -1, size), -2, 0)
 
     def empty(like: Array) -> Array:
         shape = (*like.shape[:-1], like.shape[-1] + 1)
@@ -83,9 +83,8 @@ def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
 
     steps = jnp.arange(size)
     sums, _ = jax.lax.scan(add_entry, empty(parts), steps)
-    starts = size * jnp.arange(parts.shape[-2])
-    each = (starts, jnp.moveaxis(sums, -2, 0), jnp.moveaxis(parts, -2, 0))
-    sums, _ = jax.lax.scan(add_part, empty(x), each)
+    starts = size * jnp.arange(len(parts))
+    sums, _ = jax.lax.scan(add_part, empty(x), (starts, sums, parts))
     return sums[..., 1 : n + 1]
 
 
@@ -103,18 +102,15 @@ def _extend(
     m = entries.shape[-1]
     k = jnp.arange(sums.shape[-1])
 
-    def back(x: Array, places: int, fill: float) -> Array:
-        return pad_last(x, places, 0, fill)[..., : x.shape[-1]]
-
     terms = [sums]
     # By how much the largest sum with j of the new entries, in place of the last j of
     # the k largest, falls short: of differences, which are small where it matters.
     short = jnp.zeros_like(sums)
-    last = pad_last(x, 1, 0)
+    before = pad_last(x, m, 0)
     for j in range(1, m + 1):
+        last = before[..., m - j : m - j + len(k)]
         short = short + (entries[..., j - 1, None] - last)
-        last = back(last, 1, 0.0)
-        term = back(sums, j, _NEVER) + more[..., j, None]
+        term = pad_last(sums, j, 0, _NEVER)[..., : len(k)] + more[..., j, None]
         term = jnp.where(k < t + j, term + jnp.minimum(short, 0), term)
         terms.append(jnp.where(k <= t + j, term, _NEVER))
     top = functools.reduce(jnp.maximum, terms)
