@@ -165,7 +165,7 @@ def solve_fourth_differences(
                 lambda x: (*weights, rhs - _apply(*weights, inside, x)),
                 jnp.zeros_like(rhs),
                 inside,
-                tolerance=64 * eps(rhs),
+                tolerance=8 * eps(rhs),
                 max_steps=64,
                 exponential=False,
             )

@@ -80,7 +80,7 @@ class MajorizationProjection(ConcaveDualProblem):
         self.rise = w + softness * more
         bend = (w[..., :-1] - w[..., 1:]) + softness * (more[..., :-1] - more[..., 1:])
         # Newton's inequalities, which rounding might violate.
-        k = jnp.arange(1, w.shape[-1])
+        k = jnp.arange(1, w.shape[-1], dtype=w.dtype)
         least = jnp.log1p((count + 1) / k / jnp.maximum(count - k, 1))
         lift = jnp.maximum(softness * least - bend, 0)
         self.bend = bend + jax.lax.stop_gradient(lift)
@@ -139,7 +139,17 @@ class MajorizationProjection(ConcaveDualProblem):
         slack, gap = (
             jnp.where(self.inside, regularizer.link(t), 0) for t in self.arguments(dual)
         )
-        return _entries(self.rise, slack, gap, as_mask(self.where, self.rise))
+        where = as_mask(self.where, self.rise)
+        # The gaps add up from the middle on, which an outlier leaves alone; and what is
+        # there follows from the slacks.
+        place = jnp.arange(where.shape[-1])
+        middle = jnp.sum(where, axis=-1, keepdims=True) // 2
+        above, below = place[:-1] < middle, place[:-1] >= middle
+        y = self.rise - jnp.diff(pad_last(slack, 1, 1), axis=-1)
+        y = jnp.sum(y, axis=-1, keepdims=True, where=place == middle)
+        gaps = [jnp.where(above, gap, 0)[..., ::-1], jnp.where(below, gap, 0)]
+        rise, fall = jnp.cumsum(pad_last(jnp.stack(gaps), 1, 0), axis=-1)
+        return jnp.where(where, y + rise[..., ::-1] - fall, 0)
 
     def expectation(
         self,
@@ -193,36 +203,3 @@ class MajorizationProjection(ConcaveDualProblem):
         residual = self.residual(dual, regularizer)
         steps = steps.reshape(residual.shape)
         return Solution(self, regularizer, dual, steps, residual, residual <= tolerance)
-
-
-@jax.custom_jvp
-def _entries(
-    rise: Float[Array, "*batch n"],
-    slack: Float[Array, "*batch m"],
-    gap: Float[Array, "*batch m"],
-    where: Bool[Array, "*batch n"],
-) -> Float[Array, "*batch n"]:
-    """y of slacks and gaps that agree, with the derivative that it has in the slacks.
-
-    The gaps add up from the middle on, which an outlier leaves alone; and what is there
-    follows from the slacks.
-    """
-    place = jnp.arange(where.shape[-1])
-    middle = jnp.sum(where, axis=-1, keepdims=True) // 2
-    above, below = place[:-1] < middle, place[:-1] >= middle
-    y = _from_slacks(rise, slack)
-    y = jnp.sum(y, axis=-1, keepdims=True, where=place == middle)
-    gaps = [jnp.where(above, gap, 0)[..., ::-1], jnp.where(below, gap, 0)]
-    up, down = jnp.cumsum(pad_last(jnp.stack(gaps), 1, 0), axis=-1)
-    return jnp.where(where, y + up[..., ::-1] - down, 0)
-
-
-@_entries.defjvp
-def _entries_jvp(primals, tangents):
-    *_, where = primals
-    rise, slack, *_ = tangents
-    return _entries(*primals), jnp.where(where, _from_slacks(rise, slack), 0)
-
-
-def _from_slacks(rise: Array, slack: Array) -> Array:
-    return rise - jnp.diff(pad_last(slack, 1, 1), axis=-1)
