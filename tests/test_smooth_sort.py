@@ -123,6 +123,18 @@ def test_solvers(solver, atol):
     assert np.mean(solution.converged) >= 0.8
 
 
+def test_clusters():
+    """Many elements of few values, or whose gaps differ by many powers of ten."""
+    rng = helpers.rng("clusters")
+    few, even = np.round(2 * rng.normal(size=512)) / 2, rng.uniform(size=512)
+    w = -np.sort(-np.stack([few, even]), axis=-1).astype(np.float32)
+    softness = np.array([[1e-3], [1e-2]], np.float32)
+    problem = MajorizationProjection(np.linspace(1, 0, 512), w, softness)
+    solution = jax.jit(lambda problem: solve(problem, "smooth"))(problem)
+    assert np.all(solution.converged)
+    assert np.all(solution.steps <= 64)
+
+
 def test_early_stop_says_so():
     solver = sj.solvers.ConjugateGradients(max_steps=1)
     solution, y = _solve(solver)(W, SOFTNESS, np.ones(W.shape, bool))
