@@ -102,15 +102,18 @@ def _extend(
     m = entries.shape[-1]
     k = jnp.arange(sums.shape[-1])
 
+    def back(x: Array, places: int, fill: float) -> Array:
+        return pad_last(x, places, 0, fill)[..., : x.shape[-1]]
+
     terms = [sums]
     # By how much the largest sum with j of the new entries, in place of the last j of
     # the k largest, falls short: of differences, which are small where it matters.
     short = jnp.zeros_like(sums)
-    before = pad_last(x, m, 0)
+    last = pad_last(x, 1, 0)
     for j in range(1, m + 1):
-        last = before[..., m - j : m - j + len(k)]
         short = short + (entries[..., j - 1, None] - last)
-        term = pad_last(sums, j, 0, _NEVER)[..., : len(k)] + more[..., j, None]
+        last = back(last, 1, 0.0)
+        term = back(sums, j, _NEVER) + more[..., j, None]
         term = jnp.where(k < t + j, term + jnp.minimum(short, 0), term)
         terms.append(jnp.where(k <= t + j, term, _NEVER))
     top = functools.reduce(jnp.maximum, terms)
