@@ -226,7 +226,10 @@ class PermutahedronProjection(MaximizationProblem):
     def primal(
         self, dual: Blocks, regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        y = self.rule(regularizer).output(self._arguments(dual))
+        u = self._arguments(dual)
+        y = self.rule(regularizer).output(u)
+        # A link, or the inverse of one, need not pass NaN on.
+        y = jnp.where(jnp.isnan(u) | jnp.isnan(self.w), jnp.nan, y)
         if not regularizer.exponential:
             # Where all slopes of a block vanish, its value moves infinitely fast with w
             # and the dual has no derivative, but y has one: what is missing is shared.
