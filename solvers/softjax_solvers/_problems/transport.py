@@ -428,15 +428,14 @@ def _solved_plan(
     return problem.transposed(find_dual(problem, regularizer), regularizer)
 
 
-# The dual moves along: so that rows keep their sums, what they gain is shared among
-# their entries in proportion to their slopes, and a system for the columns is left.
+# The dual moves along: f such that rows keep their sums, which leaves a system for g.
 @_solved_plan.def_jvp
 def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     problem, regularizer = primals
     dual = find_dual(problem, regularizer)
     plan = problem.transposed(dual, regularizer)
     moves = problem._moves(dual, regularizer)
-    weight, _, share = problem._weights(dual, regularizer, moves)
+    weight, total, share = problem._weights(dual, regularizer, moves)
     scores, rows, columns = tangent_of(
         lambda p: (p.scores, p.rows, p.columns), (problem,), tangents[:1]
     )
@@ -444,19 +443,19 @@ def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     move = weight * scores + tangent_of(
         lambda r: jnp.where(moves, r.link(t), 0), (regularizer,), tangents[1:]
     )
-    gain = jnp.sum(move, axis=-2) - rows
+    lack = rows - jnp.sum(move, axis=-2)
     g = laplacian_solve(
         exact_einsum("...jn,...kn->...jk", weight, share),
         columns
         - jnp.sum(move, axis=-1)
-        + exact_einsum("...jn,...n->...j", share, gain),
+        - exact_einsum("...jn,...n->...j", share, lack),
         linear_solver,
     )
     move = move + weight * g[..., :, None]
-    gain = jnp.sum(move, axis=-2) - rows
+    f = safe_divide(rows - jnp.sum(move, axis=-2), total)
     growth = tangent_of(lambda p: p.mass[..., None] * plan, (problem,), tangents[:1])
     mass = problem.mass[..., None]
-    return plan, mass * (move - share * gain[..., None, :]) + growth / mass
+    return plan, mass * (move + weight * f[..., None, :]) + growth / mass
 
 
 def _as_constant(x: Any, dtype: Any) -> Array | np.ndarray:
