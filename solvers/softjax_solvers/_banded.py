@@ -126,7 +126,7 @@ def conjugate_gradients(
         fine = ~state.done & jnp.isfinite(share)
         x = jnp.where(fine[..., None], state.x + share[..., None] * move, state.x)
         # At the level of rounding, sizes no longer decrease.
-        stuck = (size < eps(x) ** 0.5) & (size >= state.former)
+        stuck = (size < eps(x) ** (2 / 3)) & (size >= state.former)
         done = ~fine | (size <= tolerance) | stuck
         steps = state.steps + ~state.done
         return _Search(x, rest, move, decrease, size, state.size, steps, done)
