@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from softjax_solvers import Entropy, Regularizer, safe_divide
 
@@ -314,31 +314,35 @@ def _run(
     return on_each_device(by_rows, x, softness, options, regularizer, method, solver)
 
 
+class Absent(NamedTuple):
+    """Candidates that are left out, and how many of a row they are."""
+
+    mask: Bool[Array, "*batch n"]
+    count: Int[Array, "*batch 1"]
+
+
 def _prepare(
     x: Float[Array, "*batch n"], softness: Array, leave_out: bool, hard: bool
-) -> tuple[Sample, Bool[Array, "*batch"], Bool[Array, "*batch n"] | None]:
+) -> tuple[Sample, Bool[Array, "*batch"], Absent | None]:
     """The sample; which rows have no answer; which candidates are left out."""
-    absent = None
     if hard:
         bad = jnp.isnan(x)
-        x = jnp.where(bad, 0, x)
-        return Sample(x), jnp.any(bad, axis=-1), None
-    finite = x
-    if leave_out:
-        absent = x == -jnp.inf
-        finite = jnp.where(absent, 0, x)
-    # 0 times NaN or an infinity is NaN.
-    bad = jnp.isnan(jnp.sum(0 * finite, axis=-1)) | ~(softness > 0)[..., 0]
-    # A solve that never sees NaN cannot hang or raise.
-    x = jnp.where(bad[..., None], 0, x)
-    if absent is None:
-        return Sample(x), bad, None
-    absent = absent & ~bad[..., None]
+        return Sample(jnp.where(bad, 0, x)), jnp.any(bad, axis=-1), None
+    # One sum counts those that are left out, and is NaN if another is not finite, as 0
+    # times that is. A solve that never sees NaN cannot hang or raise.
+    out = (x == -jnp.inf) & leave_out
+    known = jax.lax.stop_gradient(x)
+    total = jnp.sum(jnp.where(out, 1, 0 * known), axis=-1, keepdims=True)
+    bad = jnp.isnan(total) | ~(softness > 0)
+    x = jnp.where(out | bad, 0, x)
+    if not leave_out:
+        return Sample(x), bad[..., 0], None
+    absent = Absent(out & ~bad, jnp.where(bad, 0, total).astype(jnp.int32))
     # Where all are absent, all are equally so.
-    count = jnp.sum(absent, axis=-1, keepdims=True)
-    where = ~absent | (count == x.shape[-1])
-    x = jnp.where(absent, 0, x)
-    return Sample(x, None, where), bad, absent
+    everyone = absent.count == x.shape[-1]
+    present = jnp.where(everyone, 0, absent.count)
+    sample = Sample(x, None, ~absent.mask | everyone, count=x.shape[-1] - present)
+    return sample, bad[..., 0], absent
 
 
 def _standardize(sample: Sample) -> Sample:
@@ -349,7 +353,9 @@ def _standardize(sample: Sample) -> Sample:
     positive = variance > 0
     scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 1)
     keys = jax.nn.sigmoid((x - center) / scale)
-    return Sample(keys, x, sample.where, center, scale)
+    return dataclasses.replace(
+        sample, keys=keys, averaged=x, center=center, scale=scale
+    )
 
 
 def _finish(
@@ -357,7 +363,7 @@ def _finish(
     kind: str,
     operation: Operation,
     bad: Bool[Array, "*batch"],
-    absent: Bool[Array, "*batch n"] | None,
+    absent: Absent | None,
 ) -> Array:
     """Rows of absent candidates, the sign of an ascending operation, and NaN."""
     batch = bad.ndim
@@ -369,19 +375,17 @@ def _finish(
     return jnp.where(bad.reshape(*bad.shape, *(1,) * rest), jnp.nan, out)
 
 
-def _fill_absent(out: Array, kind: str, absent: Array, batch: int) -> Array:
+def _fill_absent(out: Array, kind: str, absent: Absent, batch: int) -> Array:
     """What lies beyond the candidates that are present: -inf, any of the absent."""
-    present = absent.shape[-1] - jnp.sum(absent, axis=-1)
+    present = absent.mask.shape[-1] - absent.count
     tail = 1 if kind == INDEX else 0
     if out.ndim - batch > tail:
-        position = jnp.arange(out.shape[batch])
-        beyond = position >= present[..., None]
+        beyond = jnp.arange(out.shape[batch]) >= present
     else:
-        beyond = present == 0
+        beyond = present[..., 0] == 0
     if kind == VALUE:
         return jnp.where(beyond, -jnp.inf, out)
-    share = absent.astype(out.dtype)
-    share = safe_divide(share, jnp.sum(share, axis=-1, keepdims=True))
+    share = safe_divide(absent.mask.astype(out.dtype), absent.count)
     if beyond.ndim > batch:
         share = share[..., None, :]
     return jnp.where(beyond[..., None], share, out)

@@ -61,6 +61,7 @@ class Sample(eqx.Module):
     - `averaged`: what is averaged, `*batch n`, finite; None for the keys themselves.
     - `where`: None, or a mask `*batch n` with at least one element of each row.
     - `center`, `scale`: `*batch 1`, or None; see `restore`.
+    - `count`: how many elements the mask has, `*batch 1`; None to count them.
 
     **Example:**
 
@@ -74,6 +75,7 @@ class Sample(eqx.Module):
     where: Bool[Array, "*batch n"] | None = None
     center: Float[Array, "*batch 1"] | None = None
     scale: Float[Array, "*batch 1"] | None = None
+    count: Int[Array, "*batch 1"] | None = None
 
     @property
     def size(self) -> int:
@@ -84,7 +86,9 @@ class Sample(eqx.Module):
         """How many elements take part: of NumPy where that is known."""
         if self.where is None:
             return np.full(1, self.size)
-        return jnp.sum(self.where, axis=-1, keepdims=True)
+        if self.count is None:
+            return jnp.sum(self.where, axis=-1, keepdims=True)
+        return self.count
 
     @property
     def values(self) -> Float[Array, "*batch n"]:
@@ -100,15 +104,10 @@ class Sample(eqx.Module):
             return Ordered(support, values, None, permutation)
         _, permutation = sort_with_permutation(jnp.where(self.where, minus, jnp.inf))
         # The mask of a sorted sample is a prefix; its last element fills the rest.
-        where = permute(self.where, permutation)
+        present = jnp.asarray(self.present)
+        where = jnp.arange(self.size) < present
         support = permute(minus, permutation)
-        last = jnp.max(
-            jax.lax.stop_gradient(support),
-            axis=-1,
-            keepdims=True,
-            initial=-jnp.inf,
-            where=where,
-        )
+        last = permute(jax.lax.stop_gradient(support), present - 1)
         support = jnp.where(where, support, last)
         return Ordered(support, permute(self.values, permutation), where, permutation)
 

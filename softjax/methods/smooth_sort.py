@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -77,4 +79,4 @@ def _z_scores(sample: Sample) -> Sample:
     if sample.center is None or sample.scale is None:
         return sample
     keys = (sample.values - sample.center) / sample.scale
-    return Sample(keys, None, sample.where, sample.center, sample.scale)
+    return dataclasses.replace(sample, keys=keys, averaged=None)
