@@ -101,7 +101,10 @@ def test_values():
             out = np.sum(np.asarray(y[i], np.float64))
             assert_close(out, total, atol=(softness + size) * rounding)
         assert np.all(solution.converged)
-        assert np.all(solution.steps <= 64)
+        # Far from an outlier, exponents have a long way to go.
+        outlier = np.ptp(W, axis=-1) > 1e3 * np.median(np.abs(W), axis=-1)
+        assert np.sum(outlier) == 2
+        assert np.all(solution.steps <= np.where(outlier, 64, 16))
 
 
 @pytest.mark.parametrize(

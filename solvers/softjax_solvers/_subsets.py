@@ -99,8 +99,9 @@ def _extend(
 
     The others are `entries`, with the sums `more` over their own subsets.
     """
-    m = entries.shape[-1]
-    k = jnp.arange(sums.shape[-1])
+    m, n = entries.shape[-1], x.shape[-1]
+    k = jnp.arange(n + 1)
+    last = pad_last(x, m, 0)
 
     def back(x: Array, places: int, fill: float) -> Array:
         return pad_last(x, places, 0, fill)[..., : x.shape[-1]]
@@ -109,10 +110,8 @@ def _extend(
     # By how much the largest sum with j of the new entries, in place of the last j of
     # the k largest, falls short: of differences, which are small where it matters.
     short = jnp.zeros_like(sums)
-    last = pad_last(x, 1, 0)
     for j in range(1, m + 1):
-        short = short + (entries[..., j - 1, None] - last)
-        last = back(last, 1, 0.0)
+        short = short + (entries[..., j - 1, None] - last[..., m - j : n + 1 + m - j])
         term = back(sums, j, _NEVER) + more[..., j, None]
         term = jnp.where(k < t + j, term + jnp.minimum(short, 0), term)
         terms.append(jnp.where(k <= t + j, term, _NEVER))
