@@ -118,24 +118,9 @@ def laplacian_solve(
         None for `direct_solve`.
     """
     if linear_solver is None:
-        return _solve_directly(edges, rhs)
+        return direct_solve(edges, eps(rhs) * _degree(edges), rhs)
     solve = functools.partial(_solve_by_lineax, linear_solver)
     return jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
-
-
-def _solve_directly(
-    edges: Float[Array, "*batch m m"], rhs: Float[Array, "*batch m"]
-) -> Float[Array, "*batch m"]:
-    degree = _degree(edges)
-    fixed = jax.lax.stop_gradient((edges, eps(rhs) * degree))
-
-    def apply(x):
-        return eps(rhs) * degree * x + _flow(edges, x)
-
-    def solve(_, rhs):
-        return direct_solve(*fixed, rhs)
-
-    return jax.lax.custom_linear_solve(apply, rhs, solve, symmetric=True)
 
 
 def _solve_by_lineax(

@@ -290,19 +290,16 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         """The largest error of a column's sum, relative to its marginal."""
         return jnp.max(jnp.abs(gap) / jnp.where(self.nu > 0, self.nu, jnp.inf), axis=-1)
 
-    def _weights(self, dual: Potentials, regularizer: Regularizer, mask: Any):
-        """The plan's derivative in the link's arguments; its sums over a row; and the
-        shares of the columns in those."""
-        weight = jnp.where(mask, regularizer.slope(self.arguments(dual)), 0)
-        total = jnp.sum(weight, axis=-2)
-        return weight, total, weight * safe_divide(1, total)[..., None, :]
+    def _slope(self, dual: Potentials, regularizer: Regularizer, mask: Any) -> Array:
+        """The derivative of the plan's entries in the link's arguments."""
+        return jnp.where(mask, regularizer.slope(self.arguments(dual)), 0)
 
     def edges(
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m m"]:
         """The graph whose Laplacian is minus the Hessian of the semi-dual in g."""
-        weight, _, share = self._weights(dual, regularizer, self.mask)
-        return exact_einsum("...jn,...kn->...jk", weight, share)
+        _, _, edges = _eliminate_rows(self._slope(dual, regularizer, self.mask))
+        return edges
 
     def dual_tangent(
         self,
@@ -311,18 +308,12 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         shift: Potentials,
         linear_solver: Any = None,
     ) -> Potentials:
-        # Eliminating the diagonal block of the rows leaves a graph Laplacian on the
-        # columns.
-        mask = self._moves(dual, regularizer)
-        weight, total, share = self._weights(dual, regularizer, mask)
-        g = laplacian_solve(
-            exact_einsum("...jn,...kn->...jk", weight, share),
-            exact_einsum("...jn,...n->...j", share, shift.f) - shift.g,
-            linear_solver,
+        weight = self._slope(dual, regularizer, self._moves(dual, regularizer))
+        f, g = _potentials_of_sums(
+            weight, jax.tree.map(jnp.negative, shift), linear_solver
         )
-        g = g - g[..., :1]
-        f = -safe_divide(shift.f, total) - exact_einsum("...jn,...j->...n", share, g)
-        return Potentials(f, g)
+        first = g[..., :1]
+        return Potentials(f + jnp.where(self.mu > 0, first, 0), g - first)
 
     def solved_primal(
         self,
@@ -435,7 +426,7 @@ def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     dual = find_dual(problem, regularizer)
     plan = problem.transposed(dual, regularizer)
     moves = problem._moves(dual, regularizer)
-    weight, total, share = problem._weights(dual, regularizer, moves)
+    weight = problem._slope(dual, regularizer, moves)
     scores, rows, columns = tangent_of(
         lambda p: (p.scores, p.rows, p.columns), (problem,), tangents[:1]
     )
@@ -443,19 +434,46 @@ def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     move = weight * scores + tangent_of(
         lambda r: jnp.where(moves, r.link(t), 0), (regularizer,), tangents[1:]
     )
-    lack = rows - jnp.sum(move, axis=-2)
-    g = laplacian_solve(
-        exact_einsum("...jn,...kn->...jk", weight, share),
-        columns
-        - jnp.sum(move, axis=-1)
-        - exact_einsum("...jn,...n->...j", share, lack),
-        linear_solver,
-    )
-    move = move + weight * g[..., :, None]
-    f = safe_divide(rows - jnp.sum(move, axis=-2), total)
-    growth = tangent_of(lambda p: p.mass[..., None] * plan, (problem,), tangents[:1])
+    lack = Potentials(rows - jnp.sum(move, axis=-2), columns - jnp.sum(move, axis=-1))
+    f, g = _potentials_of_sums(weight, lack, linear_solver)
+    move = move + weight * (f[..., None, :] + g[..., :, None])
     mass = problem.mass[..., None]
-    return plan, mass * (move + weight * f[..., None, :]) + growth / mass
+    growth = tangent_of(lambda p: p.mass[..., None] * plan, (problem,), tangents[:1])
+    return plan, mass * move + growth / mass
+
+
+def _eliminate_rows(
+    weight: Float[Array, "*batch m n"],
+) -> tuple[
+    Float[Array, "*batch n"], Float[Array, "*batch m n"], Float[Array, "*batch m m"]
+]:
+    """The sums of the columns of `weight`; the shares of its entries in those; and the
+    graph on its rows whose Laplacian is left when the diagonal block is eliminated."""
+    total = jnp.sum(weight, axis=-2)
+    share = weight * safe_divide(1, total)[..., None, :]
+    return total, share, exact_einsum("...jn,...kn->...jk", weight, share)
+
+
+def _potentials_of_sums(
+    weight: Float[Array, "*batch m n"], sums: Potentials, linear_solver: Any
+) -> Potentials:
+    """f and g for which `weight_ji (f_i + g_j)` has these sums over j, and over i.
+
+    A symmetric system, so that its solution is its own transpose.
+    """
+    total, share, edges = jax.lax.stop_gradient(_eliminate_rows(weight))
+
+    def apply(x):
+        flow = weight * (x.f[..., None, :] + x.g[..., :, None])
+        return Potentials(jnp.sum(flow, axis=-2), jnp.sum(flow, axis=-1))
+
+    def solve(_, sums):
+        rhs = sums.g - exact_einsum("...jn,...n->...j", share, sums.f)
+        g = laplacian_solve(edges, rhs, linear_solver)
+        f = safe_divide(sums.f, total) - exact_einsum("...jn,...j->...n", share, g)
+        return Potentials(f, g)
+
+    return jax.lax.custom_linear_solve(apply, sums, solve, symmetric=True)
 
 
 def _as_constant(x: Any, dtype: Any) -> Array | np.ndarray:
