@@ -434,9 +434,9 @@ def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     move = weight * scores + tangent_of(
         lambda r: jnp.where(moves, r.link(t), 0), (regularizer,), tangents[1:]
     )
-    lack = Potentials(rows - jnp.sum(move, axis=-2), columns - jnp.sum(move, axis=-1))
-    f, g = _potentials_of_sums(weight, lack, linear_solver)
-    move = move + weight * (f[..., None, :] + g[..., :, None])
+    excess = Potentials(jnp.sum(move, axis=-2) - rows, jnp.sum(move, axis=-1) - columns)
+    f, g = _potentials_of_sums(weight, excess, linear_solver)
+    move = move - weight * (f[..., None, :] + g[..., :, None])
     mass = problem.mass[..., None]
     growth = tangent_of(lambda p: p.mass[..., None] * plan, (problem,), tangents[:1])
     return plan, mass * move + growth / mass
@@ -451,7 +451,9 @@ def _eliminate_rows(
     graph on its rows whose Laplacian is left when the diagonal block is eliminated."""
     total = jnp.sum(weight, axis=-2)
     share = weight * safe_divide(1, total)[..., None, :]
-    return total, share, exact_einsum("...jn,...kn->...jk", weight, share)
+    edges = exact_einsum("...jn,...kn->...jk", weight, share)
+    loops = jnp.eye(edges.shape[-1], dtype=bool)
+    return total, share, jnp.where(loops, 0, edges)
 
 
 def _potentials_of_sums(
