@@ -27,7 +27,7 @@ def eliminate(
     Gauss-Jordan elimination in which a node's degree is summed anew from its remaining
     edges. So every coefficient is accurate to a few units of rounding however badly the
     weights are scaled (Grassmann, Taksar and Heyman, 1985). Nodes without any edge get
-    0, and so does what overflows. The diagonal of `edges` is ignored.
+    0, and so does what overflows. The diagonal of `edges` is 0.
     """
     m = rhs.shape[-1]
     index = np.arange(m + 2)
@@ -109,7 +109,7 @@ def laplacian_solve(
 
     The graph is grounded by a rounding unit of each degree, so that a part of it that
     is disconnected from the rest, for which the right hand side sums to zero but for
-    rounding, stays where it is. The diagonal of `edges` is ignored.
+    rounding, stays where it is. The diagonal of `edges` is 0.
 
     **Arguments:**
 
