@@ -27,8 +27,8 @@ from .._roots import bracketed_newton
 from .._solver import Solution
 from .._sorting import permute, sort_with_permutation
 
-_DENSE = 64
-"""Up to how many rows sums of the first ones are faster as a matrix product."""
+_FEW = 16
+"""Up to how many sums of a matrix's first rows are not worth to be shared."""
 
 
 class Potentials(NamedTuple):
@@ -162,7 +162,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         excess = x[..., None, :] - threshold[..., :, None]
         weighted = 2 * gap[..., :, None] * excess
         # Sums of positive terms that begin at a point's own anchor: nothing cancels.
-        cost = _partial_sums(jnp.maximum(-weighted, 0), jnp.maximum(weighted, 0))
+        cost = _partial_sums(weighted)
         own = anchors[..., 0, None] + jnp.sum(
             jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
         )
@@ -496,13 +496,18 @@ def _attach_slope_jvp(primals, tangents):
     return _attach_slope(points, cost, slope), moved
 
 
-def _partial_sums(
-    before: Float[Array, "*batch l n"], after: Float[Array, "*batch l n"]
-) -> Float[Array, "*batch l+1 n"]:
-    """`sum_{i < j} before_i + sum_{i >= j} after_i` for j from 0 to l."""
-    *batch, size, n = before.shape
+def _partial_sums(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch l+1 n"]:
+    """`sum_{i < j} max(-x_i, 0) + sum_{i >= j} max(x_i, 0)` for j from 0 to l."""
+    *batch, size, n = x.shape
     count = size + 1
-    width = count if count <= _DENSE else math.isqrt(count - 1) + 1
+    if count <= _FEW:
+        sign = 1 - 2 * np.tri(count, size, k=-1, dtype=x.dtype)
+        terms = jnp.maximum(sign[..., None] * x[..., None, :, :], 0)
+        return jnp.sum(terms, axis=-2)
+    before, after = jnp.maximum(-x, 0), jnp.maximum(x, 0)
+    # Products with triangular matrices, of the entries of a block and of the blocks:
+    # few operations, and fast.
+    width = math.isqrt(size) + 1
     blocks = -(-count // width)
 
     def split(x):
@@ -510,18 +515,15 @@ def _partial_sums(
         return x.reshape(*batch, blocks, width, n)
 
     terms = jnp.concatenate([split(before), split(after)], axis=-2)
-    # Products with triangular matrices, of the entries of a block and of the blocks:
-    # few operations, and fast.
-    lower = np.tri(width, k=-1, dtype=before.dtype)
+    lower = np.tri(width, k=-1, dtype=x.dtype)
     inside = exact_einsum("jl,...ln->...jn", np.hstack([lower, 1 - lower]), terms)
-    if blocks > 1:
-        halves = jnp.sum(terms.reshape(*batch, blocks, 2, width, n), axis=-2)
-        lower = np.tri(blocks, k=-1, dtype=before.dtype)
-        outside = exact_einsum(
-            "jsl,...lsn->...jn", np.stack([lower, lower.T], axis=1), halves
-        )
-        inside = inside + outside[..., None, :]
-    return inside.reshape(*batch, blocks * width, n)[..., :count, :]
+    halves = jnp.sum(terms.reshape(*batch, blocks, 2, width, n), axis=-2)
+    lower = np.tri(blocks, k=-1, dtype=x.dtype)
+    outside = exact_einsum(
+        "jsl,...lsn->...jn", np.stack([lower, lower.T], axis=1), halves
+    )
+    sums = inside + outside[..., None, :]
+    return sums.reshape(*batch, blocks * width, n)[..., :count, :]
 
 
 def _fit(scores, target, present, regularizer, start):
