@@ -32,6 +32,7 @@ def graph(m, spread, seed=0):
     rng = helpers.rng(m, seed)
     edges = np.exp(spread * rng.normal(size=(m, m)))
     edges = (edges + edges.T).astype(np.float32)
+    np.fill_diagonal(edges, 0)
     return edges, rng.normal(size=m).astype(np.float32)
 
 

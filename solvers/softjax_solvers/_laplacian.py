@@ -17,10 +17,6 @@ _FEW = 16
 """Up to how many nodes elimination beats a factorization by LAPACK."""
 
 
-def _degree(edges: Float[Array, "*batch m m"]) -> Float[Array, "*batch m"]:
-    return jnp.sum(edges * (1 - jnp.eye(edges.shape[-1], dtype=edges.dtype)), axis=-1)
-
-
 def eliminate(
     edges: Float[Array, "*batch m m"],
     ground: Float[Array, "*batch m"],
@@ -31,7 +27,7 @@ def eliminate(
     Gauss-Jordan elimination in which a node's degree is summed anew from its remaining
     edges. So every coefficient is accurate to a few units of rounding however badly the
     weights are scaled (Grassmann, Taksar and Heyman, 1985). Nodes without any edge get
-    0, and so does what overflows. The diagonal of `edges` is ignored.
+    0, and so does what overflows. The diagonal of `edges` is 0.
     """
     m = rhs.shape[-1]
     index = np.arange(m + 2)
@@ -69,16 +65,19 @@ def factorize(
     graph that are disconnected but for rounding are to it, and the refinement, which
     makes up for the shift elsewhere, leaves them where they are.
     """
-    degree = _degree(edges) + ground
-    scale = jnp.where(degree > 0, degree, 1) ** -0.5
-    matrix = -scale[..., :, None] * edges * scale[..., None, :]
-    shifted = jnp.where(np.eye(rhs.shape[-1], dtype=bool), 1 + 32 * eps(rhs), matrix)
-    factor = jax.lax.linalg.cholesky(shifted, symmetrize_input=False)
+    degree = jnp.sum(edges, axis=-1) + ground
+    diagonal = jnp.where(degree > 0, (1 + 32 * eps(rhs)) * degree, 1)
+    loops = jnp.eye(rhs.shape[-1], dtype=bool)
+    matrix = jnp.where(loops, diagonal[..., None], -edges)
+    factor = jax.lax.linalg.cholesky(matrix.swapaxes(-1, -2), symmetrize_input=False)
 
     def solve(rhs):
-        step = jax.scipy.linalg.cho_solve((factor, True), (scale * rhs)[..., None])
-        step = scale * step[..., 0]
-        return jnp.where(jnp.isfinite(step), step, 0)
+        step = rhs[..., None]
+        for transpose in (False, True):
+            step = jax.lax.linalg.triangular_solve(
+                factor, step, left_side=True, lower=True, transpose_a=transpose
+            )
+        return jnp.where(jnp.isfinite(step), step, 0)[..., 0]
 
     if not refinements:
         return solve(rhs)
@@ -110,7 +109,7 @@ def laplacian_solve(
 
     The graph is grounded by a rounding unit of each degree, so that a part of it that
     is disconnected from the rest, for which the right hand side sums to zero but for
-    rounding, stays where it is. The diagonal of `edges` is ignored.
+    rounding, stays where it is. The diagonal of `edges` is 0.
 
     **Arguments:**
 
@@ -118,24 +117,9 @@ def laplacian_solve(
         None for `direct_solve`.
     """
     if linear_solver is None:
-        return _solve_directly(edges, rhs)
+        return direct_solve(edges, eps(rhs) * jnp.sum(edges, axis=-1), rhs)
     solve = functools.partial(_solve_by_lineax, linear_solver)
     return jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
-
-
-def _solve_directly(
-    edges: Float[Array, "*batch m m"], rhs: Float[Array, "*batch m"]
-) -> Float[Array, "*batch m"]:
-    degree = _degree(edges)
-    fixed = jax.lax.stop_gradient((edges, eps(rhs) * degree))
-
-    def apply(x):
-        return eps(rhs) * degree * x + _flow(edges, x)
-
-    def solve(_, rhs):
-        return direct_solve(*fixed, rhs)
-
-    return jax.lax.custom_linear_solve(apply, rhs, solve, symmetric=True)
 
 
 def _solve_by_lineax(
@@ -145,7 +129,7 @@ def _solve_by_lineax(
 ) -> Float[Array, " m"]:
     # In units in which all degrees are 1, and with the first node held at 0 by an edge
     # of its own, which the right hand side, of sum 0, does not feel.
-    degree = _degree(edges)
+    degree = jnp.sum(edges, axis=-1)
     isolated = degree == 0
     scale = jax.lax.stop_gradient(jnp.where(isolated, 1, degree)) ** -0.5
     diagonal = jnp.where(isolated, 1, (1 + eps(rhs)) * degree).at[0].multiply(2)

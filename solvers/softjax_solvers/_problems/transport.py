@@ -27,8 +27,8 @@ from .._roots import bracketed_newton
 from .._solver import Solution
 from .._sorting import permute, sort_with_permutation
 
-_DENSE = 64
-"""Up to how many rows sums of the first ones are faster as a matrix product."""
+_FEW = 16
+"""Up to how many sums of a matrix's first rows are not worth to be shared."""
 
 
 class Potentials(NamedTuple):
@@ -162,7 +162,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         excess = x[..., None, :] - threshold[..., :, None]
         weighted = 2 * gap[..., :, None] * excess
         # Sums of positive terms that begin at a point's own anchor: nothing cancels.
-        cost = _partial_sums(jnp.maximum(-weighted, 0), jnp.maximum(weighted, 0))
+        cost = _partial_sums(weighted)
         own = anchors[..., 0, None] + jnp.sum(
             jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
         )
@@ -290,19 +290,16 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         """The largest error of a column's sum, relative to its marginal."""
         return jnp.max(jnp.abs(gap) / jnp.where(self.nu > 0, self.nu, jnp.inf), axis=-1)
 
-    def _weights(self, dual: Potentials, regularizer: Regularizer, mask: Any):
-        """The plan's derivative in the link's arguments; its sums over a row; and the
-        shares of the columns in those."""
-        weight = jnp.where(mask, regularizer.slope(self.arguments(dual)), 0)
-        total = jnp.sum(weight, axis=-2)
-        return weight, total, weight * safe_divide(1, total)[..., None, :]
+    def _slope(self, dual: Potentials, regularizer: Regularizer, mask: Any) -> Array:
+        """The derivative of the plan's entries in the link's arguments."""
+        return jnp.where(mask, regularizer.slope(self.arguments(dual)), 0)
 
     def edges(
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m m"]:
         """The graph whose Laplacian is minus the Hessian of the semi-dual in g."""
-        weight, _, share = self._weights(dual, regularizer, self.mask)
-        return exact_einsum("...jn,...kn->...jk", weight, share)
+        _, _, edges = _eliminate_rows(self._slope(dual, regularizer, self.mask))
+        return edges
 
     def dual_tangent(
         self,
@@ -311,18 +308,12 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         shift: Potentials,
         linear_solver: Any = None,
     ) -> Potentials:
-        # Eliminating the diagonal block of the rows leaves a graph Laplacian on the
-        # columns.
-        mask = self._moves(dual, regularizer)
-        weight, total, share = self._weights(dual, regularizer, mask)
-        g = laplacian_solve(
-            exact_einsum("...jn,...kn->...jk", weight, share),
-            exact_einsum("...jn,...n->...j", share, shift.f) - shift.g,
-            linear_solver,
+        weight = self._slope(dual, regularizer, self._moves(dual, regularizer))
+        f, g = _potentials_of_sums(
+            weight, jax.tree.map(jnp.negative, shift), linear_solver
         )
-        g = g - g[..., :1]
-        f = -safe_divide(shift.f, total) - exact_einsum("...jn,...j->...n", share, g)
-        return Potentials(f, g)
+        first = g[..., :1]
+        return Potentials(f + jnp.where(self.mu > 0, first, 0), g - first)
 
     def solved_primal(
         self,
@@ -435,7 +426,7 @@ def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     dual = find_dual(problem, regularizer)
     plan = problem.transposed(dual, regularizer)
     moves = problem._moves(dual, regularizer)
-    weight, total, share = problem._weights(dual, regularizer, moves)
+    weight = problem._slope(dual, regularizer, moves)
     scores, rows, columns = tangent_of(
         lambda p: (p.scores, p.rows, p.columns), (problem,), tangents[:1]
     )
@@ -443,19 +434,48 @@ def _solved_plan_jvp(primals, tangents, *, find_dual, linear_solver):
     move = weight * scores + tangent_of(
         lambda r: jnp.where(moves, r.link(t), 0), (regularizer,), tangents[1:]
     )
-    lack = rows - jnp.sum(move, axis=-2)
-    g = laplacian_solve(
-        exact_einsum("...jn,...kn->...jk", weight, share),
-        columns
-        - jnp.sum(move, axis=-1)
-        - exact_einsum("...jn,...n->...j", share, lack),
-        linear_solver,
-    )
-    move = move + weight * g[..., :, None]
-    f = safe_divide(rows - jnp.sum(move, axis=-2), total)
-    growth = tangent_of(lambda p: p.mass[..., None] * plan, (problem,), tangents[:1])
+    excess = Potentials(jnp.sum(move, axis=-2) - rows, jnp.sum(move, axis=-1) - columns)
+    f, g = _potentials_of_sums(weight, excess, linear_solver)
+    move = move - weight * (f[..., None, :] + g[..., :, None])
     mass = problem.mass[..., None]
-    return plan, mass * (move + weight * f[..., None, :]) + growth / mass
+    growth = tangent_of(lambda p: p.mass[..., None] * plan, (problem,), tangents[:1])
+    return plan, mass * move + growth / mass
+
+
+def _eliminate_rows(
+    weight: Float[Array, "*batch m n"],
+) -> tuple[
+    Float[Array, "*batch n"], Float[Array, "*batch m n"], Float[Array, "*batch m m"]
+]:
+    """The sums of the columns of `weight`; the shares of its entries in those; and the
+    graph on its rows whose Laplacian is left when the diagonal block is eliminated."""
+    total = jnp.sum(weight, axis=-2)
+    share = weight * safe_divide(1, total)[..., None, :]
+    edges = exact_einsum("...jn,...kn->...jk", weight, share)
+    loops = jnp.eye(edges.shape[-1], dtype=bool)
+    return total, share, jnp.where(loops, 0, edges)
+
+
+def _potentials_of_sums(
+    weight: Float[Array, "*batch m n"], sums: Potentials, linear_solver: Any
+) -> Potentials:
+    """f and g for which `weight_ji (f_i + g_j)` has these sums over j, and over i.
+
+    A symmetric system, so that its solution is its own transpose.
+    """
+    total, share, edges = jax.lax.stop_gradient(_eliminate_rows(weight))
+
+    def apply(x):
+        flow = weight * (x.f[..., None, :] + x.g[..., :, None])
+        return Potentials(jnp.sum(flow, axis=-2), jnp.sum(flow, axis=-1))
+
+    def solve(_, sums):
+        rhs = sums.g - exact_einsum("...jn,...n->...j", share, sums.f)
+        g = laplacian_solve(edges, rhs, linear_solver)
+        f = safe_divide(sums.f, total) - exact_einsum("...jn,...j->...n", share, g)
+        return Potentials(f, g)
+
+    return jax.lax.custom_linear_solve(apply, sums, solve, symmetric=True)
 
 
 def _as_constant(x: Any, dtype: Any) -> Array | np.ndarray:
@@ -476,13 +496,18 @@ def _attach_slope_jvp(primals, tangents):
     return _attach_slope(points, cost, slope), moved
 
 
-def _partial_sums(
-    before: Float[Array, "*batch l n"], after: Float[Array, "*batch l n"]
-) -> Float[Array, "*batch l+1 n"]:
-    """`sum_{i < j} before_i + sum_{i >= j} after_i` for j from 0 to l."""
-    *batch, size, n = before.shape
+def _partial_sums(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch l+1 n"]:
+    """`sum_{i < j} max(-x_i, 0) + sum_{i >= j} max(x_i, 0)` for j from 0 to l."""
+    *batch, size, n = x.shape
     count = size + 1
-    width = count if count <= _DENSE else math.isqrt(count - 1) + 1
+    if count <= _FEW:
+        sign = 1 - 2 * np.tri(count, size, k=-1, dtype=x.dtype)
+        terms = jnp.maximum(sign[..., None] * x[..., None, :, :], 0)
+        return jnp.sum(terms, axis=-2)
+    before, after = jnp.maximum(-x, 0), jnp.maximum(x, 0)
+    # Products with triangular matrices, of the entries of a block and of the blocks:
+    # few operations, and fast.
+    width = math.isqrt(size) + 1
     blocks = -(-count // width)
 
     def split(x):
@@ -490,18 +515,15 @@ def _partial_sums(
         return x.reshape(*batch, blocks, width, n)
 
     terms = jnp.concatenate([split(before), split(after)], axis=-2)
-    # Products with triangular matrices, of the entries of a block and of the blocks:
-    # few operations, and fast.
-    lower = np.tri(width, k=-1, dtype=before.dtype)
+    lower = np.tri(width, k=-1, dtype=x.dtype)
     inside = exact_einsum("jl,...ln->...jn", np.hstack([lower, 1 - lower]), terms)
-    if blocks > 1:
-        halves = jnp.sum(terms.reshape(*batch, blocks, 2, width, n), axis=-2)
-        lower = np.tri(blocks, k=-1, dtype=before.dtype)
-        outside = exact_einsum(
-            "jsl,...lsn->...jn", np.stack([lower, lower.T], axis=1), halves
-        )
-        inside = inside + outside[..., None, :]
-    return inside.reshape(*batch, blocks * width, n)[..., :count, :]
+    halves = jnp.sum(terms.reshape(*batch, blocks, 2, width, n), axis=-2)
+    lower = np.tri(blocks, k=-1, dtype=x.dtype)
+    outside = exact_einsum(
+        "jsl,...lsn->...jn", np.stack([lower, lower.T], axis=1), halves
+    )
+    sums = inside + outside[..., None, :]
+    return sums.reshape(*batch, blocks * width, n)[..., :count, :]
 
 
 def _fit(scores, target, present, regularizer, start):

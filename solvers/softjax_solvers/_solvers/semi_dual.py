@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._laplacian import direct_solve
-from .._numerics import choose_tolerance, iterate, safe_divide
+from .._numerics import choose_tolerance, exact_einsum, iterate, safe_divide
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -43,8 +43,8 @@ class SemiDual(Solver):
     Each row's potential is eliminated, in closed form or by a scalar root find. What
     remains is concave in the m potentials of the columns, and its Hessian is the
     Laplacian of a graph on them. A step solves `(Laplacian + s I) d = gap` with
-    `s = |gap| / radius`; the radius grows fourfold after a good step and shrinks so
-    after a bad one, which is undone.
+    `s = min(nu) error / radius`; the radius grows fourfold after a good step and
+    shrinks so after a bad one, which is undone.
 
     **Arguments:**
 
@@ -79,11 +79,13 @@ class SemiDual(Solver):
             gap = problem.gap(dual, regularizer)
             return _Point(dual, gap, problem.error(gap))
 
+        columns = problem.columns
+        smallest = jnp.min(jnp.where(columns > 0, columns, 1), axis=-1)
+
         def newton(point: _Point, radius):
             gap = point.gap / problem.mass
-            size = jnp.max(jnp.abs(gap), axis=-1)
-            ground = safe_divide(size, radius)[..., None]
-            ground = jnp.broadcast_to(ground, gap.shape)
+            ground = smallest * safe_divide(point.error, radius)
+            ground = jnp.broadcast_to(ground[..., None], gap.shape)
             edges = problem.edges(point.dual, regularizer)
             # A step need not be accurate.
             return direct_solve(edges, ground, gap, refinements=0)
@@ -96,11 +98,10 @@ class SemiDual(Solver):
             old = state.point
             step = state.step - state.step[..., :1]
             new = evaluate(old.dual.g + step, old.dual.f)
-            before = jnp.sum(old.gap * step, axis=-1)
-            after = jnp.sum(new.gap * step, axis=-1)
+            progress = exact_einsum("...j,...j->...", old.gap / 2 + new.gap, step)
             # A start and alternations need no check.
             free = state.steps < self.alternations
-            good = (after >= -before / 2) & (new.error <= old.error)
+            good = (progress >= 0) & (new.error <= old.error)
             good = jnp.where(free, jnp.isfinite(new.error), good)
             take = good & ~state.done
 
