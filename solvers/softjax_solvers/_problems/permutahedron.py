@@ -23,8 +23,11 @@ class Groups(eqx.Module):
         """The sum over one's group; broadcasts against the entries."""
 
     @abc.abstractmethod
-    def largest(self, x: Array) -> Array:
-        """The maximum over one's group; broadcasts against the entries."""
+    def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
+        """Of arrays, their entries at the first one `inside` one's group.
+
+        They broadcast against the entries; anything where none is inside.
+        """
 
 
 class Blocks(Groups):
@@ -53,12 +56,13 @@ class Blocks(Groups):
     def total(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         return self._reduce(jax.ops.segment_sum, x)
 
-    def largest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        return self._reduce(jax.ops.segment_max, x)
+    def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
+        n = inside.shape[-1]
+        position = jax.lax.broadcasted_iota(jnp.int32, inside.shape, inside.ndim - 1)
+        position = self._reduce(jax.ops.segment_min, jnp.where(inside, position, n - 1))
+        return tuple(permute(x, position) for x in arrays)
 
-    def _reduce(
-        self, reduce: Callable, x: Float[Array, "*batch n"]
-    ) -> Float[Array, "*batch n"]:
+    def _reduce(self, reduce: Callable, x: Array) -> Array:
         n = x.shape[-1]
         rows = x.size // max(n, 1)
         first = jnp.arange(rows)[:, None] * n
@@ -374,14 +378,14 @@ class _LogSums(Rule):
         return u
 
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
-        def exponentials(x: Array) -> tuple[Array, Array]:
-            """The largest exponent, and the sum of exponentials relative to it."""
-            top = jax.lax.stop_gradient(groups.largest(jnp.where(inside, x, -jnp.inf)))
-            top = jnp.where(jnp.isfinite(top), top, 0)
-            total = groups.total(jnp.exp(jnp.where(inside, x - top, -jnp.inf)))
-            return top, jnp.where(total == 0, 1, total)
+        # Both descend: nothing overflows where the first is 0.
+        source, target = jax.lax.stop_gradient(groups.first(inside, u, w))
 
-        (source, sources), (target, targets) = exponentials(u), exponentials(w)
+        def total(x: Array) -> Array:
+            total = groups.total(jnp.exp(jnp.where(inside, x, -jnp.inf)))
+            return jnp.where(total == 0, 1, total)
+
+        sources, targets = total(u - source), total(w - target)
         excess = source - target + jnp.log(sources / targets)
         size = 1 + jnp.abs(source) + jnp.abs(target)
         return Balance(excess, jnp.ones_like(excess), size)
