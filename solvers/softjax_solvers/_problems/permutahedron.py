@@ -9,8 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import derivative, eps, inexact, is_traced, safe_divide
-from .._problem import MaximizationProblem, as_mask, per_row
+from .._numerics import (
+    derivative,
+    eps,
+    inexact,
+    is_traced,
+    safe_divide,
+    tangent_of,
+)
+from .._problem import MaximizationProblem, Problem, as_mask, per_row
 from .._regularizer import Regularizer
 from .._sorting import invert, permute, sort_with_permutation
 
@@ -230,27 +237,77 @@ class PermutahedronProjection(MaximizationProblem):
     def primal(
         self, dual: Blocks, regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        u = self._arguments(dual)
-        y = self.rule(regularizer).output(u)
-        # A link, or the inverse of one, need not pass NaN on.
-        y = jnp.where(jnp.isnan(u) | jnp.isnan(self.w), jnp.nan, y)
+        y, balance = self._sorted_primal(dual, regularizer)
         if not regularizer.exponential:
             # Where all slopes of a block vanish, its value moves infinitely fast with w
             # and the dual has no derivative, but y has one: what is missing is shared.
-            balance = self._balance(dual, regularizer)
-            count = jnp.maximum(dual.total(self.mask.astype(y.dtype)), 1)
-            missing = jnp.where(balance.slope == 0, -balance.excess / count, 0)
-            y = _take_derivative(y, missing)
-        if self.where is not None:
-            y = jnp.where(self.where, y, 0)
+            missing = jnp.where(balance.slope == 0, -balance.excess, 0)
+            y = _take_derivative(y, missing / self._count(dual))
+        return self._unsort(y)
+
+    def _sorted_primal(
+        self, dual: Blocks, regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch n"], "Balance"]:
+        """The primal in the order of the dual, and what a move of that would undo."""
+        u, rule = self._arguments(dual), self.rule(regularizer)
+        y = rule.output(u)
+        # A link, or the inverse of one, need not pass NaN on.
+        y = jnp.where(jnp.isnan(u) | jnp.isnan(self.w), jnp.nan, y)
+        y = y if self.where is None else jnp.where(self.where, y, 0)
+        return y, rule.balance(u, self.w, self.mask, dual)
+
+    def _count(self, dual: Blocks) -> Float[Array, "*batch n"]:
+        return jnp.maximum(dual.total(self.mask.astype(self.z.dtype)), 1)
+
+    def _unsort(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         if self.permutation is None:
             return y
         return permute(y, invert(self.permutation))
+
+    def solved_primal(
+        self,
+        regularizer: Regularizer,
+        find_dual: Callable[[Problem, Regularizer], Blocks],
+        linear_solver: Any = None,
+    ) -> Float[Array, "*batch n"]:
+        return self._unsort(_solved_primal(self, regularizer, find_dual=find_dual))
 
     def expectation(
         self, dual: Blocks, regularizer: Regularizer, values: Float[Array, "*batch n"]
     ) -> Float[Array, "*batch"]:
         return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+
+
+@eqx.filter_custom_jvp
+def _solved_primal(
+    problem: PermutahedronProjection,
+    regularizer: Regularizer,
+    *,
+    find_dual: Callable[[Problem, Regularizer], Blocks],
+) -> Float[Array, "*batch n"]:
+    y, _ = problem._sorted_primal(find_dual(problem, regularizer), regularizer)
+    return y
+
+
+# What moves the excess of a block is shared among its entries, which takes one sum.
+@_solved_primal.def_jvp
+def _solved_primal_jvp(primals, tangents, *, find_dual):
+    problem, regularizer = primals
+    dual = find_dual(problem, regularizer)
+    y, balance = problem._sorted_primal(dual, regularizer)
+
+    def at_this_dual(problem, regularizer):
+        y, balance = problem._sorted_primal(dual, regularizer)
+        return y, balance.excess
+
+    move, shift = tangent_of(at_this_dual, (problem, regularizer), tuple(tangents))
+    rule, u = problem.rule(regularizer), problem._arguments(dual)
+    _, slope = derivative(rule.output, u)
+    share = safe_divide(slope, balance.slope)
+    if not regularizer.exponential:
+        # As in `primal`.
+        share = jnp.where(balance.slope == 0, 1 / problem._count(dual), share)
+    return y, move - share * shift
 
 
 @jax.custom_jvp

@@ -70,7 +70,7 @@ class Merging(Solver):
             self.max_steps,
         )
         offset = varying_as(fold(offset, -jnp.inf), level.z)
-        position = _Pairs(0, *level.z.shape[::2]).position
+        position = _positions(chunk // 2, level.z.shape[-1])
         steps = jnp.zeros_like(offset, int, shape=())
         blocks = jax.lax.fori_loop(
             0,
@@ -86,18 +86,18 @@ class Merging(Solver):
         return Solution(problem, regularizer, dual, steps, residual, converged)
 
 
+def _positions(rows: int, lanes: int) -> Int[Array, "rows 2 lanes"]:
+    """Where an entry is among all, lane after lane."""
+    row = jnp.arange(2 * rows).reshape(rows, 2, 1)
+    return row + 2 * rows * jnp.arange(lanes)
+
+
 class _Pairs(Groups):
     """Groups of 2^step consecutive pairs of entries."""
 
     step: Int[Array, ""]
     rows: int = eqx.field(static=True)
     lanes: int = eqx.field(static=True)
-
-    @property
-    def position(self) -> Int[Array, "rows 2 lanes"]:
-        """Where an entry is among all, lane after lane."""
-        row = jnp.arange(2 * self.rows).reshape(self.rows, 2, 1)
-        return row + 2 * self.rows * jnp.arange(self.lanes)
 
     def read(self, x: Array, position: Int[Array, "..."]) -> Array:
         """`x`, an array of all entries, at positions."""
@@ -111,8 +111,8 @@ class _Pairs(Groups):
         return self._across(jax.ops.segment_sum, within)
 
     def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
-        size = inside.size
-        position = jnp.min(jnp.where(inside, self.position, size - 1), axis=1)
+        position = _positions(self.rows, self.lanes)
+        position = jnp.min(jnp.where(inside, position, position.size - 1), axis=1)
         within = _spread(jax.ops.segment_min, position, self._row)
         position = self._across(jax.ops.segment_min, within)
         return tuple(self.read(x, position) for x in arrays)
@@ -163,7 +163,7 @@ class _Level(NamedTuple):
         reference, offset, steps = blocks
         rows, _, lanes = self.z.shape
         pairs = _Pairs(step, rows, lanes)
-        position, read = pairs.position, pairs.read
+        position, read = _positions(rows, lanes), pairs.read
         middle = (position >> step | 1) << step
         # All is measured from the score in the middle, so that nothing cancels.
         around = read(self.z, middle)
