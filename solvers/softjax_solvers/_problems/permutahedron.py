@@ -26,8 +26,8 @@ class Groups(eqx.Module):
     """Groups of entries of descending arrays, and what is reduced over each."""
 
     @abc.abstractmethod
-    def total(self, x: Array) -> Array:
-        """The sum over one's group; broadcasts against the entries."""
+    def totals(self, *arrays: Array) -> list[Array]:
+        """The sums over one's group; they broadcast against the entries."""
 
     @abc.abstractmethod
     def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
@@ -60,8 +60,8 @@ class Blocks(Groups):
     offset: Float[Array, "*batch n"]
     reference: Int[Array, "*batch n"]
 
-    def total(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        return self._reduce(jax.ops.segment_sum, x)
+    def totals(self, *arrays: Float[Array, "*batch n"]) -> list[Array]:
+        return [self._reduce(jax.ops.segment_sum, x) for x in arrays]
 
     def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
         n = inside.shape[-1]
@@ -257,7 +257,8 @@ class PermutahedronProjection(MaximizationProblem):
         return y, rule.balance(u, self.w, self.mask, dual)
 
     def _count(self, dual: Blocks) -> Float[Array, "*batch n"]:
-        return jnp.maximum(dual.total(self.mask.astype(self.z.dtype)), 1)
+        (count,) = dual.totals(self.mask.astype(self.z.dtype))
+        return jnp.maximum(count, 1)
 
     def _unsort(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         if self.permutation is None:
@@ -416,9 +417,8 @@ class _Sums(Rule):
         y, slope = derivative(self._link, jnp.where(inside, u, 0))
         target = self._choose(_same, self.regularizer.link, w)
         size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(target))
-        return Balance(
-            *(groups.total(jnp.where(inside, x, 0)) for x in (y - target, slope, size))
-        )
+        terms = (jnp.where(inside, x, 0) for x in (y - target, slope, size))
+        return Balance(*groups.totals(*terms))
 
 
 def _same(x: Array) -> Array:
@@ -439,7 +439,8 @@ class _LogSums(Rule):
         source, target = jax.lax.stop_gradient(groups.first(inside, u, w))
 
         def total(x: Array) -> Array:
-            total = groups.total(jnp.exp(jnp.where(inside, x, -jnp.inf)))
+            # One by one, which XLA compiles into faster code for exponentials.
+            (total,) = groups.totals(jnp.exp(jnp.where(inside, x, -jnp.inf)))
             return jnp.where(total == 0, 1, total)
 
         sources, targets = total(u - source), total(w - target)

@@ -105,10 +105,13 @@ class _Pairs(Groups):
         place = row * self.lanes + lane
         return x.reshape(-1).at[place].get(mode="promise_in_bounds")
 
-    def total(self, x: Float[Array, "rows 2 lanes"]) -> Float[Array, "rows 1 lanes"]:
+    def totals(self, *arrays: Array) -> list[Array]:
+        # Side by side, as lanes of which none has entries of two arrays.
+        x = jnp.concatenate([jnp.sum(x, axis=1) for x in arrays], axis=-1)
         members = self._row[:, None] == self._row
-        within = exact_einsum("pr,rl->pl", members.astype(x.dtype), jnp.sum(x, axis=1))
-        return self._across(jax.ops.segment_sum, within)
+        within = exact_einsum("pr,rl->pl", members.astype(x.dtype), x)
+        total = self._across(jax.ops.segment_sum, within)
+        return jnp.split(total, len(arrays), axis=-1)
 
     def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
         position = _positions(self.rows, self.lanes)
@@ -127,7 +130,7 @@ class _Pairs(Groups):
     ) -> Float[Array, "rows 1 lanes"]:
         """Reduce over lanes as well, where groups are of complete ones."""
         wide = jnp.maximum(self.step - (self.rows.bit_length() - 1), 0)
-        across = _spread(reduce, x[0], jnp.arange(self.lanes) >> wide)
+        across = _spread(reduce, x[0], jnp.arange(x.shape[-1]) >> wide)
         return jnp.where(wide > 0, across, x)[:, None]
 
 
