@@ -181,8 +181,11 @@ class _Level(NamedTuple):
 
         def advance(state: _Search) -> _Search:
             point = state.point
+            # A block whose value the point has rounded to is left out: of exponentials,
+            # it alone could hide on which side of it the root is.
+            rounding = 4 * eps(point) * jnp.abs(point)
             excess, slope, size = self.rule.balance(
-                scores - point, self.w, side * (value - point) > 0, pairs
+                scores - point, self.w, side * (value - point) > rounding, pairs
             )
             lower = jnp.where(excess > 0, point, state.lower)
             upper = jnp.where(excess < 0, point, state.upper)
