@@ -102,12 +102,11 @@ class Sample(eqx.Module):
                 return Ordered(support, -support, None, permutation)
             values = permute(self.averaged, permutation)
             return Ordered(support, values, None, permutation)
-        _, permutation = sort_with_permutation(jnp.where(self.where, minus, jnp.inf))
+        minus = jnp.where(self.where, minus, jnp.inf)
+        support, permutation = sort_with_permutation(minus)
         # The mask of a sorted sample is a prefix; its last element fills the rest.
-        present = jnp.asarray(self.present)
-        where = jnp.arange(self.size) < present
-        support = permute(minus, permutation)
-        last = permute(jax.lax.stop_gradient(support), present - 1)
+        where = jnp.arange(self.size) < self.present
+        last = permute(jax.lax.stop_gradient(support), jnp.asarray(self.present) - 1)
         support = jnp.where(where, support, last)
         return Ordered(support, permute(self.values, permutation), where, permutation)
 

@@ -40,11 +40,11 @@ class FastSoftSort(ValueMethod):
             z_is_sorted=True,
             w_is_sorted=True,
         )
-        return sample.restore(relaxation.solve(problem).value)
+        return sample.restore(relaxation.primal(problem))
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         problem = rank_problem(sample, relaxation.softness)
-        return intervals(sample) * relaxation.solve(problem).value
+        return intervals(sample) * relaxation.primal(problem)
 
 
 def rank_problem(sample: Sample, softness: Array) -> PermutahedronProjection:

@@ -9,8 +9,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import derivative, eps, inexact, is_traced, safe_divide
-from .._problem import MaximizationProblem, as_mask, per_row
+from .._numerics import (
+    derivative,
+    eps,
+    inexact,
+    is_traced,
+    safe_divide,
+    tangent_of,
+)
+from .._problem import MaximizationProblem, Problem, as_mask, per_row
 from .._regularizer import Regularizer
 from .._sorting import invert, permute, sort_with_permutation
 
@@ -19,12 +26,15 @@ class Groups(eqx.Module):
     """Groups of entries of descending arrays, and what is reduced over each."""
 
     @abc.abstractmethod
-    def total(self, x: Array) -> Array:
-        """The sum over one's group; broadcasts against the entries."""
+    def totals(self, *arrays: Array) -> list[Array]:
+        """The sums over one's group; they broadcast against the entries."""
 
     @abc.abstractmethod
-    def largest(self, x: Array) -> Array:
-        """The maximum over one's group; broadcasts against the entries."""
+    def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
+        """Of arrays, their entries at the first one `inside` one's group.
+
+        They broadcast against the entries; anything where none is inside.
+        """
 
 
 class Blocks(Groups):
@@ -50,15 +60,16 @@ class Blocks(Groups):
     offset: Float[Array, "*batch n"]
     reference: Int[Array, "*batch n"]
 
-    def total(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        return self._reduce(jax.ops.segment_sum, x)
+    def totals(self, *arrays: Float[Array, "*batch n"]) -> list[Array]:
+        return [self._reduce(jax.ops.segment_sum, x) for x in arrays]
 
-    def largest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        return self._reduce(jax.ops.segment_max, x)
+    def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
+        n = inside.shape[-1]
+        position = jax.lax.broadcasted_iota(jnp.int32, inside.shape, inside.ndim - 1)
+        position = self._reduce(jax.ops.segment_min, jnp.where(inside, position, n - 1))
+        return tuple(permute(x, position) for x in arrays)
 
-    def _reduce(
-        self, reduce: Callable, x: Float[Array, "*batch n"]
-    ) -> Float[Array, "*batch n"]:
+    def _reduce(self, reduce: Callable, x: Array) -> Array:
         n = x.shape[-1]
         rows = x.size // max(n, 1)
         first = jnp.arange(rows)[:, None] * n
@@ -226,27 +237,78 @@ class PermutahedronProjection(MaximizationProblem):
     def primal(
         self, dual: Blocks, regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        u = self._arguments(dual)
-        y = self.rule(regularizer).output(u)
-        # A link, or the inverse of one, need not pass NaN on.
-        y = jnp.where(jnp.isnan(u) | jnp.isnan(self.w), jnp.nan, y)
+        y, balance = self._sorted_primal(dual, regularizer)
         if not regularizer.exponential:
             # Where all slopes of a block vanish, its value moves infinitely fast with w
             # and the dual has no derivative, but y has one: what is missing is shared.
-            balance = self._balance(dual, regularizer)
-            count = jnp.maximum(dual.total(self.mask.astype(y.dtype)), 1)
-            missing = jnp.where(balance.slope == 0, -balance.excess / count, 0)
-            y = _take_derivative(y, missing)
-        if self.where is not None:
-            y = jnp.where(self.where, y, 0)
+            missing = jnp.where(balance.slope == 0, -balance.excess, 0)
+            y = _take_derivative(y, missing / self._count(dual))
+        return self._unsort(y)
+
+    def _sorted_primal(
+        self, dual: Blocks, regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch n"], "Balance"]:
+        """The primal in the order of the dual, and what a move of that would undo."""
+        u, rule = self._arguments(dual), self.rule(regularizer)
+        y = rule.output(u)
+        # A link, or the inverse of one, need not pass NaN on.
+        y = jnp.where(jnp.isnan(u) | jnp.isnan(self.w), jnp.nan, y)
+        y = y if self.where is None else jnp.where(self.where, y, 0)
+        return y, rule.balance(u, self.w, self.mask, dual)
+
+    def _count(self, dual: Blocks) -> Float[Array, "*batch n"]:
+        (count,) = dual.totals(self.mask.astype(self.z.dtype))
+        return jnp.maximum(count, 1)
+
+    def _unsort(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         if self.permutation is None:
             return y
         return permute(y, invert(self.permutation))
+
+    def solved_primal(
+        self,
+        regularizer: Regularizer,
+        find_dual: Callable[[Problem, Regularizer], Blocks],
+        linear_solver: Any = None,
+    ) -> Float[Array, "*batch n"]:
+        return self._unsort(_solved_primal(self, regularizer, find_dual=find_dual))
 
     def expectation(
         self, dual: Blocks, regularizer: Regularizer, values: Float[Array, "*batch n"]
     ) -> Float[Array, "*batch"]:
         return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+
+
+@eqx.filter_custom_jvp
+def _solved_primal(
+    problem: PermutahedronProjection,
+    regularizer: Regularizer,
+    *,
+    find_dual: Callable[[Problem, Regularizer], Blocks],
+) -> Float[Array, "*batch n"]:
+    y, _ = problem._sorted_primal(find_dual(problem, regularizer), regularizer)
+    return y
+
+
+# What moves the excess of a block is shared among its entries, which takes one sum.
+@_solved_primal.def_jvp
+def _solved_primal_jvp(primals, tangents, *, find_dual):
+    problem, regularizer = primals
+    dual = find_dual(problem, regularizer)
+    y, balance = problem._sorted_primal(dual, regularizer)
+
+    def at_this_dual(problem, regularizer):
+        y, balance = problem._sorted_primal(dual, regularizer)
+        return y, balance.excess
+
+    move, shift = tangent_of(at_this_dual, (problem, regularizer), tuple(tangents))
+    rule, u = problem.rule(regularizer), problem._arguments(dual)
+    _, slope = derivative(rule.output, u)
+    share = safe_divide(slope, balance.slope)
+    if not regularizer.exponential:
+        # As in `primal`.
+        share = jnp.where(balance.slope == 0, 1 / problem._count(dual), share)
+    return y, move - share * shift
 
 
 @jax.custom_jvp
@@ -355,9 +417,8 @@ class _Sums(Rule):
         y, slope = derivative(self._link, jnp.where(inside, u, 0))
         target = self._choose(_same, self.regularizer.link, w)
         size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(target))
-        return Balance(
-            *(groups.total(jnp.where(inside, x, 0)) for x in (y - target, slope, size))
-        )
+        terms = (jnp.where(inside, x, 0) for x in (y - target, slope, size))
+        return Balance(*groups.totals(*terms))
 
 
 def _same(x: Array) -> Array:
@@ -374,14 +435,15 @@ class _LogSums(Rule):
         return u
 
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
-        def exponentials(x: Array) -> tuple[Array, Array]:
-            """The largest exponent, and the sum of exponentials relative to it."""
-            top = jax.lax.stop_gradient(groups.largest(jnp.where(inside, x, -jnp.inf)))
-            top = jnp.where(jnp.isfinite(top), top, 0)
-            total = groups.total(jnp.exp(jnp.where(inside, x - top, -jnp.inf)))
-            return top, jnp.where(total == 0, 1, total)
+        # Both descend: nothing overflows where the first is 0.
+        source, target = jax.lax.stop_gradient(groups.first(inside, u, w))
 
-        (source, sources), (target, targets) = exponentials(u), exponentials(w)
+        def total(x: Array) -> Array:
+            # One by one, which XLA compiles into faster code for exponentials.
+            (total,) = groups.totals(jnp.exp(jnp.where(inside, x, -jnp.inf)))
+            return jnp.where(total == 0, 1, total)
+
+        sources, targets = total(u - source), total(w - target)
         excess = source - target + jnp.log(sources / targets)
         size = 1 + jnp.abs(source) + jnp.abs(target)
         return Balance(excess, jnp.ones_like(excess), size)

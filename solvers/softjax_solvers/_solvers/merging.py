@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -47,15 +48,16 @@ class Merging(Solver):
         shape = problem.z.shape
         n = shape[-1]
         rule = problem.rule(regularizer)
-        padded = 1 << max(n - 1, 0).bit_length()
+        padded = 1 << max((n - 1).bit_length(), 1)  # at least a pair
         chunk = min(_CHUNK, padded)
 
         def fold(x: Array, fill: float) -> Array:
-            """Lanes of consecutive entries, as columns: lanes lie side by side."""
-            return pad_last(x, 0, padded - n, fill).reshape(-1, chunk).T
+            """Lanes of pairs of entries: in memory, lanes lie side by side."""
+            x = pad_last(x, 0, padded - n, fill)
+            return jnp.moveaxis(x.reshape(-1, chunk // 2, 2), 0, -1)
 
         def unfold(x: Array) -> Array:
-            return x.T.reshape(-1, padded)[:, :n].reshape(shape)
+            return jnp.moveaxis(x, -1, 0).reshape(-1, padded)[:, :n].reshape(shape)
 
         # Padding is below everything, and therefore never pooled.
         offset = jnp.where(problem.mask, -rule.alone(problem.w), -jnp.inf)
@@ -68,14 +70,15 @@ class Merging(Solver):
             self.max_steps,
         )
         offset = varying_as(fold(offset, -jnp.inf), level.z)
+        position = _positions(chunk // 2, level.z.shape[-1])
         steps = jnp.zeros_like(offset, int, shape=())
         blocks = jax.lax.fori_loop(
             0,
             padded.bit_length() - 1,
             level.merge,
-            (*varying_as((level.position, level.z), offset), offset, steps),
+            (varying_as(position, offset), offset, steps),
         )
-        reference, _, offset, steps = blocks
+        reference, offset, steps = blocks
         offset = jnp.where(problem.mask, unfold(offset), 0)
         dual = Blocks(offset, unfold(reference & (padded - 1)))
         residual = problem.residual(dual, regularizer)
@@ -83,40 +86,52 @@ class Merging(Solver):
         return Solution(problem, regularizer, dual, steps, residual, converged)
 
 
-class _Rows(Groups):
-    """Groups of 2^step rows of each lane, which are reduced row by row."""
+def _positions(rows: int, lanes: int) -> Int[Array, "rows 2 lanes"]:
+    """Where an entry is among all, lane after lane."""
+    row = jnp.arange(2 * rows).reshape(rows, 2, 1)
+    return row + 2 * rows * jnp.arange(lanes)
+
+
+class _Pairs(Groups):
+    """Groups of 2^step consecutive pairs of entries."""
 
     step: Int[Array, ""]
+    rows: int = eqx.field(static=True)
+    lanes: int = eqx.field(static=True)
 
-    def total(self, x: Array) -> Array:
-        group = jnp.arange(x.shape[0]) >> self.step
-        members = (group[:, None] == group).astype(x.dtype)
-        return exact_einsum("pr,rl->pl", members, x)
+    def read(self, x: Array, position: Int[Array, "..."]) -> Array:
+        """`x`, an array of all entries, at positions."""
+        row, lane = position & (2 * self.rows - 1), position >> self.rows.bit_length()
+        place = row * self.lanes + lane
+        return x.reshape(-1).at[place].get(mode="promise_in_bounds")
 
-    def largest(self, x: Array) -> Array:
-        group = jnp.arange(x.shape[0]) >> self.step
-        return _spread(jax.ops.segment_max, x, group)
+    def totals(self, *arrays: Array) -> list[Array]:
+        # Side by side, as lanes of which none has entries of two arrays.
+        x = jnp.concatenate([jnp.sum(x, axis=1) for x in arrays], axis=-1)
+        members = self._row[:, None] == self._row
+        within = exact_einsum("pr,rl->pl", members.astype(x.dtype), x)
+        total = self._across(jax.ops.segment_sum, within)
+        return jnp.split(total, len(arrays), axis=-1)
 
-    def each(self, x: Array) -> Array:
-        """What is the same in all of a group, in the shape of what is reduced."""
-        return x
+    def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
+        position = _positions(self.rows, self.lanes)
+        position = jnp.min(jnp.where(inside, position, position.size - 1), axis=1)
+        within = _spread(jax.ops.segment_min, position, self._row)
+        position = self._across(jax.ops.segment_min, within)
+        return tuple(self.read(x, position) for x in arrays)
 
+    @property
+    def _row(self) -> Int[Array, " rows"]:
+        """The group of a row, in a lane."""
+        return jnp.arange(self.rows) >> self.step
 
-class _Lanes(Groups):
-    """Groups of 2^step complete lanes, which are reduced lane by lane."""
-
-    step: Int[Array, ""]
-
-    def total(self, x: Array) -> Array:
-        group = jnp.arange(x.shape[1]) >> self.step
-        return _spread(jax.ops.segment_sum, jnp.sum(x, axis=0), group)
-
-    def largest(self, x: Array) -> Array:
-        group = jnp.arange(x.shape[1]) >> self.step
-        return _spread(jax.ops.segment_max, jnp.max(x, axis=0), group)
-
-    def each(self, x: Array) -> Array:
-        return x[0]
+    def _across(
+        self, reduce: Callable, x: Float[Array, "rows lanes"]
+    ) -> Float[Array, "rows 1 lanes"]:
+        """Reduce over lanes as well, where groups are of complete ones."""
+        wide = jnp.maximum(self.step - (self.rows.bit_length() - 1), 0)
+        across = _spread(reduce, x[0], jnp.arange(x.shape[-1]) >> wide)
+        return jnp.where(wide > 0, across, x)[:, None]
 
 
 def _spread(reduce: Callable, x: Array, group: Int[Array, " n"]) -> Array:
@@ -135,99 +150,74 @@ class _Level(NamedTuple):
     """What stays the same from one level to the next."""
 
     rule: Rule
-    z: Float[Array, "chunk lanes"]
+    z: Float[Array, "rows 2 lanes"]
     softness: Float[Array, " lanes"]
-    w: Float[Array, "chunk lanes"]
+    w: Float[Array, "rows 2 lanes"]
     max_steps: int
 
-    @property
-    def position(self) -> Int[Array, "chunk lanes"]:
-        """Where an entry is among all, lane after lane."""
-        rows, lanes = self.z.shape
-        return jnp.arange(rows)[:, None] + rows * jnp.arange(lanes)
-
     def merge(
-        self, step: Int[Array, ""], blocks: tuple[Array, Array, Array, Array]
-    ) -> tuple[Array, Array, Array, Array]:
+        self, step: Int[Array, ""], blocks: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
         """Merge pairs of solved halves of 2^step entries.
 
-        `blocks` are an entry of one's block, its z, what is added to its score to give
-        the value of the block, and the number of passes so far.
+        `blocks` are an entry of one's block, what is added to its score to give the
+        value of the block, and the number of passes so far.
         """
-        reference, center, offset, steps = blocks
-        rows, lanes = self.z.shape
-        bits = rows.bit_length() - 1
-        # In memory, a step down a lane is one over all lanes.
-        wide = jnp.maximum(step - bits, 0)
-        row = (jnp.arange(rows) >> step | 1) << step & (rows - 1)
-        lane = jnp.arange(lanes)
-        lane = jnp.where(step < bits, lane, (lane >> wide | 1) << wide)
-        place = row[:, None] * lanes + lane
-        back = jnp.where(step < bits, lanes, 1 - (rows - 1) * lanes)
-
-        def read(x: Array, place: Int[Array, "chunk lanes"]) -> Array:
-            return x.reshape(-1).at[place].get(mode="promise_in_bounds")
-
+        reference, offset, steps = blocks
+        rows, _, lanes = self.z.shape
+        pairs = _Pairs(step, rows, lanes)
+        position, read = _positions(rows, lanes), pairs.read
+        middle = (position >> step | 1) << step
         # All is measured from the score in the middle, so that nothing cancels.
-        around = read(self.z, place)
+        around = read(self.z, middle)
         scores = (self.z - around) / self.softness
-        value = (center - around) / self.softness + offset
-        lower, upper = read(value, place - back), read(value, place)
+        value = (read(self.z, reference) - around) / self.softness + offset
+        lower, upper = read(value, middle - 1), read(value, middle)
         active = lower < upper
         lower, upper = jnp.where(active, lower, 0), jnp.where(active, upper, 0)
         # Numbers, with which XLA computes faster than with truth values.
-        right = self.position >> step & 1
+        right = position >> step & 1
         side = jnp.where(active, 2 * right - 1, 0).astype(value.dtype)
 
-        def search(
-            groups: _Rows | _Lanes, lower: Array, upper: Array
-        ) -> tuple[Array, Array]:
-            def advance(state: _Search) -> _Search:
-                point = state.point
-                excess, slope, size = self.rule.balance(
-                    scores - point, self.w, side * (value - point) > 0, groups
-                )
-                lower = jnp.where(excess > 0, point, state.lower)
-                upper = jnp.where(excess < 0, point, state.upper)
-                proposal = point + safe_divide(excess, slope)
-                # A bisection now and then bounds the number of passes.
-                trusted = (proposal >= lower) & (proposal <= upper)
-                trusted &= (slope > 0) & (state.steps % 5 != 4)
-                proposal = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
-                exact = jnp.abs(excess) <= eps(size) / 2 * size
-                proposal = jnp.where(exact, point, proposal)
-                moved = jnp.abs(proposal - point)
-                done = moved <= 2 * eps(moved) * jnp.abs(point)
-                # An empty bracket stays as it is.
-                return _Search(
-                    proposal,
-                    jnp.where(done, proposal, lower),
-                    jnp.where(done, proposal, upper),
-                    state.steps + 1,
-                )
+        def advance(state: _Search) -> _Search:
+            point = state.point
+            # A block whose value the point has rounded to is left out: of exponentials,
+            # it alone could hide on which side of it the root is.
+            rounding = 4 * eps(point) * jnp.abs(point)
+            excess, slope, size = self.rule.balance(
+                scores - point, self.w, side * (value - point) > rounding, pairs
+            )
+            lower = jnp.where(excess > 0, point, state.lower)
+            upper = jnp.where(excess < 0, point, state.upper)
+            proposal = point + safe_divide(excess, slope)
+            # A bisection now and then bounds the number of passes.
+            trusted = (proposal >= lower) & (proposal <= upper)
+            trusted &= (slope > 0) & (state.steps & 7 != 7)
+            proposal = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
+            exact = jnp.abs(excess) <= eps(size) / 2 * size
+            proposal = jnp.where(exact, point, proposal)
+            moved = jnp.abs(proposal - point)
+            done = moved <= 2 * eps(moved) * jnp.abs(point)
+            # An empty bracket stays as it is.
+            return _Search(
+                proposal,
+                jnp.where(done, proposal, lower),
+                jnp.where(done, proposal, upper),
+                state.steps + 1,
+            )
 
-            def go_on(state: _Search) -> Bool[Array, ""]:
-                going = jnp.any(state.lower < state.upper)
-                return going & (state.steps < self.max_steps)
+        def go_on(state: _Search) -> Bool[Array, ""]:
+            going = jnp.any(state.lower < state.upper)
+            return going & (state.steps < self.max_steps)
 
-            lower, upper = groups.each(lower), groups.each(upper)
-            start = lower + (upper - lower) / 2
-            state = _Search(start, lower, upper, jnp.zeros_like(steps))
-            state = jax.lax.while_loop(go_on, advance, state)
-            return jnp.broadcast_to(state.point, scores.shape), state.steps
-
-        point, passes = jax.lax.cond(
-            step < bits,
-            lambda *bracket: search(_Rows(step + 1), *bracket),
-            lambda *bracket: search(_Lanes(step + 1 - bits), *bracket),
-            lower,
-            upper,
-        )
+        lower, upper = lower[:, :1], upper[:, :1]
+        start = lower + (upper - lower) / 2
+        state = _Search(start, lower, upper, jnp.zeros_like(steps))
+        point, *_, passes = jax.lax.while_loop(go_on, advance, state)
         # A block whose value the new one has rounded to has been pooled with it.
         inside = (side != 0) & (side * (value - point) >= 0)
         return (
-            jnp.where(inside, row[:, None] + rows * lane, reference),
-            jnp.where(inside, around, center),
+            jnp.where(inside, middle, reference),
             jnp.where(inside, point, offset),
             steps + passes,
         )
