@@ -14,47 +14,53 @@ _SHORT = 32
 """Up to this length a recurrence is run as it stands."""
 
 
-def _scan(a: Array, b: Array) -> Array:
-    """The recurrence in about 2 sqrt(n) steps: blocks side by side, then across them.
+def _scan(
+    a: Float[Array, "*batch n"], b: Float[Array, "k *batch n"]
+) -> Float[Array, "k *batch n"]:
+    """The recurrence in few steps: blocks side by side, and then across them.
 
     Loops are rolled, so that compile time does not grow with n; a fully parallel
     `lax.associative_scan` compiles several times longer and is no faster on a CPU.
     """
-    n = b.shape[-1]
+    n, nothing = b.shape[-1], jnp.zeros_like(b[..., 0])
     if n <= _SHORT:
-        _, inside = _sweep(_front(a), _front(b))
-        return jnp.moveaxis(inside, 0, -1)
-    length = math.isqrt(n - 1) + 1
-    blocks = -(-n // length)
+        return _sweep(a, b, nothing)
+    # Odd, as entries at distances of a power of two share few places of a cache.
+    blocks = math.isqrt(n - 1) | 1
+    length = -(-n // blocks)
 
     def split(x, fill):
         x = pad_last(x, 0, blocks * length - n, fill)
-        return _front(x.reshape(*x.shape[:-1], blocks, length))
+        return x.reshape(*x.shape[:-1], blocks, length)
 
-    product, inside = _sweep(split(a, 1), split(b, 0))
-    _, ends = _sweep(_front(product[-1]), _front(inside[-1]))
-    before = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
-    out = product * jnp.moveaxis(before, 0, -1) + inside
-    return jnp.moveaxis(out, 0, -1).reshape(*b.shape[:-1], -1)[..., :n]
+    a, b = split(a, 1), split(b, 0)
+    # What the factors multiply to is one row more, which starts at 1.
+    start = jnp.zeros_like(b[..., 0]), jnp.ones_like(a[None, ..., 0])
+    h = _sweep(a, b, jnp.concatenate(start))
+    product, inside = h[-1], h[:-1]
+    before = _shift(_sweep(product[..., -1], inside[..., -1], nothing))
+    out = product * before[..., None] + inside
+    return out.reshape(*out.shape[:-2], -1)[..., :n]
 
 
-def _front(x: Array) -> Array:
-    return jnp.moveaxis(x, -1, 0)
+def _sweep(
+    a: Float[Array, "*batch n"],
+    b: Float[Array, "k *batch n"],
+    start: Float[Array, "l *batch"],
+) -> Float[Array, "l *batch n"]:
+    """`h_i = a_i h_{i-1} + b_i` along the last axis, one step at a time.
 
-
-def _sweep(a: Array, b: Array) -> tuple[Array, Array]:
-    """Products of `a`, and `h_i = a_i h_{i-1} + b_i`, along the leading axis.
-
-    One step at a time.
+    The rows that `b` does not have are 0.
     """
 
-    def step(carry, ab):
-        product, h = carry
-        carry = ab[0] * product, ab[0] * h + ab[1]
-        return carry, carry
+    def step(h, ab):
+        a, b = ab
+        rest = [(0, len(h) - len(b)), *[(0, 0)] * (b.ndim - 1)]
+        h = a * h + jnp.pad(b, rest)
+        return h, h
 
-    start = jnp.ones_like(a[0]), jnp.zeros_like(b[0])
-    return jax.lax.scan(step, start, (a, b))[1]
+    steps = tuple(jnp.moveaxis(x, -1, 0) for x in (a, b))
+    return jnp.moveaxis(jax.lax.scan(step, start, steps)[1], 0, -1)
 
 
 def _shift(x: Array) -> Array:
@@ -78,13 +84,20 @@ def linear_recurrence(
     """
     if reverse:
         return linear_recurrence(a[..., ::-1], b[..., ::-1])[..., ::-1]
+    a, b = jnp.broadcast_arrays(a, b)
+    return _recurrences(a, b[None])[0]
+
+
+def _recurrences(
+    a: Float[Array, "*batch n"], b: Float[Array, "k *#batch n"]
+) -> Float[Array, "k *batch n"]:
+    """`linear_recurrence` for several b."""
     # Element i + 1 depends on i through the same factor through which, transposed,
     # i depends on i + 1.
     onward = pad_last(a[..., 1:], 0, 1)[..., ::-1]
-    b = jnp.broadcast_to(b, jnp.broadcast_shapes(a.shape, b.shape))
     return jax.lax.custom_linear_solve(
         lambda h: h - a * _shift(h),
-        b,
+        jnp.broadcast_to(b, (len(b), *a.shape)),
         solve=lambda _, b: _scan(a, b),
         transpose_solve=lambda _, c: _scan(onward, c[..., ::-1])[..., ::-1],
     )
@@ -146,23 +159,22 @@ def laplace_sums(
     overflows. Terms at distance 0 have derivative 0 in the distance, which keeps
     derivatives at ties independent of the order of equals.
     """
-    # With a leading axis, `a` and `b` of the recurrence have the same rank.
-    s, softness = support[None], softness[None]
-    decay = jnp.exp((s[..., :-1] - s[..., 1:]) / softness)
+    decay = jnp.exp((support[..., :-1] - support[..., 1:]) / softness)
     if queries is None:
-        return _own_sums(decay, weights, s[..., 1:] == s[..., :-1])
+        return _own_sums(decay, weights, support[..., 1:] == support[..., :-1])
     left, right = _both_ways(decay, weights, weights)
     start, end = _positions(support, queries)
-    return _collect(s, softness, weights, left, right, queries[None], start, end)
+    places = support[None], softness[None], queries[None]
+    return _collect(*places, weights, left, right, start, end)
 
 
 def _both_ways(decay: Array, forward: Array, backward: Array) -> tuple[Array, Array]:
     """Sums of `forward` up to each element, and of `backward` from it on."""
-    h = linear_recurrence(
+    h = _recurrences(
         jnp.stack([pad_last(decay, 1, 0), pad_last(decay[..., ::-1], 1, 0)]),
-        jnp.stack([forward, backward[..., ::-1]]),
+        jnp.stack([forward, backward[..., ::-1]], axis=1),
     )
-    return h[0], h[1][..., ::-1]
+    return h[:, 0], h[:, 1, ..., ::-1]
 
 
 def _drive(decay_dot: Array, left: Array, right: Array) -> tuple[Array, Array]:
@@ -190,13 +202,13 @@ def _own_sums_jvp(primals, tangents):
     # whether there are any, which would cost about as much and make all rows of a batch
     # wait for each other.
     both, both_dot = (jnp.stack([x, jnp.where(tied, x, 0)]) for x in (decay, decay_dot))
-    left, right = _both_ways(both, weights[None], weights[None])
+    left, right = _both_ways(both, weights[:, None], weights[:, None])
     forward, backward = _drive(both_dot, left, right)
-    moves = jnp.stack([weights_dot, jnp.zeros_like(weights_dot)])
+    moves = jnp.stack([weights_dot, jnp.zeros_like(weights_dot)], axis=1)
     rise, fall = _both_ways(both, forward + moves, backward + moves)
     dots = rise + fall
-    out = left[0] + pad_last(decay, 0, 1) * pad_last(right[0, ..., 1:], 0, 1)
-    out_dot = dots[0] - weights_dot - dots[1]
+    out = left[:, 0] + pad_last(decay, 0, 1) * pad_last(right[:, 0, ..., 1:], 0, 1)
+    out_dot = dots[:, 0] - weights_dot - dots[:, 1]
     return out, out_dot - _tie_terms(decay, weights_dot, tied)
 
 
@@ -225,10 +237,10 @@ def _tie_terms_jvp(primals, tangents):
 def _collect(
     s: Array,
     softness: Array,
+    q: Array,
     weights: Array,
     left: Array,
     right: Array,
-    q: Array,
     start: Array,
     end: Array,
 ) -> Array:
@@ -254,7 +266,7 @@ def _collect(
         exponent = (nearest - jnp.where(exists, distance, nearest)) / softness
         return jnp.where(exists, jnp.exp(exponent), 0)
 
-    equal = jnp.where(end > start, _take(_run_sums(s, weights), end - 1), 0)
+    equal = jnp.where(end > start, _take(_run_sums(s[0], weights), end - 1), 0)
     return (
         equal
         + kernel(left_distance) * _take(left, below)
@@ -280,7 +292,5 @@ def _positions(support: Array, queries: Array) -> tuple[Array, Array]:
 
 def _run_sums(s: Array, weights: Array) -> Array:
     """Running sums of the weights within each group of equal elements of `s`."""
-    tied = s[..., 1:] == s[..., :-1]
-    inner = jnp.concatenate([jnp.zeros_like(s[..., :1], bool), tied], axis=-1)
-    inner = jnp.broadcast_to(inner, weights.shape).astype(weights.dtype)
-    return linear_recurrence(inner, weights)
+    tied = (s[..., 1:] == s[..., :-1]).astype(weights.dtype)
+    return _recurrences(pad_last(tied, 1, 0), weights)
