@@ -106,10 +106,6 @@ class OptimalTransport(IndexMethod):
 
     def _top(self, sample: Sample, relaxation: Relaxation, k: int) -> Array:
         present = sample.present
-        if sample.where is not None:
-            # Floats, which are what the mass of the points is summed in as well.
-            mass = sample.where.astype(sample.keys.dtype)
-            present = jnp.sum(mass, axis=-1, keepdims=True)
         # One for each of the first k anchors, and the rest for the last one. Where k or
         # fewer take part, nothing is left for that.
         position = np.arange(k + 1)
