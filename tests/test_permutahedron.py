@@ -440,6 +440,17 @@ def test_blocks_of_which_only_the_largest_counts():
     assert_close(by_w, scipy.special.softmax(w, axis=-1), atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e2, 1e4, 1e6])
+def test_blocks_that_hide_others(scale):
+    """A block at the value of a pool hides in a sum of exponentials where it ends."""
+    z, w = helpers.rng("hidden").normal(size=(2, 64, 33))
+    z, w = jnp.asarray(scale * z), jnp.asarray(scale * np.abs(w))
+    (case,) = pick(CASES, "smooth")
+    out = _solve(case.name)(z, w, 0.5)
+    scores = np.asarray(z / 0.5, np.float64)
+    assert_projections(out, oracle(case, scores, w, 1.0), w)
+
+
 @each("case", CASES, fast=("c2",))
 def test_gradients_stay_finite(case):
     """For all of the inputs above, and what is masked has no influence."""
