@@ -81,15 +81,19 @@ def run(options: argparse.Namespace, path: Path) -> None:
     processes = make_processes(options)
     limits = Limits(options.repeats, options.budget, options.patience, options.memory)
     todo = _cases.cases(options.ops, options.methods, options.modes)
+    settings = dict(softness=options.softness, batch=options.batch, **limits._asdict())
     records: list[dict] = []
     if options.keep and path.exists():
+        kept = Results.read(path)
         measured = {(case, n) for case in todo for n in options.sizes}
         records = [
             record
-            for record in Results.read(path).records
+            for record in kept.records
             if (case_of(record), record["n"]) not in measured
         ]
-    settings = dict(softness=options.softness, batch=options.batch, **limits._asdict())
+        # What took longer in some run took longer than the least of them all.
+        for name in ("budget", "patience"):
+            settings[name] = min(settings[name], kept.settings[name])
     start = time.perf_counter()
     try:
         peers = [name for name in PEERS if name in processes]
