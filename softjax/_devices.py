@@ -53,7 +53,7 @@ def on_each_device(
         in_specs=(PartitionSpec(*batch), specs),
         out_specs=PartitionSpec(*batch),
         axis_names=axes,
-        # Lineax, where it is asked for, loses what differs between devices.
+        # Solvers of other libraries need not keep what differs between devices.
         check_vma=False,
     )
     return by_rows(x, arrays)
