@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.special
 from cases import ALL_REGULARIZERS, REGULARIZERS, Mixed, Shifted, each, pick
 from helpers import assert_close, finite_difference
@@ -163,6 +164,18 @@ def test_known_sigmoids(mode):
         "pseudohuber": (1 + t / np.sqrt(t**2 + 1)) / 2,
     }[mode]
     assert_close(get_regularizer(mode).sigmoid(jnp.asarray(t)), expected)
+
+
+def test_small_sigmoids_of_c2():
+    """Of y and 1 - y, cube roots differ by t: the small one, to its own accuracy."""
+    t = np.asarray(-1 + np.logspace(-6, -0.1, 30), np.float32)
+
+    def root(t):
+        total = lambda v: (v - t) ** 3 + v**3 - 1  # noqa: E731
+        return scipy.optimize.brentq(total, 0, 1, xtol=1e-15)
+
+    expected = [root(float(v)) ** 3 for v in t]
+    assert_close(get_regularizer("c2").sigmoid(jnp.asarray(t)), expected, rtol=3e-6)
 
 
 @each("case", INTEGRABLE, fast=_QUICK)

@@ -1,4 +1,4 @@
-"""NeuralSort by windows of neighbours, where they suffice and where they do not."""
+"""NeuralSort by windows of neighbours, narrow and wide."""
 
 import functools
 
@@ -17,12 +17,9 @@ from helpers import (
 )
 
 import softjax as sj
-from softjax.methods import Sample
-from softjax.methods._windows import Entries, Windows, group_size
-from softjax.solvers import get_regularizer
+from softjax.solvers import SortedDeviationProjection, get_regularizer, solve
 
 SIZE = 400
-"""Enough for windows."""
 
 
 def _samples():
@@ -37,7 +34,6 @@ def _samples():
     }
 
 
-NARROW = ("normal", "ties", "heavy tails")
 CASES = pick(REGULARIZERS, "smooth", "c0", "c2", "user_link")
 
 
@@ -50,18 +46,25 @@ def _compute(name: str):
     )
 
 
-def _suffice(x, mode) -> bool:
-    ordered = Sample(x).ordered()
-    windows = Windows.of(Entries.of(ordered), ordered.values, group_size(x.size))
-    softness = jnp.full(1, 0.1, x.dtype)
-    return bool(windows.suffice(get_regularizer(mode), softness, x.size))
+def test_values_come_from_windows():
+    """So that the tests below are of them."""
+    support = jnp.linspace(0, 1, SIZE)
+    for case in CASES:
+        regularizer = get_regularizer(case.mode)
+        problem = SortedDeviationProjection(None, support, 0.1)
+        assert problem.local(regularizer) is not None
+        for refused in (
+            SortedDeviationProjection(jnp.arange(2), support, 0.1),
+            SortedDeviationProjection(None, support, 0.1, support < 0.5),
+            SortedDeviationProjection(None, support[:10], 0.1),
+        ):
+            assert refused.local(regularizer) is None
 
 
 @pytest.mark.parametrize("name", list(_samples()))
 @each("case", CASES, fast=("smooth", "c2"))
 def test_values(case, name):
     x = np.asarray(jnp.asarray(_samples()[name]))
-    assert _suffice(x, case.mode) == (name in NARROW)
     exact = x.astype(np.float64)
     # Prefix sums over some hundred gaps, over a softness of 0.1.
     atol = 30 * tolerance(x.dtype) * max(1.0, np.max(np.abs(x)))
@@ -93,12 +96,37 @@ def test_derivatives(case, x64):
     assert_close(second, finite_difference(gradient, args, moves), atol=1e-5, rtol=1e-5)
 
 
-def test_a_batch_by_vmap_stays_a_branch():
-    """One for all rows, where a predicate of each row would make both be done."""
+def test_a_batch_by_vmap():
     samples = _samples()
     x = jnp.asarray(np.stack(list(samples.values())))
     mapped = jax.jit(jax.vmap(_compute("smooth")))
-    assert "conditional" in mapped.lower(x).compile().as_text()
     for out, row in zip(zip(*mapped(x), strict=True), x, strict=True):
         for a, b in zip(out, _compute("smooth")(row), strict=True):
             assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["smooth", "c1"])
+def test_memory_is_linear(mode):
+    """At n = 10,000 a dense matrix would take 4e4 bytes for each element."""
+    n = 10_000
+
+    def total(x):
+        keywords = dict(mode=mode, method="neuralsort")
+        return jnp.sum(sj.sort(x, **keywords) ** 2 + sj.rank(x, **keywords))
+
+    x = jax.ShapeDtypeStruct((n,), jnp.float32)
+    memory = jax.jit(jax.grad(total)).lower(x).compile().memory_analysis()
+    assert memory.temp_size_in_bytes < 500 * n
+
+
+def test_any_solver_of_the_rows():
+    """Solutions of a sparse problem do not depend on who finds them."""
+    support = jnp.sort(jnp.asarray(_samples()["normal"]))
+    problem = SortedDeviationProjection(None, support, 0.1)
+    rows = solve(problem, "c0", solver="closed_form")
+    windows = solve(problem, "c0")
+    assert bool(jnp.all(rows.converged))
+    assert bool(jnp.all(windows.converged))
+    assert_close(rows.dual, windows.dual, atol=1e-4)
+    assert_close(rows.value, windows.value, atol=1e-4)
+    assert_close(rows.expectation(support), windows.expectation(support), atol=1e-5)

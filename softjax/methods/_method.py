@@ -16,6 +16,8 @@ from softjax_solvers import (
     Problem,
     Regularizer,
     Solution,
+    SortedDeviationProjection,
+    column_means,
     expectation,
     invert,
     permute,
@@ -147,6 +149,12 @@ class Relaxation(eqx.Module):
     def expectation(self, problem: Problem, values: Float[Array, "..."]) -> Array:
         """`solve(problem).expectation(values)`, in one step."""
         return expectation(problem, self.regularizer, values, self.solver)
+
+    def column_means(
+        self, problem: SortedDeviationProjection, values: Float[Array, "..."]
+    ) -> Array:
+        """Those of [`softjax.solvers.column_means`][]."""
+        return column_means(problem, self.regularizer, values, self.solver)
 
 
 class Level(NamedTuple):

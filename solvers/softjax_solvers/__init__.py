@@ -34,7 +34,9 @@ from ._problems import (
     PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
     SimplexProjection as SimplexProjection,
+    SortedDeviationProjection as SortedDeviationProjection,
     SortedDistanceProjection as SortedDistanceProjection,
+    SortedRows as SortedRows,
     TransportProjection as TransportProjection,
 )
 from ._registry import SOLVERS as SOLVERS, choose_solver as choose_solver
@@ -56,7 +58,12 @@ from ._regularizers import (
 )
 from ._roots import find_root as find_root
 from ._scans import linear_recurrence as linear_recurrence, tie_groups as tie_groups
-from ._solve import expectation as expectation, primal as primal, solve as solve
+from ._solve import (
+    column_means as column_means,
+    expectation as expectation,
+    primal as primal,
+    solve as solve,
+)
 from ._solver import Solution as Solution, Solver as Solver
 from ._solvers import (
     Alternating as Alternating,

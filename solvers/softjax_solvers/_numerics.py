@@ -152,6 +152,18 @@ def tangent_of(fn: Callable, args: tuple, moves: tuple) -> PyTree[Array]:
     )
 
 
+@jax.custom_jvp
+def replace_value(x: Array, value: Array) -> Array:
+    """`value`, with the derivative of `x`."""
+    return jnp.broadcast_to(value, x.shape)
+
+
+@replace_value.defjvp
+def _replace_value_jvp(primals, tangents):
+    x_dot, _ = tangents
+    return replace_value(*primals), x_dot
+
+
 def distance(a: Array, b: Array) -> Array:
     """`|a - b|`, with derivative 0 where they are equal.
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from ._implicit import solve_dual
 from ._modes import get_regularizer
 from ._problem import Problem
+from ._problems import SortedDeviationProjection
 from ._registry import choose_solver
 from ._regularizer import Regularizer
 from ._solver import Solution, Solver
@@ -103,6 +104,31 @@ def expectation(
     regularizer, solver = _parse(problem, regularizer, solver, linear_solver)
     find_dual = _FindDual(solver, linear_solver)
     return problem.solved_expectation(regularizer, values, find_dual)
+
+
+def column_means(
+    problem: SortedDeviationProjection,
+    regularizer: Regularizer | str,
+    values: Float[Array, "*#batch n"],
+    solver: Any = None,
+) -> Float[Array, "*batch n"]:
+    """The means of values, one for each row, under the columns of the solution y.
+
+    Each is divided by its column's sum: `y^T values / y^T 1`, without forming y.
+
+    **Arguments, raises:** as of [`softjax.solvers.solve`][]; `ValueError` if the rows
+    are no windows of neighbours (`problem.local(regularizer)` is None).
+
+    **Example:**
+
+        >>> support = jnp.linspace(0, 1, 100)
+        >>> problem = sj.solvers.SortedDeviationProjection(None, support, 0.1)
+        >>> print(sj.solvers.column_means(problem, "smooth", jnp.arange(100.0))[:3])
+        [1.236 1.671 2.255]
+    """
+    regularizer, solver = _parse(problem, regularizer, solver, None)
+    find_dual = _FindDual(solver, None)
+    return problem.solved_column_means(regularizer, values, find_dual)
 
 
 class _FindDual(eqx.Module):

@@ -6,12 +6,24 @@ projection of [t, 0] onto the simplex is H(t) itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._regularizer import Regularizer
 from .._roots import find_root
+
+
+def _symmetric(t: Array, step: Callable[[Array], Array]) -> Array:
+    """`step((1 + t) / 2)`, clipped to [0, 1] before.
+
+    From the smaller half, as elsewhere rounding would lead beyond 1.
+    """
+    small = step(jnp.maximum((1 - jnp.abs(t)) / 2, 0))
+    # At 0, the branch that goes with the derivative of `jnp.abs`, which is 1 there.
+    return jnp.where(t < 0, small, 1 - small)
 
 
 class Cubic(Regularizer):
@@ -36,8 +48,7 @@ class Cubic(Regularizer):
         return self.softplus(2 * t) / 2
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        s = jnp.clip((1 + t) / 2, 0, 1)
-        return s * s * (3 - 2 * s)
+        return _symmetric(t, lambda s: s * s * (3 - 2 * s))
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         s = jnp.clip((1 + t) / 2, 0, 1)
@@ -73,8 +84,7 @@ class Quintic(Regularizer):
         return self.softplus(2 * t) / 2
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        s = jnp.clip((1 + t) / 2, 0, 1)
-        return s * s * s * (10 + s * (6 * s - 15))
+        return _symmetric(t, lambda s: s * s * s * (10 + s * (6 * s - 15)))
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         s = jnp.clip((1 + t) / 2, 0, 1)

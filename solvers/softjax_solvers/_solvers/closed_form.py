@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from .._numerics import eps
 from .._problem import Problem
-from .._problems import SimplexProjection, SortedDistanceProjection
+from .._problems import SimplexProjection, SortedRows
 from .._regularizer import Regularizer
 from .._solver import Solution, Solver
 
@@ -14,7 +14,8 @@ class ClosedForm(Solver):
 
     - Simplex projection: log-sum-exp for the entropy; sorting and prefix sums for the
       p-norms with p = 2 and 3/2; whatever `Regularizer.simplex_dual` offers.
-    - Sorted-distance projection: two linear recurrences for the entropy.
+    - Rows over sorted elements, for the entropy: two linear recurrences for those of
+        distances, and sums over neighbours for those of deviations.
 
     **Example:**
 
@@ -26,11 +27,11 @@ class ClosedForm(Solver):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         if isinstance(problem, SimplexProjection):
             return regularizer.simplex_dual() is not None
-        return isinstance(problem, SortedDistanceProjection) and regularizer.exponential
+        return isinstance(problem, SortedRows) and regularizer.exponential
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        if isinstance(problem, SortedDistanceProjection):
-            dual = problem.exponential_dual()
+        if isinstance(problem, SortedRows):
+            dual = problem.exponential_dual(regularizer)
         else:
             assert isinstance(problem, SimplexProjection)
             closed_form = regularizer.simplex_dual()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from .._numerics import choose_tolerance, eps
 from .._problem import Problem, ScalarDualProblem
-from .._problems import SortedDistanceProjection
+from .._problems import SortedRows
 from .._regularizer import Regularizer
 from .._roots import bracketed_newton
 from .._solver import Solution, Solver
@@ -31,7 +31,7 @@ class Newton(Solver):
     max_steps: int = 64
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        if isinstance(problem, SortedDistanceProjection):
+        if isinstance(problem, SortedRows):
             return problem.local(regularizer) is not None
         return isinstance(problem, ScalarDualProblem)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._numerics import choose_tolerance, derivative, eps
 from .._problem import Problem, ScalarDualProblem
-from .._problems import SortedDistanceProjection
+from .._problems import SortedRows
 from .._regularizer import Regularizer
 from .._solver import Adapter, Solution
 
@@ -44,7 +44,7 @@ class OptimistixRootFinder(Adapter):
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, ScalarDualProblem) and not isinstance(
-            problem, SortedDistanceProjection
+            problem, SortedRows
         )
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:

@@ -3,16 +3,16 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from .._problem import Problem
-from .._problems import SortedDistanceProjection
+from .._problems import SortedRows
 from .._regularizer import Regularizer
 from .._solver import Solution, Solver
 
 
 class Rowwise(Solver):
-    """Solve the rows of a sorted-distance projection as dense simplex projections.
+    """Solve rows over sorted elements as dense simplex projections.
 
     Takes O(m n) time, in chunks of rows that keep the memory linear. Any solver of a
-    simplex projection becomes one of a sorted-distance projection this way.
+    simplex projection becomes one of [`softjax.solvers.SortedRows`][] this way.
 
     **Arguments:**
 
@@ -29,12 +29,12 @@ class Rowwise(Solver):
     solver: Solver
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        if not isinstance(problem, SortedDistanceProjection):
+        if not isinstance(problem, SortedRows):
             return False
         return self.solver.accepts(problem.rows(problem.points[..., :1]), regularizer)
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, SortedDistanceProjection)
+        assert isinstance(problem, SortedRows)
 
         def solve_rows(rows):
             found = self.solver.solve(rows, regularizer)
