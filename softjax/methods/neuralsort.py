@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import SortedDeviationProjection, invert, permute, sum_chunks
+from softjax_solvers import SortedDeviationProjection, invert, permute
 
 from ._method import Ordered, Relaxation, Sample
 from ._rows import RowMethod
@@ -61,19 +60,8 @@ class NeuralSort(RowMethod):
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
         problem = _problem(ordered, relaxation)
-        if problem.local(relaxation.regularizer) is not None:
-            return ordered.unsort(relaxation.column_means(problem, problem.points + 1))
-
-        def columns(rows):
-            positions, included = rows
-            y = relaxation.solve(problem.rows(positions)).value * included[:, None]
-            weighted = y * (positions + 1)[:, None]
-            return jnp.sum(weighted, axis=-2), jnp.sum(y, axis=-2)
-
-        row_size = sample.keys.size
-        weighted, total = sum_chunks(columns, problem.points, row_size=row_size)
         # The columns of the matrix need not add up to 1.
-        return ordered.unsort(weighted / total)
+        return ordered.unsort(relaxation.column_means(problem, problem.points + 1))
 
 
 def _problem(

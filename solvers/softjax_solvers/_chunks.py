@@ -59,7 +59,7 @@ def _split(rows: Array, length: int) -> Array:
 
 
 def sum_chunks(
-    fn: Callable[[tuple[Array, Array]], PyTree], rows: Array, *, row_size: int
+    fn: Callable[[tuple[PyTree, Array]], PyTree], rows: PyTree, *, row_size: int
 ) -> PyTree:
     """The sum of `fn((rows, included))` over chunks along the leading axis.
 
@@ -75,18 +75,20 @@ def sum_chunks(
         >>> print(sj.solvers.sum_chunks(count, jnp.arange(4.0), row_size=1))
         2.0
     """
-    count = rows.shape[0]
+    leaves = jax.tree.leaves(rows)
+    (count,) = {leaf.shape[0] for leaf in leaves}
+    dtype = jnp.result_type(*leaves)
     length = chunk_length(count, row_size)
     if length >= count:
-        return fn((rows, jnp.ones(count, rows.dtype)))
-    split = _split(rows, length)
-    included = (jnp.arange(split.shape[0] * length) < count).astype(rows.dtype)
-    included = included.reshape(-1, length)
-    shapes = jax.eval_shape(fn, (split[0], included[0]))
+        return fn((rows, jnp.ones(count, dtype)))
+    split = jax.tree.map(lambda leaf: _split(leaf, length), rows)
+    included = (jnp.arange(-(-count // length) * length) < count).astype(dtype)
+    chunks = split, included.reshape(-1, length)
+    shapes = jax.eval_shape(fn, jax.tree.map(lambda leaf: leaf[0], chunks))
     start = jax.tree.map(jnp.zeros_like, shapes)
     step = jax.checkpoint(fn)
 
     def add(total, chunk):
         return jax.tree.map(jnp.add, total, step(chunk)), None
 
-    return jax.lax.scan(add, start, (split, included))[0]
+    return jax.lax.scan(add, start, chunks)[0]

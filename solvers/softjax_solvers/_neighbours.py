@@ -16,6 +16,36 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from ._numerics import anywhere, pad_last, tangent_of, varying_as
 
 
+def half_width(
+    points: Float[Array, "*batch n"], reach: Float[Array, "*batch n"]
+) -> Int[Array, ""]:
+    """The largest |i - j| of any with `|points_i - points_j| < reach_i`.
+
+    `points` is ascending. One number for the whole batch, also for one that `vmap`
+    adds: a loop whose length differs from row to row runs to the longest anyway, at the
+    price of a selection.
+    """
+    points, reach = jax.lax.stop_gradient((points, reach))
+    n = points.shape[-1]
+    above, below = pad_last(points, 0, n, jnp.inf), pad_last(points, n, 0, -jnp.inf)
+
+    def refine(i, found):
+        # One bit after the other, from the highest.
+        trial = jnp.minimum(found + (1 << (n.bit_length() - 1 - i)), n)
+        after, before = _slice(above, trial, n), _slice(below, n - trial, n)
+        gap = jnp.minimum(after - points, points - before)
+        return jnp.where(anywhere(gap < reach), trial, found)
+
+    start = jnp.zeros_like(points, jnp.int32, shape=())
+    return jax.lax.fori_loop(0, n.bit_length(), refine, start)
+
+
+def _slice(x: Array, start: Array, size: int) -> Array:
+    return jax.lax.dynamic_slice_in_dim(
+        x, start, size, axis=-1, allow_negative_indices=False
+    )
+
+
 class Lag(NamedTuple):
     """How the other element of a pair lies to its centre.
 
@@ -126,12 +156,7 @@ class _Sweep:
         return _Totals(plain, other, tuple(extended)), near
 
     def _read(self, tree: PyTree, start: Array) -> PyTree:
-        return jax.tree.map(
-            lambda x: jax.lax.dynamic_slice_in_dim(
-                x, start, self.n, axis=-1, allow_negative_indices=False
-            ),
-            tree,
-        )
+        return jax.tree.map(lambda x: _slice(x, start, self.n), tree)
 
     def _put(self, tree: PyTree, parts: PyTree, start: Array) -> PyTree:
         def put(x, part):
@@ -250,18 +275,21 @@ def _pull(
 
 # The terms are differentiated, and not the loop, which has no transpose.
 @eqx.filter_custom_jvp
-def _sums(args: PyTree, *, fn: Terms, extend: Extend | None, near: Near):
-    return _loop_while_near(args, fn, extend, near)
+def _sums(width, args, *, fn: Terms, extend: Extend | None, near: Near):
+    if width is None:
+        return _loop_while_near(args, fn, extend, near)
+    return width, _loop(width, args, fn, extend)
 
 
 @_sums.def_jvp
 def _sums_jvp(primals, tangents, *, fn, extend, near):
-    (args,), (moves,) = primals, tangents
-    width, sums = _sums(args, fn=fn, extend=extend, near=near)
+    (width, args), (_, moves) = primals, tangents
+    width, sums = _sums(width, args, fn=fn, extend=extend, near=near)
     return (width, sums), (None, _moves(width, args, moves, fn, extend))
 
 
 def neighbour_sums(
+    width: Int[Array, ""] | None,
     args: tuple[PyTree, PyTree, PyTree],
     fn: Terms,
     near: Near,
@@ -274,14 +302,15 @@ def neighbour_sums(
 
     **Arguments:**
 
+    - `width`: the largest distance in position of two elements that matter to each
+        other; None to find it on the way.
     - `args`: `shared`, of arrays that broadcast against `*batch 1`; `centre` and
         `other`, of arrays `*batch n`.
     - `fn`, `near`, `extend`: see `Terms`, `Near` and `Extend`.
 
-    **Returns:** the width, which is the largest distance in position of two elements
-    that matter to each other, and the two pytrees of sums.
+    **Returns:** the width, and the two pytrees of sums.
     """
-    return _sums(args, fn=_masked(fn, _size(args)), extend=extend, near=near)
+    return _sums(width, args, fn=_masked(fn, _size(args)), extend=extend, near=near)
 
 
 def neighbour_moves(

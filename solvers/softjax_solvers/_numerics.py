@@ -168,7 +168,7 @@ def distance(a: Array, b: Array) -> Array:
     """`|a - b|`, with derivative 0 where they are equal.
 
     That of `jnp.abs` at 0 is 1, which would make derivatives depend on which of two
-    equal numbers comes first. `jnp.maximum` takes the mean of both sides.
+    equal numbers comes first.
 
     **Example:**
 
@@ -179,7 +179,7 @@ def distance(a: Array, b: Array) -> Array:
         [-1.  0.  1.]
     """
     difference = a - b
-    return jnp.maximum(difference, -difference)
+    return jnp.sign(jax.lax.stop_gradient(difference)) * difference
 
 
 def safe_divide(numerator: Array | float, denominator: Array | np.ndarray) -> Array:

@@ -114,17 +114,17 @@ def column_means(
 ) -> Float[Array, "*batch n"]:
     """The means of values, one for each row, under the columns of the solution y.
 
-    Each is divided by its column's sum: `y^T values / y^T 1`, without forming y.
+    Each is divided by its column's sum: `y^T values / y^T 1`, without forming y. It is
+    0 where a column is 0.
 
-    **Arguments, raises:** as of [`softjax.solvers.solve`][]; `ValueError` if the rows
-    are no windows of neighbours (`problem.local(regularizer)` is None).
+    **Arguments, raises:** as of [`softjax.solvers.solve`][].
 
     **Example:**
 
-        >>> support = jnp.linspace(0, 1, 100)
+        >>> support = jnp.array([0.2, 0.7, 1.0])
         >>> problem = sj.solvers.SortedDeviationProjection(None, support, 0.1)
-        >>> print(sj.solvers.column_means(problem, "smooth", jnp.arange(100.0))[:3])
-        [1.236 1.671 2.255]
+        >>> print(sj.solvers.column_means(problem, "smooth", jnp.arange(3.0)))
+        [0.006 1.041 1.953]
     """
     regularizer, solver = _parse(problem, regularizer, solver, None)
     find_dual = _FindDual(solver, None)

@@ -10,7 +10,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
 from .._numerics import derivative, eps, safe_divide
@@ -60,6 +60,14 @@ class LocalRows(eqx.Module):
     @abc.abstractmethod
     def gap(centre: PyTree, other: PyTree, lag: Lag) -> Float[Array, "*batch n"]:
         """From what is moving and what is still, together, of each."""
+
+    def width(self, reach: Float[Array, "*batch n"]) -> Int[Array, ""] | None:
+        """The largest distance in position of two elements with a gap below `reach`.
+
+        The reach is that of the first of the two. Default: None, to be found by adding
+        up what is nearer.
+        """
+        return None
 
     @abc.abstractmethod
     def farthest(self) -> Float[Array, "*batch n"]:
@@ -147,10 +155,15 @@ class LocalRows(eqx.Module):
         """The same, and how it changes, as for rows."""
         args, rows = (self._args(dual, regularizer, v) for v in (values, None))
         width, (slope, (total, excess)) = self._sums(_column_terms_and_slopes, args)
-        moves = self._arg_moves(move, regularizer_move, None, None)
-        (row_move,), _ = self._sum_moves(width, _row_terms, rows, moves)
+        still = self._arg_moves(move, regularizer_move, None, None)
+        (row_move,), _ = self._sum_moves(width, _row_terms, rows, still)
         dual_move = -safe_divide(row_move, slope)
-        moves = self._arg_moves(move, regularizer_move, dual_move, values_move)
+        shared, (centre, *_), (other, *_) = still
+        moves = (
+            shared,
+            (centre, dual_move, None, values_move),
+            (other, None, values_move),
+        )
         _, (total_move, excess_move) = self._sum_moves(
             width, _column_terms, args, moves
         )
@@ -240,8 +253,10 @@ class LocalRows(eqx.Module):
         )
 
     def _sums(self, fn: Any, args: PyTree) -> tuple[Array, tuple[PyTree, PyTree]]:
+        _, (_, _, depth, _), _ = args
+        width = self.width(depth * self.softness)
         near = functools.partial(_near, gap=self.gap)
-        return neighbour_sums(args, self._terms(fn), near, self._extend)
+        return neighbour_sums(width, args, self._terms(fn), near, self._extend)
 
     def _sum_moves(
         self, width: Array, fn: Any, args: PyTree, moves: PyTree

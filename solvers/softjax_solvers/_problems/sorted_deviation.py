@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import inexact, pad_last, replace_value
+from .._chunks import sum_chunks
+from .._numerics import inexact, pad_last, replace_value, safe_divide
 from .._problem import Problem, per_row
 from .._regularizer import Regularizer
 from .._scans import tie_groups
@@ -18,7 +19,7 @@ from .local_rows import LocalRows
 from .simplex import SimplexProjection
 from .sorted_rows import SortedRows
 
-_SHORT = 64
+_SHORT = 128
 """Up to this length, dense rows are faster than what matters of them."""
 
 _GROUP = 64
@@ -125,18 +126,25 @@ class SortedDeviationProjection(SortedRows):
     def solved_column_means(
         self,
         regularizer: Regularizer,
-        values: Float[Array, "*#batch n"],
+        values: Float[Array, "*#batch m"],
         find_dual: Callable[[Problem, Regularizer], Array],
     ) -> Float[Array, "*batch n"]:
         """`column_means` at the optimal dual, as in `solved_expectation`."""
-        if self.local(regularizer) is None:
-            raise ValueError(
-                "column_means takes rows of all positions of a support of more than "
-                f"{_SHORT} elements, without a mask, and with a regularizer whose link "
-                "reaches 0 or is exp. Of others, take `solve(...).value`."
-            )
-        values = jnp.broadcast_to(values, self.support.shape)
-        return _column_means(self, regularizer, values, find_dual=find_dual)
+        shape = (*self.support.shape[:-1], self.points.size)
+        values = jnp.broadcast_to(values, shape)
+        if self.local(regularizer) is not None:
+            return _column_means(self, regularizer, values, find_dual=find_dual)
+
+        def columns(chunk):
+            (points, dual, values), included = chunk
+            dual, values = (jnp.moveaxis(x, 0, -1) for x in (dual, values))
+            y = self.rows(points).primal(dual, regularizer) * included[:, None]
+            return jnp.sum(y * values[..., None], axis=-2), jnp.sum(y, axis=-2)
+
+        dual = find_dual(self, regularizer)
+        rows = self.points, *(jnp.moveaxis(x, -1, 0) for x in (dual, values))
+        weighted, total = sum_chunks(columns, rows, row_size=self.support.size)
+        return safe_divide(weighted, total)
 
 
 def _any_dual(problem: Problem, regularizer: Regularizer) -> Array:
@@ -173,7 +181,7 @@ class _Deviations(NamedTuple):
     @classmethod
     def of(cls, s: Array, where: Array | None) -> _Deviations:
         start, end = tie_groups(jax.lax.stop_gradient(s), where)
-        # A shift leaves scores as they are; without one, sums are not as large.
+        # Shifts change nothing; without one, sums of moves do not grow as large.
         s = s - jnp.mean(s, axis=-1, keepdims=True)
         sums = pad_last(jnp.cumsum(s, axis=-1), 1, 0)
         ends = permute(sums, jnp.concatenate([start, end], axis=-1))

@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from .._neighbours import half_width
 from .._numerics import distance, inexact
 from .._problem import Problem, per_row
 from .._regularizer import Regularizer
@@ -156,6 +157,10 @@ class _DistanceRows(LocalRows):
         (place, nearest), (there, _) = centre, other
         gap = distance(place, there)
         return gap if nearest is None else gap - nearest
+
+    def width(self, reach: Float[Array, "*batch n"]) -> Int[Array, ""]:
+        nearest, _ = self.still()
+        return half_width(self.support, reach if nearest is None else reach + nearest)
 
     def farthest(self) -> Float[Array, "*batch n"]:
         s = self.support
