@@ -85,12 +85,7 @@ def run(options: argparse.Namespace, path: Path) -> None:
     records: list[dict] = []
     if options.keep and path.exists():
         kept = Results.read(path)
-        measured = {(case, n) for case in todo for n in options.sizes}
-        records = [
-            record
-            for record in kept.records
-            if (case_of(record), record["n"]) not in measured
-        ]
+        records = kept.records
         # What took longer in some run took longer than the least of them all.
         for name in ("budget", "patience"):
             settings[name] = min(settings[name], kept.settings[name])
@@ -101,6 +96,12 @@ def run(options: argparse.Namespace, path: Path) -> None:
             processes[HERE].start(), processes[peers[0]].start() if peers else None
         )
         for number, case in enumerate(todo, 1):
+            # What is there of it gives way only now: a run may be interrupted.
+            records = [
+                record
+                for record in records
+                if case_of(record) != case or record["n"] not in options.sizes
+            ]
             for record in measure(
                 case,
                 sorted(options.sizes),

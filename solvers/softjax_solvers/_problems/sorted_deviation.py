@@ -70,7 +70,7 @@ class SortedDeviationProjection(SortedRows):
         where: Array | None = None,
     ):
         self.support = inexact(support)
-        self.positions = positions
+        self.positions = None if positions is None else inexact(positions)
         self.softness = per_row(softness, self.support, "softness")
         if where is not None:
             where = jnp.broadcast_to(where, self.support.shape)
