@@ -21,6 +21,7 @@ from softjax.solvers import (
     Problem,
     Regularizer,
     SimplexProjection,
+    SortedDeviationProjection,
     SortedDistanceProjection,
     TransportProjection,
     get_regularizer,
@@ -87,6 +88,23 @@ PROBLEMS = [
         dict(queries=_queries, support=_support, softness=_softness, values=_values),
     ),
     ProblemCase(
+        "deviations",
+        lambda a: SortedDeviationProjection(None, a["support"], a["softness"]),
+        dict(support=_support, softness=_softness, values=_values),
+    ),
+    ProblemCase(
+        "deviations_between",
+        lambda a: SortedDeviationProjection(
+            a["positions"], a["support"], a["softness"]
+        ),
+        dict(
+            positions=np.array([0.3, 1.6]),
+            support=_support,
+            softness=_softness,
+            values=_values,
+        ),
+    ),
+    ProblemCase(
         "permutahedron",
         lambda a: PermutahedronProjection(a["z"], a["w"], a["softness"]),
         dict(z=_z, w=_w, softness=_softness, values=_values),
@@ -144,6 +162,8 @@ pairs = [
             "sorted": ("c1",),
             "sorted_queries": (),
             "sorted_masked": (),
+            "deviations": ("c2",),
+            "deviations_between": (),
             "permutahedron": ("c1",),
             "majorization": (),
             "transport": ("c1",),
