@@ -15,6 +15,7 @@ from helpers import (
     neuralsort_rank_oracle,
     tolerance,
 )
+from jax.extend.core import jaxprs_in_params
 
 import softjax as sj
 from softjax.solvers import SortedDeviationProjection, get_regularizer, solve
@@ -96,10 +97,26 @@ def test_derivatives(case, x64):
     assert_close(second, finite_difference(gradient, args, moves), atol=1e-5, rtol=1e-5)
 
 
-def test_a_batch_by_vmap():
+def _predicates(jaxpr) -> list[tuple[int, ...]]:
+    """The shapes of what all loops of a program go on by."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "while":
+            (predicate,) = equation.params["cond_jaxpr"].out_avals
+            found.append(predicate.shape)
+        for inner in jaxprs_in_params(equation.params):
+            found += _predicates(inner)
+    return found
+
+
+def test_a_batch_by_vmap_stays_one_loop():
+    """One for all rows, where a predicate of each would select in every step."""
     samples = _samples()
     x = jnp.asarray(np.stack(list(samples.values())))
     mapped = jax.jit(jax.vmap(_compute("smooth")))
+    predicates = _predicates(jax.make_jaxpr(mapped)(x).jaxpr)
+    assert predicates
+    assert set(predicates) == {()}
     for out, row in zip(zip(*mapped(x), strict=True), x, strict=True):
         for a, b in zip(out, _compute("smooth")(row), strict=True):
             assert_close(a, b, atol=1e-5, rtol=1e-5)

@@ -325,9 +325,11 @@ def neighbour_moves(
 
 
 def _moves(width, args, moves, fn, extend):
-    lag = Lag(0, 0, None if extend is None else jax.tree.leaves(args[2])[0])
-    zeros = jax.eval_shape(lambda: fn(*args, lag))
-    zeros = jax.tree.map(jnp.zeros_like, zeros)
+    def own():
+        sweep = _Sweep(args, fn, extend)
+        return sweep.end(sweep.start())
+
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(own))
     if not jax.tree.leaves(moves):
         return zeros
 

@@ -150,25 +150,39 @@ class JointExpectation(Problem):
         find_dual: Callable[[Problem, Regularizer], PyTree[Array]],
     ) -> Array:
         """What `solved_expectation` returns, differentiated so."""
-        return _joint_expectation(self, regularizer, values, find_dual=find_dual)
+        return jointly(
+            self,
+            regularizer,
+            values,
+            find_dual=find_dual,
+            value=lambda problem, *rest: problem.expectation(*rest),
+            tangent=lambda problem, *rest: problem.expectation_and_tangent(*rest),
+        )
 
 
 @eqx.filter_custom_jvp
-def _joint_expectation(
-    problem: JointExpectation,
+def jointly(
+    problem: Problem,
     regularizer: Regularizer,
     values: Array,
     *,
     find_dual: Callable[[Problem, Regularizer], PyTree[Array]],
+    value: Callable[..., Array],
+    tangent: Callable[..., tuple[Array, Array]],
 ):
-    return problem.expectation(find_dual(problem, regularizer), regularizer, values)
+    """`value(problem, dual, regularizer, values)` at the optimal dual.
+
+    It is differentiated together with the dual: `tangent` takes three moves more, and
+    returns the value and its own move.
+    """
+    return value(problem, find_dual(problem, regularizer), regularizer, values)
 
 
-@_joint_expectation.def_jvp
-def _joint_expectation_jvp(primals, tangents, *, find_dual):
+@jointly.def_jvp
+def _jointly_jvp(primals, tangents, *, find_dual, value, tangent):
     problem, regularizer, values = primals
     dual = find_dual(problem, regularizer)
-    return problem.expectation_and_tangent(dual, regularizer, values, *tangents)
+    return tangent(problem, dual, regularizer, values, *tangents)
 
 
 class MaximizationProblem(Problem):

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ._numerics import replace_value
+
 _INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 
 
@@ -82,7 +84,7 @@ def sort_with_permutation(
             bits, index, cpu=_sort_packed, default=_sort_pairs
         )
     ordered = _from_bits(bits, x.dtype)
-    return _attach_permuted(x, ordered, permutation), permutation
+    return replace_value(permute(x, permutation), ordered), permutation
 
 
 def kth_largest(
@@ -111,19 +113,6 @@ def kth_largest(
 
     start = jnp.full_like(bits, info.min, shape=(*x.shape[:-1], 1))
     return _from_bits(jax.lax.fori_loop(0, info.bits, refine, start), x.dtype)
-
-
-@jax.custom_jvp
-def _attach_permuted(x, ordered, permutation):
-    """`ordered`, which equals `permute(x, permutation)`, with its derivative in x."""
-    return ordered
-
-
-@_attach_permuted.defjvp
-def _attach_permuted_jvp(primals, tangents):
-    x, ordered, permutation = primals
-    x_dot, _, _ = tangents
-    return _attach_permuted(x, ordered, permutation), permute(x_dot, permutation)
 
 
 def permute(

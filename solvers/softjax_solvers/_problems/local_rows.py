@@ -121,16 +121,12 @@ class LocalRows(eqx.Module):
         width, (((total, slope), (excess, excess_slope)), _) = self._sums(
             _row_slopes, args
         )
-        moves = self._arg_moves(move, regularizer_move, None, values_move)
+        moves = self._arg_moves(args, move, regularizer_move, values_move)
         (total_move, excess_move), _ = self._sum_moves(width, _row_terms, args, moves)
         dual_move = -safe_divide(total_move, slope)
         total_move = total_move + slope * dual_move
         excess_move = excess_move + excess_slope * dual_move
-        mean = safe_divide(excess, total)
-        out = safe_divide(excess_move - mean * total_move, total)
-        if values_move is not None:
-            out = out + values_move
-        return values + mean, out
+        return _quotient(values, excess, total, values_move, excess_move, total_move)
 
     def column_means(
         self,
@@ -155,10 +151,10 @@ class LocalRows(eqx.Module):
         """The same, and how it changes, as for rows."""
         args, rows = (self._args(dual, regularizer, v) for v in (values, None))
         width, (slope, (total, excess)) = self._sums(_column_terms_and_slopes, args)
-        still = self._arg_moves(move, regularizer_move, None, None)
-        (row_move,), _ = self._sum_moves(width, _row_terms, rows, still)
+        moves = self._arg_moves(args, move, regularizer_move, None)
+        (row_move,), _ = self._sum_moves(width, _row_terms, rows, moves)
         dual_move = -safe_divide(row_move, slope)
-        shared, (centre, *_), (other, *_) = still
+        shared, (centre, *_), (other, *_) = moves
         moves = (
             shared,
             (centre, dual_move, None, values_move),
@@ -167,11 +163,7 @@ class LocalRows(eqx.Module):
         _, (total_move, excess_move) = self._sum_moves(
             width, _column_terms, args, moves
         )
-        mean = safe_divide(excess, total)
-        out = safe_divide(excess_move - mean * total_move, total)
-        if values_move is not None:
-            out = out + values_move
-        return values + mean, out
+        return _quotient(values, excess, total, values_move, excess_move, total_move)
 
     def bracket(
         self, regularizer: Regularizer
@@ -231,9 +223,9 @@ class LocalRows(eqx.Module):
         )
 
     def _arg_moves(
-        self, move: PyTree, regularizer: Any, dual: Array | None, values: Array | None
+        self, args: PyTree, move: PyTree, regularizer: Any, values: Array | None
     ) -> tuple[PyTree, PyTree, PyTree]:
-        """How those move, by moves of what they depend on; None where they do not.
+        """How those move at a fixed dual, and None where they do not.
 
         `move` holds the moves of `support` and `softness`.
         """
@@ -245,10 +237,12 @@ class LocalRows(eqx.Module):
             return eqx.tree_at(lambda rows: rows.support, self, support).moving()
 
         _, (centre, other) = eqx.filter_jvp(moving, (self.support,), (move.support,))
-        centre_still, other_still = jax.tree.map(lambda _: None, self.still())
+        _, ((_, centre_still), *_), ((_, other_still), *_) = jax.tree.map(
+            lambda _: None, args
+        )
         return (
             (regularizer, softness),
-            ((centre, centre_still), dual, None, values),
+            ((centre, centre_still), None, None, values),
             ((other, other_still), None, values),
         )
 
@@ -270,6 +264,15 @@ class LocalRows(eqx.Module):
 
     def _terms(self, fn: Any) -> Terms:
         return functools.partial(fn, gap=self.gap)
+
+
+def _quotient(values, excess, total, values_move, excess_move, total_move):
+    """`values + excess / total`, and how it moves; `values_move` may be None."""
+    mean = safe_divide(excess, total)
+    move = safe_divide(excess_move - mean * total_move, total)
+    if values_move is not None:
+        move = move + values_move
+    return values + mean, move
 
 
 def _near(shared, centre, other, lag, *, gap):

@@ -2,22 +2,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._chunks import sum_chunks
 from .._numerics import inexact, pad_last, replace_value, safe_divide
-from .._problem import Problem, per_row
+from .._problem import Problem, jointly
 from .._regularizer import Regularizer
 from .._scans import tie_groups
 from .._sorting import permute
 from .local_rows import LocalRows
 from .simplex import SimplexProjection
-from .sorted_rows import SortedRows
+from .sorted_rows import SortedRows, parse_rows
 
 _SHORT = 128
 """Up to this length, dense rows are faster than what matters of them."""
@@ -69,12 +68,8 @@ class SortedDeviationProjection(SortedRows):
         softness: Array | float,
         where: Array | None = None,
     ):
-        self.support = inexact(support)
         self.positions = None if positions is None else inexact(positions)
-        self.softness = per_row(softness, self.support, "softness")
-        if where is not None:
-            where = jnp.broadcast_to(where, self.support.shape)
-        self.where = where
+        self.support, self.softness, self.where = parse_rows(support, softness, where)
 
     @property
     def points(self) -> Float[Array, " m"]:
@@ -133,7 +128,14 @@ class SortedDeviationProjection(SortedRows):
         shape = (*self.support.shape[:-1], self.points.size)
         values = jnp.broadcast_to(values, shape)
         if self.local(regularizer) is not None:
-            return _column_means(self, regularizer, values, find_dual=find_dual)
+            return jointly(
+                self,
+                regularizer,
+                values,
+                find_dual=find_dual,
+                value=_column_means,
+                tangent=_column_means_and_tangent,
+            )
 
         def columns(chunk):
             (points, dual, values), included = chunk
@@ -152,41 +154,42 @@ def _any_dual(problem: Problem, regularizer: Regularizer) -> Array:
     return jnp.zeros_like(problem.support)
 
 
-@eqx.filter_custom_jvp
-def _column_means(problem, regularizer, values, *, find_dual):
-    dual = find_dual(problem, regularizer)
+def _column_means(problem, dual, regularizer, values):
     return problem.local(regularizer).column_means(dual, regularizer, values)
 
 
-@_column_means.def_jvp
-def _column_means_jvp(primals, tangents, *, find_dual):
-    problem, regularizer, values = primals
-    dual = find_dual(problem, regularizer)
+def _column_means_and_tangent(problem, dual, regularizer, *rest):
     local = problem.local(regularizer)
-    return local.column_means_and_tangent(dual, regularizer, values, *tangents)
+    return local.column_means_and_tangent(dual, regularizer, *rest)
 
 
-class _Deviations(NamedTuple):
+def _deviations(
+    s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
     """What scores are to differentiation: `2 (i - middle_j) s_j + below_j`.
 
     Up to what a row shares. The sums of s over the elements below j, and up to it, are
     added in `below`; of equals the first and the last one counts, and the middle one,
     as |s - s_l| has the derivative 0 there.
     """
+    # Shifts change nothing; without one, sums of moves do not grow as large.
+    s = s - jnp.mean(s, axis=-1, keepdims=True)
+    sums = pad_last(jnp.cumsum(s, axis=-1), 1, 0)
+    ends = permute(sums, jnp.concatenate(_ties(s, where), axis=-1))
+    first, last = jnp.split(ends, 2, axis=-1)
+    return s, first + last
 
-    support: Float[Array, "*batch n"]
-    below: Float[Array, "*batch n"]
-    middle: Float[Array, "*batch n"]
 
-    @classmethod
-    def of(cls, s: Array, where: Array | None) -> _Deviations:
-        start, end = tie_groups(jax.lax.stop_gradient(s), where)
-        # Shifts change nothing; without one, sums of moves do not grow as large.
-        s = s - jnp.mean(s, axis=-1, keepdims=True)
-        sums = pad_last(jnp.cumsum(s, axis=-1), 1, 0)
-        ends = permute(sums, jnp.concatenate([start, end], axis=-1))
-        first, last = jnp.split(ends, 2, axis=-1)
-        return cls(s, first + last, (start + end - 1).astype(s.dtype) / 2)
+def _middle(
+    s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
+) -> Float[Array, "*batch n"]:
+    """The middle position of each element's equals."""
+    start, end = _ties(s, where)
+    return (start + end - 1).astype(s.dtype) / 2
+
+
+def _ties(s: Array, where: Array | None) -> tuple[Array, Array]:
+    return tie_groups(jax.lax.stop_gradient(s), where)
 
 
 class _DeviationRows(LocalRows):
@@ -199,14 +202,13 @@ class _DeviationRows(LocalRows):
     where: None
 
     def moving(self):
-        support, below, _ = _Deviations.of(self.support, None)
+        support, below = _deviations(self.support, None)
         return below, (support, below)
 
     def still(self):
-        _, _, middle = _Deviations.of(self.support, None)
         s = jax.lax.stop_gradient(self.support)
         gaps = s[..., 1:] - s[..., :-1]
-        offset = middle - jnp.arange(s.shape[-1])
+        offset = _middle(s, None) - jnp.arange(s.shape[-1])
         return None, (offset, pad_last(gaps, 1, 0), pad_last(gaps, 0, 1))
 
     @property
@@ -251,9 +253,7 @@ def _scores(
     apart = known[..., None, :] - known[..., anchors][..., None]
     away = 2 * (rows - middle[:, None])[..., None]
     value = away * apart[..., None, :] - q[..., None, :]
-    moving = _Deviations.of(s, where)
-    shared = moving.below[..., anchors][..., None]
-    below = (moving.below[..., None, :] - shared)[..., None, :]
-    place = moving.middle[..., None, None, :]
-    away = 2 * (rows[..., None] - place)
-    return replace_value(away * moving.support[..., None, None, :] + below, value)
+    support, below = _deviations(s, where)
+    below = (below[..., None, :] - below[..., anchors][..., None])[..., None, :]
+    away = 2 * (rows[..., None] - _middle(s, where)[..., None, None, :])
+    return replace_value(away * support[..., None, None, :] + below, value)

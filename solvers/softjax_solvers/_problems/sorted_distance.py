@@ -9,12 +9,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._neighbours import half_width
 from .._numerics import distance, inexact
-from .._problem import Problem, per_row
+from .._problem import Problem
 from .._regularizer import Regularizer
 from .._scans import fill_masked, laplace_sums
 from .local_rows import LocalRows
 from .simplex import SimplexProjection
-from .sorted_rows import SortedRows
+from .sorted_rows import SortedRows, parse_rows
 
 _SHORT = 64
 """Up to this length, dense rows are faster than what matters of them."""
@@ -59,12 +59,8 @@ class SortedDistanceProjection(SortedRows):
         softness: Array | float,
         where: Array | None = None,
     ):
-        self.support = inexact(support)
         self.queries = None if queries is None else inexact(queries)
-        self.softness = per_row(softness, self.support, "softness")
-        if where is not None:
-            where = jnp.broadcast_to(where, self.support.shape)
-        self.where = where
+        self.support, self.softness, self.where = parse_rows(support, softness, where)
 
     @property
     def points(self) -> Float[Array, "*batch m"]:

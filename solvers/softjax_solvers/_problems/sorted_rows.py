@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._chunks import map_chunks
-from .._numerics import derivative
-from .._problem import JointExpectation, Problem, ScalarDualProblem
+from .._numerics import derivative, inexact
+from .._problem import JointExpectation, Problem, ScalarDualProblem, per_row
 from .._regularizer import Regularizer
 from .local_rows import LocalRows
 from .simplex import SimplexProjection
@@ -163,3 +163,13 @@ class SortedRows(ScalarDualProblem, JointExpectation):
         return local.means_and_tangent(
             dual, regularizer, values, problem_move, regularizer_move, values_move
         )
+
+
+def parse_rows(
+    support: Array, softness: Array | float, where: Array | None
+) -> tuple[Array, Array, Array | None]:
+    """The attributes of `SortedRows` from what users pass."""
+    support = inexact(support)
+    if where is not None:
+        where = jnp.broadcast_to(where, support.shape)
+    return support, per_row(softness, support, "softness"), where
