@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from softjax_solvers import anywhere
+
 from ._axis import parse_axis
 from ._keywords import as_float, broadcast_shape
 from ._types import SoftBool, SoftIndex
@@ -55,9 +57,9 @@ def _take(weights: Float[Array, "*m n"], values: Array, axis: int) -> Array:
     # Accelerators round the factors of a product unless told not to.
     out = product(weights, jnp.where(finite, values, 0), jax.lax.Precision.HIGHEST)
     out = out + jax.lax.cond(
-        jnp.all(finite),
-        lambda *_: jnp.zeros_like(out),
+        anywhere(~finite),
         infinite,
+        lambda *_: jnp.zeros_like(out),
         *jax.lax.stop_gradient((weights, values)),
     )
     new = range(weights.ndim - 1)

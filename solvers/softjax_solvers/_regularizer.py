@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ._numerics import (
+    any_true,
     derivative,
     inexact,
     is_traced,
@@ -237,7 +238,7 @@ def _link_residual(t, args):
 def _widen(stop: Callable[[Array], Array], like: Array) -> Float[Array, "..."]:
     """The first power of 2 at which `stop` holds elementwise, or 2^30."""
     return jax.lax.while_loop(
-        lambda size: jnp.any(~stop(size) & (size < 2.0**30)),
+        lambda size: any_true(~stop(size) & (size < 2.0**30)),
         lambda size: jnp.where(stop(size), size, 2 * size),
         jnp.ones_like(like),
     )

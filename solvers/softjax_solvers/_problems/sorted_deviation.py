@@ -172,10 +172,10 @@ def _deviations(
     added in `below`; of equals the first and the last one counts, and the middle one,
     as |s - s_l| has the derivative 0 there.
     """
+    ends = jnp.concatenate(_ties(s, where), axis=-1)
     # Shifts change nothing; without one, sums of moves do not grow as large.
     s = s - jnp.mean(s, axis=-1, keepdims=True)
-    sums = pad_last(jnp.cumsum(s, axis=-1), 1, 0)
-    ends = permute(sums, jnp.concatenate(_ties(s, where), axis=-1))
+    ends = permute(pad_last(jnp.cumsum(s, axis=-1), 1, 0), ends)
     first, last = jnp.split(ends, 2, axis=-1)
     return s, first + last
 

@@ -6,7 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import choose_tolerance, exact_einsum, iterate, safe_divide
+from .._numerics import (
+    any_true,
+    choose_tolerance,
+    exact_einsum,
+    iterate,
+    safe_divide,
+)
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -71,9 +77,9 @@ class Alternating(Solver):
             )
             done = ~take | (error <= tolerance)
             following = jax.lax.cond(
-                jnp.all(done),
-                lambda: dual.g,
+                any_true(~done),
                 lambda: alternation(problem, regularizer, dual),
+                lambda: dual.g,
             )
             following = following - following[..., :1]
             return _State(dual, error, following, state.steps + ~state.done, done)

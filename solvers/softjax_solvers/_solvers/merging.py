@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import eps, exact_einsum, pad_last, safe_divide, varying_as
+from .._numerics import (
+    any_true,
+    eps,
+    exact_einsum,
+    pad_last,
+    safe_divide,
+    varying_as,
+)
 from .._problem import Problem
 from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
 from .._regularizer import Regularizer
@@ -207,7 +214,7 @@ class _Level(NamedTuple):
             )
 
         def go_on(state: _Search) -> Bool[Array, ""]:
-            going = jnp.any(state.lower < state.upper)
+            going = any_true(state.lower < state.upper)
             return going & (state.steps < self.max_steps)
 
         lower, upper = lower[:, :1], upper[:, :1]

@@ -7,7 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._laplacian import direct_solve
-from .._numerics import choose_tolerance, exact_einsum, iterate, safe_divide
+from .._numerics import (
+    any_true,
+    choose_tolerance,
+    exact_einsum,
+    iterate,
+    safe_divide,
+)
 from .._problem import Problem
 from .._problems import Potentials, TransportProjection
 from .._regularizer import Regularizer
@@ -120,10 +126,10 @@ class SemiDual(Solver):
             stalls = jnp.where(done, _STALLS, stalls)
             steps = state.steps + ~state.done
             # All that are not done have made as many steps.
-            early = jnp.any((stalls < _STALLS) & (steps < self.alternations))
+            early = any_true((stalls < _STALLS) & (steps < self.alternations))
             kinds = [newton, alternate] if self.alternations else [newton]
             step = jax.lax.switch(
-                jnp.where(jnp.all(stalls == _STALLS), 0, 1 + early),
+                jnp.where(any_true(stalls < _STALLS), 1 + early, 0),
                 [lambda *_: state.step, *kinds],
                 point,
                 radius,
