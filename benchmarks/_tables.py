@@ -66,13 +66,18 @@ def _has_none(results: Results, case: Case, library: str, kind: str) -> bool:
 
 
 def _time(
-    results: Results, case: Case, n: int, library: str, kind: str
+    results: Results,
+    case: Case,
+    n: int,
+    library: str,
+    kind: str,
+    what: str = "seconds",
 ) -> float | None:
     """Of the hard operator, the value's where it has no gradient."""
     if library == FLOOR and _has_none(results, case, library, kind):
         kind = "value"
     record = results.find(case, n, library, kind)
-    return record["seconds"] if record and record["status"] == "ok" else None
+    return record[what] if record and record["status"] == "ok" else None
 
 
 def _why_not(results: Results, record: Record | None) -> str:
@@ -87,24 +92,34 @@ def _code(words: Iterable[str]) -> list[str]:
     return [f"`{word}`" if word != "-" else "" for word in words]
 
 
+def _unit(times: Iterable[float | None]) -> str:
+    """What ratios are of: the median of those that were measured."""
+    known = [time for time in times if time]
+    return f"{seconds(statistics.median(known))} (1)" if known else "—"
+
+
 def operator_table(results: Results, op: str) -> str:
     """This library against the hard operator, by method, mode and size."""
     sizes = results.sizes()
-    first = []
-    for n in sizes:
-        found = [_time(results, case, n, FLOOR, "value") for case in results.cases(op)]
-        times = [time for time in found if time]
-        first.append(f"{seconds(statistics.median(times))} (1)" if times else "—")
-    rows = [[f"`{FLOORS[op]}`", "", *first, "", ""]]
-    for case in results.cases(op):
+    cases = results.cases(op)
+    first = [
+        _unit(_time(results, case, n, FLOOR, "value") for case in cases) for n in sizes
+    ]
+    rows, compiles = [], []
+    for case in cases:
         cells = [_cell(results, case, n, HERE, FLOOR) for n in sizes]
         last = _largest(results, case, HERE)
         if last:
-            cells.append(seconds(last[0]["compile_s"]))
-            cells.append(f"{amount(last[0]['memory'])} at n = {last[0]['n']}")
+            ours, n = last[0], last[0]["n"]
+            base = _time(results, case, n, FLOOR, "gradient", "compile_s")
+            compiles.append(base)
+            time = ours["compile_s"]
+            cells.append(number(time / base) if base else seconds(time))
+            cells.append(f"{amount(ours['memory'])} at n = {n}")
         else:
             cells += ["", ""]
         rows.append([*_code(case[1:]), *cells])
+    rows.insert(0, [f"`{FLOORS[op]}`", "", *first, _unit(compiles), ""])
     header = ["method", "mode", *(f"n = {n}" for n in sizes), "compile", "memory"]
     return markdown(header, rows)
 
