@@ -13,59 +13,71 @@ from ._numerics import pad_last
 _SHORT = 32
 """Up to this length a recurrence is run as it stands."""
 
+Folded = Float[Array, "length *batch blocks"]
+"""An array whose last axis is in consecutive blocks, side by side.
+
+The place in a block comes first, so that a step in all of them is one row.
+"""
+
+
+def _fold(x: Float[Array, "*batch n"]) -> Folded:
+    """The last block is filled up with zeros."""
+    n = x.shape[-1]
+    # Odd, as entries at distances of a power of two share few places of a cache.
+    blocks = 1 if n <= _SHORT else math.isqrt(n - 1) | 1
+    length = -(-n // blocks)
+    x = pad_last(x, 0, blocks * length - n)
+    return jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, length), -1, 0)
+
+
+def _unfold(x: Folded, n: int) -> Float[Array, "*batch n"]:
+    return jax.lax.collapse(jnp.moveaxis(x, 0, -1), -2)[..., :n]
+
+
+def _flip(x: Folded) -> Folded:
+    """Backwards, with what fills the last block first."""
+    return x[::-1, ..., ::-1]
+
+
+def _before(x: Folded) -> Folded:
+    """`x_{i-1}`, with 0 first."""
+    return jnp.concatenate([pad_last(x[-1:, ..., :-1], 1, 0), x[:-1]])
+
+
+def _after(x: Folded) -> Folded:
+    """`x_{i+1}`, with 0 last."""
+    return jnp.concatenate([x[1:], pad_last(x[:1, ..., 1:], 0, 1)])
+
 
 def _scan(
-    a: Float[Array, "*batch n"], b: Float[Array, "k *batch n"]
-) -> Float[Array, "k *batch n"]:
-    """The recurrence in few steps: blocks side by side, and then across them.
+    a: Float[Array, "length *batch blocks"], b: Float[Array, "length k *batch blocks"]
+) -> Float[Array, "length k *batch blocks"]:
+    """`h_i = a_i h_{i-1} + b_i` for folded arrays: in all blocks, and then across them.
 
     Loops are rolled, so that compile time does not grow with n; a fully parallel
     `lax.associative_scan` compiles several times longer and is no faster on a CPU.
     """
-    n, nothing = b.shape[-1], jnp.zeros_like(b[..., 0])
-    if n <= _SHORT:
-        return _sweep(a, b, nothing)
-    # Odd, as entries at distances of a power of two share few places of a cache.
-    blocks = math.isqrt(n - 1) | 1
-    length = -(-n // blocks)
-
-    def split(x, fill):
-        x = pad_last(x, 0, blocks * length - n, fill)
-        return x.reshape(*x.shape[:-1], blocks, length)
-
-    a, b = split(a, 1), split(b, 0)
-    # What the factors multiply to is one row more, which starts at 1.
-    start = jnp.zeros_like(b[..., 0]), jnp.ones_like(a[None, ..., 0])
-    h = _sweep(a, b, jnp.concatenate(start))
-    product, inside = h[-1], h[:-1]
-    before = _shift(_sweep(product[..., -1], inside[..., -1], nothing))
-    out = product * before[..., None] + inside
-    return out.reshape(*out.shape[:-2], -1)[..., :n]
-
-
-def _sweep(
-    a: Float[Array, "*batch n"],
-    b: Float[Array, "k *batch n"],
-    start: Float[Array, "l *batch"],
-) -> Float[Array, "l *batch n"]:
-    """`h_i = a_i h_{i-1} + b_i` along the last axis, one step at a time.
-
-    The rows that `b` does not have are 0.
-    """
+    nothing = jnp.zeros_like(b[0])
 
     def step(h, ab):
         a, b = ab
+        # The rows that b does not have are 0.
         rest = [(0, len(h) - len(b)), *[(0, 0)] * (b.ndim - 1)]
         h = a * h + jnp.pad(b, rest)
         return h, h
 
-    steps = tuple(jnp.moveaxis(x, -1, 0) for x in (a, b))
-    return jnp.moveaxis(jax.lax.scan(step, start, steps)[1], 0, -1)
+    if a.shape[-1] == 1:
+        return jax.lax.scan(step, nothing, (a, b))[1]
+    # What the factors multiply to is one row more, which starts at 1.
+    start = jnp.concatenate([nothing, jnp.ones_like(a[:1])])
+    _, h = jax.lax.scan(step, start, (a, b))
 
+    def step_across(before, end):
+        return end[-1:] * before + end[:-1], before
 
-def _shift(x: Array) -> Array:
-    """`x_{i-1}` along the last axis, with 0 first."""
-    return pad_last(x[..., :-1], 1, 0)
+    ends = jnp.moveaxis(h[-1], -1, 0)
+    _, before = jax.lax.scan(step_across, nothing[..., 0], ends)
+    return h[:, -1:] * jnp.moveaxis(before, 0, -1) + h[:, :-1]
 
 
 def linear_recurrence(
@@ -85,21 +97,23 @@ def linear_recurrence(
     if reverse:
         return linear_recurrence(a[..., ::-1], b[..., ::-1])[..., ::-1]
     a, b = jnp.broadcast_arrays(a, b)
-    return _recurrences(a, b[None])[0]
+    n = a.shape[-1]
+    a, b = map(_fold, (a, b))
+    return _unfold(_recurrences(a, b[:, None])[:, 0], n)
 
 
 def _recurrences(
-    a: Float[Array, "*batch n"], b: Float[Array, "k *#batch n"]
-) -> Float[Array, "k *batch n"]:
-    """`linear_recurrence` for several b."""
+    a: Float[Array, "length *batch blocks"], b: Float[Array, "length k *#batch blocks"]
+) -> Float[Array, "length k *batch blocks"]:
+    """`linear_recurrence` for several b, all folded."""
     # Element i + 1 depends on i through the same factor through which, transposed,
     # i depends on i + 1.
-    onward = pad_last(a[..., 1:], 0, 1)[..., ::-1]
+    onward = _flip(_after(a))
     return jax.lax.custom_linear_solve(
-        lambda h: h - a * _shift(h),
-        jnp.broadcast_to(b, (len(b), *a.shape)),
+        lambda h: h - a[:, None] * _before(h),
+        jnp.broadcast_to(b, (*b.shape[:2], *a.shape[1:])),
         solve=lambda _, b: _scan(a, b),
-        transpose_solve=lambda _, c: _scan(onward, c[..., ::-1])[..., ::-1],
+        transpose_solve=lambda _, c: _flip(_scan(onward, _flip(c))),
     )
 
 
@@ -159,37 +173,46 @@ def laplace_sums(
     overflows. Terms at distance 0 have derivative 0 in the distance, which keeps
     derivatives at ties independent of the order of equals.
     """
-    decay = jnp.exp((support[..., :-1] - support[..., 1:]) / softness)
+    n = support.shape[-1]
+    # Folded once, at both ends: to fold takes as long as the sums do. Nothing comes
+    # before the first element, nor after the last one, so that any decay will do there.
+    gaps = _fold(pad_last(support[..., :-1] - support[..., 1:], 1, 0))
+    decay, folded = jnp.exp(gaps / softness), _fold(weights)
     if queries is None:
-        return _own_sums(decay, weights, support[..., 1:] == support[..., :-1])
-    left, right = _both_ways(decay, weights, weights)
+        return _unfold(_own_sums(decay, folded, gaps == 0), n)
+    left, right = (_unfold(h, n) for h in _both_ways(decay, folded, folded))
     start, end = _positions(support, queries)
     places = support[None], softness[None], queries[None]
     return _collect(*places, weights, left, right, start, end)
 
 
-def _both_ways(decay: Array, forward: Array, backward: Array) -> tuple[Array, Array]:
+def _both_ways(
+    decay: Folded, forward: Folded, backward: Folded
+) -> tuple[Folded, Folded]:
     """Sums of `forward` up to each element, and of `backward` from it on."""
     h = _recurrences(
-        jnp.stack([pad_last(decay, 1, 0), pad_last(decay[..., ::-1], 1, 0)]),
-        jnp.stack([forward, backward[..., ::-1]], axis=1),
+        jnp.stack([decay, _flip(_after(decay))], axis=1),
+        jnp.stack([forward, _flip(backward)], axis=2),
     )
-    return h[:, 0], h[:, 1, ..., ::-1]
+    return h[:, :, 0], _flip(h[:, :, 1])
 
 
-def _drive(decay_dot: Array, left: Array, right: Array) -> tuple[Array, Array]:
+def _drive(decay_dot: Folded, left: Folded, right: Folded) -> tuple[Folded, Folded]:
     """What `_both_ways` has to sum for the derivative of its results in the decay."""
-    return (
-        pad_last(decay_dot * left[..., :-1], 1, 0),
-        pad_last(decay_dot * right[..., 1:], 0, 1),
-    )
+
+    def scaled(h: Folded) -> Folded:
+        # Not by broadcasting, whose transpose is a sum over few, which XLA leaves to a
+        # library that is slow to start.
+        return jnp.stack([decay_dot * x for x in jnp.unstack(h, axis=1)], axis=1)
+
+    return scaled(_before(left)), _after(scaled(right))
 
 
 @jax.custom_jvp
-def _own_sums(decay: Array, weights: Array, tied: Array) -> Array:
+def _own_sums(decay: Folded, weights: Folded, tied: Array) -> Folded:
     """The sums at the elements themselves; `tied` are the gaps between equals."""
     left, right = _both_ways(decay, weights, weights)
-    return left + pad_last(decay, 0, 1) * pad_last(right[..., 1:], 0, 1)
+    return left + _after(decay[:, None] * right)
 
 
 @_own_sums.defjvp
@@ -201,19 +224,21 @@ def _own_sums_jvp(primals, tangents):
     # those over all: what they add to the derivative is taken out. Without looking
     # whether there are any, which would cost about as much and make all rows of a batch
     # wait for each other.
-    both, both_dot = (jnp.stack([x, jnp.where(tied, x, 0)]) for x in (decay, decay_dot))
-    left, right = _both_ways(both, weights[:, None], weights[:, None])
+    both, both_dot = (
+        jnp.stack([x, jnp.where(tied, x, 0)], axis=1) for x in (decay, decay_dot)
+    )
+    left, right = _both_ways(both, weights[:, :, None], weights[:, :, None])
     forward, backward = _drive(both_dot, left, right)
-    moves = jnp.stack([weights_dot, jnp.zeros_like(weights_dot)], axis=1)
+    moves = jnp.stack([weights_dot, jnp.zeros_like(weights_dot)], axis=2)
     rise, fall = _both_ways(both, forward + moves, backward + moves)
     dots = rise + fall
-    out = left[:, 0] + pad_last(decay, 0, 1) * pad_last(right[:, 0, ..., 1:], 0, 1)
-    out_dot = dots[:, 0] - weights_dot - dots[:, 1]
+    out = left[:, :, 0] + _after(decay[:, None] * right[:, :, 0])
+    out_dot = dots[:, :, 0] - weights_dot - dots[:, :, 1]
     return out, out_dot - _tie_terms(decay, weights_dot, tied)
 
 
 @jax.custom_jvp
-def _tie_terms(decay: Array, weights: Array, tied: Array) -> Array:
+def _tie_terms(decay: Folded, weights: Folded, tied: Array) -> Folded:
     """Zeros, whose derivative is what distances between equals add to that of the sums.
 
     The value is the sum over the group of an element's equals, less the same one with
@@ -221,7 +246,7 @@ def _tie_terms(decay: Array, weights: Array, tied: Array) -> Array:
     """
     # Not a constant, whose axis JAX 0.10 loses in the derivative of a mapped function
     # that is compiled and holds a custom rule. The weights alone may be one.
-    return jnp.where(False, weights + pad_last(decay, 1, 0), 0)
+    return jnp.where(False, weights + decay[:, None], 0)
 
 
 @_tie_terms.defjvp
@@ -292,5 +317,6 @@ def _positions(support: Array, queries: Array) -> tuple[Array, Array]:
 
 def _run_sums(s: Array, weights: Array) -> Array:
     """Running sums of the weights within each group of equal elements of `s`."""
-    tied = (s[..., 1:] == s[..., :-1]).astype(weights.dtype)
-    return _recurrences(pad_last(tied, 1, 0), weights)
+    tied = pad_last((s[..., 1:] == s[..., :-1]).astype(weights.dtype), 1, 0)
+    sums = _recurrences(_fold(tied), _fold(weights))
+    return _unfold(sums, s.shape[-1])
