@@ -28,7 +28,7 @@ FLOORS = {
 """Operator -> the hard function that it is compared with."""
 
 OPS = tuple(FLOORS)
-SIZES = (16, 256, 4096, 65536, 1048576)
+SIZES = (64, 1024, 16384, 65536, 1048576)
 K = 8
 """Of top_k and its mask."""
 QUANTILE = 0.3
@@ -66,6 +66,15 @@ def cases(
         for mode in modes
         if exists(case := Case(op, method, mode))
     ]
+
+
+def place(case: Case) -> tuple[int, ...]:
+    """Where a case comes among others; of modes that are not listed, last."""
+    lists = OPS, (MASK, *METHODS), MODES
+    return tuple(
+        listed.index(word) if word in listed else len(listed)
+        for listed, word in zip(lists, case, strict=True)
+    )
 
 
 def exists(case: Case) -> bool:

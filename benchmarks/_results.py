@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ._cases import Case
+from ._cases import Case, place
 
 Record = dict[str, Any]
 
@@ -46,7 +46,7 @@ class Results:
 
     def cases(self, op: str | None = None) -> list[Case]:
         found = dict.fromkeys(map(case_of, self.records))
-        return [case for case in found if op in (None, case.op)]
+        return sorted((case for case in found if op in (None, case.op)), key=place)
 
     def sizes(self) -> list[int]:
         return sorted({record["n"] for record in self.records})

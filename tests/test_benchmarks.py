@@ -25,6 +25,7 @@ def test_cases(benchmarks):
 
     cases = listed.cases()
     assert len(set(cases)) == len(cases)
+    assert sorted(set(cases), key=listed.place) == cases
     assert {case.method for case in cases} - {listed.MASK} == set(sj.methods.METHODS)
     assert all(callable(getattr(sj, case.op)) for case in cases)
     assert not any(case.method == "smooth_sort" and case.mode == "c0" for case in cases)
