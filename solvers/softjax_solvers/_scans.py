@@ -318,5 +318,4 @@ def _positions(support: Array, queries: Array) -> tuple[Array, Array]:
 def _run_sums(s: Array, weights: Array) -> Array:
     """Running sums of the weights within each group of equal elements of `s`."""
     tied = pad_last((s[..., 1:] == s[..., :-1]).astype(weights.dtype), 1, 0)
-    sums = _recurrences(_fold(tied), _fold(weights))
-    return _unfold(sums, s.shape[-1])
+    return linear_recurrence(tied, weights)
