@@ -37,8 +37,9 @@ def pad_last(x: Array, before: int, after: int, fill: float = 0) -> Array:
         >>> print(sj.solvers.pad_last(jnp.array([1.0, 2.0]), 1, 2, fill=9))
         [9. 1. 2. 9. 9.]
     """
-    widths = [(0, 0)] * (x.ndim - 1) + [(before, after)]
-    return jnp.pad(x, widths, constant_values=fill)
+    # `jnp.pad` takes ten times as long to trace.
+    widths = [(0, 0, 0)] * (x.ndim - 1) + [(before, after, 0)]
+    return jax.lax.pad(x, jnp.asarray(fill, x.dtype), widths)
 
 
 def any_true(x: Array) -> Array:

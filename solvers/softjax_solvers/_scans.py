@@ -16,27 +16,32 @@ _SHORT = 32
 Folded = Float[Array, "length *batch blocks"]
 """An array whose last axis is in consecutive blocks, side by side.
 
-The place in a block comes first, so that a step in all of them is one row.
+The place in a block comes first, so that a step in all of them is one row. The first
+row joins a block to the one before: nothing is there, and nothing is lost on the way.
 """
 
 
-def _fold(x: Float[Array, "*batch n"]) -> Folded:
+def _fold(x: Float[Array, "*batch n"], joint: float = 0) -> Folded:
     """The last block is filled up with zeros."""
     n = x.shape[-1]
-    # Odd, as entries at distances of a power of two share few places of a cache.
-    blocks = 1 if n <= _SHORT else math.isqrt(n - 1) | 1
+    # Loops over other lengths than multiples of 16 take XLA up to twice as long to
+    # compile. Odd ones: at distances of a power of two, entries share few places of a
+    # cache.
+    blocks = 1 if n <= _SHORT else 16 * (math.isqrt(n) // 16 | 1)
     length = -(-n // blocks)
-    x = pad_last(x, 0, blocks * length - n)
-    return jnp.moveaxis(x.reshape(*x.shape[:-1], blocks, length), -1, 0)
+    x = pad_last(x, 0, blocks * length - n).reshape(*x.shape[:-1], blocks, length)
+    x = jnp.moveaxis(x, -1, 0)
+    return jnp.concatenate([jnp.full_like(x[:1], joint), x])
 
 
 def _unfold(x: Folded, n: int) -> Float[Array, "*batch n"]:
-    return jax.lax.collapse(jnp.moveaxis(x, 0, -1), -2)[..., :n]
+    return jax.lax.collapse(jnp.moveaxis(x[1:], 0, -1), -2)[..., :n]
 
 
-def _flip(x: Folded) -> Folded:
-    """Backwards, with what fills the last block first."""
-    return x[::-1, ..., ::-1]
+def _shift(x: Float[Array, "length ..."], by: int) -> Float[Array, "length ..."]:
+    """`x_{i-by}` along the first axis, with zeros where that does not exist."""
+    widths = [(by, -by, 0)] + [(0, 0, 0)] * (x.ndim - 1)
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), widths)
 
 
 def _before(x: Folded) -> Folded:
@@ -49,35 +54,86 @@ def _after(x: Folded) -> Folded:
     return jnp.concatenate([x[1:], pad_last(x[:1, ..., 1:], 0, 1)])
 
 
-def _scan(
-    a: Float[Array, "length *batch blocks"], b: Float[Array, "length k *batch blocks"]
-) -> Float[Array, "length k *batch blocks"]:
-    """`h_i = a_i h_{i-1} + b_i` for folded arrays: in all blocks, and then across them.
+def _sweep(
+    a: Float[Array, "length *rest"],
+    forward: Float[Array, "length k *rest"],
+    backward: Float[Array, "length k *rest"],
+) -> tuple[Float[Array, "length k *rest"], Float[Array, "length k *rest"]]:
+    """`h_i = a_i h_{i-1} + forward_i` and `h_i = a_{i+1} h_{i+1} + backward_i`.
 
-    Loops are rolled, so that compile time does not grow with n; a fully parallel
-    `lax.associative_scan` compiles several times longer and is no faster on a CPU.
+    A rolled loop, so that compile time does not grow with n. Both directions share it.
     """
-    nothing = jnp.zeros_like(b[0])
 
-    def step(h, ab):
-        a, b = ab
-        # The rows that b does not have are 0.
-        rest = [(0, len(h) - len(b)), *[(0, 0)] * (b.ndim - 1)]
-        h = a * h + jnp.pad(b, rest)
-        return h, h
+    def step(i, state):
+        h, carried, down, up = state
+        place = len(a) - 1 - i
+        h = _row(a, i) * h + _row(forward, i)
+        g = carried + _row(backward, place)
+        return h, _row(a, place) * g, _with_row(down, h, i), _with_row(up, g, place)
 
+    nothing = jnp.zeros_like(forward[0]), jnp.zeros_like(backward[0])
+    nothing += jnp.zeros_like(forward), jnp.zeros_like(backward)
+    return jax.lax.fori_loop(0, len(a), step, nothing)[2:]
+
+
+def _row(x: Array, i: Array) -> Array:
+    return jax.lax.dynamic_index_in_dim(
+        x, i, keepdims=False, allow_negative_indices=False
+    )
+
+
+def _with_row(x: Array, row: Array, i: Array) -> Array:
+    return jax.lax.dynamic_update_index_in_dim(
+        x, row, i, 0, allow_negative_indices=False
+    )
+
+
+def _reach(
+    down: Float[Array, "k *batch blocks"], up: Float[Array, "k *batch blocks"]
+) -> tuple[Float[Array, "k-1 *batch blocks"], Float[Array, "k-1 *batch blocks"]]:
+    """What all blocks before, and all after, make of what enters a block.
+
+    The last of the k rows has the factors of the blocks. Twice as far each time.
+    """
+    blocks = down.shape[-1]
+    last = jnp.arange(len(down)).reshape(-1, *(1,) * (down.ndim - 1)) == len(down) - 1
+
+    def add(x, padded, start):
+        further = jax.lax.dynamic_slice_in_dim(
+            padded, start, blocks, axis=-1, allow_negative_indices=False
+        )
+        return jnp.where(last, 0, x) + x[-1:] * further
+
+    def double(state):
+        far, down, up = state
+        down = add(down, pad_last(down, blocks, 0), blocks - far)
+        return 2 * far, down, add(up, pad_last(up, 0, blocks), far)
+
+    state = jnp.ones((), jnp.int32), down, up
+    _, down, up = jax.lax.while_loop(lambda state: state[0] < blocks, double, state)
+    return pad_last(down[:-1, ..., :-1], 1, 0), pad_last(up[:-1, ..., 1:], 0, 1)
+
+
+def _solve_both(
+    a: Float[Array, "length *batch blocks"],
+    forward: Float[Array, "length k *batch blocks"],
+    backward: Float[Array, "length k *batch blocks"],
+) -> tuple[Folded, Folded]:
+    """`_sweep` for folded arrays: in all blocks, and then across them."""
     if a.shape[-1] == 1:
-        return jax.lax.scan(step, nothing, (a, b))[1]
+        return _sweep(a, forward, backward)
     # What the factors multiply to is one row more, which starts at 1.
-    start = jnp.concatenate([nothing, jnp.ones_like(a[:1])])
-    _, h = jax.lax.scan(step, start, (a, b))
+    h, r = _sweep(a, _with_unit(forward, 0), _with_unit(backward, len(a) - 1))
+    before, after = _reach(h[-1], r[0])
+    return h[:, -1:] * before + h[:, :-1], r[:, -1:] * after + r[:, :-1]
 
-    def step_across(before, end):
-        return end[-1:] * before + end[:-1], before
 
-    ends = jnp.moveaxis(h[-1], -1, 0)
-    _, before = jax.lax.scan(step_across, nothing[..., 0], ends)
-    return h[:, -1:] * jnp.moveaxis(before, 0, -1) + h[:, :-1]
+def _with_unit(x: Float[Array, "length k ..."], place: int) -> Array:
+    """With a row more, of which the entries at that place are 1 and others 0."""
+    unit = jnp.arange(len(x)) == place
+    unit = unit.reshape(-1, *(1,) * (x.ndim - 1)).astype(x.dtype)
+    unit = jnp.broadcast_to(unit, (len(x), 1, *x.shape[2:]))
+    return jnp.concatenate([x, unit], axis=1)
 
 
 def linear_recurrence(
@@ -98,22 +154,26 @@ def linear_recurrence(
         return linear_recurrence(a[..., ::-1], b[..., ::-1])[..., ::-1]
     a, b = jnp.broadcast_arrays(a, b)
     n = a.shape[-1]
-    a, b = map(_fold, (a, b))
-    return _unfold(_recurrences(a, b[:, None])[:, 0], n)
+    a, b = _fold(a, 1), _fold(b)[:, None]
+    # Not constants, nor left alone: JAX 0.10 can't differentiate a solve of which only
+    # parts have derivatives.
+    h, r = _both_ways(a, b, jnp.where(False, b, 0))
+    return _unfold(jnp.where(True, h, r)[:, 0], n)
 
 
-def _recurrences(
-    a: Float[Array, "length *batch blocks"], b: Float[Array, "length k *#batch blocks"]
-) -> Float[Array, "length k *batch blocks"]:
-    """`linear_recurrence` for several b, all folded."""
-    # Element i + 1 depends on i through the same factor through which, transposed,
-    # i depends on i + 1.
-    onward = _flip(_after(a))
+def _both_ways(a: Folded, forward: Folded, backward: Folded) -> tuple[Folded, Folded]:
+    """Sums of `forward` up to each element, and of `backward` from it on.
+
+    The two are bidiagonal systems, of which one is the transpose of the other. Factors
+    at the joints are 1.
+    """
+    shape = *forward.shape[:2], *a.shape[1:]
+    a_of_all = a[:, None]
     return jax.lax.custom_linear_solve(
-        lambda h: h - a[:, None] * _before(h),
-        jnp.broadcast_to(b, (*b.shape[:2], *a.shape[1:])),
-        solve=lambda _, b: _scan(a, b),
-        transpose_solve=lambda _, c: _flip(_scan(onward, _flip(c))),
+        lambda x: (x[0] - a_of_all * _before(x[0]), x[1] - _after(a_of_all * x[1])),
+        tuple(jnp.broadcast_to(x, shape) for x in (forward, backward)),
+        solve=lambda _, b: _solve_both(a, *b),
+        transpose_solve=lambda _, c: _solve_both(a, *c[::-1])[::-1],
     )
 
 
@@ -186,33 +246,25 @@ def laplace_sums(
     return _collect(*places, weights, left, right, start, end)
 
 
-def _both_ways(
-    decay: Folded, forward: Folded, backward: Folded
-) -> tuple[Folded, Folded]:
-    """Sums of `forward` up to each element, and of `backward` from it on."""
-    h = _recurrences(
-        jnp.stack([decay, _flip(_after(decay))], axis=1),
-        jnp.stack([forward, _flip(backward)], axis=2),
-    )
-    return h[:, :, 0], _flip(h[:, :, 1])
+def _drive(decay_dot: Folded, h: Folded, r: Folded) -> tuple[Folded, Folded]:
+    """What `_both_ways` has to sum for the derivative of its results in the decay.
 
+    It is shifted within blocks, as the decay at a joint is constant.
+    """
 
-def _drive(decay_dot: Folded, left: Folded, right: Folded) -> tuple[Folded, Folded]:
-    """What `_both_ways` has to sum for the derivative of its results in the decay."""
-
-    def scaled(h: Folded) -> Folded:
+    def scaled(x: Folded) -> Folded:
         # Not by broadcasting, whose transpose is a sum over few, which XLA leaves to a
         # library that is slow to start.
-        return jnp.stack([decay_dot * x for x in jnp.unstack(h, axis=1)], axis=1)
+        return jnp.concatenate([decay_dot[:, None]] * x.shape[1], axis=1) * x
 
-    return scaled(_before(left)), _after(scaled(right))
+    return scaled(_shift(h, 1)), _shift(scaled(r), -1)
 
 
 @jax.custom_jvp
 def _own_sums(decay: Folded, weights: Folded, tied: Array) -> Folded:
     """The sums at the elements themselves; `tied` are the gaps between equals."""
-    left, right = _both_ways(decay, weights, weights)
-    return left + _after(decay[:, None] * right)
+    h, r = _both_ways(decay, weights, weights)
+    return h + (r - weights)
 
 
 @_own_sums.defjvp
@@ -224,15 +276,15 @@ def _own_sums_jvp(primals, tangents):
     # those over all: what they add to the derivative is taken out. Without looking
     # whether there are any, which would cost about as much and make all rows of a batch
     # wait for each other.
-    both, both_dot = (
-        jnp.stack([x, jnp.where(tied, x, 0)], axis=1) for x in (decay, decay_dot)
-    )
-    left, right = _both_ways(both, weights[:, :, None], weights[:, :, None])
-    forward, backward = _drive(both_dot, left, right)
+    taken = tied[:, None] | (jnp.arange(2) == 0).reshape(2, *(1,) * (tied.ndim - 1))
+    both = jnp.where(taken, decay[:, None], 0)
+    both_dot = jnp.stack([decay_dot, jnp.where(tied, decay_dot, 0)], axis=1)
+    h, r = _both_ways(both, weights[:, :, None], weights[:, :, None])
+    forward, backward = _drive(both_dot, h, r)
     moves = jnp.stack([weights_dot, jnp.zeros_like(weights_dot)], axis=2)
     rise, fall = _both_ways(both, forward + moves, backward + moves)
     dots = rise + fall
-    out = left[:, :, 0] + _after(decay[:, None] * right[:, :, 0])
+    out = h[:, :, 0] + (r[:, :, 0] - weights)
     out_dot = dots[:, :, 0] - weights_dot - dots[:, :, 1]
     return out, out_dot - _tie_terms(decay, weights_dot, tied)
 
