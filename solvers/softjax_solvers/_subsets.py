@@ -69,7 +69,9 @@ def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     parts = jnp.moveaxis(x.reshape(*x.shape[:-1], -1, size), -2, 0)
 
     def empty(like: Array) -> Array:
-        shape = (*like.shape[:-1], like.shape[-1] + 1)
+        # Rounded up: XLA takes longer to compile loops over other lengths, and does
+        # not vectorize them.
+        shape = (*like.shape[:-1], 16 * (like.shape[-1] // 16 + 1))
         sums = jnp.full_like(like, _NEVER, shape=shape)
         return sums.at[..., 0].set(0)
 
@@ -89,19 +91,19 @@ def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
 
 
 def _extend(
-    sums: Float[Array, "*batch n+1"],
+    sums: Float[Array, "*batch size"],
     x: Float[Array, "*batch n"],
     t: Array,
     more: Float[Array, "*#batch m+1"],
     entries: Float[Array, "*batch m"],
-) -> Float[Array, "*batch n+1"]:
+) -> Float[Array, "*batch size"]:
     """The sums over subsets of the first t + m of x, of those of the first t.
 
     The others are `entries`, with the sums `more` over their own subsets.
     """
-    m, n = entries.shape[-1], x.shape[-1]
-    k = jnp.arange(n + 1)
-    last = pad_last(x, m, 0)
+    m, size = entries.shape[-1], sums.shape[-1]
+    k = jnp.arange(size)
+    last = pad_last(x, m, size - 1 - x.shape[-1])
 
     def back(x: Array, places: int, fill: float) -> Array:
         return pad_last(x, places, 0, fill)[..., : x.shape[-1]]
@@ -111,7 +113,7 @@ def _extend(
     # the k largest, falls short: of differences, which are small where it matters.
     short = jnp.zeros_like(sums)
     for j in range(1, m + 1):
-        short = short + (entries[..., j - 1, None] - last[..., m - j : n + 1 + m - j])
+        short = short + (entries[..., j - 1, None] - last[..., m - j : m - j + size])
         term = back(sums, j, _NEVER) + more[..., j, None]
         term = jnp.where(k < t + j, term + jnp.minimum(short, 0), term)
         terms.append(jnp.where(k <= t + j, term, _NEVER))
