@@ -86,8 +86,9 @@ def conjugate_gradients(
         constant, and sizes relative to x.
     """
 
-    def total(x: Array) -> Array:
-        return jnp.sum(x, axis=-1)
+    def totals(*terms: Array) -> Array:
+        # Together, as each sum of its own takes three kernels to compile.
+        return jnp.sum(jnp.stack(terms), axis=-1)
 
     def largest(x: Array) -> Array:
         return jnp.max(jnp.abs(x), axis=-1, initial=0)
@@ -97,21 +98,23 @@ def conjugate_gradients(
         # Where there is far to go, steps are not much longer than that.
         floor = 0.1 * jnp.abs(rest) if exponential else 0
         toward = nearly_solve(inner, outer + floor, rest, inside)
-        decrease = total(rest * toward)
+        decrease, gain, kept = totals(
+            rest * toward, (rest - state.rest) * toward, rest * state.move
+        )
         # Polak and Ribiere's rule.
-        gain = total((rest - state.rest) * toward)
         keep = jnp.maximum(gain, 0) / state.decrease
         move = toward + keep[..., None] * state.move
+        slope = decrease + keep * kept
         bent = second_differences(move, inside)
         length = largest(jnp.maximum(jnp.abs(move), jnp.abs(bent)))
-        slope = total(rest * move)
 
         def search(_, share: Array) -> Array:
             """A damped Newton step, from one share of the move to another."""
             bend, grow = (jnp.expm1(-share[..., None] * x) for x in (bent, move))
-            left = slope + total(inner * bend * bent + outer * grow * move)
+            less = inner * bend * bent + outer * grow * move
             bend, grow = inner * (1 + bend), outer * (1 + grow)
-            step = left / total(bend * bent**2 + grow * move**2)
+            less, curve = totals(less, bend * bent**2 + grow * move**2)
+            step = (slope + less) / curve
             size = jnp.abs(step) * length
             return share + step * jnp.where(size > 0, jnp.log1p(size) / size, 1)
 
@@ -120,7 +123,8 @@ def conjugate_gradients(
             share = jax.lax.fori_loop(0, 2, search, none)
             size = jnp.abs(share) * length
         else:
-            share = slope / total(inner * bent**2 + outer * move**2)
+            (curve,) = totals(inner * bent**2 + outer * move**2)
+            share = slope / curve
             size = jnp.abs(share) * length / largest(state.x)
         # What is not finite has nothing left to do, or overflows.
         fine = ~state.done & jnp.isfinite(share)

@@ -168,10 +168,8 @@ class MajorizationProjection(ConcaveDualProblem):
         def largest(x: Array) -> Array:
             return jnp.max(jnp.abs(x), axis=-1, initial=0, where=self.inside)
 
-        size = jnp.maximum(
-            largest(self.bend), jnp.maximum(largest(slack), largest(gap))
-        )
-        return safe_divide(largest(self.optimality(dual, regularizer)), size)
+        parts = jnp.maximum(jnp.abs(self.bend), jnp.maximum(slack, gap))
+        return safe_divide(largest(self.optimality(dual, regularizer)), largest(parts))
 
     def dual_value(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
