@@ -278,6 +278,7 @@ def _own_sums_jvp(primals, tangents):
     # wait for each other.
     taken = tied[:, None] | (jnp.arange(2) == 0).reshape(2, *(1,) * (tied.ndim - 1))
     both = jnp.where(taken, decay[:, None], 0)
+    # Not by broadcasting: see `_drive`.
     both_dot = jnp.stack([decay_dot, jnp.where(tied, decay_dot, 0)], axis=1)
     h, r = _both_ways(both, weights[:, :, None], weights[:, :, None])
     forward, backward = _drive(both_dot, h, r)

@@ -76,14 +76,21 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
         )
         return jnp.where(self.where, z - top, 0) / self.softness
 
-    def _unnormalized(self, dual: Array, regularizer: Regularizer) -> Array:
-        y = regularizer.link(self.scores - dual[..., None])
-        return y if self.where is None else jnp.where(self.where, y, 0)
-
     def optimality(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        return jnp.sum(self._unnormalized(dual, regularizer), axis=-1) - 1
+        y = regularizer.link(self.scores - dual[..., None])
+        return jnp.sum(y, axis=-1, where=self.where) - 1
+
+    def _arguments(self, dual: Array, regularizer: Regularizer) -> Array:
+        """What the link is applied to for numbers that y is in proportion to."""
+        # Of exponentials, the dual only changes the sum, by which y is divided. So
+        # nothing has to find it.
+        return self.scores if regularizer.exponential else self.scores - dual[..., None]
+
+    def _unnormalized(self, dual: Array, regularizer: Regularizer) -> Array:
+        y = regularizer.link(self._arguments(dual, regularizer))
+        return y if self.where is None else jnp.where(self.where, y, 0)
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
@@ -153,7 +160,7 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
         regularizer_move: Any,
         values_move: Float[Array, "*#batch n"] | None,
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-        t = self.scores - dual[..., None]
+        t = self._arguments(dual, regularizer)
         y, slope = derivative(regularizer.link, t)
         if self.where is not None:
             y, slope, values = (jnp.where(self.where, x, 0) for x in (y, slope, values))
