@@ -111,10 +111,10 @@ def conjugate_gradients(
         def search(_, share: Array) -> Array:
             """A damped Newton step, from one share of the move to another."""
             bend, grow = (jnp.expm1(-share[..., None] * x) for x in (bent, move))
-            less = inner * bend * bent + outer * grow * move
+            change = inner * bend * bent + outer * grow * move
             bend, grow = inner * (1 + bend), outer * (1 + grow)
-            less, curve = totals(less, bend * bent**2 + grow * move**2)
-            step = (slope + less) / curve
+            change, curve = totals(change, bend * bent**2 + grow * move**2)
+            step = (slope + change) / curve
             size = jnp.abs(step) * length
             return share + step * jnp.where(size > 0, jnp.log1p(size) / size, 1)
 

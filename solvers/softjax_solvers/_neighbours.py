@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ._numerics import anywhere, pad_last, tangent_of, varying_as
+from ._numerics import anywhere, pad_last, slice_last, tangent_of, varying_as
 
 
 def half_width(
@@ -32,18 +32,12 @@ def half_width(
     def refine(i, found):
         # One bit after the other, from the highest.
         trial = jnp.minimum(found + (1 << (n.bit_length() - 1 - i)), n)
-        after, before = _slice(above, trial, n), _slice(below, n - trial, n)
+        after, before = slice_last(above, trial, n), slice_last(below, n - trial, n)
         gap = jnp.minimum(after - points, points - before)
         return jnp.where(anywhere(gap < reach), trial, found)
 
     start = jnp.zeros_like(points, jnp.int32, shape=())
     return jax.lax.fori_loop(0, n.bit_length(), refine, start)
-
-
-def _slice(x: Array, start: Array, size: int) -> Array:
-    return jax.lax.dynamic_slice_in_dim(
-        x, start, size, axis=-1, allow_negative_indices=False
-    )
 
 
 class Lag(NamedTuple):
@@ -156,7 +150,7 @@ class _Sweep:
         return _Totals(plain, other, tuple(extended)), near
 
     def _read(self, tree: PyTree, start: Array) -> PyTree:
-        return jax.tree.map(lambda x: _slice(x, start, self.n), tree)
+        return jax.tree.map(lambda x: slice_last(x, start, self.n), tree)
 
     def _put(self, tree: PyTree, parts: PyTree, start: Array) -> PyTree:
         def put(x, part):

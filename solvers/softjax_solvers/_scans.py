@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ._numerics import pad_last
+from ._numerics import pad_last, slice_last
 
 _SHORT = 32
 """Up to this length a recurrence is run as it stands."""
@@ -99,10 +99,7 @@ def _reach(
     last = jnp.arange(len(down)).reshape(-1, *(1,) * (down.ndim - 1)) == len(down) - 1
 
     def add(x, padded, start):
-        further = jax.lax.dynamic_slice_in_dim(
-            padded, start, blocks, axis=-1, allow_negative_indices=False
-        )
-        return jnp.where(last, 0, x) + x[-1:] * further
+        return jnp.where(last, 0, x) + x[-1:] * slice_last(padded, start, blocks)
 
     def double(state):
         far, down, up = state

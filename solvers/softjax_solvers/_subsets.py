@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ._numerics import pad_last
+from ._numerics import pad_last, slice_last
 
 _NEVER = -1e30
 """The logarithm of a sum without terms; infinity would make differences NaN."""
@@ -76,7 +76,7 @@ def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         return sums.at[..., 0].set(0)
 
     def add_entry(sums, t):
-        entry = jax.lax.dynamic_slice_in_dim(parts, t, 1, axis=-1)
+        entry = slice_last(parts, t, 1)
         return _extend(sums, parts, t, jnp.zeros_like(entry, shape=(1, 2)), entry), None
 
     def add_part(sums, part):
