@@ -146,6 +146,9 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
     ) -> Float[Array, "*batch"]:
         if self.z.shape[-1] == 1:
             return super().solved_expectation(regularizer, values, find_dual)
+        if regularizer.exponential:
+            # It makes no difference: see `_arguments`.
+            find_dual = _no_dual
         return self.joint_expectation(regularizer, values, find_dual)
 
     # The dual moves along. So the derivative is a sum of moves of the scores, each
@@ -179,6 +182,10 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
                 values_move = jnp.where(self.where, values_move, 0)
             move = move + _sum_of_products(y, values_move)
         return mean, safe_divide(move, total)
+
+
+def _no_dual(problem: Problem, regularizer: Regularizer) -> Float[Array, ""]:
+    return jnp.zeros(())
 
 
 @jax.custom_jvp
