@@ -2,135 +2,21 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ._numerics import pad_last, slice_last
+from ._serial import serially
 
-_SHORT = 32
-"""Up to this length a recurrence is run as it stands."""
-
-Folded = Float[Array, "length *batch blocks"]
-"""An array whose last axis is in consecutive blocks, side by side.
-
-The place in a block comes first, so that a step in all of them is one row. The first
-row joins a block to the one before: nothing is there, and nothing is lost on the way.
-"""
+Rows = tuple[Float[Array, "*batch n"], ...]
 
 
-def _fold(x: Float[Array, "*batch n"], joint: float = 0) -> Folded:
-    """The last block is filled up with zeros."""
-    n = x.shape[-1]
-    # Loops over other lengths than multiples of 16 take XLA up to twice as long to
-    # compile. Odd ones: at distances of a power of two, entries share few places of a
-    # cache.
-    blocks = 1 if n <= _SHORT else 16 * (math.isqrt(n) // 16 | 1)
-    length = -(-n // blocks)
-    x = pad_last(x, 0, blocks * length - n).reshape(*x.shape[:-1], blocks, length)
-    x = jnp.moveaxis(x, -1, 0)
-    return jnp.concatenate([jnp.full_like(x[:1], joint), x])
-
-
-def _unfold(x: Folded, n: int) -> Float[Array, "*batch n"]:
-    return jax.lax.collapse(jnp.moveaxis(x[1:], 0, -1), -2)[..., :n]
-
-
-def _shift(x: Float[Array, "length ..."], by: int) -> Float[Array, "length ..."]:
-    """`x_{i-by}` along the first axis, with zeros where that does not exist."""
-    widths = [(by, -by, 0)] + [(0, 0, 0)] * (x.ndim - 1)
-    return jax.lax.pad(x, jnp.zeros((), x.dtype), widths)
-
-
-def _before(x: Folded) -> Folded:
-    """`x_{i-1}`, with 0 first."""
-    return jnp.concatenate([pad_last(x[-1:, ..., :-1], 1, 0), x[:-1]])
-
-
-def _after(x: Folded) -> Folded:
-    """`x_{i+1}`, with 0 last."""
-    return jnp.concatenate([x[1:], pad_last(x[:1, ..., 1:], 0, 1)])
-
-
-def _sweep(
-    a: Float[Array, "length *rest"],
-    forward: Float[Array, "length k *rest"],
-    backward: Float[Array, "length k *rest"],
-) -> tuple[Float[Array, "length k *rest"], Float[Array, "length k *rest"]]:
-    """`h_i = a_i h_{i-1} + forward_i` and `h_i = a_{i+1} h_{i+1} + backward_i`.
-
-    A rolled loop, so that compile time does not grow with n. Both directions share it.
-    """
-
-    def step(i, state):
-        h, carried, down, up = state
-        place = len(a) - 1 - i
-        h = _row(a, i) * h + _row(forward, i)
-        g = carried + _row(backward, place)
-        return h, _row(a, place) * g, _with_row(down, h, i), _with_row(up, g, place)
-
-    nothing = jnp.zeros_like(forward[0]), jnp.zeros_like(backward[0])
-    nothing += jnp.zeros_like(forward), jnp.zeros_like(backward)
-    return jax.lax.fori_loop(0, len(a), step, nothing)[2:]
-
-
-def _row(x: Array, i: Array) -> Array:
-    return jax.lax.dynamic_index_in_dim(
-        x, i, keepdims=False, allow_negative_indices=False
-    )
-
-
-def _with_row(x: Array, row: Array, i: Array) -> Array:
-    return jax.lax.dynamic_update_index_in_dim(
-        x, row, i, 0, allow_negative_indices=False
-    )
-
-
-def _reach(
-    down: Float[Array, "k *batch blocks"], up: Float[Array, "k *batch blocks"]
-) -> tuple[Float[Array, "k-1 *batch blocks"], Float[Array, "k-1 *batch blocks"]]:
-    """What all blocks before, and all after, make of what enters a block.
-
-    The last of the k rows has the factors of the blocks. Twice as far each time.
-    """
-    blocks = down.shape[-1]
-    last = jnp.arange(len(down)).reshape(-1, *(1,) * (down.ndim - 1)) == len(down) - 1
-
-    def add(x, padded, start):
-        return jnp.where(last, 0, x) + x[-1:] * slice_last(padded, start, blocks)
-
-    def double(state):
-        far, down, up = state
-        down = add(down, pad_last(down, blocks, 0), blocks - far)
-        return 2 * far, down, add(up, pad_last(up, 0, blocks), far)
-
-    state = jnp.ones((), jnp.int32), down, up
-    _, down, up = jax.lax.while_loop(lambda state: state[0] < blocks, double, state)
-    return pad_last(down[:-1, ..., :-1], 1, 0), pad_last(up[:-1, ..., 1:], 0, 1)
-
-
-def _solve_both(
-    a: Float[Array, "length *batch blocks"],
-    forward: Float[Array, "length k *batch blocks"],
-    backward: Float[Array, "length k *batch blocks"],
-) -> tuple[Folded, Folded]:
-    """`_sweep` for folded arrays: in all blocks, and then across them."""
-    if a.shape[-1] == 1:
-        return _sweep(a, forward, backward)
-    # What the factors multiply to is one row more, which starts at 1.
-    h, r = _sweep(a, _with_unit(forward, 0), _with_unit(backward, len(a) - 1))
-    before, after = _reach(h[-1], r[0])
-    return h[:, -1:] * before + h[:, :-1], r[:, -1:] * after + r[:, :-1]
-
-
-def _with_unit(x: Float[Array, "length k ..."], place: int) -> Array:
-    """With a row more, of which the entries at that place are 1 and others 0."""
-    unit = jnp.arange(len(x)) == place
-    unit = unit.reshape(-1, *(1,) * (x.ndim - 1)).astype(x.dtype)
-    unit = jnp.broadcast_to(unit, (len(x), 1, *x.shape[2:]))
-    return jnp.concatenate([x, unit], axis=1)
+def _shift(x: Float[Array, "... n"], by: int) -> Float[Array, "... n"]:
+    """`x_{i-by}` along the last axis, with zeros where that does not exist."""
+    return pad_last(x, by, -by)
 
 
 def linear_recurrence(
@@ -150,28 +36,131 @@ def linear_recurrence(
     if reverse:
         return linear_recurrence(a[..., ::-1], b[..., ::-1])[..., ::-1]
     a, b = jnp.broadcast_arrays(a, b)
-    n = a.shape[-1]
-    a, b = _fold(a, 1), _fold(b)[:, None]
-    # Not constants, nor left alone: JAX 0.10 can't differentiate a solve of which only
-    # parts have derivatives.
-    h, r = _both_ways(a, b, jnp.where(False, b, 0))
-    return _unfold(jnp.where(True, h, r)[:, 0], n)
+    (h,) = _forward(_no_first(a), (b,))
+    return h
 
 
-def _both_ways(a: Folded, forward: Folded, backward: Folded) -> tuple[Folded, Folded]:
-    """Sums of `forward` up to each element, and of `backward` from it on.
+def _forward(a: Float[Array, "*batch n"], b: Rows) -> Rows:
+    """The first half of `_both_ways`."""
+    both = zip(*_both_ways(a, b, tuple(map(jnp.zeros_like, b))), strict=True)
+    return tuple(_alike(pair)[0] for pair in both)
 
-    The two are bidiagonal systems, of which one is the transpose of the other. Factors
-    at the joints are 1.
+
+def _alike(rows: Rows) -> Rows:
+    """The same, which have derivatives if any of them has.
+
+    JAX 0.10 can't differentiate a solve of which only parts have any.
     """
-    shape = *forward.shape[:2], *a.shape[1:]
-    a_of_all = a[:, None]
+    total = sum(rows)
+    return tuple(jnp.where(False, total, x) for x in rows)
+
+
+def _no_first(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    return jnp.where(jnp.arange(x.shape[-1]) == 0, 0, x)
+
+
+def _both_ways(
+    a: Float[Array, "*batch n"], forward: Rows, backward: Rows
+) -> tuple[Rows, Rows]:
+    """`h_i = a_i h_{i-1} + forward_i` and `r_i = a_{i+1} r_{i+1} + backward_i`.
+
+    The two are bidiagonal systems, of which one is the transpose of the other. The
+    first factor of a row is 0.
+    """
+
+    def systems(x: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
+        down, up = x
+        return (
+            tuple(h - a * _shift(h, 1) for h in down),
+            tuple(r - _shift(a * r, -1) for r in up),
+        )
+
+    k, rows = len(forward), _alike((*forward, *backward))
     return jax.lax.custom_linear_solve(
-        lambda x: (x[0] - a_of_all * _before(x[0]), x[1] - _after(a_of_all * x[1])),
-        tuple(jnp.broadcast_to(x, shape) for x in (forward, backward)),
+        systems,
+        (rows[:k], rows[k:]),
         solve=lambda _, b: _solve_both(a, *b),
         transpose_solve=lambda _, c: _solve_both(a, *c[::-1])[::-1],
     )
+
+
+def _solve_both(
+    a: Float[Array, "*batch n"], forward: Rows, backward: Rows
+) -> tuple[Rows, Rows]:
+    return jax.lax.platform_dependent(
+        a, forward, backward, cpu=_one_by_one, default=_by_doubling
+    )
+
+
+def _one_by_one(
+    a: Float[Array, "*batch n"], forward: Rows, backward: Rows
+) -> tuple[Rows, Rows]:
+    """Element by element, in a loop for both directions."""
+    if not a.size:
+        return forward, backward
+    k = len(forward)
+
+    def sweep(first: Array, a: Array, *rows: Array) -> Rows:
+        forward, backward = rows[:k], rows[k:]
+
+        def times(place: Array, x: Array) -> Array:
+            # Nothing passes from one row to another, not even NaN.
+            return jnp.where(_at(first, place), 0, _at(a, place) * x)
+
+        def step(i, state):
+            down, up, h, r = state
+            place = len(a) - 1 - i
+            h = tuple(times(i, h) + _at(b, i) for h, b in zip(h, forward, strict=True))
+            r = tuple(r + _at(c, place) for r, c in zip(r, backward, strict=True))
+            down = tuple(_with(x, h, i) for x, h in zip(down, h, strict=True))
+            up = tuple(_with(x, r, place) for x, r in zip(up, r, strict=True))
+            return down, up, h, tuple(times(place, r) for r in r)
+
+        start = jax.tree.map(jnp.zeros_like, (forward, backward))
+        start += jax.tree.map(lambda x: jnp.zeros_like(x[0]), (forward, backward))
+        down, up, *_ = jax.lax.fori_loop(0, len(a), step, start)
+        return *down, *up
+
+    out = serially(sweep, a, *forward, *backward, outputs=2 * k)
+    return out[:k], out[k:]
+
+
+def _at(x: Array, i: Array) -> Array:
+    return jax.lax.dynamic_index_in_dim(
+        x, i, keepdims=False, allow_negative_indices=False
+    )
+
+
+def _with(x: Array, entry: Array, i: Array) -> Array:
+    return jax.lax.dynamic_update_index_in_dim(
+        x, entry, i, 0, allow_negative_indices=False
+    )
+
+
+def _by_doubling(
+    a: Float[Array, "*batch n"], forward: Rows, backward: Rows
+) -> tuple[Rows, Rows]:
+    """For all elements at once, and from twice as far each time."""
+    n = a.shape[-1]
+
+    def double(state):
+        far, *sides = state
+
+        def before(x: Array) -> Array:
+            return slice_last(pad_last(x, n, 0), n - far, n)
+
+        def after(x: Array) -> Array:
+            return slice_last(pad_last(x, 0, n), far, n)
+
+        sides = [
+            (factor * other(factor), tuple(x + factor * other(x) for x in sums))
+            for (factor, sums), other in zip(sides, (before, after), strict=True)
+        ]
+        return 2 * far, *sides
+
+    start = jnp.ones((), jnp.int32), (a, forward), (_shift(a, -1), backward)
+    _, (_, down), (_, up) = jax.lax.while_loop(lambda s: s[0] < n, double, start)
+    return down, up
 
 
 def tie_groups(
@@ -219,76 +208,80 @@ def fill_masked(
 def laplace_sums(
     support: Float[Array, "*batch n"],
     softness: Float[Array, "*#batch 1"],
-    weights: Float[Array, "k *batch n"],
+    weights: Sequence[Float[Array, "*batch n"]],
     queries: Float[Array, "*batch m"] | None = None,
-) -> Float[Array, "k *batch m"]:
-    """`sum_j exp((nearest_i - |queries_i - support_j|) / softness) weights_j`, exactly.
+) -> tuple[Float[Array, "*batch m"], ...]:
+    """`sum_j exp((nearest_i - |queries_i - support_j|) / softness) w_j`, exactly.
 
-    `support` is ascending, `queries` None stands for the support itself, and
-    `nearest_i` is the least of the distances, a constant to differentiation. Every
-    factor is at most 1 and distances are sums of gaps, so nothing cancels or
-    overflows. Terms at distance 0 have derivative 0 in the distance, which keeps
-    derivatives at ties independent of the order of equals.
+    One sum for each array w of weights. `support` is ascending, `queries` None stands
+    for the support itself, and `nearest_i` is the least of the distances, a constant to
+    differentiation. Every factor is at most 1 and distances are sums of gaps, so
+    nothing cancels or overflows. Terms at distance 0 have derivative 0 in the distance,
+    which keeps derivatives at ties independent of the order of equals.
     """
-    n = support.shape[-1]
-    # Folded once, at both ends: to fold takes as long as the sums do. Nothing comes
-    # before the first element, nor after the last one, so that any decay will do there.
-    gaps = _fold(pad_last(support[..., :-1] - support[..., 1:], 1, 0))
-    decay, folded = jnp.exp(gaps / softness), _fold(weights)
+    weights = tuple(weights)
+    gaps = pad_last(support[..., :-1] - support[..., 1:], 1, 0)
+    decay = _no_first(jnp.exp(gaps / softness))
     if queries is None:
-        return _unfold(_own_sums(decay, folded, gaps == 0), n)
-    left, right = (_unfold(h, n) for h in _both_ways(decay, folded, folded))
-    start, end = _positions(support, queries)
-    places = support[None], softness[None], queries[None]
-    return _collect(*places, weights, left, right, start, end)
+        return _own_sums(decay, weights, gaps == 0)
+    return _collect(support, softness, queries, weights, decay)
 
 
-def _drive(decay_dot: Folded, h: Folded, r: Folded) -> tuple[Folded, Folded]:
-    """What `_both_ways` has to sum for the derivative of its results in the decay.
-
-    It is shifted within blocks, as the decay at a joint is constant.
-    """
-
-    def scaled(x: Folded) -> Folded:
-        # Not by broadcasting, whose transpose is a sum over few, which XLA leaves to a
-        # library that is slow to start.
-        return jnp.concatenate([decay_dot[:, None]] * x.shape[1], axis=1) * x
-
-    return scaled(_shift(h, 1)), _shift(scaled(r), -1)
+def _drive(decay_dot: Float[Array, "*batch n"], h: Rows, r: Rows) -> tuple[Rows, Rows]:
+    """What `_both_ways` has to sum for the derivative of its results in the decay."""
+    forward = tuple(decay_dot * _shift(h, 1) for h in h)
+    return forward, tuple(_shift(decay_dot * r, -1) for r in r)
 
 
 @jax.custom_jvp
-def _own_sums(decay: Folded, weights: Folded, tied: Array) -> Folded:
+def _own_sums(
+    decay: Float[Array, "*batch n"], weights: Rows, tied: Bool[Array, "*batch n"]
+) -> Rows:
     """The sums at the elements themselves; `tied` are the gaps between equals."""
     h, r = _both_ways(decay, weights, weights)
-    return h + (r - weights)
+    return _total(h, r, weights)
+
+
+def _total(h: Rows, r: Rows, weights: Rows) -> Rows:
+    return tuple(h + (r - w) for h, r, w in zip(h, r, weights, strict=True))
 
 
 @_own_sums.defjvp
 def _own_sums_jvp(primals, tangents):
     decay, weights, tied = primals
     decay_dot, weights_dot, _ = tangents
+
     # A sum of gaps counts the distance of equals as positive in sorted order, and its
     # derivative with it. So the sums over equals are taken along, side by side with
     # those over all: what they add to the derivative is taken out. Without looking
     # whether there are any, which would cost about as much and make all rows of a batch
     # wait for each other.
-    taken = tied[:, None] | (jnp.arange(2) == 0).reshape(2, *(1,) * (tied.ndim - 1))
-    both = jnp.where(taken, decay[:, None], 0)
-    # Not by broadcasting: see `_drive`.
-    both_dot = jnp.stack([decay_dot, jnp.where(tied, decay_dot, 0)], axis=1)
-    h, r = _both_ways(both, weights[:, :, None], weights[:, :, None])
-    forward, backward = _drive(both_dot, h, r)
-    moves = jnp.stack([weights_dot, jnp.zeros_like(weights_dot)], axis=2)
-    rise, fall = _both_ways(both, forward + moves, backward + moves)
-    dots = rise + fall
-    out = h[:, :, 0] + (r[:, :, 0] - weights)
-    out_dot = dots[:, :, 0] - weights_dot - dots[:, :, 1]
-    return out, out_dot - _tie_terms(decay, weights_dot, tied)
+    def side_by_side(of_all: Rows, of_equals: Rows) -> Rows:
+        return tuple(map(lambda *x: jnp.stack(x), of_all, of_equals))
+
+    (both,) = side_by_side((decay,), (jnp.where(tied, decay, 0),))
+    (both_dot,) = side_by_side((decay_dot,), (jnp.where(tied, decay_dot, 0),))
+    pairs = side_by_side(weights, weights)
+    h, r = _both_ways(both, pairs, pairs)
+    moves = side_by_side(weights_dot, tuple(map(jnp.zeros_like, weights_dot)))
+    forward, backward = (
+        tuple(map(jnp.add, drive, moves)) for drive in _drive(both_dot, h, r)
+    )
+    rise, fall = _both_ways(both, forward, backward)
+    out = _total(tuple(h[0] for h in h), tuple(r[0] for r in r), weights)
+    out_dot = tuple(
+        up[0] + down[0] - w - (up[1] + down[1]) - more
+        for up, down, w, more in zip(
+            rise, fall, weights_dot, _tie_terms(decay, weights_dot, tied), strict=True
+        )
+    )
+    return out, out_dot
 
 
 @jax.custom_jvp
-def _tie_terms(decay: Folded, weights: Folded, tied: Array) -> Folded:
+def _tie_terms(
+    decay: Float[Array, "*batch n"], weights: Rows, tied: Bool[Array, "*batch n"]
+) -> Rows:
     """Zeros, whose derivative is what distances between equals add to that of the sums.
 
     The value is the sum over the group of an element's equals, less the same one with
@@ -296,7 +289,7 @@ def _tie_terms(decay: Folded, weights: Folded, tied: Array) -> Folded:
     """
     # Not a constant, whose axis JAX 0.10 loses in the derivative of a mapped function
     # that is compiled and holds a custom rule. The weights alone may be one.
-    return jnp.where(False, weights + decay[:, None], 0)
+    return tuple(jnp.where(False, w + decay, 0) for w in weights)
 
 
 @_tie_terms.defjvp
@@ -305,25 +298,23 @@ def _tie_terms_jvp(primals, tangents):
     decay_dot, weights_dot, _ = tangents
     inner, inner_dot = (jnp.where(tied, x, 0) for x in (decay, decay_dot))
     drive = _drive(inner_dot, *_both_ways(inner, weights, weights))
-    out_dot = sum(_both_ways(inner, *drive)) + _tie_terms(decay, weights_dot, tied)
-    return jnp.zeros_like(out_dot), out_dot
+    rise, fall = _both_ways(inner, *drive)
+    more = _tie_terms(decay, weights_dot, tied)
+    terms = zip(rise, fall, more, strict=True)
+    out_dot = tuple(rise + fall + more for rise, fall, more in terms)
+    return tuple(map(jnp.zeros_like, out_dot)), out_dot
 
 
 def _collect(
-    s: Array,
-    softness: Array,
-    q: Array,
-    weights: Array,
-    left: Array,
-    right: Array,
-    start: Array,
-    end: Array,
-) -> Array:
-    """Kernel sums at the points q, from those over the elements on either side.
-
-    `start` and `end` say how many elements lie below q, and at or below it.
-    """
+    s: Float[Array, "*batch n"],
+    softness: Float[Array, "*#batch 1"],
+    q: Float[Array, "*batch m"],
+    weights: Rows,
+    decay: Float[Array, "*batch n"],
+) -> Rows:
+    """Kernel sums at the points q, from those over the elements on either side."""
     n = s.shape[-1]
+    start, end = _positions(s, q)
 
     def one_sided(index, sign):
         inside = (index >= 0) & (index < n)
@@ -341,11 +332,13 @@ def _collect(
         exponent = (nearest - jnp.where(exists, distance, nearest)) / softness
         return jnp.where(exists, jnp.exp(exponent), 0)
 
-    equal = jnp.where(end > start, _take(_run_sums(s[0], weights), end - 1), 0)
-    return (
-        equal
-        + kernel(left_distance) * _take(left, below)
-        + kernel(right_distance) * _take(right, above)
+    left, right = _both_ways(decay, weights, weights)
+    of_left, of_right = kernel(left_distance), kernel(right_distance)
+    return tuple(
+        jnp.where(end > start, _take(equal, end - 1), 0)
+        + of_left * _take(left, below)
+        + of_right * _take(right, above)
+        for equal, left, right in zip(_run_sums(s, weights), left, right, strict=True)
     )
 
 
@@ -360,12 +353,12 @@ def _positions(support: Array, queries: Array) -> tuple[Array, Array]:
         find = jnp.vectorize(
             lambda a, v: jnp.searchsorted(a, v, side=side), signature="(n),(m)->(m)"
         )
-        return find(support, queries).astype(jnp.int32)[None]
+        return find(support, queries).astype(jnp.int32)
 
     return search("left"), search("right")
 
 
-def _run_sums(s: Array, weights: Array) -> Array:
+def _run_sums(s: Float[Array, "*batch n"], weights: Rows) -> Rows:
     """Running sums of the weights within each group of equal elements of `s`."""
-    tied = pad_last((s[..., 1:] == s[..., :-1]).astype(weights.dtype), 1, 0)
-    return linear_recurrence(tied, weights)
+    tied = pad_last((s[..., 1:] == s[..., :-1]).astype(s.dtype), 1, 0)
+    return _forward(tied, weights)

@@ -72,15 +72,15 @@ class SortedDistanceProjection(SortedRows):
         where = None if self.where is None else self.where[..., None, :]
         return SimplexProjection(z, self.softness[..., None], where)
 
-    def _kernel_sums(self, *weights: Array) -> Array:
+    def _kernel_sums(self, *weights: Array) -> tuple[Float[Array, "*batch m"], ...]:
         """Sums of `exp(scores_ij) weights_j`, with the scores of `rows`."""
         support = self.support
-        stacked = jnp.stack([jnp.broadcast_to(w, support.shape) for w in weights])
+        weights = tuple(jnp.broadcast_to(w, support.shape) for w in weights)
         if self.where is None:
-            return laplace_sums(support, self.softness, stacked, self.queries)
-        stacked = jnp.where(self.where, stacked, 0)
+            return laplace_sums(support, self.softness, weights, self.queries)
+        weights = tuple(jnp.where(self.where, w, 0) for w in weights)
         filled = fill_masked(support, self.where)
-        return laplace_sums(filled, self.softness, stacked, self.points)
+        return laplace_sums(filled, self.softness, weights, self.points)
 
     def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
         return jnp.log(self._kernel_sums(jnp.ones((), self.support.dtype))[0])

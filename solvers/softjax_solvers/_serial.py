@@ -1,0 +1,61 @@
+"""Loops over numbers, which on a CPU are the fastest way along an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.custom_partitioning import custom_partitioning
+from jaxtyping import Array
+
+
+def serially(
+    fn: Callable[..., tuple[Array, ...]], *rows: Array, outputs: int
+) -> tuple[Array, ...]:
+    """`fn(first, *rows)`, with all rows after each other.
+
+    XLA compiles a loop whose steps read and write single numbers into a loop of a CPU,
+    where for one over arrays it compiles each operation, and calls that in each step.
+    So rows are not mapped over but form one, also those of `jax.vmap`, and `first` says
+    of each entry whether a row starts there. On several devices, each has a loop over
+    its own rows.
+
+    **Arguments:**
+
+    - `fn`: of flat arrays, to a tuple of so many `outputs` of that shape; without
+        derivatives.
+    - `rows`: `*batch n`, none of them empty.
+    """
+
+    def one_row(*rows: Array) -> tuple[Array, ...]:
+        shape = rows[0].shape
+        first = jnp.broadcast_to(jnp.arange(shape[-1]) == 0, shape)
+        out = fn(first.ravel(), *(x.ravel() for x in rows))
+        return tuple(x.reshape(shape) for x in out)
+
+    def partition(mesh, args, results):
+        shardings = (tuple(x.sharding for x in tree) for tree in (results, args))
+        return mesh, one_row, *shardings
+
+    def axes(count: int) -> str:
+        batch = (f"batch{i}" for i in range(rows[0].ndim - 1))
+        return ", ".join([" ".join([*batch, "n"])] * count)
+
+    apart = custom_partitioning(one_row)
+    apart.def_partition(
+        partition,
+        sharding_rule=f"{axes(len(rows))} -> {axes(outputs)}",
+        need_replication_factors=("n",),
+    )
+    solve = jax.custom_batching.custom_vmap(lambda *rows: apart(*rows))
+
+    @solve.def_vmap
+    def _(axis_size, in_batched, *rows):
+        rows = (
+            x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+            for x, batched in zip(rows, in_batched, strict=True)
+        )
+        return serially(fn, *rows, outputs=outputs), (True,) * outputs
+
+    return solve(*rows)
