@@ -264,17 +264,20 @@ def run(
         )
     if regularizer is None:
         method, regularizer, solver, standardize = Hard(), Entropy(), None, False
-    outputs = _run(
-        operation,
-        layout.split(x) if x.ndim else x.reshape(1),
-        softness,
-        options(layout, x.dtype) if options else None,
-        regularizer,
-        method,
-        solver,
-        standardize,
-        gated_grad,
-    )
+    # No other than there is. But JAX says so to the rules of derivatives, and would not
+    # find in its caches there what had been traced before without saying so.
+    with jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh()):
+        outputs = _run(
+            operation,
+            layout.split(x) if x.ndim else x.reshape(1),
+            softness,
+            options(layout, x.dtype) if options else None,
+            regularizer,
+            method,
+            solver,
+            standardize,
+            gated_grad,
+        )
     outputs = tuple(None if out is None else out.astype(out_dtype) for out in outputs)
     return outputs, layout
 

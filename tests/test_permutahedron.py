@@ -26,14 +26,20 @@ from softjax.solvers import (
     Merging,
     PermutahedronProjection,
     PNorm,
+    PoolAdjacentViolators,
     Regularizer,
+    Scaled,
     SimplexProjection,
+    Tsallis,
     choose_solver,
     get_regularizer,
     solve,
 )
 
 CASES = [case for case in REGULARIZERS if not case.bounded]
+# For a few there is a faster one than that for all.
+POOLED = pick(CASES, "smooth", "c0")
+SOLVERS = [(case, None) for case in CASES] + [(case, "merging") for case in POOLED]
 BOUNDED = [case for case in REGULARIZERS if case.bounded]
 SIZES = [1, 2, 3, 5, 16, 17, 33, 100]
 # Which of them are not slow.
@@ -42,28 +48,32 @@ FAST_SIZES = {
     "c0": (33, 1),
     "c2": (5,),
 }
-each_size = pytest.mark.parametrize(
-    ("case", "n"),
+
+
+def _slow(case, n):
+    return [] if n in FAST_SIZES.get(case.name, ()) else [pytest.mark.slow]
+
+
+each_solver = pytest.mark.parametrize(
+    ("case", "solver", "n"),
     [
         pytest.param(
-            case,
-            n,
-            id=f"{case.name}-{n}",
-            marks=[] if n in FAST_SIZES.get(case.name, ()) else [pytest.mark.slow],
+            case, solver, n, id=f"{case.name}-{solver}-{n}", marks=_slow(case, n)
         )
-        for case in CASES
+        for case, solver in SOLVERS
         for n in SIZES
     ],
 )
 
 
 @functools.cache
-def _solve(name: str):
+def _solve(name: str, solver: str | None = None):
     (case,) = pick(REGULARIZERS, name)
 
     @jax.jit
     def compute(z, w, softness, where=None):
-        solution = solve(PermutahedronProjection(z, w, softness, where), case.mode)
+        problem = PermutahedronProjection(z, w, softness, where)
+        solution = solve(problem, case.mode, solver)
         return dict(
             value=solution.value,
             residual=solution.residual,
@@ -133,10 +143,10 @@ def assert_projections(out, expected, w):
 
 
 @pytest.mark.x64
-@each_size
-def test_values(case, n):
+@each_solver
+def test_values(case, solver, n):
     z, w, softness = inputs(case, n)
-    out = _solve(case.name)(z, w, softness)
+    out = _solve(case.name, solver)(z, w, softness)
     # Of what the inputs are after rounding.
     scores = np.asarray(z / softness, np.float64)
     expected = oracle(case, scores, w, 1.0)
@@ -180,18 +190,18 @@ def test_it_is_the_closest_point(x64):
 
 
 @pytest.mark.x64
-@each("case", CASES, fast=("c0",))
-def test_masks(case):
+@each_solver
+def test_masks(case, solver, n):
     """As if what is masked were not there, whatever it is."""
-    z, w, softness = inputs(case, 33)
+    z, w, softness = inputs(case, n)
     rng = helpers.rng("mask")
     where = rng.uniform(size=z.shape) < rng.uniform(size=(len(z), 1))
     where[0] = False
-    where[1] = np.arange(33) == 4
+    where[1] = np.arange(n) == n // 8
     where[2] = True
     far = np.resize([1e30, -1e30, 5.0], z.shape).astype(z.dtype)
     z, w = jnp.where(where, z, far), jnp.where(where, w, -far)
-    out = _solve(case.name)(z, w, softness, jnp.asarray(where))
+    out = _solve(case.name, solver)(z, w, softness, jnp.asarray(where))
     scores = np.asarray(z / softness, np.float64)
     expected = oracle(case, scores, w, 1.0, where)
     assert_projections(out, expected, jnp.where(where, w, 0))
@@ -478,9 +488,13 @@ def test_gradients_stay_finite(case):
 def test_choice():
     problem = PermutahedronProjection(jnp.ones(3), jnp.ones(3), 0.1)
     for mode in ("smooth", "c0", "c2"):
-        for solver in (None, "merging", Merging()):
-            regularizer = get_regularizer(mode)
+        regularizer = get_regularizer(mode)
+        for solver in ("merging", Merging()):
             assert choose_solver(solver, problem, regularizer) == Merging()
+        default = Merging() if mode == "c2" else PoolAdjacentViolators()
+        assert choose_solver(None, problem, regularizer) == default
+    halved = Scaled(Tsallis(2.0), 0.5)
+    assert choose_solver(None, problem, halved) == PoolAdjacentViolators()
     own = Merging(max_steps=3)
     assert choose_solver(own, problem, get_regularizer("c0")) is own
 
@@ -510,11 +524,12 @@ def test_too_few_steps_are_told():
 )
 def test_solvers_that_cannot(solver):
     problem = PermutahedronProjection(jnp.ones(3), jnp.ones(3), 0.1)
-    for mode in ("smooth", "c0"):
+    pool = "'pool_adjacent_violators', "
+    for mode, others in (("smooth", pool), ("c0", pool), ("c1", "")):
         with pytest.raises(TypeError, match="PermutahedronProjection") as error:
             solve(problem, mode, solver)
-        assert str(error.value).endswith("Solvers that can: 'merging'.")
-        with pytest.raises(TypeError, match=r"can: 'merging'\."):
+        assert str(error.value).endswith(f"Solvers that can: {others}'merging'.")
+        with pytest.raises(TypeError, match=rf"can: {others}'merging'\."):
             sj.rank(np.ones(3), mode=mode, method="fast_soft_sort", solver=solver)
     with pytest.raises(TypeError, match=r"SimplexProjection.*'newton'"):
         solve(SimplexProjection(jnp.ones(3), 0.1), "c0", "merging")

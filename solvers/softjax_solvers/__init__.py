@@ -74,6 +74,7 @@ from ._solvers import (
     Newton as Newton,
     OptimistixMinimiser as OptimistixMinimiser,
     OptimistixRootFinder as OptimistixRootFinder,
+    PoolAdjacentViolators as PoolAdjacentViolators,
     Rowwise as Rowwise,
     SemiDual as SemiDual,
     Sinkhorn as Sinkhorn,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 
 import equinox as eqx
@@ -78,8 +79,8 @@ def _anywhere_in_batch(axis_size, in_batched, x):
     return _anywhere(x), False
 
 
-def varying_as(tree: PyTree[Array], like: Array) -> PyTree[Array]:
-    """`tree`, as arrays that differ between devices if `like` does.
+def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
+    """`tree`, as arrays that differ between devices if any of `like` does.
 
     Inside `jax.shard_map`, that is part of an array's type, which a loop has to keep.
 
@@ -88,7 +89,8 @@ def varying_as(tree: PyTree[Array], like: Array) -> PyTree[Array]:
         >>> print(sj.solvers.varying_as(jnp.arange(3), jnp.ones(2)))
         [0 1 2]
     """
-    kept = jnp.ones_like(like, bool, shape=())
+    same = (jnp.ones_like(x, bool, shape=()) for x in like)
+    kept = functools.reduce(operator.and_, same)
     return jax.tree.map(lambda x: jnp.where(kept, x, jnp.zeros((), x.dtype)), tree)
 
 

@@ -22,6 +22,7 @@ from ._solvers import (
     Newton,
     OptimistixMinimiser,
     OptimistixRootFinder,
+    PoolAdjacentViolators,
     Rowwise,
     SemiDual,
     Sinkhorn,
@@ -33,6 +34,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "semi_dual": SemiDual,
     "sinkhorn": Sinkhorn,
     "alternating": Alternating,
+    "pool_adjacent_violators": PoolAdjacentViolators,
     "merging": Merging,
     "conjugate_gradients": ConjugateGradients,
 }
@@ -40,8 +42,16 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
 
 **Example:**
 
-    >>> print(", ".join(sj.solvers.SOLVERS))
-    closed_form, newton, semi_dual, sinkhorn, alternating, merging, conjugate_gradients
+    >>> for name in sj.solvers.SOLVERS:
+    ...     print(name)
+    closed_form
+    newton
+    semi_dual
+    sinkhorn
+    alternating
+    pool_adjacent_violators
+    merging
+    conjugate_gradients
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
@@ -71,7 +81,8 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
     if regularizer.exponential and ClosedForm().accepts(problem, regularizer):
         return ClosedForm()
     if isinstance(problem, PermutahedronProjection):
-        return Merging()
+        pool = PoolAdjacentViolators()
+        return pool if pool.accepts(problem, regularizer) else Merging()
     if isinstance(problem, MajorizationProjection):
         return ConjugateGradients()
     if isinstance(problem, TransportProjection):

@@ -100,6 +100,10 @@ class Regularizer(eqx.Module):
             grows = self.link(jnp.asarray(2.0**30)) > 2.0**10
             return bool(grows & (t[1] - t[0] > 1))
 
+    def linear(self) -> bool:
+        """Whether `phi` is known to be linear where it is positive. Default: False."""
+        return False
+
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """`r*(t)`, the integral of the link from -inf. Default: quadrature."""
         return antiderivative(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ._numerics import pad_last, slice_last
-from ._serial import serially
+from ._serial import read, serially, write
 
 Rows = tuple[Float[Array, "*batch n"], ...]
 
@@ -96,8 +96,6 @@ def _one_by_one(
     a: Float[Array, "*batch n"], forward: Rows, backward: Rows
 ) -> tuple[Rows, Rows]:
     """Element by element, in a loop for both directions."""
-    if not a.size:
-        return forward, backward
     k = len(forward)
 
     def sweep(first: Array, a: Array, *rows: Array) -> Rows:
@@ -105,15 +103,15 @@ def _one_by_one(
 
         def times(place: Array, x: Array) -> Array:
             # Nothing passes from one row to another, not even NaN.
-            return jnp.where(_at(first, place), 0, _at(a, place) * x)
+            return jnp.where(read(first, place), 0, read(a, place) * x)
 
         def step(i, state):
             down, up, h, r = state
             place = len(a) - 1 - i
-            h = tuple(times(i, h) + _at(b, i) for h, b in zip(h, forward, strict=True))
-            r = tuple(r + _at(c, place) for r, c in zip(r, backward, strict=True))
-            down = tuple(_with(x, h, i) for x, h in zip(down, h, strict=True))
-            up = tuple(_with(x, r, place) for x, r in zip(up, r, strict=True))
+            h = tuple(times(i, h) + read(b, i) for h, b in zip(h, forward, strict=True))
+            r = tuple(r + read(c, place) for r, c in zip(r, backward, strict=True))
+            down = tuple(write(x, h, i) for x, h in zip(down, h, strict=True))
+            up = tuple(write(x, r, place) for x, r in zip(up, r, strict=True))
             return down, up, h, tuple(times(place, r) for r in r)
 
         start = jax.tree.map(jnp.zeros_like, (forward, backward))
@@ -123,18 +121,6 @@ def _one_by_one(
 
     out = serially(sweep, a, *forward, *backward, outputs=2 * k)
     return out[:k], out[k:]
-
-
-def _at(x: Array, i: Array) -> Array:
-    return jax.lax.dynamic_index_in_dim(
-        x, i, keepdims=False, allow_negative_indices=False
-    )
-
-
-def _with(x: Array, entry: Array, i: Array) -> Array:
-    return jax.lax.dynamic_update_index_in_dim(
-        x, entry, i, 0, allow_negative_indices=False
-    )
 
 
 def _by_doubling(

@@ -10,6 +10,20 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jaxtyping import Array
 
 
+def read(x: Array, i: Array) -> Array:
+    """`x[i]`, of an index that is known to be there."""
+    return jax.lax.dynamic_index_in_dim(
+        x, i, keepdims=False, allow_negative_indices=False
+    )
+
+
+def write(x: Array, entry: Array, i: Array) -> Array:
+    """`x`, with another entry at `i`."""
+    return jax.lax.dynamic_update_index_in_dim(
+        x, entry, i, 0, allow_negative_indices=False
+    )
+
+
 def serially(
     fn: Callable[..., tuple[Array, ...]], *rows: Array, outputs: int
 ) -> tuple[Array, ...]:
@@ -25,8 +39,13 @@ def serially(
 
     - `fn`: of flat arrays, to a tuple of so many `outputs` of that shape; without
         derivatives.
-    - `rows`: `*batch n`, none of them empty.
+    - `rows`: `*batch n`. If any of them differs between devices, all have to: see
+        `varying_as`.
     """
+    if not rows[0].size:
+        one = [jax.ShapeDtypeStruct((1,), x.dtype) for x in (rows[0] == 0, *rows)]
+        out = jax.eval_shape(fn, *one)
+        return tuple(jnp.zeros(rows[0].shape, x.dtype) for x in out)
 
     def one_row(*rows: Array) -> tuple[Array, ...]:
         shape = rows[0].shape

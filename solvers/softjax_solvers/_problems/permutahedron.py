@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from .._numerics import (
 )
 from .._problem import MaximizationProblem, Problem, as_mask, per_row
 from .._regularizer import Regularizer
+from .._solver import Solution
 from .._sorting import invert, permute, sort_with_permutation
 
 
@@ -54,7 +55,7 @@ class Blocks(Groups):
         >>> z, w = jnp.array([1.0, 0.7, 0.2]), jnp.array([3.0, 2.0, 1.0])
         >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.4)
         >>> print(sj.solvers.solve(problem, "c0").dual.reference)
-        [1 1 2]
+        [0 0 2]
     """
 
     offset: Float[Array, "*batch n"]
@@ -234,6 +235,13 @@ class PermutahedronProjection(MaximizationProblem):
         relative = jnp.abs(balance.excess / size)
         return jnp.max(relative, axis=-1, initial=0, where=self.mask)
 
+    def solution(
+        self, dual: Blocks, steps: Int[Array, "..."], regularizer: Regularizer
+    ) -> Solution:
+        residual = self.residual(dual, regularizer)
+        converged = residual <= 1000 * eps(residual)
+        return Solution(self, regularizer, dual, steps, residual, converged)
+
     def primal(
         self, dual: Blocks, regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
@@ -371,6 +379,61 @@ class Rule(eqx.Module):
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
         """The balance of each group, of which only the entries `inside` count."""
 
+    def summary(self) -> Summary | None:
+        """How blocks are pooled without their entries. Default: None, they are not."""
+        return None
+
+
+Pair = tuple[Array, Array]
+
+
+class Summary(eqx.Module):
+    """Two numbers that say of a block what has to be known to pool it with another.
+
+    They are relative to the first entry: to its s, and to the u that it has alone.
+    """
+
+    new: eqx.AbstractClassVar[tuple[float, float]]  # of an entry
+
+    @abc.abstractmethod
+    def join(self, block: Pair, after: Pair, rise: Array, drop: Array) -> Pair:
+        """That of two blocks, where s and u of the second one are so much more."""
+
+    @abc.abstractmethod
+    def level(self, block: Pair) -> Array:
+        """By how much the value of a block is above that of its first entry alone."""
+
+
+class _Means(Summary):
+    """The number of entries, and the sum of their values."""
+
+    new: ClassVar[tuple[float, float]] = (1, 0)
+
+    def join(self, block, after, rise, drop):
+        (count, total), (more, added) = block, after
+        return count + more, total + added + more * (rise - drop)
+
+    def level(self, block):
+        count, total = block
+        return total / count
+
+
+class _Exponentials(Summary):
+    """The sums of the exponentials of s and of w, which is the u of an entry alone."""
+
+    new: ClassVar[tuple[float, float]] = (1, 1)
+
+    def join(self, block, after, rise, drop):
+        (source, target), (more_source, more_target) = block, after
+        return (
+            source + jnp.exp(rise) * more_source,
+            target + jnp.exp(drop) * more_target,
+        )
+
+    def level(self, block):
+        source, target = block
+        return jnp.log(source / target)
+
 
 class _Sums(Rule):
     """Sums of links; `odd` says whether they are extended to an odd function."""
@@ -407,6 +470,10 @@ class _Sums(Rule):
     def _link(self, u: Array) -> Array:
         return self._choose(self._extended, self.regularizer.link, u)
 
+    def summary(self) -> Summary | None:
+        linear = self.odd is True and self.regularizer.linear()
+        return _Means() if linear else None
+
     def alone(self, w: Array) -> Array:
         return self._choose(self._inverse, _same, w)
 
@@ -427,6 +494,9 @@ def _same(x: Array) -> Array:
 
 class _LogSums(Rule):
     """Logarithms of sums of exponentials, for the entropy."""
+
+    def summary(self) -> Summary:
+        return _Exponentials()
 
     def alone(self, w: Array) -> Array:
         return w

@@ -56,6 +56,9 @@ class Scaled(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.regularizer.link(t / self.factor)
 
+    def linear(self) -> bool:
+        return self.regularizer.linear()
+
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.regularizer.slope(t / self.factor) / self.factor
 

@@ -87,6 +87,9 @@ class PNorm(Regularizer):
         power = float(self.p) - 1
         return 2.0 ** (20 * power) > 1 + 2.0 ** (10 * power)
 
+    def linear(self) -> bool:
+        return self._is(1)
+
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         if self._is(1):
             return (t > 0).astype(t.dtype)

@@ -50,6 +50,9 @@ class Tsallis(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self._norm.link(t + self._shift)
 
+    def linear(self) -> bool:
+        return self._norm.linear()
+
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self._norm.slope(t + self._shift)
 

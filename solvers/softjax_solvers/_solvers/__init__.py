@@ -8,6 +8,7 @@ from .minimisers import (
 )
 from .newton import Newton as Newton
 from .optimistix import OptimistixRootFinder as OptimistixRootFinder
+from .pool_adjacent_violators import PoolAdjacentViolators as PoolAdjacentViolators
 from .rowwise import Rowwise as Rowwise
 from .semi_dual import SemiDual as SemiDual
 from .sinkhorn import Sinkhorn as Sinkhorn

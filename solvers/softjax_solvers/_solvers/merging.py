@@ -52,6 +52,12 @@ class Merging(Solver):
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, PermutahedronProjection)
+        return problem.solution(*self.blocks(problem, regularizer), regularizer)
+
+    def blocks(
+        self, problem: PermutahedronProjection, regularizer: Regularizer
+    ) -> tuple[Blocks, Int[Array, ""]]:
+        """The blocks, and the number of passes over all levels."""
         shape = problem.z.shape
         n = shape[-1]
         rule = problem.rule(regularizer)
@@ -87,10 +93,7 @@ class Merging(Solver):
         )
         reference, offset, steps = blocks
         offset = jnp.where(problem.mask, unfold(offset), 0)
-        dual = Blocks(offset, unfold(reference & (padded - 1)))
-        residual = problem.residual(dual, regularizer)
-        converged = residual <= 1000 * eps(residual)
-        return Solution(problem, regularizer, dual, steps, residual, converged)
+        return Blocks(offset, unfold(reference & (padded - 1))), steps
 
 
 def _positions(rows: int, lanes: int) -> Int[Array, "rows 2 lanes"]:

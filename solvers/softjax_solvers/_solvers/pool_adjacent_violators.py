@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .._numerics import varying_as
+from .._problem import Problem
+from .._problems.permutahedron import Blocks, PermutahedronProjection, Summary
+from .._regularizer import Regularizer
+from .._serial import read, serially, write
+from .._solver import Solution, Solver
+from .merging import Merging
+
+
+class PoolAdjacentViolators(Solver):
+    """Isotonic regression by pooling adjacent violators, in O(n).
+
+    Entries come one after the other. Each is a block of its own at first, and is pooled
+    with the block before it as long as the two violate the order (Ayer et al., 1955;
+    the loop is that of Best and Chakravarti, 1990). What a block has to know of its
+    entries are two numbers, so the regularizer has to be the entropy or a quadratic
+    one. That is for a CPU; on other devices, on which a loop over numbers is slow, it
+    does what [`softjax.solvers.Merging`][] does.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> solver = sj.solvers.PoolAdjacentViolators()
+        >>> print(sj.rank(x, method="fast_soft_sort", softness=2.0, solver=solver))
+        [2.569 1.769 2.069]
+
+    ??? cite
+
+        Ayer, Brunk, Ewing, Reid and Silverman, "An empirical distribution function for
+        sampling with incomplete information", Annals of Mathematical Statistics 26,
+        1955.
+
+        Best and Chakravarti, "Active set algorithms for isotonic regression; a unifying
+        framework", Mathematical Programming 47, 1990.
+    """
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        if not isinstance(problem, PermutahedronProjection):
+            return False
+        return problem.rule(regularizer).summary() is not None
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        assert isinstance(problem, PermutahedronProjection)
+        rule = problem.rule(regularizer)
+        summary = rule.summary()
+        assert summary is not None
+
+        def one_by_one(problem: PermutahedronProjection) -> tuple[Blocks, Array]:
+            z, softness = jnp.broadcast_arrays(problem.z, problem.softness)
+            rows = z, rule.alone(problem.w), softness, problem.mask
+            rows = varying_as(rows, *rows)
+            out = serially(lambda *rows: _pool(summary, *rows), *rows, outputs=2)
+            return Blocks(*out), varying_as(jnp.zeros((), jnp.int32), rows[0])
+
+        blocks, steps = jax.lax.platform_dependent(
+            problem,
+            cpu=one_by_one,
+            default=lambda problem: _merged(problem, regularizer),
+        )
+        return problem.solution(blocks, steps, regularizer)
+
+
+@eqx.filter_jit
+def _merged(
+    problem: PermutahedronProjection, regularizer: Regularizer
+) -> tuple[Blocks, Int[Array, ""]]:
+    # Traced once, for values and derivatives.
+    return Merging().blocks(problem, regularizer)
+
+
+def _pool(
+    summary: Summary,
+    first: Bool[Array, " n"],
+    z: Float[Array, " n"],
+    alone: Float[Array, " n"],
+    softness: Float[Array, " n"],
+    mask: Bool[Array, " n"],
+) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
+    """Offsets and references of the blocks of entries, for rows after each other.
+
+    Blocks that are done are on a stack: their first entries, what is known of them, and
+    by how much their levels are above those that their first entries have alone.
+    """
+    n = len(z)
+    apart = first | ~mask
+    zero, blank = varying_as((jnp.zeros((), jnp.int32), jnp.zeros_like(z[0])), z)
+    new = tuple(blank + x for x in summary.new)
+
+    # Only what has been added is read, and only what has been read is added to: a loop
+    # that did both would copy the stack in each step.
+    def add(i, stack):
+        top, starts, known, levels = stack
+
+        def moves(top, start):
+            before = read(starts, top)
+            rise = read(z, start) - read(z, before)
+            return rise / read(softness, start), read(alone, start) - read(
+                alone, before
+            )
+
+        def violates(state):
+            top, start, _, level = state
+            rise, drop = moves(top, start)
+            return ~read(apart, start) & (read(levels, top) - rise + drop < level)
+
+        def pool(state):
+            top, start, block, _ = state
+            before = read(known[0], top), read(known[1], top)
+            block = summary.join(before, block, *moves(top, start))
+            return top - 1, read(starts, top), block, summary.level(block)
+
+        state = top, zero + i, new, blank
+        top, start, block, level = jax.lax.while_loop(violates, pool, state)
+        top = top + 1
+        known = tuple(write(x, b, top) for x, b in zip(known, block, strict=True))
+        return top, write(starts, start, top), known, write(levels, level, top)
+
+    # One place more, for where the last block ends.
+    empty, starts = jnp.full(n + 1, blank), jnp.full(n + 1, zero)
+    stack = zero - 1, starts, tuple(empty for _ in new), empty
+    top, starts, _, levels = jax.lax.fori_loop(0, n, add, stack)
+    starts = write(starts, zero + n, top + 1)
+
+    def spread(i, state):
+        block, row, offset, reference = state
+        block = block + (read(starts, block + 1) == i)
+        row = jnp.where(read(first, i), i, row)
+        start = read(starts, block)
+        level = read(levels, block) - read(alone, start)
+        return block, row, write(offset, level, i), write(reference, start - row, i)
+
+    state = zero - 1, zero, jnp.full(n, blank), jnp.full(n, zero)
+    _, _, offset, reference = jax.lax.fori_loop(0, n, spread, state)
+    return jnp.where(mask, offset, 0), reference
