@@ -33,17 +33,20 @@ def linear_recurrence(
         >>> print(sj.solvers.linear_recurrence(a, b))
         [1.   0.5  0.25]
     """
-    if reverse:
-        return linear_recurrence(a[..., ::-1], b[..., ::-1])[..., ::-1]
     a, b = jnp.broadcast_arrays(a, b)
-    (h,) = _forward(_no_first(a), (b,))
+    if reverse:
+        _, (r,) = _both_ways(_shift(a, 1), (), (b,))
+        return r
+    (h,), _ = _both_ways(_no_first(a), (b,), ())
     return h
 
 
-def _forward(a: Float[Array, "*batch n"], b: Rows) -> Rows:
-    """The first half of `_both_ways`."""
-    both = zip(*_both_ways(a, b, tuple(map(jnp.zeros_like, b))), strict=True)
-    return tuple(_alike(pair)[0] for pair in both)
+def sums_from_ends(
+    forward: Float[Array, "*batch n"], backward: Float[Array, "*batch n"]
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+    """Sums of one array up to each entry, and of another one from it on."""
+    (h,), (r,) = _both_ways(_no_first(jnp.ones_like(forward)), (forward,), (backward,))
+    return h, r
 
 
 def _alike(rows: Rows) -> Rows:
@@ -96,7 +99,7 @@ def _one_by_one(
     a: Float[Array, "*batch n"], forward: Rows, backward: Rows
 ) -> tuple[Rows, Rows]:
     """Element by element, in a loop for both directions."""
-    k = len(forward)
+    k, outputs = len(forward), len(forward) + len(backward)
 
     def sweep(first: Array, a: Array, *rows: Array) -> Rows:
         forward, backward = rows[:k], rows[k:]
@@ -119,7 +122,7 @@ def _one_by_one(
         down, up, *_ = jax.lax.fori_loop(0, len(a), step, start)
         return *down, *up
 
-    out = serially(sweep, a, *forward, *backward, outputs=2 * k)
+    out = serially(sweep, a, *forward, *backward, outputs=outputs)
     return out[:k], out[k:]
 
 
@@ -347,4 +350,4 @@ def _positions(support: Array, queries: Array) -> tuple[Array, Array]:
 def _run_sums(s: Float[Array, "*batch n"], weights: Rows) -> Rows:
     """Running sums of the weights within each group of equal elements of `s`."""
     tied = pad_last((s[..., 1:] == s[..., :-1]).astype(s.dtype), 1, 0)
-    return _forward(tied, weights)
+    return _both_ways(tied, weights, ())[0]

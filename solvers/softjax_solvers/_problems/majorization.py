@@ -10,6 +10,7 @@ from .._banded import second_differences, solve_fourth_differences
 from .._numerics import inexact, pad_last, safe_divide
 from .._problem import ConcaveDualProblem, as_mask, flatten_batch, per_row
 from .._regularizer import Regularizer
+from .._scans import sums_from_ends
 from .._solver import Solution
 from .._subsets import log_subset_sums
 
@@ -147,9 +148,9 @@ class MajorizationProjection(ConcaveDualProblem):
         above, below = place[:-1] < middle, place[:-1] >= middle
         y = self.rise - jnp.diff(pad_last(slack, 1, 1), axis=-1)
         y = jnp.sum(y, axis=-1, keepdims=True, where=place == middle)
-        gaps = [jnp.where(above, gap, 0)[..., ::-1], jnp.where(below, gap, 0)]
-        rise, fall = jnp.cumsum(pad_last(jnp.stack(gaps), 1, 0), axis=-1)
-        return jnp.where(where, y + rise[..., ::-1] - fall, 0)
+        fall, rise = sums_from_ends(jnp.where(below, gap, 0), jnp.where(above, gap, 0))
+        more = pad_last(rise, 0, 1) - pad_last(fall, 1, 0)
+        return jnp.where(where, y + more, 0)
 
     def expectation(
         self,

@@ -52,15 +52,15 @@ class Merging(Solver):
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, PermutahedronProjection)
-        return problem.solution(*self.blocks(problem, regularizer), regularizer)
+        rule = problem.rule(regularizer)
+        return problem.solution(*self.blocks(problem, rule), regularizer)
 
     def blocks(
-        self, problem: PermutahedronProjection, regularizer: Regularizer
+        self, problem: PermutahedronProjection, rule: Rule
     ) -> tuple[Blocks, Int[Array, ""]]:
         """The blocks, and the number of passes over all levels."""
         shape = problem.z.shape
         n = shape[-1]
-        rule = problem.rule(regularizer)
         padded = 1 << max((n - 1).bit_length(), 1)  # at least a pair
         chunk = min(_CHUNK, padded)
 

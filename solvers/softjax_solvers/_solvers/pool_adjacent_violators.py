@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._numerics import varying_as
 from .._problem import Problem
-from .._problems.permutahedron import Blocks, PermutahedronProjection, Summary
+from .._problems.permutahedron import Blocks, PermutahedronProjection, Rule, Summary
 from .._regularizer import Regularizer
 from .._serial import read, serially, write
 from .._solver import Solution, Solver
@@ -49,30 +49,35 @@ class PoolAdjacentViolators(Solver):
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, PermutahedronProjection)
         rule = problem.rule(regularizer)
-        summary = rule.summary()
-        assert summary is not None
-
-        def one_by_one(problem: PermutahedronProjection) -> tuple[Blocks, Array]:
-            z, softness = jnp.broadcast_arrays(problem.z, problem.softness)
-            rows = z, rule.alone(problem.w), softness, problem.mask
-            rows = varying_as(rows, *rows)
-            out = serially(lambda *rows: _pool(summary, *rows), *rows, outputs=2)
-            return Blocks(*out), varying_as(jnp.zeros((), jnp.int32), rows[0])
-
         blocks, steps = jax.lax.platform_dependent(
             problem,
-            cpu=one_by_one,
-            default=lambda problem: _merged(problem, regularizer),
+            cpu=lambda problem: _one_by_one(problem, rule),
+            default=lambda problem: _by_halves(problem, rule),
         )
         return problem.solution(blocks, steps, regularizer)
 
 
+# Compiled as parts of what calls them; but traced once, for values and derivatives.
+
+
 @eqx.filter_jit
-def _merged(
-    problem: PermutahedronProjection, regularizer: Regularizer
+def _one_by_one(
+    problem: PermutahedronProjection, rule: Rule
 ) -> tuple[Blocks, Int[Array, ""]]:
-    # Traced once, for values and derivatives.
-    return Merging().blocks(problem, regularizer)
+    summary = rule.summary()
+    assert summary is not None
+    z, softness = jnp.broadcast_arrays(problem.z, problem.softness)
+    rows = z, rule.alone(problem.w), softness, problem.mask
+    rows = varying_as(rows, *rows)
+    out = serially(lambda *rows: _pool(summary, *rows), *rows, outputs=2)
+    return Blocks(*out), varying_as(jnp.zeros((), jnp.int32), rows[0])
+
+
+@eqx.filter_jit
+def _by_halves(
+    problem: PermutahedronProjection, rule: Rule
+) -> tuple[Blocks, Int[Array, ""]]:
+    return Merging().blocks(problem, rule)
 
 
 def _pool(
