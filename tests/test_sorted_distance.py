@@ -75,10 +75,21 @@ def _inputs():
     return [jnp.asarray(a) for a in (queries, support, softness, values)]
 
 
+def filled(support, where):
+    """With what stands for masked elements in their place."""
+    if where is None:
+        return support
+    where, place = np.asarray(where), np.arange(support.shape[-1])
+    last = np.maximum.accumulate(np.where(where, place, -1), axis=-1)
+    source = np.where(last < 0, np.argmax(where, axis=-1)[..., None], last)
+    return np.take_along_axis(support, source, axis=-1)
+
+
 def check(case, rows, queries, support, softness, values, where=None):
     out = _solve(case.name, rows)(queries, support, softness, values, where)
     float64 = [np.asarray(a, np.float64) for a in (queries, support, softness, values)]
     q, s, tau, v = float64
+    s = filled(s, where)
     for key, points in (("own", s), ("general", q)):
         z = -np.abs(points[..., :, None] - s[..., None, :])
         mask = None if where is None else np.asarray(where)[..., None, :]

@@ -63,7 +63,7 @@ class SoftSort(RowMethod):
                 problem = _rows(sample, relaxation, queries)
                 return relaxation.expectation(problem, sample.values[..., None, :])
         problem = SortedDistanceProjection(
-            queries, ordered.support, relaxation.softness, ordered.where
+            queries, ordered.support, relaxation.softness, ordered.where, filled=True
         )
         return relaxation.expectation(problem, ordered.values)
 
@@ -71,14 +71,19 @@ class SoftSort(RowMethod):
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
         if k > _FEW:
-            return super().top_k(sample, relaxation, k)
+            values, index = super().top_k(sample, relaxation, k)
+            if relaxation.regularizer.exponential:
+                # All of them take less than some, of which it is not known that they
+                # are elements.
+                values = self.sort(sample, relaxation)[..., :k]
+            return values, index
         found = relaxation.solve(_rows(sample, relaxation, -_largest_keys(sample, k)))
         return found.expectation(sample.values[..., None, :]), found.value
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
         problem = SortedDistanceProjection(
-            None, ordered.support, relaxation.softness, ordered.where
+            None, ordered.support, relaxation.softness, ordered.where, filled=True
         )
         # Equals share their mean position, so that not even derivatives depend on which
         # of them comes first.

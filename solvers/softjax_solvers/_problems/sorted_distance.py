@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -36,7 +35,9 @@ class SortedDistanceProjection(SortedRows):
     - `queries`: `*batch m`, or None for the support itself.
     - `support`: `*batch n`, ascending along the last axis.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
-    - `where`: optional mask `*batch n` over the support.
+    - `where`: optional mask `*batch n` over the support. In place of a masked element
+        is the unmasked one before it, or the first one.
+    - `filled`: whether the support is known to have that already.
 
     **Example:**
 
@@ -58,9 +59,14 @@ class SortedDistanceProjection(SortedRows):
         support: Array,
         softness: Array | float,
         where: Array | None = None,
+        *,
+        filled: bool = False,
     ):
         self.queries = None if queries is None else inexact(queries)
-        self.support, self.softness, self.where = parse_rows(support, softness, where)
+        support, self.softness, self.where = parse_rows(support, softness, where)
+        if self.where is not None and not filled:
+            support = fill_masked(support, self.where)
+        self.support = support
 
     @property
     def points(self) -> Float[Array, "*batch m"]:
@@ -76,11 +82,9 @@ class SortedDistanceProjection(SortedRows):
         """Sums of `exp(scores_ij) weights_j`, with the scores of `rows`."""
         support = self.support
         weights = tuple(jnp.broadcast_to(w, support.shape) for w in weights)
-        if self.where is None:
-            return laplace_sums(support, self.softness, weights, self.queries)
-        weights = tuple(jnp.where(self.where, w, 0) for w in weights)
-        filled = fill_masked(support, self.where)
-        return laplace_sums(filled, self.softness, weights, self.points)
+        if self.where is not None:
+            weights = tuple(jnp.where(self.where, w, 0) for w in weights)
+        return laplace_sums(support, self.softness, weights, self.queries)
 
     def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
         return jnp.log(self._kernel_sums(jnp.ones((), self.support.dtype))[0])
@@ -123,7 +127,7 @@ class SortedDistanceProjection(SortedRows):
 
 
 class _DistanceRows(LocalRows):
-    """Gaps are distances, from that of the nearest unmasked element."""
+    """Gaps are distances."""
 
     growth: ClassVar[int] = 1
 
@@ -135,14 +139,7 @@ class _DistanceRows(LocalRows):
         return self.support, self.support
 
     def still(self):
-        if self.where is None:
-            return None, None
-        s = jax.lax.stop_gradient(self.support)
-        axis = s.ndim - 1
-        below = jax.lax.cummax(jnp.where(self.where, s, -jnp.inf), axis=axis)
-        above = jnp.where(self.where, s, jnp.inf)
-        above = jax.lax.cummin(above, axis=axis, reverse=True)
-        return jnp.minimum(s - below, above - s), None
+        return None, None
 
     @property
     def extend(self):
@@ -150,13 +147,11 @@ class _DistanceRows(LocalRows):
 
     @staticmethod
     def gap(centre, other, lag):
-        (place, nearest), (there, _) = centre, other
-        gap = distance(place, there)
-        return gap if nearest is None else gap - nearest
+        (place, _), (there, _) = centre, other
+        return distance(place, there)
 
     def width(self, reach: Float[Array, "*batch n"]) -> Int[Array, ""]:
-        nearest, _ = self.still()
-        return half_width(self.support, reach if nearest is None else reach + nearest)
+        return half_width(self.support, reach)
 
     def farthest(self) -> Float[Array, "*batch n"]:
         s = self.support
