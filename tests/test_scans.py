@@ -10,6 +10,7 @@ import pytest
 from helpers import assert_close, finite_difference
 
 from softjax.solvers import linear_recurrence
+from softjax_solvers._scans import _by_doubling, _one_by_one
 
 
 def loop(a, b, reverse):
@@ -35,6 +36,24 @@ def test_values(shape, reverse):
     a, b = jnp.asarray(rng.uniform(-1, 1, size=(2, *shape)))
     h = linear_recurrence(a, b, reverse=reverse)
     assert_close(h, loop(a, b, reverse))
+
+
+@pytest.mark.parametrize("solve", [_one_by_one, _by_doubling])
+@pytest.mark.parametrize("n", [1, 2, 7, 64, 100])
+def test_on_any_device(solve, n):
+    """What a CPU does, and what others do: any number of sums in each direction."""
+    rng = helpers.rng("any device", n)
+    a, b, c, d = rng.uniform(-1, 1, size=(4, 2, n))
+    a[:, 0] = 0
+    rows = [tuple(map(jnp.asarray, rows)) for rows in ((b, c), (d,))]
+    (h, k), (r,) = solve(jnp.asarray(a), *rows)
+    after = np.append(a[:, 1:], np.zeros((2, 1)), axis=-1)
+    for found, expected in (
+        (h, loop(a, b, False)),
+        (k, loop(a, c, False)),
+        (r, loop(after, d, True)),
+    ):
+        assert_close(found, expected)
 
 
 @both_ways

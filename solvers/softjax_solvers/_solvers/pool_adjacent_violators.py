@@ -98,17 +98,16 @@ def _pool(
     zero, blank = varying_as((jnp.zeros((), jnp.int32), jnp.zeros_like(z[0])), z)
     new = tuple(blank + x for x in summary.new)
 
-    # Only what has been added is read, and only what has been read is added to: a loop
-    # that did both would copy the stack in each step.
+    # The inner loop only reads the stack, and what comes after only writes to it: XLA
+    # copies what is read and written in one go.
     def add(i, stack):
         top, starts, known, levels = stack
 
         def moves(top, start):
             before = read(starts, top)
             rise = read(z, start) - read(z, before)
-            return rise / read(softness, start), read(alone, start) - read(
-                alone, before
-            )
+            drop = read(alone, start) - read(alone, before)
+            return rise / read(softness, start), drop
 
         def violates(state):
             top, start, _, level = state
