@@ -77,7 +77,9 @@ def _one_by_one(
 def _by_halves(
     problem: PermutahedronProjection, rule: Rule
 ) -> tuple[Blocks, Int[Array, ""]]:
-    return Merging().blocks(problem, rule)
+    blocks, steps = Merging().blocks(problem, rule)
+    reference = blocks.reference.astype(jnp.int32)
+    return Blocks(blocks.offset, reference), steps.astype(jnp.int32)
 
 
 def _pool(
