@@ -70,13 +70,14 @@ class SoftSort(RowMethod):
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
+        if k > _FEW and relaxation.regularizer.exponential:
+            # All values take less than some, of which it is not known that they belong
+            # to elements.
+            positions = jnp.arange(k, dtype=sample.keys.dtype)
+            values = self.sort(sample, relaxation)[..., :k]
+            return values, self.rows(sample, relaxation, positions)
         if k > _FEW:
-            values, index = super().top_k(sample, relaxation, k)
-            if relaxation.regularizer.exponential:
-                # All of them take less than some, of which it is not known that they
-                # are elements.
-                values = self.sort(sample, relaxation)[..., :k]
-            return values, index
+            return super().top_k(sample, relaxation, k)
         found = relaxation.solve(_rows(sample, relaxation, -_largest_keys(sample, k)))
         return found.expectation(sample.values[..., None, :]), found.value
 

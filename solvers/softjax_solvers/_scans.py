@@ -239,20 +239,15 @@ def _total(h: Rows, r: Rows, weights: Rows) -> Rows:
 def _own_sums_jvp(primals, tangents):
     decay, weights, tied = primals
     decay_dot, weights_dot, _ = tangents
-
     # A sum of gaps counts the distance of equals as positive in sorted order, and its
     # derivative with it. So the sums over equals are taken along, side by side with
     # those over all: what they add to the derivative is taken out. Without looking
     # whether there are any, which would cost about as much and make all rows of a batch
     # wait for each other.
-    def side_by_side(of_all: Rows, of_equals: Rows) -> Rows:
-        return tuple(map(lambda *x: jnp.stack(x), of_all, of_equals))
-
-    (both,) = side_by_side((decay,), (jnp.where(tied, decay, 0),))
-    (both_dot,) = side_by_side((decay_dot,), (jnp.where(tied, decay_dot, 0),))
-    pairs = side_by_side(weights, weights)
+    both, both_dot = (jnp.stack([x, jnp.where(tied, x, 0)]) for x in (decay, decay_dot))
+    pairs = tuple(jnp.stack([w, w]) for w in weights)
     h, r = _both_ways(both, pairs, pairs)
-    moves = side_by_side(weights_dot, tuple(map(jnp.zeros_like, weights_dot)))
+    moves = tuple(jnp.stack([w, jnp.zeros_like(w)]) for w in weights_dot)
     forward, backward = (
         tuple(map(jnp.add, drive, moves)) for drive in _drive(both_dot, h, r)
     )
