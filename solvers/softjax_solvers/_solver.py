@@ -7,6 +7,7 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from ._numerics import eps
 from ._problem import Problem
 from ._regularizer import Regularizer
 
@@ -46,6 +47,16 @@ class Solution(eqx.Module):
     def expectation(self, values: Float[Array, "*batch n"]) -> Array:
         """`y @ values`, without forming y where the problem's structure allows it."""
         return self.problem.expectation(self.dual, self.regularizer, values)
+
+
+def judge(
+    problem: Problem, regularizer: Regularizer, dual: PyTree[Array], steps: Array
+) -> Solution:
+    """A solution that has converged if its residual is a matter of rounding."""
+    residual = problem.residual(dual, regularizer)
+    # The sum of n terms, each with a few units of rounding.
+    converged = residual <= 1000 * eps(residual)
+    return Solution(problem, regularizer, dual, steps, residual, converged)
 
 
 class Solver(eqx.Module):

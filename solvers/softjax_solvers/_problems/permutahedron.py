@@ -19,7 +19,6 @@ from .._numerics import (
 )
 from .._problem import MaximizationProblem, Problem, as_mask, per_row
 from .._regularizer import Regularizer
-from .._solver import Solution
 from .._sorting import invert, permute, sort_with_permutation
 
 
@@ -234,13 +233,6 @@ class PermutahedronProjection(MaximizationProblem):
         size = jnp.maximum(balance.size, jnp.finfo(self.z.dtype).tiny / eps(self.z))
         relative = jnp.abs(balance.excess / size)
         return jnp.max(relative, axis=-1, initial=0, where=self.mask)
-
-    def solution(
-        self, dual: Blocks, steps: Int[Array, "..."], regularizer: Regularizer
-    ) -> Solution:
-        residual = self.residual(dual, regularizer)
-        converged = residual <= 1000 * eps(residual)
-        return Solution(self, regularizer, dual, steps, residual, converged)
 
     def primal(
         self, dual: Blocks, regularizer: Regularizer

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from .._banded import conjugate_gradients
-from .._numerics import choose_tolerance, eps
+from .._numerics import choose_tolerance
 from .._problem import Problem
 from .._problems import MajorizationProjection
 from .._regularizer import Regularizer
-from .._solver import Solution, Solver
+from .._solver import Solution, Solver, judge
 
 
 class ConjugateGradients(Solver):
@@ -58,6 +58,4 @@ class ConjugateGradients(Solver):
             max_steps=self.max_steps,
             exponential=True,
         )
-        residual = problem.residual(dual, regularizer)
-        converged = residual <= 1000 * eps(residual)
-        return Solution(problem, regularizer, dual, steps, residual, converged)
+        return judge(problem, regularizer, dual, steps)

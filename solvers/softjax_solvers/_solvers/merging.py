@@ -19,7 +19,7 @@ from .._numerics import (
 from .._problem import Problem
 from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
 from .._regularizer import Regularizer
-from .._solver import Solution, Solver
+from .._solver import Solution, Solver, judge
 
 _CHUNK = 16
 
@@ -53,7 +53,7 @@ class Merging(Solver):
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, PermutahedronProjection)
         rule = problem.rule(regularizer)
-        return problem.solution(*self.blocks(problem, rule), regularizer)
+        return judge(problem, regularizer, *self.blocks(problem, rule))
 
     def blocks(
         self, problem: PermutahedronProjection, rule: Rule

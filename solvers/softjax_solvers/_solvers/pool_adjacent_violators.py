@@ -10,7 +10,7 @@ from .._problem import Problem
 from .._problems.permutahedron import Blocks, PermutahedronProjection, Rule, Summary
 from .._regularizer import Regularizer
 from .._serial import read, serially, write
-from .._solver import Solution, Solver
+from .._solver import Solution, Solver, judge
 from .merging import Merging
 
 
@@ -54,7 +54,7 @@ class PoolAdjacentViolators(Solver):
             cpu=lambda problem: _one_by_one(problem, rule),
             default=lambda problem: _by_halves(problem, rule),
         )
-        return problem.solution(blocks, steps, regularizer)
+        return judge(problem, regularizer, blocks, steps)
 
 
 # Compiled as parts of what calls them; but traced once, for values and derivatives.
