@@ -38,7 +38,7 @@ import softjax as sj
 from softjax.solvers import (
     Alternating,
     BinaryEntropy,
-    ConjugateGradients,
+    DampedNewton,
     Entropy,
     LogBarrier,
     MajorizationProjection,
@@ -531,7 +531,7 @@ def _draw_majorization_convergence(axes: Axes, rng: np.random.Generator) -> None
     def after(softness, limit):
         anchors = jnp.linspace(1, 0, 32)
         problem = MajorizationProjection(anchors, w, softness)
-        return ConjugateGradients(max_steps=limit).solve(problem, Entropy()).residual
+        return DampedNewton(max_steps=limit).solve(problem, Entropy()).residual
 
     choices = {1.0: "#2f7ed8", 0.1: "#e8710a", 0.02: "#1a9e5c"}
     each = jax.vmap(jax.vmap(after, (None, 0)), (0, None))

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from fractions import Fraction
 
 import helpers
 import jax
@@ -21,6 +22,7 @@ from softjax.solvers import (
     solve,
     surplus,
 )
+from softjax_solvers._banded import eliminate
 
 N = 6
 Z = np.linspace(1, 0, N)
@@ -110,6 +112,7 @@ def test_values():
 @pytest.mark.parametrize(
     ("solver", "atol"),
     [
+        ("damped_newton", 3e-6),
         ("conjugate_gradients", 3e-6),
         (optx.LBFGS(rtol=1e-7, atol=1e-7), 1e-3),
         pytest.param(optx.BFGS(rtol=1e-7, atol=1e-7), 1e-3, marks=pytest.mark.slow),
@@ -143,6 +146,63 @@ def test_early_stop_says_so():
     solution, y = _solve(solver)(W, SOFTNESS, np.ones(W.shape, bool))
     assert np.all(np.isfinite(y))
     assert not np.any(solution.converged[:2])
+
+
+def fourth_differences(inner, outer, rhs):
+    """x in `(L diag(inner) L + diag(outer)) x = rhs`, in exact arithmetic."""
+    m = len(rhs)
+
+    def differences(k):
+        return {j: 2 - 3 * abs(j - k) for j in range(max(k - 1, 0), min(k + 2, m))}
+
+    rows = []
+    for k in range(m):
+        row = {k: Fraction(float(outer[k]))}
+        for j, sign in differences(k).items():
+            for i, other in differences(j).items():
+                row[i] = row.get(i, 0) + sign * other * Fraction(float(inner[j]))
+        rows.append((row, Fraction(float(rhs[k]))))
+    for k, (pivot, right) in enumerate(rows):
+        for j in range(k + 1, min(k + 3, m)):
+            row, rest = rows[j]
+            factor = row.pop(k, Fraction(0)) / pivot[k]
+            for i, x in pivot.items():
+                if i > k:
+                    row[i] = row.get(i, 0) - factor * x
+            rows[j] = row, rest - factor * right
+    x = [Fraction(0)] * m
+    for k, (row, rest) in reversed(list(enumerate(rows))):
+        rest -= sum(entry * x[i] for i, entry in row.items() if i > k)
+        x[k] = rest / row[k]
+    return np.array([float(x) for x in x])
+
+
+@pytest.mark.parametrize("spread", [0, 4, 12])
+def test_elimination(spread):
+    """To rounding, whatever the condition; of rows that end early, too."""
+    rng = helpers.rng("elimination", spread)
+    m, sizes = 40, (40, 40, 1, 2, 23)
+    inner, outer = np.exp(spread * rng.normal(size=(2, 5, m))).astype(np.float32)
+    inner[1], outer[1] = 1, 1e-7
+    rhs = rng.normal(size=(5, m)).astype(np.float32)
+    inside = np.arange(m) < np.array(sizes)[:, None]
+    x = jax.jit(eliminate)(inner, outer, rhs, inside)
+    for k, size in enumerate(sizes):
+        rows = (row[k, :size] for row in (inner, outer, rhs))
+        expected = fourth_differences(*rows)
+        scale = np.max(np.abs(expected))
+        assert_close(x[k, :size] / scale, expected / scale, atol=4e-6)
+        np.testing.assert_array_equal(x[k, size:], rhs[k, size:])
+
+
+def test_elimination_where_the_condition_is_bad():
+    """That is 1e8 here; a difference of large numbers would be seen."""
+    m = 300
+    inner, outer = np.ones((1, m), np.float32), np.full((1, m), 2.0**-20, np.float32)
+    rhs = np.ones((1, m), np.float32)
+    x = jax.jit(eliminate)(inner, outer, rhs, np.ones((1, m), bool))
+    expected = fourth_differences(inner[0], outer[0], rhs[0])
+    assert_close(x[0] / expected, np.ones(m), atol=5e-6)
 
 
 @pytest.mark.slow

@@ -69,6 +69,7 @@ from ._solvers import (
     Alternating as Alternating,
     ClosedForm as ClosedForm,
     ConjugateGradients as ConjugateGradients,
+    DampedNewton as DampedNewton,
     JaxoptMinimiser as JaxoptMinimiser,
     Merging as Merging,
     Newton as Newton,

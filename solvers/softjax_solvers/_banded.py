@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float, Int
 
 from ._numerics import eps, iterate, pad_last, varying_as
+from ._serial import read, serially, write
 
 
 def second_differences(
@@ -53,6 +55,133 @@ def nearly_solve(
         return x[..., 0]
 
     return jnp.real(solve(jnp.conj(solve(rhs)) / inner))
+
+
+class Pivot(NamedTuple):
+    """What elimination in `eliminate` has of an entry, from those before it.
+
+    The inverse of the pivot is `[[a, b], [b, -c]]`, and `rest` is `1 - b`, which is
+    small where L is what counts. None of them is negative, and none is a difference.
+    """
+
+    a: Float[Array, ""]
+    b: Float[Array, ""]
+    c: Float[Array, ""]
+    rest: Float[Array, ""]
+    x: Float[Array, ""]
+    u: Float[Array, ""]
+
+    @classmethod
+    def none(cls, zero: Float[Array, ""]) -> Pivot:
+        """Where there is nothing before."""
+        return cls(zero, zero, zero, zero + 1, zero, zero)
+
+    @property
+    def to_keep(self) -> tuple[Array, ...]:
+        """What `back_substitute` takes."""
+        return self.a, self.b, self.c, self.x, self.u
+
+    def then(self, inner: Array, outer: Array, rhs: Array) -> Pivot:
+        """That of the next entry."""
+        # The pivot is [[p, q], [q, -r]].
+        p, q, r = outer + self.c, 1 + self.rest, 1 / inner + self.a
+        size = p * r + q * q
+        # Of sums that may overflow to infinity, or are 0.
+        a, b, c = 1 / (p + q * q / r), q / size, 1 / (r + q * q / p)
+        rest = jnp.where(size > 4, 1 - b, (p * r + self.rest * q) / size)
+        rhs = rhs + self.u
+        return Pivot(a, b, c, rest, a * rhs + b * self.x, b * rhs - c * self.x)
+
+
+def back_substitute(
+    kept: tuple[Array, ...], k: Array, after: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """x and u of entry k, from those of the entry `after` it."""
+    a, b, c, x, u = (read(row, k) for row in kept)
+    next_x, next_u = after
+    return x + (a * next_u + b * next_x), u + (b * next_u - c * next_x)
+
+
+@jax.jit
+def eliminate(
+    inner: Float[Array, "*batch m"],
+    outer: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+    inside: Bool[Array, "*batch m"],
+) -> Float[Array, "*batch m"]:
+    """The x in the linear system that `nearly_solve` has, in a loop over entries.
+
+    With `u = diag(inner) L x`, the system is
+
+        diag(outer) x + L u = rhs,    L x - diag(1 / inner) u = 0,
+
+    where entries depend on those before and after them. Elimination of pairs of x and
+    u, one after the other, only adds, multiplies and divides positive numbers, so that
+    all of what it has of the matrix is accurate, whatever its condition.
+    """
+
+    def solve(first: Array, *rows: Array) -> tuple[Array]:
+        n, zero = len(first), jnp.zeros_like(rows[0][0])
+        apart = first | ~rows[-1]
+        nothing = Pivot.none(zero)
+
+        def forward(k, state):
+            pivot, kept = state
+            inner, outer, rhs = (read(x, k) for x in rows[:-1])
+            pivot = jax.tree.map(
+                functools.partial(jnp.where, read(apart, k)), nothing, pivot
+            ).then(inner, outer, rhs)
+            entries = pivot.to_keep
+            return pivot, tuple(
+                write(x, e, k) for x, e in zip(kept, entries, strict=True)
+            )
+
+        blank = jnp.zeros_like(rows[0])
+        _, kept = jax.lax.fori_loop(0, n, forward, (nothing, (blank,) * 5))
+
+        def back(i, state):
+            after, out = state
+            k = n - 1 - i
+            x, u = back_substitute(kept, k, after)
+            after = tuple(jnp.where(read(apart, k), 0, x) for x in (x, u))
+            return after, write(out, x, k)
+
+        _, out = jax.lax.fori_loop(0, n, back, ((zero, zero), blank))
+        return (jnp.where(rows[-1], out, rows[2]),)
+
+    rows = inner, outer, rhs, inside
+    (x,) = serially(solve, *varying_as(rows, *rows), outputs=1)
+    return x
+
+
+def along(
+    share: Array, inner: Array, bent: Array, outer: Array, move: Array
+) -> tuple[Array, Array]:
+    """What entries add to the slope along a line, and to its fall, at a share of it.
+
+    That is for exponentials whose second derivatives are `inner` and `outer` at its
+    beginning, and whose exponents fall by `bent` and `move` to its end.
+    """
+    bend, grow = jnp.expm1(-share * bent), jnp.expm1(-share * move)
+    change = inner * bend * bent + outer * grow * move
+    return change, inner * (1 + bend) * bent**2 + outer * (1 + grow) * move**2
+
+
+def damped_step(step: Array, length: Array) -> Array:
+    """As much of a step of Newton's along a line as always gets closer."""
+    size = jnp.abs(step) * length
+    return step * jnp.where(size > 0, jnp.log1p(size) / size, 1)
+
+
+def stops(
+    share: Array, size: Array, former: Array, tolerance: Array | float
+) -> tuple[Array, Array]:
+    """Whether a step is one to make, and whether it is the last."""
+    # What is not finite has nothing left to do, or overflows.
+    fine = jnp.isfinite(share)
+    # At the level of rounding, sizes no longer decrease.
+    stuck = (size < eps(size) ** (2 / 3)) & (size >= former)
+    return fine, ~fine | (size <= tolerance) | stuck
 
 
 class _Search(NamedTuple):
@@ -110,13 +239,8 @@ def conjugate_gradients(
 
         def search(_, share: Array) -> Array:
             """A damped Newton step, from one share of the move to another."""
-            bend, grow = (jnp.expm1(-share[..., None] * x) for x in (bent, move))
-            change = inner * bend * bent + outer * grow * move
-            bend, grow = inner * (1 + bend), outer * (1 + grow)
-            change, curve = totals(change, bend * bent**2 + grow * move**2)
-            step = (slope + change) / curve
-            size = jnp.abs(step) * length
-            return share + step * jnp.where(size > 0, jnp.log1p(size) / size, 1)
+            change, curve = totals(*along(share[..., None], inner, bent, outer, move))
+            return share + damped_step((slope + change) / curve, length)
 
         if exponential:
             none = varying_as(jnp.zeros_like(slope), slope)
@@ -126,12 +250,9 @@ def conjugate_gradients(
             (curve,) = totals(inner * bent**2 + outer * move**2)
             share = slope / curve
             size = jnp.abs(share) * length / largest(state.x)
-        # What is not finite has nothing left to do, or overflows.
-        fine = ~state.done & jnp.isfinite(share)
+        fine, last = stops(share, size, state.former, tolerance)
+        fine, done = fine & ~state.done, last | state.done
         x = jnp.where(fine[..., None], state.x + share[..., None] * move, state.x)
-        # At the level of rounding, sizes no longer decrease.
-        stuck = (size < eps(x) ** (2 / 3)) & (size >= state.former)
-        done = ~fine | (size <= tolerance) | stuck
         steps = state.steps + ~state.done
         return _Search(x, rest, move, decrease, size, state.size, steps, done)
 
@@ -165,19 +286,32 @@ def solve_fourth_differences(
 
     def solve(_, rhs: Array) -> Array:
         if linear_solver is None:
-            x, _ = conjugate_gradients(
-                lambda x: (*weights, rhs - _apply(*weights, inside, x)),
-                jnp.zeros_like(rhs),
-                inside,
-                tolerance=8 * eps(rhs),
-                max_steps=64,
-                exponential=False,
+            x = jax.lax.platform_dependent(
+                *weights, rhs, inside, cpu=eliminate, default=_solve_iteratively
             )
         else:
             x = _solve_rows(*weights, rhs, inside, linear_solver)
         return jnp.where(jnp.isfinite(x), x, 0)
 
     return jax.lax.custom_linear_solve(apply, rhs, solve, symmetric=True)
+
+
+@jax.jit
+def _solve_iteratively(
+    inner: Float[Array, "*batch m"],
+    outer: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+    inside: Bool[Array, "*batch m"],
+) -> Float[Array, "*batch m"]:
+    x, _ = conjugate_gradients(
+        lambda x: (inner, outer, rhs - _apply(inner, outer, inside, x)),
+        jnp.zeros_like(rhs),
+        inside,
+        tolerance=8 * eps(rhs),
+        max_steps=64,
+        exponential=False,
+    )
+    return x
 
 
 def _apply(inner: Array, outer: Array, inside: Array, x: Array) -> Array:

@@ -17,6 +17,7 @@ from ._solvers import (
     Alternating,
     ClosedForm,
     ConjugateGradients,
+    DampedNewton,
     JaxoptMinimiser,
     Merging,
     Newton,
@@ -37,6 +38,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "pool_adjacent_violators": PoolAdjacentViolators,
     "merging": Merging,
     "conjugate_gradients": ConjugateGradients,
+    "damped_newton": DampedNewton,
 }
 """Name of a solver -> what makes it.
 
@@ -52,6 +54,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     pool_adjacent_violators
     merging
     conjugate_gradients
+    damped_newton
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
@@ -84,7 +87,7 @@ def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
         pool = PoolAdjacentViolators()
         return pool if pool.accepts(problem, regularizer) else Merging()
     if isinstance(problem, MajorizationProjection):
-        return ConjugateGradients()
+        return DampedNewton()
     if isinstance(problem, TransportProjection):
         many = problem.cost.shape[-1] > FEW_COLUMNS
         if many and regularizer.exponential:

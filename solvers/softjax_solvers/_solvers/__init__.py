@@ -1,6 +1,7 @@
 from .alternating import Alternating as Alternating
 from .closed_form import ClosedForm as ClosedForm
 from .conjugate_gradients import ConjugateGradients as ConjugateGradients
+from .damped_newton import DampedNewton as DampedNewton
 from .merging import Merging as Merging
 from .minimisers import (
     JaxoptMinimiser as JaxoptMinimiser,

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import equinox as eqx
+from jaxtyping import Array, Float, Int
+
 from .._banded import conjugate_gradients
 from .._numerics import choose_tolerance
 from .._problem import Problem
@@ -50,7 +53,18 @@ class ConjugateGradients(Solver):
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, MajorizationProjection)
         start = problem.initial_dual(regularizer)
-        dual, steps = conjugate_gradients(
+        dual, steps = self.search(problem, start, regularizer)
+        return judge(problem, regularizer, dual, steps)
+
+    @eqx.filter_jit
+    def search(
+        self,
+        problem: MajorizationProjection,
+        start: Float[Array, "*batch m"],
+        regularizer: Regularizer,
+    ) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
+        """The dual that is found from `start` on, and the number of steps."""
+        return conjugate_gradients(
             lambda dual: problem.quadratic_model(dual, regularizer),
             start,
             problem.inside,
@@ -58,4 +72,3 @@ class ConjugateGradients(Solver):
             max_steps=self.max_steps,
             exponential=True,
         )
-        return judge(problem, regularizer, dual, steps)

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .._banded import Pivot, along, back_substitute, damped_step, stops
+from .._numerics import choose_tolerance, varying_as
+from .._problem import Problem
+from .._problems import MajorizationProjection
+from .._regularizer import Regularizer
+from .._serial import read, serially, write
+from .._solver import Solution, Solver, judge
+from .conjugate_gradients import ConjugateGradients
+
+
+class DampedNewton(Solver):
+    """Newton's method on the dual of a majorization problem.
+
+    A step solves a linear system with a matrix of five diagonals, by elimination in
+    O(n), and goes as far as is best along it, up to a damped search: see
+    [`softjax.solvers.ConjugateGradients`][]. Where there is far to go, the matrix is
+    shifted by a tenth of the gradient. That is for a CPU; on other devices, on which a
+    loop over numbers is slow, it does what conjugate gradients do.
+
+    **Arguments:**
+
+    - `tolerance`: the size of a step after which it stops, None for 64 units of
+        rounding.
+    - `max_steps`: the number of steps after which the iterate is returned.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> solver = sj.solvers.DampedNewton(max_steps=20)
+        >>> print(sj.sort(x, method="smooth_sort", solver=solver))
+        [0.204 0.692 1.004]
+
+    ??? cite
+
+        Bach, "Self-concordant analysis for logistic regression", Electronic Journal of
+        Statistics 4, 2010.
+    """
+
+    tolerance: float | None = None
+    max_steps: int = 128
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        return isinstance(problem, MajorizationProjection)
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        assert isinstance(problem, MajorizationProjection)
+        start = problem.initial_dual(regularizer)
+        tolerance = choose_tolerance(self.tolerance, 64, start)
+        others = ConjugateGradients(tolerance, self.max_steps)
+
+        def cpu(problem: MajorizationProjection, start: Array):
+            return _one_by_one(problem, start, tolerance, self.max_steps)
+
+        def default(problem: MajorizationProjection, start: Array):
+            return others.search(problem, start, regularizer)
+
+        dual, steps = jax.lax.platform_dependent(
+            problem, start, cpu=cpu, default=default
+        )
+        return judge(problem, regularizer, dual, steps)
+
+
+# Compiled as a part of what calls it; but traced once, for values and derivatives.
+@eqx.filter_jit
+def _one_by_one(
+    problem: MajorizationProjection,
+    start: Float[Array, "*batch m"],
+    tolerance: float,
+    max_steps: int,
+) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
+    # Limits may be traced, so that they are given for each row.
+    limits = (jnp.full_like(start, tolerance), jnp.full_like(start, max_steps, int))
+    rows = problem.drop, problem.bend, start, problem.inside, *limits
+
+    m = max(start.shape[-1], 1)  # for shapes, where there is none
+
+    def solve(_, *rows: Array) -> tuple[Array, Array]:
+        return _each_row(m, *rows)
+
+    x, steps = serially(solve, *varying_as(rows, *rows), outputs=2)
+    return x, jnp.max(steps, axis=-1, initial=0)
+
+
+def _each_row(
+    m: int,
+    drop: Float[Array, " rows*m"],
+    bounds: Float[Array, " rows*m"],
+    start: Float[Array, " rows*m"],
+    inside: Bool[Array, " rows*m"],
+    tolerances: Float[Array, " rows*m"],
+    max_steps: Int[Array, " rows*m"],
+) -> tuple[Float[Array, " rows*m"], Int[Array, " rows*m"]]:
+    """The dual, and the number of steps in the first entry of each row."""
+    none, zero, no = varying_as(
+        (jnp.zeros((), jnp.int32), jnp.zeros_like(drop[0]), jnp.zeros((), bool)), drop
+    )
+    blank = jnp.full(m, zero)
+
+    def solve_row(row, out):
+        begin = row * m
+        tolerance, limit = read(tolerances, begin), read(max_steps, begin)
+        count = jax.lax.while_loop(
+            lambda k: (k < m) & read(inside, begin + k), lambda k: k + 1, none
+        )
+
+        def sweep(
+            step: Callable[..., tuple[tuple, tuple]],
+            rows: tuple[Array, ...],
+            *sums: Any,
+            back: bool = False,
+        ) -> tuple[tuple, tuple[Array, ...]]:
+            """What `step(k, *sums)` has for `sums`, and for the kth entries of rows.
+
+            XLA copies what is read and written in one go, so that a step reads other
+            rows than it writes.
+            """
+
+            def body(k, state):
+                sums, rows = state
+                k = count - 1 - k if back else k
+                sums, entries = step(k, *sums)
+                return sums, tuple(
+                    write(x, entry, k) for x, entry in zip(rows, entries, strict=True)
+                )
+
+            return jax.lax.fori_loop(0, count, body, (sums, rows))
+
+        def bend(x, k):
+            """One of the second differences."""
+            before = jnp.where(k > 0, read(x, k - 1), 0)
+            after = jnp.where(k + 1 < count, read(x, k + 1), 0)
+            return 2 * read(x, k) - before - after
+
+        def advance(state):
+            x, former, steps, _, spare = state
+
+            def weigh(k):
+                t = read(drop, begin + k) + bend(x, k)
+                return (), (jnp.exp(-t), jnp.exp(-read(x, k)))
+
+            _, (inner, outer) = sweep(weigh, spare[:2])
+
+            def forward(k, pivot):
+                inward, outward = read(inner, k), read(outer, k)
+                rest = bend(inner, k) + outward - read(bounds, begin + k)
+                # Where there is far to go, steps are not much longer than that.
+                pivot = pivot.then(inward, outward + 0.1 * jnp.abs(rest), rest)
+                return (pivot,), (rest, *pivot.to_keep)
+
+            _, (rest, *kept) = sweep(forward, spare[2:8], Pivot.none(zero))
+
+            def backward(k, after, slope):
+                after = back_substitute(tuple(kept), k, after)
+                return (after, slope + read(rest, k) * after[0]), after[:1]
+
+            (_, slope), (move,) = sweep(
+                backward, spare[8:9], (zero, zero), zero, back=True
+            )
+
+            def measure(k, length):
+                bent = bend(move, k)
+                size = jnp.maximum(jnp.abs(read(move, k)), jnp.abs(bent))
+                return (jnp.maximum(length, size),), (bent,)
+
+            (length,), (bent,) = sweep(measure, spare[9:10], zero)
+
+            def search(_, share):
+                def add(k, change, curve):
+                    entries = (read(x, k) for x in (inner, bent, outer, move))
+                    more, bending = along(share, *entries)
+                    return (change + more, curve + bending), ()
+
+                (change, curve), _ = sweep(add, (), zero, zero)
+                return share + damped_step((slope + change) / curve, length)
+
+            share = jax.lax.fori_loop(0, 2, search, zero)
+            size = jnp.abs(share) * length
+            fine, done = stops(share, size, former, tolerance)
+
+            def go(k):
+                step = share * read(move, k)
+                return (), (read(x, k) + jnp.where(fine, step, 0),)
+
+            _, (new_x,) = sweep(go, spare[10:11])
+            spare = inner, outer, rest, *kept, move, bent, x
+            return new_x, size, steps + 1, done, spare
+
+        x = jax.lax.dynamic_slice_in_dim(start, begin, m)
+        state = x, zero + jnp.inf, none, no, (blank,) * 11
+        x, _, steps, *_ = jax.lax.while_loop(
+            lambda state: ~state[3] & (state[2] < limit), advance, state
+        )
+        all_x, all_steps = out
+        all_x = jax.lax.dynamic_update_slice_in_dim(all_x, x, begin, 0)
+        return all_x, write(all_steps, steps, begin)
+
+    out = jnp.full(len(drop), zero), jnp.full(len(drop), none)
+    return jax.lax.fori_loop(0, len(drop) // m, solve_row, out)
