@@ -19,8 +19,8 @@ def second_differences(
     x: Float[Array, "*batch m"], inside: Bool[Array, "*#batch m"]
 ) -> Float[Array, "*batch m"]:
     """`2 x_k - x_(k-1) - x_(k+1)`, where all that is not `inside` is 0."""
-    x = pad_last(jnp.where(inside, x, 0), 1, 1)
-    return jnp.where(inside, 2 * x[..., 1:-1] - x[..., :-2] - x[..., 2:], 0)
+    x = jnp.where(inside, x, 0)
+    return jnp.where(inside, 2 * x - pad_last(x, 1, -1) - pad_last(x, -1, 1), 0)
 
 
 def nearly_solve(

@@ -62,6 +62,12 @@ def _leave_out(x: Array, where: Array | None) -> Array:
 
 @jax.custom_jvp
 def _log_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    return _add_all(x)
+
+
+# Traced once, for values and derivatives.
+@jax.jit
+def _add_all(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     n = x.shape[-1]
     size = min(_MOST, 1 << round(math.log2(max(n, 1)) / 2))
     x = pad_last(x, 0, -n % size, _NEVER)

@@ -73,8 +73,7 @@ class MajorizationProjection(ConcaveDualProblem):
         self.where = where
         self.drop = (z[..., :-1] - z[..., 1:]) / softness
         sums = log_subset_sums(w / softness, where)
-        sums = pad_last(sums, 1, 0)
-        more = sums[..., 1:] - sums[..., :-1]
+        more = sums - pad_last(sums, 1, -1)
         count = jnp.sum(as_mask(where, w), axis=-1, keepdims=True)
         if where is not None:
             w = jnp.where(where, w, 0)
@@ -146,7 +145,7 @@ class MajorizationProjection(ConcaveDualProblem):
         place = jnp.arange(where.shape[-1])
         middle = jnp.sum(where, axis=-1, keepdims=True) // 2
         above, below = place[:-1] < middle, place[:-1] >= middle
-        y = self.rise - jnp.diff(pad_last(slack, 1, 1), axis=-1)
+        y = self.rise - (pad_last(slack, 0, 1) - pad_last(slack, 1, 0))
         y = jnp.sum(y, axis=-1, keepdims=True, where=place == middle)
         fall, rise = sums_from_ends(jnp.where(below, gap, 0), jnp.where(above, gap, 0))
         more = pad_last(rise, 0, 1) - pad_last(fall, 1, 0)
