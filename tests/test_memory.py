@@ -21,9 +21,9 @@ LINEAR = [
 ]
 
 
-def peak(operator, **keywords) -> int:
+def peak(operator, size=SIZE, **keywords) -> int:
     """Bytes of a value and its gradient, with arguments and results."""
-    x = jax.ShapeDtypeStruct((SIZE,), jnp.float32)
+    x = jax.ShapeDtypeStruct((size,), jnp.float32)
 
     def loss(x, weights):
         return jnp.vdot(operator(x, **keywords), weights)
@@ -42,3 +42,9 @@ def peak(operator, **keywords) -> int:
 @pytest.mark.parametrize(("operator", "mode", "method"), LINEAR)
 def test_a_million_numbers(operator, mode, method):
     assert peak(getattr(sj, operator), mode=mode, method=method) < LIMIT
+
+
+@pytest.mark.parametrize("operator", [sj.sort, sj.rank])
+def test_quadratic_time_in_linear_memory(operator):
+    size = 10_000
+    assert peak(operator, size, method="smooth_sort") < 300 * size

@@ -21,6 +21,7 @@ from softjax.solvers import (
     log_subset_sums,
     solve,
     surplus,
+    surplus_of_sizes,
 )
 from softjax_solvers._banded import eliminate
 
@@ -62,6 +63,33 @@ def test_subset_sums(n):
         assert_close(more, included - np.tri(n))
         jacobian = jax.jacrev(lambda x: log_subset_sums(x).sum(0))(jnp.asarray(rows))
         assert_close(jnp.moveaxis(jacobian, 1, 0), more, atol=1e-6)
+        jacobian = jax.jacfwd(lambda x: log_subset_sums(x).sum(0))(jnp.asarray(rows))
+        assert_close(jnp.moveaxis(jacobian, 1, 0), more, atol=1e-6)
+        sizes = np.broadcast_to(np.arange(n) % 3 != 1, rows.shape)
+        total = np.sum((included - np.tri(n)) * sizes[..., None], axis=-2)
+        assert_close(surplus_of_sizes(jnp.asarray(rows), sizes), total)
+
+
+def test_derivatives_of_sums_of_surplus():
+    """As of what is added up, one after the other, in both modes and twice."""
+    x = jnp.asarray([[2.0, 1.0, 1.0, 0.3, -1.0], [0.1, 0.0, -0.1, -0.2, -5.0]])
+    sizes = jnp.asarray([True, False, True, True, False])
+    where = jnp.arange(5) < jnp.asarray([[5], [4]])
+
+    def fast(x):
+        return surplus_of_sizes(x, jnp.broadcast_to(sizes, x.shape), where)
+
+    def plain(x):
+        more = surplus(x, where)
+        return jnp.sum(more, axis=-2, where=sizes[:, None])
+
+    assert_close(fast(x), plain(x))
+    expected = jax.jit(jax.jacfwd(plain))(x)
+    for jacobian in (jax.jacfwd, jax.jacrev):
+        assert_close(jax.jit(jacobian(fast))(x), expected)
+    twice = jax.jit(jax.jacfwd(jax.jacfwd(plain)))(x)
+    for outer, inner in itertools.product((jax.jacfwd, jax.jacrev), repeat=2):
+        assert_close(jax.jit(outer(inner(fast)))(x), twice, atol=1e-5)
 
 
 def test_subset_sums_without_some():

@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import MajorizationProjection, surplus
+from softjax_solvers import MajorizationProjection, surplus_of_sizes
 
 from ._anchors import anchors
 from ._method import Relaxation, Sample, ValueMethod
@@ -28,7 +28,7 @@ class SmoothSort(ValueMethod):
 
     The mode has to be `"smooth"`: the bounds belong to the entropy. There are no soft
     indices. With `standardize=True` the input is z-scored, without a sigmoid, whose
-    range values may leave. Takes O(n^2) operations.
+    range values may leave. Takes O(n^2) operations, and O(n) memory.
 
     **Example:**
 
@@ -60,10 +60,9 @@ class SmoothSort(ValueMethod):
             )
         ordered = _z_scores(sample).ordered()
         x, place = -ordered.support, jnp.arange(1, sample.size + 1)
-        more = surplus(x / relaxation.softness, ordered.where)
-        drawn = place[:, None] < sample.present[..., None]
-        ranks = place - jnp.sum(more, axis=-2, where=drawn)
-        return ordered.unsort(ranks)
+        drawn = jnp.broadcast_to(place < sample.present, x.shape)
+        more = surplus_of_sizes(x / relaxation.softness, drawn, ordered.where)
+        return ordered.unsort(place - more)
 
 
 def _check_mode(relaxation: Relaxation) -> None:

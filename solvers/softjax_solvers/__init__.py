@@ -16,6 +16,7 @@ from ._numerics import (
     derivative as derivative,
     distance as distance,
     is_traced as is_traced,
+    linear_map as linear_map,
     pad_last as pad_last,
     safe_divide as safe_divide,
     tangent_of as tangent_of,
@@ -86,4 +87,8 @@ from ._sorting import (
     permute as permute,
     sort_with_permutation as sort_with_permutation,
 )
-from ._subsets import log_subset_sums as log_subset_sums, surplus as surplus
+from ._subsets import (
+    log_subset_sums as log_subset_sums,
+    surplus as surplus,
+    surplus_of_sizes as surplus_of_sizes,
+)

@@ -148,6 +148,36 @@ def derivative(fn: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
     return jax.jvp(fn, (x,), (jnp.ones_like(x),))
 
 
+def linear_map(
+    fn: Callable[[Array], Array], transpose: Callable[[Array], Array], x: Array
+) -> Array:
+    """`fn(x)`, for a linear function that returns what has the shape of x.
+
+    `transpose` is what reverse mode applies. Derivatives are those of `fn`.
+
+    **Example:**
+
+        >>> x = jnp.array([1.0, 2.0, 4.0])
+        >>> back = lambda x: jnp.cumsum(x[::-1])[::-1]
+        >>> print(sj.solvers.linear_map(jnp.cumsum, back, x))
+        [1. 3. 7.]
+    """
+
+    # As the solution y of (x, y - fn(x)) = (x, 0). A linear solve is the one linear
+    # function whose transpose can be given.
+    def equation(pair: Array) -> Array:
+        return jnp.stack([pair[0], pair[1] - fn(pair[0])])
+
+    def solve(_, rhs: Array) -> Array:
+        return jnp.stack([rhs[0], rhs[1] + fn(rhs[0])])
+
+    def transpose_solve(_, rhs: Array) -> Array:
+        return jnp.stack([rhs[0] + transpose(rhs[1]), rhs[1]])
+
+    rhs = jnp.stack([x, jnp.zeros_like(x)])
+    return jax.lax.custom_linear_solve(equation, rhs, solve, transpose_solve)[1]
+
+
 def tangent_of(fn: Callable, args: tuple, moves: tuple) -> PyTree[Array]:
     """How `fn(*args)` changes with moves of `args`, of which None are zeros.
 

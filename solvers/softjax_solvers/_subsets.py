@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
 
-from ._numerics import pad_last, slice_last
+from ._numerics import linear_map, pad_last, slice_last, varying_as
 
 _NEVER = -1e30
 """The logarithm of a sum without terms; infinity would make differences NaN."""
@@ -27,7 +30,8 @@ def log_subset_sums(
     all subsets S of k entries. Relative to the largest of its terms, its logarithm is
     between 0 and `log(n choose k)`, and accurate where x is large. Of entries that do
     not take part, which have to be after the others, there is no use before the rest is
-    used up. Takes O(n^2) operations; the derivative is `surplus`.
+    used up. Takes O(n^2) operations and O(n) memory, and so do products with
+    the derivative, which is `surplus`.
 
     **Example:**
 
@@ -53,7 +57,29 @@ def surplus(
          [ 0.     0.     0.   ]]
     """
     x = _leave_out(x, where)
-    return _surplus(x, _log_sums(x))
+
+    def keep(nothing, _, entries):
+        return nothing, entries
+
+    _, (up, down) = _from_both_ends(x, _log_sums(x), keep, None, x)
+    return jnp.swapaxes(up + down, -1, -2)
+
+
+def surplus_of_sizes(
+    x: Float[Array, "*batch n"],
+    sizes: Bool[Array, "*batch n"],
+    where: Bool[Array, "*batch n"] | None = None,
+) -> Float[Array, "*batch n"]:
+    """The sum of `surplus` over the k in `sizes`, in O(n) memory.
+
+    **Example:**
+
+        >>> x, sizes = jnp.array([2.0, 1.0, 0.5]), jnp.array([True, True, False])
+        >>> print(sj.solvers.surplus_of_sizes(x, sizes))
+        [-0.493 -0.1    0.594]
+    """
+    x = _leave_out(x, where)
+    return _added_surplus(x, _log_sums(x), sizes)
 
 
 def _leave_out(x: Array, where: Array | None) -> Array:
@@ -131,36 +157,103 @@ def _extend(
 def _log_sums_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
     sums = _log_sums(x)
-    return sums, jnp.sum(_surplus(x, sums) * dx[..., None, :], axis=-1)
+    return sums, linear_map(
+        lambda dx: _of_sizes(x, sums, dx), lambda ct: _of_entries(x, sums, ct), dx
+    )
 
 
-def _surplus(
-    x: Float[Array, "*batch n"], sums: Float[Array, "*batch n"]
-) -> Float[Array, "*batch n n"]:
-    """With `odds = exp(x_i) e_(k-1) / e_k`, the probability p of i in S is
+@jax.custom_jvp
+def _added_surplus(x: Array, sums: Array, sizes: Array) -> Array:
+    """What `surplus_of_sizes` returns; `sums`, which are those of x, move with it."""
+    return _of_entries(x, sums, sizes.astype(x.dtype))
+
+
+@_added_surplus.defjvp
+def _added_surplus_jvp(primals, tangents):
+    x, sums, sizes = primals
+    dx, *_ = tangents
+    weights = sizes.astype(x.dtype)
+
+    def move(dx: Array) -> Array:
+        moves = dx, _of_sizes(x, sums, dx)
+        return jax.jvp(lambda *args: _of_entries(*args, weights), (x, sums), moves)[1]
+
+    # It is the gradient of a sum of `log_subset_sums`, up to a constant, so that its
+    # Jacobian is symmetric.
+    return _added_surplus(*primals), linear_map(move, move, dx)
+
+
+@jax.jit
+def _of_sizes(x: Array, sums: Array, weights: Array) -> Array:
+    """The sums of the surplus over entries, with weights, for all k."""
+
+    def add(nothing, _, entries):
+        return nothing, jnp.sum(entries * weights, axis=-1)
+
+    _, (up, down) = _from_both_ends(x, sums, add, None, x)
+    return up + down
+
+
+@jax.jit
+def _of_entries(x: Array, sums: Array, weights: Array) -> Array:
+    """The sums of the surplus over k, with weights, for all entries."""
+
+    def add(totals, weight, entries):
+        return totals + weight * entries, None
+
+    zeros = jnp.zeros((2, *x.shape), x.dtype)
+    totals, _ = _from_both_ends(x, sums, add, varying_as(zeros, x), weights)
+    return totals[0] + totals[1]
+
+
+def _from_both_ends(
+    x: Float[Array, "*batch n"],
+    sums: Float[Array, "*batch n"],
+    visit: Callable[[Any, Array, Array], tuple[Any, PyTree]],
+    start: Any,
+    weights: Float[Array, "*batch n"],
+) -> tuple[Any, Any]:
+    """A loop over k, by `visit(state, weight_k, entries)`, from 1 and from n on.
+
+    Of the `entries` of both directions, `2 *batch n`, one is 0, and the other one the
+    surplus. With `odds = exp(x_i) e_(k-1) / e_k`, the probability p of i in S is
     `p_k = odds_k (1 - p_(k-1))`. That is stable from small k on where the odds are
     below 1, and from large k on, for `1 - p`, where they are above; and they grow with
     k (Chen, Dempster and Liu, "Weighted finite population sampling to maximize
     entropy", Biometrika 81, 1994).
+
+    **Returns:** the last state, and what was visited in each direction, k last.
     """
     n = x.shape[-1]
-    before = pad_last(sums[..., :-1], 1, 0)
-    # The first axis is k.
-    kth, step = (jnp.moveaxis(x, -1, 0)[..., None] for x in (x, sums - before))
-    log_odds = (x - kth) - step
-    small = log_odds < 0
-    shrink = jnp.exp(jnp.where(small, log_odds, -log_odds))
-    shrinks = (jnp.where(small, shrink, 1), jnp.where(small, 1, shrink)[::-1])
 
-    def advance(state, shrinks):
-        state = tuple(a * (1 - b) for a, b in zip(shrinks, state, strict=True))
-        return state, state
+    def towards(x: Array) -> Array:
+        """As `n 2 *batch 1`, with k first."""
+        x = jnp.moveaxis(x, -1, 0)
+        return jnp.stack([x, x[::-1]], axis=1)[..., None]
 
-    zero = jnp.zeros_like(x)
-    _, (included, left_out) = jax.lax.scan(advance, (zero, zero), shrinks)
-    # The second one is of one entry less, as it comes.
-    left_out = jnp.concatenate([left_out[::-1][1:], zero[None]])
-    largest = jnp.arange(n)[:, None] >= jnp.arange(n)
-    largest = largest.reshape(n, *(1,) * (x.ndim - 1), n).astype(x.dtype)
-    more = jnp.where(small, included - largest, (1 - largest) - left_out)
-    return jnp.moveaxis(more, 0, -2)
+    ends = 2, *(1,) * x.ndim
+    upward = np.array([True, False]).reshape(ends)
+    k = np.arange(n)
+    k = np.stack([k, k[::-1]], axis=1).reshape(n, *ends)
+    rows = towards(x), towards(sums - pad_last(sums, 1, -1)), towards(weights), k
+
+    def advance(state, row):
+        p, visited = state
+        kth, step, weight, k = row
+        log_odds = (x - kth) - step
+        active = (log_odds < 0) == upward
+        sign = jnp.where(upward, log_odds, -log_odds)
+        new = jnp.exp(jnp.where(active, sign, 0)) * (1 - p)
+        # The second one is of one entry less, as it comes.
+        largest = (np.arange(n) <= k).astype(x.dtype)
+        more = jnp.where(upward, new - largest, (1 - largest) - p)
+        visited, out = visit(visited, weight, jnp.where(active, more, 0))
+        return (new, visited), out
+
+    zeros = varying_as(jnp.zeros((2, *x.shape), x.dtype), x)
+    (_, last), out = jax.lax.scan(advance, (zeros, start), rows)
+
+    if out is None:
+        return last, None
+    up, down = (jnp.moveaxis(x, 0, -1) for x in (out[:, 0], out[::-1, 1]))
+    return last, (up, down)
