@@ -21,6 +21,7 @@ ALONE = {
     "softsort": BY_ROWS,
     "neuralsort": BY_ROWS,
     "sorting_network": ["sort", "rank", "argmax", "top_k_values"],
+    "smooth_sort": ["sort", "rank", "max", "top_k_values"],
 }
 
 
@@ -98,7 +99,6 @@ def test_partitioner_with_others(method):
         ("softsort", "smooth", "top_k_mask"),
         pytest.param("softsort", "c0", "argmax", marks=pytest.mark.slow),
         pytest.param("fast_soft_sort", "c0", "sort", marks=pytest.mark.slow),
-        pytest.param("smooth_sort", "smooth", "sort", marks=pytest.mark.slow),
     ],
 )
 def test_partitioner_reduces(method, mode, name):
