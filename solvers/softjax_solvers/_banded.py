@@ -120,23 +120,22 @@ def eliminate(
     all of what it has of the matrix is accurate, whatever its condition.
     """
 
-    def solve(first: Array, *rows: Array) -> tuple[Array]:
-        n, zero = len(first), jnp.zeros_like(rows[0][0])
-        apart = first | ~rows[-1]
+    def solve(
+        first: Array, inner: Array, outer: Array, rhs: Array, inside: Array
+    ) -> tuple[Array]:
+        n, zero = len(first), jnp.zeros_like(rhs[0])
+        apart = first | ~inside
         nothing = Pivot.none(zero)
 
         def forward(k, state):
             pivot, kept = state
-            inner, outer, rhs = (read(x, k) for x in rows[:-1])
             pivot = jax.tree.map(
                 functools.partial(jnp.where, read(apart, k)), nothing, pivot
-            ).then(inner, outer, rhs)
-            entries = pivot.to_keep
-            return pivot, tuple(
-                write(x, e, k) for x, e in zip(kept, entries, strict=True)
-            )
+            ).then(*(read(x, k) for x in (inner, outer, rhs)))
+            kept = zip(kept, pivot.to_keep, strict=True)
+            return pivot, tuple(write(x, entry, k) for x, entry in kept)
 
-        blank = jnp.zeros_like(rows[0])
+        blank = jnp.zeros_like(rhs)
         _, kept = jax.lax.fori_loop(0, n, forward, (nothing, (blank,) * 5))
 
         def back(i, state):
@@ -147,7 +146,7 @@ def eliminate(
             return after, write(out, x, k)
 
         _, out = jax.lax.fori_loop(0, n, back, ((zero, zero), blank))
-        return (jnp.where(rows[-1], out, rows[2]),)
+        return (jnp.where(inside, out, rhs),)
 
     rows = inner, outer, rhs, inside
     (x,) = serially(solve, *varying_as(rows, *rows), outputs=1)
@@ -276,7 +275,7 @@ def solve_fourth_differences(
     **Arguments:**
 
     - `linear_solver`: a solver of Lineax for symmetric positive definite operators;
-        None for conjugate gradients.
+        None for elimination on a CPU, and conjugate gradients on other devices.
     """
 
     def apply(x: Array) -> Array:

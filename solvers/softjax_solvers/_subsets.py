@@ -30,8 +30,8 @@ def log_subset_sums(
     all subsets S of k entries. Relative to the largest of its terms, its logarithm is
     between 0 and `log(n choose k)`, and accurate where x is large. Of entries that do
     not take part, which have to be after the others, there is no use before the rest is
-    used up. Takes O(n^2) operations and O(n) memory, and so do products with
-    the derivative, which is `surplus`.
+    used up. Takes O(n^2) operations and O(n) memory, and so do products with the
+    derivative, which is `surplus`.
 
     **Example:**
 
@@ -58,10 +58,10 @@ def surplus(
     """
     x = _leave_out(x, where)
 
-    def keep(nothing, _, entries):
+    def keep(nothing, entries):
         return nothing, entries
 
-    _, (up, down) = _from_both_ends(x, _log_sums(x), keep, None, x)
+    _, (up, down) = _from_both_ends(x, _log_sums(x), keep, None)
     return jnp.swapaxes(up + down, -1, -2)
 
 
@@ -187,10 +187,10 @@ def _added_surplus_jvp(primals, tangents):
 def _of_sizes(x: Array, sums: Array, weights: Array) -> Array:
     """The sums of the surplus over entries, with weights, for all k."""
 
-    def add(nothing, _, entries):
+    def add(nothing, entries):
         return nothing, jnp.sum(entries * weights, axis=-1)
 
-    _, (up, down) = _from_both_ends(x, sums, add, None, x)
+    _, (up, down) = _from_both_ends(x, sums, add, None)
     return up + down
 
 
@@ -198,7 +198,7 @@ def _of_sizes(x: Array, sums: Array, weights: Array) -> Array:
 def _of_entries(x: Array, sums: Array, weights: Array) -> Array:
     """The sums of the surplus over k, with weights, for all entries."""
 
-    def add(totals, weight, entries):
+    def add(totals, entries, weight):
         return totals + weight * entries, None
 
     zeros = jnp.zeros((2, *x.shape), x.dtype)
@@ -209,11 +209,11 @@ def _of_entries(x: Array, sums: Array, weights: Array) -> Array:
 def _from_both_ends(
     x: Float[Array, "*batch n"],
     sums: Float[Array, "*batch n"],
-    visit: Callable[[Any, Array, Array], tuple[Any, PyTree]],
+    visit: Callable[..., tuple[Any, PyTree]],
     start: Any,
-    weights: Float[Array, "*batch n"],
+    *others: Float[Array, "*batch n"],
 ) -> tuple[Any, Any]:
-    """A loop over k, by `visit(state, weight_k, entries)`, from 1 and from n on.
+    """A loop over k, by `visit(state, entries, *others_k)`, from 1 and from n on.
 
     Of the `entries` of both directions, `2 *batch n`, one is 0, and the other one the
     surplus. With `odds = exp(x_i) e_(k-1) / e_k`, the probability p of i in S is
@@ -235,11 +235,12 @@ def _from_both_ends(
     upward = np.array([True, False]).reshape(ends)
     k = np.arange(n)
     k = np.stack([k, k[::-1]], axis=1).reshape(n, *ends)
-    rows = towards(x), towards(sums - pad_last(sums, 1, -1)), towards(weights), k
+    steps = sums - pad_last(sums, 1, -1)
+    rows = k, *map(towards, (x, steps, *others))
 
     def advance(state, row):
         p, visited = state
-        kth, step, weight, k = row
+        k, kth, step, *others = row
         log_odds = (x - kth) - step
         active = (log_odds < 0) == upward
         sign = jnp.where(upward, log_odds, -log_odds)
@@ -247,7 +248,7 @@ def _from_both_ends(
         # The second one is of one entry less, as it comes.
         largest = (np.arange(n) <= k).astype(x.dtype)
         more = jnp.where(upward, new - largest, (1 - largest) - p)
-        visited, out = visit(visited, weight, jnp.where(active, more, 0))
+        visited, out = visit(visited, jnp.where(active, more, 0), *others)
         return (new, visited), out
 
     zeros = varying_as(jnp.zeros((2, *x.shape), x.dtype), x)

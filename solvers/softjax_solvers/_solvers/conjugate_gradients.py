@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import abc
+
 import equinox as eqx
 from jaxtyping import Array, Float, Int
 
@@ -11,7 +13,32 @@ from .._regularizer import Regularizer
 from .._solver import Solution, Solver, judge
 
 
-class ConjugateGradients(Solver):
+class Descent(Solver):
+    """Minimise minus the dual of a majorization problem, step by step."""
+
+    tolerance: float | None = None
+    max_steps: int = 128
+
+    @abc.abstractmethod
+    def search(
+        self,
+        problem: MajorizationProjection,
+        start: Float[Array, "*batch m"],
+        regularizer: Regularizer,
+    ) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
+        """The dual that is found from `start` on, and the number of steps."""
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        return isinstance(problem, MajorizationProjection)
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        assert isinstance(problem, MajorizationProjection)
+        start = problem.initial_dual(regularizer)
+        dual, steps = self.search(problem, start, regularizer)
+        return judge(problem, regularizer, dual, steps)
+
+
+class ConjugateGradients(Descent):
     """Nonlinear conjugate gradients on the dual of a majorization problem.
 
     They are preconditioned by two tridiagonal solves that come close to a step of
@@ -44,18 +71,6 @@ class ConjugateGradients(Solver):
         Statistics 4, 2010.
     """
 
-    tolerance: float | None = None
-    max_steps: int = 128
-
-    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, MajorizationProjection)
-
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, MajorizationProjection)
-        start = problem.initial_dual(regularizer)
-        dual, steps = self.search(problem, start, regularizer)
-        return judge(problem, regularizer, dual, steps)
-
     @eqx.filter_jit
     def search(
         self,
@@ -63,7 +78,6 @@ class ConjugateGradients(Solver):
         start: Float[Array, "*batch m"],
         regularizer: Regularizer,
     ) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
-        """The dual that is found from `start` on, and the number of steps."""
         return conjugate_gradients(
             lambda dual: problem.quadratic_model(dual, regularizer),
             start,

@@ -10,15 +10,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._banded import Pivot, along, back_substitute, damped_step, stops
 from .._numerics import choose_tolerance, varying_as
-from .._problem import Problem
 from .._problems import MajorizationProjection
 from .._regularizer import Regularizer
 from .._serial import read, serially, write
-from .._solver import Solution, Solver, judge
-from .conjugate_gradients import ConjugateGradients
+from .conjugate_gradients import ConjugateGradients, Descent
 
 
-class DampedNewton(Solver):
+class DampedNewton(Descent):
     """Newton's method on the dual of a majorization problem.
 
     A step solves a linear system with a matrix of five diagonals, by elimination in
@@ -46,15 +44,12 @@ class DampedNewton(Solver):
         Statistics 4, 2010.
     """
 
-    tolerance: float | None = None
-    max_steps: int = 128
-
-    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, MajorizationProjection)
-
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, MajorizationProjection)
-        start = problem.initial_dual(regularizer)
+    def search(
+        self,
+        problem: MajorizationProjection,
+        start: Float[Array, "*batch m"],
+        regularizer: Regularizer,
+    ) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
         tolerance = choose_tolerance(self.tolerance, 64, start)
         others = ConjugateGradients(tolerance, self.max_steps)
 
@@ -64,10 +59,7 @@ class DampedNewton(Solver):
         def default(problem: MajorizationProjection, start: Array):
             return others.search(problem, start, regularizer)
 
-        dual, steps = jax.lax.platform_dependent(
-            problem, start, cpu=cpu, default=default
-        )
-        return judge(problem, regularizer, dual, steps)
+        return jax.lax.platform_dependent(problem, start, cpu=cpu, default=default)
 
 
 # Compiled as a part of what calls it; but traced once, for values and derivatives.
@@ -143,12 +135,13 @@ def _each_row(
 
         def advance(state):
             x, former, steps, _, spare = state
+            weights, factors, moves, bends, points = spare
 
             def weigh(k):
                 t = read(drop, begin + k) + bend(x, k)
                 return (), (jnp.exp(-t), jnp.exp(-read(x, k)))
 
-            _, (inner, outer) = sweep(weigh, spare[:2])
+            _, (inner, outer) = sweep(weigh, weights)
 
             def forward(k, pivot):
                 inward, outward = read(inner, k), read(outer, k)
@@ -157,22 +150,20 @@ def _each_row(
                 pivot = pivot.then(inward, outward + 0.1 * jnp.abs(rest), rest)
                 return (pivot,), (rest, *pivot.to_keep)
 
-            _, (rest, *kept) = sweep(forward, spare[2:8], Pivot.none(zero))
+            _, (rest, *kept) = sweep(forward, factors, Pivot.none(zero))
 
             def backward(k, after, slope):
                 after = back_substitute(tuple(kept), k, after)
                 return (after, slope + read(rest, k) * after[0]), after[:1]
 
-            (_, slope), (move,) = sweep(
-                backward, spare[8:9], (zero, zero), zero, back=True
-            )
+            (_, slope), (move,) = sweep(backward, moves, (zero, zero), zero, back=True)
 
             def measure(k, length):
                 bent = bend(move, k)
                 size = jnp.maximum(jnp.abs(read(move, k)), jnp.abs(bent))
                 return (jnp.maximum(length, size),), (bent,)
 
-            (length,), (bent,) = sweep(measure, spare[9:10], zero)
+            (length,), (bent,) = sweep(measure, bends, zero)
 
             def search(_, share):
                 def add(k, change, curve):
@@ -191,12 +182,14 @@ def _each_row(
                 step = share * read(move, k)
                 return (), (read(x, k) + jnp.where(fine, step, 0),)
 
-            _, (new_x,) = sweep(go, spare[10:11])
-            spare = inner, outer, rest, *kept, move, bent, x
+            _, (new_x,) = sweep(go, points)
+            spare = (inner, outer), (rest, *kept), (move,), (bent,), (x,)
             return new_x, size, steps + 1, done, spare
 
         x = jax.lax.dynamic_slice_in_dim(start, begin, m)
-        state = x, zero + jnp.inf, none, no, (blank,) * 11
+        # What each step writes to.
+        spare = tuple((blank,) * count for count in (2, 6, 1, 1, 1))
+        state = x, zero + jnp.inf, none, no, spare
         x, _, steps, *_ = jax.lax.while_loop(
             lambda state: ~state[3] & (state[2] < limit), advance, state
         )
