@@ -13,6 +13,7 @@ from helpers import assert_close
 from softjax.solvers import (
     invert,
     kth_largest,
+    largest,
     permute,
     sort_with_permutation,
     tie_groups,
@@ -78,6 +79,45 @@ def test_kth_largest(x, k):
             expected = np.take_along_axis(-np.sort(-wide, axis=-1), k - 1, axis=-1)
             found = _kth(jnp.asarray(wide), jnp.asarray(k, jnp.int32))
             np.testing.assert_array_equal(found, expected)
+
+
+_largest = jax.jit(largest, static_argnums=1)
+
+
+@hypothesis.given(x=hnp.arrays(np.float32, (2, 6), elements=_FINITE | st.just(np.inf)))
+def test_largest(x):
+    """Of every type; of equals, the first come first."""
+    with helpers.x64():
+        for dtype in (np.float16, np.float32, np.float64):
+            wide = np.clip(x, -6e4, 6e4).astype(dtype)
+            wide = np.where(np.abs(wide) < np.finfo(dtype).tiny, 0, wide)
+            order = np.argsort(-wide, axis=-1, kind="stable")
+            for k in (1, 4, 6):
+                found, places = _largest(jnp.asarray(wide), k)
+                np.testing.assert_array_equal(places, order[:, :k])
+                expected = np.take_along_axis(wide, order[:, :k], axis=-1)
+                np.testing.assert_array_equal(found, expected)
+                assert found.dtype == dtype
+
+
+def test_derivatives_of_the_largest():
+    """Those of the entries found, twice, and in mapped functions."""
+    x = jnp.asarray(helpers.rng("largest").normal(size=(2, 3, 7)), jnp.float32)
+    order = np.argsort(-x, axis=-1)[..., :2]
+
+    def total(x):
+        return jnp.sum(jnp.asarray([1.0, 3.0]) * largest(x, 2)[0] ** 2)
+
+    expected = np.zeros_like(x)
+    found = np.take_along_axis(np.asarray(x), order, axis=-1)
+    np.put_along_axis(expected, order, 2 * np.array([1, 3], np.float32) * found, -1)
+    assert_close(jax.grad(total)(x), expected, atol=0)
+    mapped = jax.vmap(jax.vmap(jax.grad(total)), 1, 1)(x)
+    assert_close(mapped, expected, atol=0)
+    curvature = jax.hessian(total)(x[0, 0])
+    diagonal = np.zeros(7)
+    diagonal[order[0, 0]] = 2, 6
+    assert_close(curvature, np.diag(diagonal), atol=0)
 
 
 def test_zeros_are_ties():

@@ -8,6 +8,7 @@ from softjax_solvers import (
     SimplexProjection,
     SortedDistanceProjection,
     distance,
+    largest,
     permute,
     tie_groups,
 )
@@ -102,26 +103,14 @@ class SoftSort(RowMethod):
 
 
 def _largest_keys(sample: Sample, k: int) -> Float[Array, "*batch k"]:
-    """The k largest, one after the other, which takes less than sorting all.
-
-    If there are not so many, the smallest fills the rest. Not by `jax.lax.top_k`, for
-    which XLA gathers a batch that is distributed.
-    """
-    known, where = jax.lax.stop_gradient(sample.keys), sample.where
-    index = jnp.arange(sample.size)
-
-    def take(keys, _):
-        place = jnp.argmax(keys, axis=-1, keepdims=True)
-        return jnp.where(index == place, -jnp.inf, keys), place[..., 0]
-
-    start = known if where is None else jnp.where(where, known, -jnp.inf)
-    _, places = jax.lax.scan(take, start, length=k)
-    largest = permute(sample.keys, jnp.moveaxis(places, 0, -1))
+    """The k largest; if there are not so many, the smallest fills the rest."""
+    keys, where = sample.keys, sample.where
     if where is None:
-        return largest
-    count = jnp.sum(where, axis=-1, keepdims=True)
-    last = jnp.min(known, axis=-1, keepdims=True, initial=jnp.inf, where=where)
-    return jnp.where(jnp.arange(k) < count, largest, last)
+        return largest(keys, k)[0]
+    found, _ = largest(jnp.where(where, keys, -jnp.inf), k)
+    count = jnp.asarray(sample.present)
+    last = permute(jax.lax.stop_gradient(found), jnp.minimum(count, k) - 1)
+    return jnp.where(jnp.arange(k) < count, found, last)
 
 
 def _rows(

@@ -84,6 +84,7 @@ from ._solvers import (
 from ._sorting import (
     invert as invert,
     kth_largest as kth_largest,
+    largest as largest,
     permute as permute,
     sort_with_permutation as sort_with_permutation,
 )

@@ -1,4 +1,4 @@
-"""Loops over numbers, which on a CPU are the fastest way along an array."""
+"""Functions of each row: loops over numbers, the fastest way along one on a CPU."""
 
 from __future__ import annotations
 
@@ -24,6 +24,46 @@ def write(x: Array, entry: Array, i: Array) -> Array:
     )
 
 
+def row_by_row(
+    fn: Callable[..., tuple[Array, ...]], *rows: Array, outputs: int
+) -> tuple[Array, ...]:
+    """`fn(*rows)` for an `fn` that treats each row alike, without derivatives.
+
+    On several devices, each does this with its own rows, where XLA might gather them.
+
+    **Arguments:**
+
+    - `fn`: of arrays `*batch n`, to a tuple of so many `outputs` `*batch m`.
+    - `rows`: `*batch n`.
+    """
+
+    def partition(mesh, args, results):
+        shardings = (tuple(x.sharding for x in tree) for tree in (results, args))
+        return mesh, fn, *shardings
+
+    def axes(count: int, last: str) -> str:
+        batch = (f"batch{i}" for i in range(rows[0].ndim - 1))
+        return ", ".join([" ".join([*batch, last])] * count)
+
+    apart = custom_partitioning(fn)
+    apart.def_partition(
+        partition,
+        sharding_rule=f"{axes(len(rows), 'n')} -> {axes(outputs, 'm')}",
+        need_replication_factors=("n", "m"),
+    )
+    call = jax.custom_batching.custom_vmap(lambda *rows: apart(*rows))
+
+    @call.def_vmap
+    def _(axis_size, in_batched, *rows):
+        rows = (
+            x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
+            for x, batched in zip(rows, in_batched, strict=True)
+        )
+        return row_by_row(fn, *rows, outputs=outputs), (True,) * outputs
+
+    return call(*rows)
+
+
 def serially(
     fn: Callable[..., tuple[Array, ...]], *rows: Array, outputs: int
 ) -> tuple[Array, ...]:
@@ -33,7 +73,7 @@ def serially(
     where for one over arrays it compiles each operation, and calls that in each step.
     So rows are not mapped over but form one, also those of `jax.vmap`, and `first` says
     of each entry whether a row starts there. On several devices, each has a loop over
-    its own rows.
+    its own rows: see `row_by_row`.
 
     **Arguments:**
 
@@ -53,28 +93,4 @@ def serially(
         out = fn(first.ravel(), *(x.ravel() for x in rows))
         return tuple(x.reshape(shape) for x in out)
 
-    def partition(mesh, args, results):
-        shardings = (tuple(x.sharding for x in tree) for tree in (results, args))
-        return mesh, one_row, *shardings
-
-    def axes(count: int) -> str:
-        batch = (f"batch{i}" for i in range(rows[0].ndim - 1))
-        return ", ".join([" ".join([*batch, "n"])] * count)
-
-    apart = custom_partitioning(one_row)
-    apart.def_partition(
-        partition,
-        sharding_rule=f"{axes(len(rows))} -> {axes(outputs)}",
-        need_replication_factors=("n",),
-    )
-    solve = jax.custom_batching.custom_vmap(lambda *rows: apart(*rows))
-
-    @solve.def_vmap
-    def _(axis_size, in_batched, *rows):
-        rows = (
-            x if batched else jnp.broadcast_to(x, (axis_size, *x.shape))
-            for x, batched in zip(rows, in_batched, strict=True)
-        )
-        return serially(fn, *rows, outputs=outputs), (True,) * outputs
-
-    return solve(*rows)
+    return row_by_row(one_row, *rows, outputs=outputs)
