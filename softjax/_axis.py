@@ -340,12 +340,11 @@ def _prepare(
     x = jnp.where(out | bad, 0, x)
     if not leave_out:
         return Sample(x), bad[..., 0], None
-    absent = Absent(out & ~bad, jnp.where(bad, 0, total).astype(jnp.int32))
-    # Where all are absent, all are equally so.
-    everyone = absent.count == x.shape[-1]
-    present = jnp.where(everyone, 0, absent.count)
-    sample = Sample(x, None, ~absent.mask | everyone, count=x.shape[-1] - present)
-    return sample, bad[..., 0], absent
+    absent = Absent(out, jnp.where(bad, 0, total).astype(jnp.int32))
+    # Where all are absent, all are equally so; and rows without an answer are whole.
+    all_take_part = bad | (absent.count == x.shape[-1])
+    present = x.shape[-1] - jnp.where(all_take_part, 0, absent.count)
+    return Sample(x, None, ~out | all_take_part, count=present), bad[..., 0], absent
 
 
 def _standardize(sample: Sample) -> Sample:

@@ -64,17 +64,11 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
 
         y does not depend on the shift, which may thus count as a constant.
         """
-        z = self.z
-        if self.where is None:
-            return (z - jax.lax.stop_gradient(z).max(-1, keepdims=True)) / self.softness
-        top = jnp.max(
-            jax.lax.stop_gradient(z),
-            axis=-1,
-            keepdims=True,
-            initial=-jnp.inf,
-            where=self.where,
-        )
-        return jnp.where(self.where, z - top, 0) / self.softness
+        z = self.z if self.where is None else jnp.where(self.where, self.z, -jnp.inf)
+        apart = z - jax.lax.stop_gradient(z).max(axis=-1, keepdims=True)
+        if self.where is not None:
+            apart = jnp.where(self.where, apart, 0)
+        return apart / self.softness
 
     def optimality(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
@@ -133,10 +127,18 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
     ) -> Float[Array, "*batch"]:
         if self.z.shape[-1] == 1:
             return jnp.broadcast_to(values, self.z.shape)[..., 0]
-        y = self._unnormalized(dual, regularizer)
-        if self.where is not None:
-            values = jnp.where(self.where, values, 0)
-        return safe_divide(_sum_of_products(y, values), jnp.sum(y, axis=-1))
+        y = regularizer.link(self._arguments(dual, regularizer))
+        _, total, weighted = self._sums(y, values)
+        return safe_divide(weighted, total)
+
+    def _sums(self, y: Array, values: Array) -> tuple[Array, Array, Array]:
+        """Values, 0 where masked; the sum of `y`, and that of y times those."""
+        if self.where is None:
+            return values, jnp.sum(y, axis=-1), _sum_of_products(y, values)
+        # Rather than y, which may have more rows.
+        values = jnp.where(self.where, values, 0)
+        mask = jnp.where(self.where, jnp.ones_like(values), 0)
+        return values, _sum_of_products(y, mask), _sum_of_products(y, values)
 
     def solved_expectation(
         self,
