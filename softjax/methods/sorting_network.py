@@ -239,18 +239,23 @@ class SortingNetwork(RowMethod):
         _, stays, rounds = self._scan(sample, relaxation, start, keep=True)
         assert stays is not None
         size = stays.shape[-1]
-        weights = pad_last(weights, 0, size - sample.size)
+        # Rows come last, so that what changes places are rows of memory.
+        weights = pad_last(weights, 0, size - sample.size).T
 
-        # From the last round to the first; each is its own transpose.
+        # From the last round to the first; each is its own transpose. The mixture is
+        # written so that derivatives keep one matrix a round: the difference.
         def back(weights: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
             one, stays = given
-            other = self.network.partners(weights, one)
-            return _mix(weights, other, stays[..., None, :]), None
+            partner, _ = self.network.pairs(one, size)
+            other = weights.at[..., partner, :].get(
+                mode="promise_in_bounds", unique_indices=True
+            )
+            return other + stays[..., None] * (weights - other), None
 
         weights = jnp.broadcast_to(weights, (*stays.shape[1:-1], *weights.shape))
         weights = varying_as(weights, stays)
         weights, _ = jax.lax.scan(back, weights, (rounds, stays), reverse=True)
-        return weights[..., : sample.size]
+        return weights[..., : sample.size, :].swapaxes(-1, -2)
 
     def rows(
         self,
