@@ -49,9 +49,12 @@ class Ordered(eqx.Module):
         `x` may have one more axis before it.
         """
         place = invert(self.permutation)
-        if x.ndim > place.ndim:
-            place = jnp.broadcast_to(place[..., None, :], x.shape)
-        return permute(x, place)
+        if x.ndim == place.ndim:
+            return permute(x, place)
+        # Rows of memory change places, also in the derivative, which scatters them.
+        columns, place = x.swapaxes(-1, -2), place[..., None]
+        out = jnp.take_along_axis(columns, place, axis=-2, mode="promise_in_bounds")
+        return out.swapaxes(-1, -2)
 
 
 class Sample(eqx.Module):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from softjax_solvers import SortedDeviationProjection, invert, permute
+from softjax_solvers import SortedDeviationProjection
 
 from ._method import Ordered, Relaxation, Sample
 from ._rows import RowMethod
@@ -41,7 +41,7 @@ class NeuralSort(RowMethod):
         ordered = sample.ordered()
         problem = _problem(ordered, relaxation, positions)
         y = relaxation.solve(problem.rows(problem.points)).value
-        return permute(y, invert(ordered.permutation)[..., None, :])
+        return ordered.unsort(y)
 
     def row_values(
         self,
