@@ -169,7 +169,10 @@ class PermutahedronProjection(MaximizationProblem):
         """What ties the value of a block to its entries."""
         if regularizer.exponential:
             return _LogSums()
-        return _Sums(regularizer, _is_odd(regularizer))
+        odd = _is_odd(regularizer)
+        if odd is True and regularizer.linear():
+            return _LinearSums(regularizer)
+        return _Sums(regularizer, odd)
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
@@ -462,10 +465,6 @@ class _Sums(Rule):
     def _link(self, u: Array) -> Array:
         return self._choose(self._extended, self.regularizer.link, u)
 
-    def summary(self) -> Summary | None:
-        linear = self.odd is True and self.regularizer.linear()
-        return _Means() if linear else None
-
     def alone(self, w: Array) -> Array:
         return self._choose(self._inverse, _same, w)
 
@@ -482,6 +481,32 @@ class _Sums(Rule):
 
 def _same(x: Array) -> Array:
     return x
+
+
+class _LinearSums(Rule):
+    """The same where a link is a line, whose extension to an odd function is one."""
+
+    regularizer: Regularizer
+
+    def _gradient(self, y: float, like: Array) -> Float[Array, ""]:
+        return self.regularizer.gradient(jnp.full((), y, like.dtype))
+
+    def summary(self) -> Summary:
+        return _Means()
+
+    def alone(self, w: Array) -> Array:
+        start = self._gradient(0, w)
+        return start + (self._gradient(1, w) - start) * w
+
+    def output(self, u: Array) -> Array:
+        start = self._gradient(0, u)
+        return (u - start) / (self._gradient(1, u) - start)
+
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        y, slope = derivative(self.output, jnp.where(inside, u, 0))
+        size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(w))
+        terms = (jnp.where(inside, x, 0) for x in (y - w, slope, size))
+        return Balance(*groups.totals(*terms))
 
 
 class _LogSums(Rule):
