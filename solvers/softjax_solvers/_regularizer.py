@@ -217,7 +217,7 @@ def link_from_gradient(
 
     def residual(u, args):
         gradient, t = args
-        return t - gradient(jnp.exp(u))
+        return _relative(t - gradient(jnp.exp(u)), t)
 
     # Where there is no root, any equation that holds at once will do.
     safe_t = jnp.where(inside, t, stop_gradient(gradient)(jnp.ones_like(t)))
@@ -236,7 +236,12 @@ def _call_sigmoid(t, regularizer):
 
 def _link_residual(t, args):
     regularizer, y = args
-    return y - regularizer.link(t)
+    return _relative(y - regularizer.link(t), y)
+
+
+def _relative(residual: Array, size: Array) -> Array:
+    """Of large numbers, so that a search stops at about one unit of their rounding."""
+    return residual / jnp.maximum(jnp.abs(jax.lax.stop_gradient(size)) / 4, 1)
 
 
 def _widen(stop: Callable[[Array], Array], like: Array) -> Float[Array, "..."]:
