@@ -472,11 +472,22 @@ class _Sums(Rule):
         return self._choose(self._extended, _same, u)
 
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
-        y, slope = derivative(self._link, jnp.where(inside, u, 0))
         target = self._choose(_same, self.regularizer.link, w)
-        size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(target))
-        terms = (jnp.where(inside, x, 0) for x in (y - target, slope, size))
-        return Balance(*groups.totals(*terms))
+        return _balance_sums(self._link, u, target, inside, groups)
+
+
+def _balance_sums(
+    link: Callable[[Array], Array],
+    u: Array,
+    target: Array,
+    inside: Array,
+    groups: Groups,
+) -> Balance:
+    """The balance of groups in which `link(u)` sums to the same as `target`."""
+    y, slope = derivative(link, jnp.where(inside, u, 0))
+    size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(target))
+    terms = (jnp.where(inside, x, 0) for x in (y - target, slope, size))
+    return Balance(*groups.totals(*terms))
 
 
 def _same(x: Array) -> Array:
@@ -503,10 +514,7 @@ class _LinearSums(Rule):
         return (u - start) / (self._gradient(1, u) - start)
 
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
-        y, slope = derivative(self.output, jnp.where(inside, u, 0))
-        size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(w))
-        terms = (jnp.where(inside, x, 0) for x in (y - w, slope, size))
-        return Balance(*groups.totals(*terms))
+        return _balance_sums(self.output, u, w, inside, groups)
 
 
 class _LogSums(Rule):

@@ -128,17 +128,14 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
         if self.z.shape[-1] == 1:
             return jnp.broadcast_to(values, self.z.shape)[..., 0]
         y = regularizer.link(self._arguments(dual, regularizer))
-        _, total, weighted = self._sums(y, values)
-        return safe_divide(weighted, total)
-
-    def _sums(self, y: Array, values: Array) -> tuple[Array, Array, Array]:
-        """Values, 0 where masked; the sum of `y`, and that of y times those."""
         if self.where is None:
-            return values, jnp.sum(y, axis=-1), _sum_of_products(y, values)
-        # Rather than y, which may have more rows.
-        values = jnp.where(self.where, values, 0)
-        mask = jnp.where(self.where, jnp.ones_like(values), 0)
-        return values, _sum_of_products(y, mask), _sum_of_products(y, values)
+            total = jnp.sum(y, axis=-1)
+        else:
+            # What rows share is masked, rather than y.
+            values = jnp.where(self.where, values, 0)
+            mask = jnp.where(self.where, jnp.ones_like(values), 0)
+            total = _sum_of_products(y, mask)
+        return safe_divide(_sum_of_products(y, values), total)
 
     def solved_expectation(
         self,
