@@ -94,6 +94,23 @@ def test_masks(case):
     assert np.all(out["converged"])
 
 
+def test_a_largest_that_is_known():
+    z, softness, _ = _inputs()
+    (case,) = pick(ALL_REGULARIZERS, "c0")
+    where = helpers.rng("mask").uniform(size=z.shape) < 0.6
+    where[:, 2] = True
+    largest = jnp.max(jnp.where(where, z, -jnp.inf), axis=-1, keepdims=True)
+    # What is masked may be larger.
+    z = jnp.where(where, z, 1e7)
+    problem = SimplexProjection(z, softness, jnp.asarray(where), largest)
+    expected = simplex_oracle(z, softness, case.link, where=where)
+    assert_close(solve(problem, case.mode).value, expected)
+    text = str(jax.make_jaxpr(lambda problem: problem.scores)(problem))
+    assert "reduce_max" not in text  # it is not sought again
+    with pytest.raises(ValueError, match=r"largest of shape \(12,\) must broadcast"):
+        SimplexProjection(z, softness, largest=largest[:, 0])
+
+
 @each("case", REGULARIZERS)
 def test_nothing_left_by_the_mask(case):
     z, softness, values = _inputs()

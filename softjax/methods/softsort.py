@@ -48,7 +48,8 @@ class SoftSort(RowMethod):
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m n"]:
         queries = _order_statistics(sample.ordered(), positions)
-        return relaxation.solve(_rows(sample, relaxation, queries)).value
+        problem = _rows(sample, relaxation, queries, among_keys=positions is None)
+        return relaxation.solve(problem).value
 
     def row_values(
         self,
@@ -79,7 +80,8 @@ class SoftSort(RowMethod):
             return values, self.rows(sample, relaxation, positions)
         if k > _FEW:
             return super().top_k(sample, relaxation, k)
-        found = relaxation.solve(_rows(sample, relaxation, -_largest_keys(sample, k)))
+        queries = -_largest_keys(sample, k)
+        found = relaxation.solve(_rows(sample, relaxation, queries, among_keys=True))
         return found.expectation(sample.values[..., None, :]), found.value
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
@@ -114,11 +116,16 @@ def _largest_keys(sample: Sample, k: int) -> Float[Array, "*batch k"]:
 
 
 def _rows(
-    sample: Sample, relaxation: Relaxation, queries: Float[Array, "*batch m"]
+    sample: Sample,
+    relaxation: Relaxation,
+    queries: Float[Array, "*batch m"],
+    among_keys: bool = False,
 ) -> SimplexProjection:
     z = -distance(queries[..., None], -sample.keys[..., None, :])
     where = None if sample.where is None else sample.where[..., None, :]
-    return SimplexProjection(z, relaxation.softness[..., None], where)
+    # What is among the keys is at no distance from one of them.
+    largest = jnp.zeros(1, z.dtype) if among_keys else None
+    return SimplexProjection(z, relaxation.softness[..., None], where, largest)
 
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:

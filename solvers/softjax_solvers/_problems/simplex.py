@@ -33,6 +33,7 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
     - `z`: `*batch n`.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n`; y is 0 outside of it.
+    - `largest`: optional, `max z` inside the mask, `*batch 1`, where it is known.
 
     **Example:**
 
@@ -44,8 +45,15 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
     z: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*#batch #n"] | None
+    largest: Float[Array, "*#batch 1"] | None
 
-    def __init__(self, z: Array, softness: Array | float, where: Array | None = None):
+    def __init__(
+        self,
+        z: Array,
+        softness: Array | float,
+        where: Array | None = None,
+        largest: Array | None = None,
+    ):
         self.z = inexact(z)
         check_candidates(self.z, "SimplexProjection")
         self.softness = per_row(softness, self.z, "softness")
@@ -53,6 +61,8 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
             where = jnp.asarray(where)
             jnp.broadcast_to(where, self.z.shape)  # or raise
         self.where = where  # as small as it is
+        known = None if largest is None else per_row(largest, self.z, "largest")
+        self.largest = known
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
@@ -64,8 +74,11 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
 
         y does not depend on the shift, which may thus count as a constant.
         """
-        z = self.z if self.where is None else jnp.where(self.where, self.z, -jnp.inf)
-        apart = z - jax.lax.stop_gradient(z).max(axis=-1, keepdims=True)
+        z, largest = self.z, self.largest
+        if largest is None:
+            z = z if self.where is None else jnp.where(self.where, z, -jnp.inf)
+            largest = jax.lax.stop_gradient(z).max(axis=-1, keepdims=True)
+        apart = z - jax.lax.stop_gradient(largest)
         if self.where is not None:
             apart = jnp.where(self.where, apart, 0)
         return apart / self.softness

@@ -76,7 +76,9 @@ class SortedDistanceProjection(SortedRows):
         """The dense rows of some queries, as one problem of shape `*batch c n`."""
         z = -distance(queries[..., None], self.support[..., None, :])
         where = None if self.where is None else self.where[..., None, :]
-        return SimplexProjection(z, self.softness[..., None], where)
+        # A point of the support is at no distance from itself.
+        largest = jnp.zeros(1, z.dtype) if self.queries is None else None
+        return SimplexProjection(z, self.softness[..., None], where, largest)
 
     def _kernel_sums(self, *weights: Array) -> tuple[Float[Array, "*batch m"], ...]:
         """Sums of `exp(scores_ij) weights_j`, with the scores of `rows`."""
