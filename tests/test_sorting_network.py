@@ -267,6 +267,23 @@ def test_programs_do_not_grow(network):
     assert small == large > 100
 
 
+@pytest.mark.parametrize("present", [100, 70, 1])
+def test_far_from_zero_and_from_an_outlier(present):
+    """Where numbers have few digits left, those of differences are all there."""
+    n = 100
+    rng = helpers.rng("network", "far")
+    apart = rng.permuted(np.tile(np.arange(n) / 2, (2, 1)), axis=-1)
+    x = (2**20 + apart).astype(np.float32)
+    x[:, 7] = -(2.0**22)
+    x[0, rng.permutation(n)[present:]] = -np.inf
+    there = np.isfinite(x)
+    keywords = dict(softness=SOFTNESS, method="sorting_network")
+    index = jax.jit(lambda x: sj.top_k(x, 3, **keywords)[1])(x)
+    expected = helpers.sorting_network_oracle(x, SOFTNESS, SMOOTH, "bitonic", there)
+    filled = np.arange(3) < there.sum(-1, keepdims=True)
+    assert_close(np.asarray(index)[filled], expected[:, :3][filled], atol=1e-5)
+
+
 def test_differences_that_overflow():
     """Of numbers that are as far apart as there are any."""
 

@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from softjax_solvers import (
     derivative,
-    kth_largest,
+    largest,
     pad_last,
+    permute,
     tangent_of,
     varying_as,
 )
@@ -107,16 +108,18 @@ def _shift_pairs(
     return jnp.where(first, jnp.roll(x, -distance, -1), jnp.roll(x, distance, -1))
 
 
+_SAMPLED = 63
+"""So many keys, at most, have a say in where their middle is."""
+
 NETWORKS: dict[str, type[Network]] = {"bitonic": Bitonic, "odd_even": OddEven}
 """Name of a network -> what makes it."""
 
 
 class _Wires(NamedTuple):
-    """What flows through the network."""
+    """What flows through the network. Keys of what is not there are -inf."""
 
     keys: Float[Array, "*batch m"]
     averaged: Float[Array, "*batch m"] | None
-    present: Bool[Array, "*#batch m"] | None  # None if all are
 
 
 class SortingNetwork(RowMethod):
@@ -175,42 +178,31 @@ class SortingNetwork(RowMethod):
                 "to solve. Pass None."
             )
         extra = self.network.size(sample.size) - sample.size
-        present, averaged = sample.where, sample.averaged
+        averaged = sample.averaged
         # Only differences count. From the middle, they are exact where keys are close,
         # far from 0 and far from an outlier too.
         keys = sample.keys - _middle(sample)
-        if present is not None:
-            keys = jnp.where(present, keys, 0)
-        elif extra > 0:
-            present = jnp.ones(sample.size, bool)
+        keys = jnp.maximum(keys, jnp.finfo(keys.dtype).min)
+        if sample.where is not None:
+            keys = jnp.where(sample.where, keys, -jnp.inf)
         return _Wires(
-            pad_last(keys, 0, extra),
+            pad_last(keys, 0, extra, -jnp.inf),
             None if averaged is None else pad_last(averaged, 0, extra),
-            None if present is None else pad_last(present, 0, extra),
         )
 
     def _exchange(
-        self, wires: _Wires, one: Array, transition: Transition
+        self, wires: _Wires, one: Array, transition: Transition, complete: bool
     ) -> tuple[_Wires, Float[Array, "*batch m"]]:
         """One round, and how much of what is at each position stays there."""
-        keys, averaged, present = wires
+        keys, averaged = wires
         _, larger = self.network.pairs(one, keys.shape[-1])
-        soft = True
-        default = jnp.zeros((), keys.dtype)
-        if present is not None:
-            # Whatever is present counts as larger than what is not, so that no padding
-            # mixes with it.
-            others = self.network.partners(present, one)
-            soft = present & others
-            default = ((present == others) | (present == larger)).astype(keys.dtype)
-            present = jnp.where(larger, present | others, soft)
-
         other = self.network.partners(keys, one)
         sign = jnp.where(larger, 1, -1).astype(keys.dtype)
-        keys, stays = _compare(keys, other, transition, sign, soft, default)
+        keys, stays = _compare(keys, other, transition, sign, complete=complete)
         if averaged is not None:
-            averaged = _mix(averaged, self.network.partners(averaged, one), stays)
-        return _Wires(keys, averaged, present), stays
+            others = self.network.partners(averaged, one)
+            averaged = stays * averaged + (1 - stays) * others
+        return _Wires(keys, averaged), stays
 
     def _scan(
         self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
@@ -222,9 +214,10 @@ class SortingNetwork(RowMethod):
         regularizer = relaxation.regularizer
         scale = regularizer.transition_scale().astype(sample.keys.dtype)
         transition = Transition(regularizer, relaxation.softness * scale)
+        complete = sample.where is None and start.keys.shape[-1] == sample.size
 
         def step(wires: _Wires, one: Array) -> tuple[_Wires, Array | None]:
-            wires, stays = self._exchange(wires, one, transition)
+            wires, stays = self._exchange(wires, one, transition, complete)
             return wires, stays if keep else None
 
         rounds = self.network.rounds(start.keys.shape[-1])
@@ -280,7 +273,7 @@ class SortingNetwork(RowMethod):
         end, _, _ = self._scan(sample, relaxation, start, keep=False)
         values = end.averaged
         if values is None:
-            values = end.keys + _middle(sample)
+            values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + _middle(sample)
         if positions is None:
             return values[..., : sample.size]
         return read_between(values[..., : sample.size], positions)
@@ -291,10 +284,21 @@ class SortingNetwork(RowMethod):
 
 
 def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
-    keys = sample.keys
-    if sample.where is not None:
-        keys = jnp.where(sample.where, keys, -jnp.inf)
-    return kth_largest(keys, (sample.present + 1) // 2)
+    """Something from the middle of the keys: the median of some of them."""
+    keys, where = jax.lax.stop_gradient(sample.keys), sample.where
+    places = np.arange(sample.size)
+    if sample.size > _SAMPLED:
+        # Multiples of the golden ratio are spread evenly, and in step with no period.
+        shares = np.arange(_SAMPLED) * (5**0.5 - 1) / 2 % 1
+        places = (shares * sample.size).astype(int)
+    middle = (places.size + 1) // 2
+    if where is None:
+        return largest(keys[..., places], middle)[0][..., -1:]
+    keys = jnp.where(where, keys, -jnp.inf)
+    found, _ = largest(keys[..., places], places.size)
+    count = jnp.sum(found > -jnp.inf, axis=-1, keepdims=True)
+    some = permute(found, jnp.maximum((count + 1) // 2 - 1, 0))
+    return jnp.where(count > 0, some, jnp.max(keys, axis=-1, keepdims=True))
 
 
 @eqx.filter_custom_jvp
@@ -303,44 +307,49 @@ def _compare(
     other: Float[Array, "*batch m"],
     transition: Transition,
     sign: Float[Array, " m"],
-    soft: Bool[Array, "*#batch m"] | bool,
-    default: Float[Array, "*#batch m"],
+    *,
+    complete: bool,
 ) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
     """The mixture of `x` and `other` by how much of `x` stays, and that.
 
-    Where not `soft`, the `default` stays. The rule keeps one array a round for the
+    Unless they are `complete`, some may be -inf: those are not there, count as smaller
+    than what is, and do not mix with it. The rule keeps one array a round for the
     mixture's gradient in x, where JAX would keep every factor.
     """
-    stays = transition.heaviside(sign * (x - other))
-    stays = jnp.where(soft, stays, default)
-    return _mix(x, other, stays), stays
+    difference = x - other
+    apart = sign * difference
+    stays = transition.heaviside(apart)
+    mixed = stays * x + (1 - stays) * other
+    if complete:
+        return mixed, stays
+    near = jnp.abs(difference) < jnp.inf
+    chosen = apart >= 0
+    stays = jnp.where(near, stays, chosen)
+    return jnp.where(near, mixed, jnp.where(chosen, x, other)), stays
 
 
 @_compare.def_jvp
-def _compare_jvp(primals, tangents):
-    x, other, transition, sign, soft, _ = primals
-    x_dot, other_dot, transition_dot, *_ = tangents
-    out = _compare(*primals)
-    difference = x - other
-    _, slope = derivative(transition.heaviside, sign * difference)
+def _compare_jvp(primals, tangents, *, complete):
+    x, other, transition, sign = primals
+    x_dot, other_dot, transition_dot, _ = tangents
+    out = _compare(*primals, complete=complete)
     # So far apart that slopes are 0.
-    factor = jnp.where(jnp.isinf(difference), 0, difference)
-    slope = jnp.where(soft, sign * slope, 0)
+    difference = x - other
+    near = jnp.abs(difference) < jnp.inf
+    difference = jnp.where(near, difference, 0)
+    _, slope = derivative(transition.heaviside, sign * difference)
+    slope = jnp.where(near, sign * slope, 0)
     moves = jnp.zeros_like(x) if x_dot is None else x_dot
     others = jnp.zeros_like(x) if other_dot is None else other_dot
     moves = moves - others
     stays_dot = slope * moves
-    mixed_dot = others + (out[1] + factor * slope) * moves
+    mixed_dot = others + (out[1] + difference * slope) * moves
     if jax.tree.leaves(transition_dot):
         softens = tangent_of(
             lambda transition: transition.heaviside(sign * difference),
             (transition,),
             (transition_dot,),
         )
-        softens = jnp.where(soft, softens, 0)
-        stays_dot, mixed_dot = stays_dot + softens, mixed_dot + factor * softens
+        softens = jnp.where(near, softens, 0)
+        stays_dot, mixed_dot = stays_dot + softens, mixed_dot + difference * softens
     return out, (mixed_dot, stays_dot)
-
-
-def _mix(x: Array, other: Array, stays: Array) -> Array:
-    return stays * x + (1 - stays) * other
