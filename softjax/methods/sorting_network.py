@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -196,13 +197,20 @@ class SortingNetwork(RowMethod):
         """One round, and how much of what is at each position stays there."""
         keys, averaged = wires
         _, larger = self.network.pairs(one, keys.shape[-1])
-        other = self.network.partners(keys, one)
+        other = self._partners(keys, one)
         sign = jnp.where(larger, 1, -1).astype(keys.dtype)
-        keys, stays = _compare(keys, other, transition, sign, complete=complete)
+        keys, stays = _compare(keys, other, transition, sign, None, complete=complete)
         if averaged is not None:
-            others = self.network.partners(averaged, one)
+            others = self._partners(averaged, one)
             averaged = stays * averaged + (1 - stays) * others
         return _Wires(keys, averaged), stays
+
+    def _partners(self, x: Float[Array, "*batch m"], one: Array) -> Array:
+        # To change places is its own inverse, and its own transpose. So it solves an
+        # equation in itself, whose derivative has the same form and keeps nothing.
+        swap = functools.partial(self.network.partners, one=varying_as(one, x))
+        solve = lambda _, x: swap(x)  # noqa: E731
+        return jax.lax.custom_linear_solve(swap, x, solve, symmetric=True)
 
     def _scan(
         self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
@@ -307,18 +315,20 @@ def _compare(
     other: Float[Array, "*batch m"],
     transition: Transition,
     sign: Float[Array, " m"],
+    known: Float[Array, "*batch m"] | None,
     *,
     complete: bool,
 ) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
     """The mixture of `x` and `other` by how much of `x` stays, and that.
 
     Unless they are `complete`, some may be -inf: those are not there, count as smaller
-    than what is, and do not mix with it. The rule keeps one array a round for the
-    mixture's gradient in x, where JAX would keep every factor.
+    than what is, and do not mix with it. `known` is the step if it is. The rule keeps
+    one array a round for the mixture's gradient in x, where JAX would keep every
+    factor.
     """
     difference = x - other
     apart = sign * difference
-    stays = transition.heaviside(apart)
+    stays = transition.heaviside(apart) if known is None else known
     mixed = stays * x + (1 - stays) * other
     if complete:
         return mixed, stays
@@ -330,15 +340,14 @@ def _compare(
 
 @_compare.def_jvp
 def _compare_jvp(primals, tangents, *, complete):
-    x, other, transition, sign = primals
-    x_dot, other_dot, transition_dot, _ = tangents
-    out = _compare(*primals, complete=complete)
-    # So far apart that slopes are 0.
+    x, other, transition, sign, _ = primals
+    x_dot, other_dot, transition_dot, *_ = tangents
     difference = x - other
-    near = jnp.abs(difference) < jnp.inf
-    difference = jnp.where(near, difference, 0)
-    _, slope = derivative(transition.heaviside, sign * difference)
-    slope = jnp.where(near, sign * slope, 0)
+    apart = sign * difference
+    step, slope = derivative(transition.heaviside, apart)
+    out = _compare(x, other, transition, sign, step, complete=complete)
+    slope = sign * slope  # which is 0 at infinity
+    difference = jnp.where(jnp.abs(difference) < jnp.inf, difference, 0)
     moves = jnp.zeros_like(x) if x_dot is None else x_dot
     others = jnp.zeros_like(x) if other_dot is None else other_dot
     moves = moves - others
@@ -346,10 +355,9 @@ def _compare_jvp(primals, tangents, *, complete):
     mixed_dot = others + (out[1] + difference * slope) * moves
     if jax.tree.leaves(transition_dot):
         softens = tangent_of(
-            lambda transition: transition.heaviside(sign * difference),
+            lambda transition: transition.heaviside(apart),
             (transition,),
             (transition_dot,),
         )
-        softens = jnp.where(near, softens, 0)
         stays_dot, mixed_dot = stays_dot + softens, mixed_dot + difference * softens
     return out, (mixed_dot, stays_dot)
