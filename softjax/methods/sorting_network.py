@@ -172,7 +172,10 @@ class SortingNetwork(RowMethod):
             )
         self.network = network
 
-    def _start(self, sample: Sample, relaxation: Relaxation) -> _Wires:
+    def _start(
+        self, sample: Sample, relaxation: Relaxation
+    ) -> tuple[_Wires, Float[Array, "*batch 1"]]:
+        """What flows in, and what was taken from the keys."""
         if relaxation.solver is not None:
             raise TypeError(
                 f"solver={relaxation.solver!r}: method='sorting_network' has nothing "
@@ -182,14 +185,16 @@ class SortingNetwork(RowMethod):
         averaged = sample.averaged
         # Only differences count. From the middle, they are exact where keys are close,
         # far from 0 and far from an outlier too.
-        keys = sample.keys - _middle(sample)
+        middle = _middle(sample)
+        keys = sample.keys - middle
         keys = jnp.maximum(keys, jnp.finfo(keys.dtype).min)
         if sample.where is not None:
             keys = jnp.where(sample.where, keys, -jnp.inf)
-        return _Wires(
+        wires = _Wires(
             pad_last(keys, 0, extra, -jnp.inf),
             None if averaged is None else pad_last(averaged, 0, extra),
         )
+        return wires, middle
 
     def _exchange(
         self, wires: _Wires, one: Array, transition: Transition, complete: bool
@@ -201,8 +206,7 @@ class SortingNetwork(RowMethod):
         sign = jnp.where(larger, 1, -1).astype(keys.dtype)
         keys, stays = _compare(keys, other, transition, sign, None, complete=complete)
         if averaged is not None:
-            others = self._partners(averaged, one)
-            averaged = stays * averaged + (1 - stays) * others
+            averaged = _mix(averaged, self._partners(averaged, one), stays)
         return _Wires(keys, averaged), stays
 
     def _partners(self, x: Float[Array, "*batch m"], one: Array) -> Array:
@@ -236,7 +240,8 @@ class SortingNetwork(RowMethod):
         self, sample: Sample, relaxation: Relaxation, weights: Float[Array, "m n"]
     ) -> Float[Array, "*batch m n"]:
         """Weights of sorted places, as weights of the elements that reach them."""
-        start = self._start(sample, relaxation)._replace(averaged=None)
+        start, _ = self._start(sample, relaxation)
+        start = start._replace(averaged=None)
         _, stays, rounds = self._scan(sample, relaxation, start, keep=True)
         assert stays is not None
         size = stays.shape[-1]
@@ -277,11 +282,11 @@ class SortingNetwork(RowMethod):
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m"]:
-        start = self._start(sample, relaxation)
+        start, middle = self._start(sample, relaxation)
         end, _, _ = self._scan(sample, relaxation, start, keep=False)
         values = end.averaged
         if values is None:
-            values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + _middle(sample)
+            values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + middle
         if positions is None:
             return values[..., : sample.size]
         return read_between(values[..., : sample.size], positions)
@@ -329,7 +334,7 @@ def _compare(
     difference = x - other
     apart = sign * difference
     stays = transition.heaviside(apart) if known is None else known
-    mixed = stays * x + (1 - stays) * other
+    mixed = _mix(x, other, stays)
     if complete:
         return mixed, stays
     near = jnp.abs(difference) < jnp.inf
@@ -361,3 +366,7 @@ def _compare_jvp(primals, tangents, *, complete):
         )
         stays_dot, mixed_dot = stays_dot + softens, mixed_dot + difference * softens
     return out, (mixed_dot, stays_dot)
+
+
+def _mix(x: Array, other: Array, stays: Array) -> Array:
+    return stays * x + (1 - stays) * other

@@ -61,8 +61,7 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
             where = jnp.asarray(where)
             jnp.broadcast_to(where, self.z.shape)  # or raise
         self.where = where  # as small as it is
-        known = None if largest is None else per_row(largest, self.z, "largest")
-        self.largest = known
+        self.largest = None if largest is None else per_row(largest, self.z, "largest")
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
