@@ -12,13 +12,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from softjax_solvers import Entropy, Regularizer, safe_divide
+from softjax_solvers import Entropy, Regularizer
 
 from ._devices import on_each_device
+from ._infinite import (
+    Outer,
+    find_infinite,
+    put_indices,
+    put_positions,
+    put_values,
+    stand_in,
+)
 from ._keywords import as_float, parse_mode, parse_softness
-from .methods import Method, Relaxation, Sample, ValueMethod, get_method
+from .methods import Level, Method, Relaxation, Sample, ValueMethod, get_method
 from .methods.hard import Hard
 
 VALUE, INDEX, POSITION, MASK = "value", "index", "position", "mask"
@@ -145,8 +153,9 @@ class AxisKeywords(TypedDict, total=False):
 class ValueKeywords(AxisKeywords, total=False):
     """The keywords of axiswise operators that return values.
 
-    - `gated_grad`: if False, no gradient flows through the soft index, only through
-        the values that it averages. Default True.
+    - `gated_grad`: if False, no gradient of a value flows through the soft index, only
+        through the values that it averages; a returned index keeps its own. Default
+        True.
 
     **Example:**
 
@@ -161,6 +170,16 @@ class ValueKeywords(AxisKeywords, total=False):
     gated_grad: bool
 
 
+def all_places(n: int, options: Any) -> tuple[Level, bool]:
+    return Level(np.arange(n)), False
+
+
+def at_centre(n: int, options: Any) -> tuple[Level, bool]:
+    """The position in the middle, or the mean of two."""
+    upper, lower = np.full(1, n // 2), np.full(1, (n - 1) // 2)
+    return Level(lower, upper, np.full(1, 0.5)), True
+
+
 class Operation(NamedTuple):
     """An axiswise operator, as what it asks of a method.
 
@@ -170,18 +189,23 @@ class Operation(NamedTuple):
     - `apply`: `(method, sample, relaxation, options) -> arrays of shape *batch ...`.
     - `outputs`: the kind of each of them: `VALUE` (in the unit of the input), `INDEX`
         (a soft index), `POSITION` (a rank) or `MASK` (soft booleans).
+    - `places`: `(n, options) -> which positions the outputs stand for, and whether
+        these are a single one, without an axis of its own`. Default: all n.
     - `ascending`: whether positions count from the smallest, so that the method sees
         minus the input.
     - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
     - `method`: the default.
+    - `first`: the position of the largest element.
     """
 
     name: str
     apply: Callable[..., tuple[Array | None, ...]]
     outputs: tuple[str, ...]
+    places: Callable[[int, Any], tuple[Level, bool]] = all_places
     ascending: bool = False
     absent: bool = False
     method: str = "softsort"
+    first: int = 1
 
     def ascend(self, name: str | None = None) -> "Operation":
         """The same, counting from the smallest."""
@@ -257,13 +281,14 @@ def run(
     softness = split_parameter(softness, layout, name, "softness")
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
+    if regularizer is None:
+        method, regularizer, solver, standardize = Hard(), Entropy(), None, False
+        gated_grad = True
     if not gated_grad and isinstance(method, ValueMethod):
         raise ValueError(
             f"{name}: gated_grad=False stops gradients through soft indices, and "
             f"method={given['method']!r} has none."
         )
-    if regularizer is None:
-        method, regularizer, solver, standardize = Hard(), Entropy(), None, False
     # No other than there is. But JAX says so to the rules of derivatives, and would not
     # find in its caches there what had been traced before without saying so.
     with jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh()):
@@ -297,61 +322,90 @@ def _run(
     def by_rows(x, softness, options, regularizer, method, solver):
         if operation.ascending:
             x = -x
-        hard = isinstance(method, Hard)
-        sample, bad, absent = _prepare(x, softness, operation.absent, hard)
-        if standardize:
-            sample = _standardize(sample)
+        relaxation = Relaxation(regularizer, softness, solver)
+        if isinstance(method, Hard):
+            return _run_hard(operation, method, x, relaxation, options)
+        sample, bad, outer = _prepare(x, softness, operation, standardize)
+        outputs = operation.apply(method, sample, relaxation, options)
         if not gated_grad:
-            sample = dataclasses.replace(
+            still = dataclasses.replace(
                 sample,
                 keys=jax.lax.stop_gradient(sample.keys),
                 averaged=sample.values,
             )
-        relaxation = Relaxation(regularizer, softness, solver)
-        outputs = operation.apply(method, sample, relaxation, options)
+            gated = operation.apply(method, still, relaxation, options)
+            # An index that is returned keeps its gradient.
+            outputs = tuple(
+                still if kind == VALUE else out
+                for out, still, kind in zip(
+                    outputs, gated, operation.outputs, strict=True
+                )
+            )
         return tuple(
-            None if out is None else _finish(out, kind, operation, bad, absent)
+            None if out is None else _finish(out, kind, operation, options, bad, outer)
             for out, kind in zip(outputs, operation.outputs, strict=True)
         )
 
     return on_each_device(by_rows, x, softness, options, regularizer, method, solver)
 
 
-class Absent(NamedTuple):
-    """Candidates that are left out, and how many of a row they are."""
-
-    mask: Bool[Array, "*batch n"]
-    count: Int[Array, "*batch 1"]
+def _run_hard(
+    operation: Operation,
+    method: Hard,
+    x: Float[Array, "*batch n"],
+    relaxation: Relaxation,
+    options: Any,
+) -> tuple[Array | None, ...]:
+    """The operation on x as it is, infinities included."""
+    nan = jnp.isnan(x)
+    sample, bad = Sample(jnp.where(nan, 0, x)), jnp.any(nan, axis=-1)
+    outputs = operation.apply(method, sample, relaxation, options)
+    finished = []
+    for out, kind in zip(outputs, operation.outputs, strict=True):
+        assert out is not None
+        out = -out if operation.ascending and kind == VALUE else out
+        rest = out.ndim - bad.ndim
+        finished.append(jnp.where(bad.reshape(*bad.shape, *(1,) * rest), jnp.nan, out))
+    return tuple(finished)
 
 
 def _prepare(
-    x: Float[Array, "*batch n"], softness: Array, leave_out: bool, hard: bool
-) -> tuple[Sample, Bool[Array, "*batch"], Absent | None]:
-    """The sample; which rows have no answer; which candidates are left out."""
-    if hard:
-        bad = jnp.isnan(x)
-        return Sample(jnp.where(bad, 0, x)), jnp.any(bad, axis=-1), None
-    # One sum counts those that are left out, and is NaN if another is not finite, as 0
-    # times that is. A solve that never sees NaN cannot hang or raise.
-    out = (x == -jnp.inf) & leave_out
-    known = jax.lax.stop_gradient(x)
-    total = jnp.sum(jnp.where(out, 1, 0 * known), axis=-1, keepdims=True)
-    bad = jnp.isnan(total) | ~(softness > 0)
-    x = jnp.where(out | bad, 0, x)
-    if not leave_out:
-        return Sample(x), bad[..., 0], None
-    absent = Absent(out, jnp.where(bad, 0, total).astype(jnp.int32))
-    # Where all are absent, all are equally so; and rows without an answer are whole.
-    all_take_part = bad | (absent.count == x.shape[-1])
-    present = x.shape[-1] - jnp.where(all_take_part, 0, absent.count)
-    return Sample(x, None, ~out | all_take_part, count=present), bad[..., 0], absent
+    x: Float[Array, "*batch n"],
+    softness: Array,
+    operation: Operation,
+    standardize: bool,
+) -> tuple[Sample, Bool[Array, "*batch"], Outer]:
+    """The sample; which rows have no answer; which elements are infinite."""
+    outer, nan = find_infinite(x)
+    bad = nan | ~(softness > 0)
+    x = jnp.where(outer.up | outer.down | bad, 0, x)
+    # Rows without an answer are whole, and finite.
+    outer = Outer(*(jnp.where(bad, jnp.zeros((), a.dtype), a) for a in outer))
+    where, count = None, None
+    if operation.absent:
+        # Where all are absent, all are equally so.
+        all_take_part = outer.below == x.shape[-1]
+        where = ~outer.down | all_take_part
+        count = x.shape[-1] - jnp.where(all_take_part, 0, outer.below)
+    sample = Sample(x, None, where, count=count)
+    if standardize:
+        sample = _standardize(sample, outer)
+    keys, infinite = stand_in(sample.keys, outer, softness, low=not operation.absent)
+    sample = dataclasses.replace(sample, keys=keys, infinite=infinite)
+    return sample, bad[..., 0], outer
 
 
-def _standardize(sample: Sample) -> Sample:
+def _standardize(sample: Sample, outer: Outer) -> Sample:
     """Keys that are z-scores squashed into (0, 1), free of the input's scale."""
     x = sample.values
-    center = jnp.mean(x, axis=-1, keepdims=True, where=sample.where)
-    variance = jnp.mean((x - center) ** 2, axis=-1, keepdims=True, where=sample.where)
+    finite = ~(outer.up | outer.down)
+    count = jnp.maximum(jnp.sum(finite, axis=-1, keepdims=True), 1)
+
+    def mean(x: Array) -> Array:
+        return jnp.sum(jnp.where(finite, x, 0), axis=-1, keepdims=True) / count
+
+    center = mean(x)
+    variance = mean((x - center) ** 2)
     positive = variance > 0
     scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 1)
     keys = jax.nn.sigmoid((x - center) / scale)
@@ -364,30 +418,27 @@ def _finish(
     out: Array,
     kind: str,
     operation: Operation,
+    options: Any,
     bad: Bool[Array, "*batch"],
-    absent: Absent | None,
+    outer: Outer,
 ) -> Array:
-    """Rows of absent candidates, the sign of an ascending operation, and NaN."""
-    batch = bad.ndim
-    rest = out.ndim - batch
-    if absent is not None and kind != MASK:
-        out = _fill_absent(out, kind, absent, batch)
+    """The places of infinite elements, the sign of an ascending operation, and NaN."""
+    out = _place_infinite(out, kind, operation, options, outer)
     if operation.ascending and kind == VALUE:
         out = -out
+    rest = out.ndim - bad.ndim
     return jnp.where(bad.reshape(*bad.shape, *(1,) * rest), jnp.nan, out)
 
 
-def _fill_absent(out: Array, kind: str, absent: Absent, batch: int) -> Array:
-    """What lies beyond the candidates that are present: -inf, any of the absent."""
-    present = absent.mask.shape[-1] - absent.count
-    tail = 1 if kind == INDEX else 0
-    if out.ndim - batch > tail:
-        beyond = jnp.arange(out.shape[batch]) >= present
-    else:
-        beyond = present[..., 0] == 0
-    if kind == VALUE:
-        return jnp.where(beyond, -jnp.inf, out)
-    share = safe_divide(absent.mask.astype(out.dtype), absent.count)
-    if beyond.ndim > batch:
-        share = share[..., None, :]
-    return jnp.where(beyond[..., None], share, out)
+def _place_infinite(
+    out: Array, kind: str, operation: Operation, options: Any, outer: Outer
+) -> Array:
+    if kind == MASK:  # which has none: an element is in it or not
+        return out
+    if kind == POSITION:
+        return put_positions(out, outer, operation.first)
+    places, single = operation.places(outer.up.shape[-1], options)
+    axis = outer.up.ndim - 1
+    out = jnp.expand_dims(out, axis) if single else out
+    out = (put_values if kind == VALUE else put_indices)(out, places, outer)
+    return jnp.squeeze(out, axis) if single else out

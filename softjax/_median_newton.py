@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer, derivative, find_root
 
-from ._axis import VALUE, Operation, run
+from ._axis import VALUE, Operation, at_centre, run
 from .methods import Method, Relaxation, Sample
 from .methods.hard import Hard
 
@@ -20,10 +20,10 @@ def _residual(m: Array, args: Any) -> Array:
 
 
 def _root(method: Method, sample: Sample, relaxation: Relaxation, _: Any):
-    middle = Hard().median(sample, relaxation)
+    x = sample.keys
+    middle = Hard().median(Sample(x), relaxation)
     if isinstance(method, Hard):
         return (middle,)
-    x = sample.values
     regularizer = relaxation.regularizer
     scale = relaxation.softness * regularizer.transition_scale().astype(x.dtype)
     args = (x, scale, regularizer)
@@ -34,7 +34,7 @@ def _root(method: Method, sample: Sample, relaxation: Relaxation, _: Any):
     return (jnp.where(slope < 0, root, middle),)
 
 
-_MEDIAN_NEWTON = Operation("median_newton", _root, (VALUE,))
+_MEDIAN_NEWTON = Operation("median_newton", _root, (VALUE,), at_centre)
 
 
 def median_newton(

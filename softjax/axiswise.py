@@ -23,42 +23,70 @@ from ._axis import (
     Layout,
     Operation,
     ValueKeywords,
+    at_centre,
     run,
     with_keywords,
 )
 from ._types import SoftIndex
 from .methods import Level, ValueMethod, get_method
 
+
+def _first(n: int, _: Any) -> tuple[Level, bool]:
+    return Level(np.zeros(1, int)), True
+
+
+def _first_k(n: int, k: int) -> tuple[Level, bool]:
+    return Level(np.arange(k)), False
+
+
+def _at_level(n: int, level: Level) -> tuple[Level, bool]:
+    return level, False
+
+
 _ARGMAX = Operation(
-    "argmax", lambda m, s, r, _: (m.argmax(s, r),), (INDEX,), absent=True
+    "argmax", lambda m, s, r, _: (m.argmax(s, r),), (INDEX,), _first, absent=True
 )
-_MAX = Operation("max", lambda m, s, r, _: (m.max(s, r),), (VALUE,), absent=True)
+_MAX = Operation(
+    "max", lambda m, s, r, _: (m.max(s, r),), (VALUE,), _first, absent=True
+)
 _ARGMIN = _ARGMAX.ascend("argmin")
 _MIN = _MAX.ascend("min")
 _ARGSORT = Operation("argsort", lambda m, s, r, _: (m.argsort(s, r),), (INDEX,))
 _SORT = Operation("sort", lambda m, s, r, _: (m.sort(s, r),), (VALUE,))
 _RANK = Operation("rank", lambda m, s, r, _: (m.rank(s, r),), (POSITION,))
-_RANKING = Operation("ranking", lambda m, s, r, _: (m.rank(s, r) - 1,), (POSITION,))
+_RANKING = Operation(
+    "ranking", lambda m, s, r, _: (m.rank(s, r) - 1,), (POSITION,), first=0
+)
 _TOP_K = Operation(
-    "top_k", lambda m, s, r, k: m.top_k(s, r, k), (VALUE, INDEX), absent=True
+    "top_k", lambda m, s, r, k: m.top_k(s, r, k), (VALUE, INDEX), _first_k, absent=True
 )
 _ARGQUANTILE = Operation(
     "argquantile",
     lambda m, s, r, q: (m.argquantile(s, r, q),),
     (INDEX,),
+    _at_level,
     method="neuralsort",
 )
 _QUANTILE = Operation(
     "quantile",
     lambda m, s, r, q: (m.quantile(s, r, q),),
     (VALUE,),
+    _at_level,
     method="neuralsort",
 )
 _ARGMEDIAN = Operation(
-    "argmedian", lambda m, s, r, _: (m.argmedian(s, r),), (INDEX,), method="neuralsort"
+    "argmedian",
+    lambda m, s, r, _: (m.argmedian(s, r),),
+    (INDEX,),
+    at_centre,
+    method="neuralsort",
 )
 _MEDIAN = Operation(
-    "median", lambda m, s, r, _: (m.median(s, r),), (VALUE,), method="neuralsort"
+    "median",
+    lambda m, s, r, _: (m.median(s, r),),
+    (VALUE,),
+    at_centre,
+    method="neuralsort",
 )
 
 

@@ -237,6 +237,33 @@ def test_gated_grad():
     assert not np.allclose(jax.jacrev(sj.sort)(x), jacobian, atol=1e-3)
 
 
+@cases.each("method", cases.INDEX_METHODS, fast=("softsort", "neuralsort", "ot"))
+def test_gated_grad_of_returned_indices(method):
+    """An index keeps its gradient: a mask of selected features has to learn."""
+    x = X[0, 0]
+    weights = jnp.cos(jnp.arange(float(x.size)))
+
+    def masked(x, gated_grad):
+        values, index = sj.top_k(x, 2, method=method, gated_grad=gated_grad)
+        return jnp.sum(index * weights), (values, index)
+
+    run = jax.grad(masked, has_aux=True)
+    gradient, (values, index) = run(x, False)
+    expected, (same, _) = run(x, True)
+    assert np.any(expected != 0)
+    helpers.assert_close(gradient, expected)
+    helpers.assert_close(values, same)
+    jacobian = jax.jacrev(lambda x: sj.top_k(x, 2, method=method, gated_grad=False)[0])
+    helpers.assert_close(jacobian(x), index)
+
+
+def test_gated_grad_of_hard_operators():
+    """There is nothing to stop, whatever the method."""
+    for method in cases.METHODS:
+        out = sj.sort(X, mode="hard", method=method, gated_grad=False)
+        helpers.assert_close(out, np.sort(X))
+
+
 @cases.each("method", cases.METHODS, fast=("softsort", "neuralsort", "ot"))
 def test_standardize(method):
     """Scale-free: the index is that of squashed z-scores, the values are averaged.

@@ -46,11 +46,10 @@ def compiled(mode, method, n=N):
             def call(x, softness, operator=operator):
                 out = operator.call(x, softness=softness, mode=mode, method=method)
                 # A weight that tells elements and positions apart by their value only.
-                weight = jnp.cos(jax.lax.stop_gradient(x))
+                known = jax.lax.stop_gradient(x)
                 if operator.kind == "value":
-                    weight = jnp.cos(jnp.sort(jax.lax.stop_gradient(x)))[
-                        : out.size
-                    ].reshape(out.shape)
+                    known = jnp.sort(known)[: out.size].reshape(out.shape)
+                weight = jnp.cos(jnp.where(jnp.isfinite(known), known, 0))
                 return jnp.sum(out * weight), out
 
             gradient = jax.grad(call, (0, 1), has_aux=True)
@@ -151,6 +150,92 @@ def test_shift_equivariance(case, method, whole, shift, softness):
 
 @each_pair(CASES)
 @hypothesis.given(
+    x=inputs,
+    softness=st.sampled_from([1e-2, 0.1, 0.5, 3.0]).map(np.float32),
+    power=st.integers(-30, 30),
+    factor=st.sampled_from([1.0, 7.0]),
+)
+def test_softness_is_in_the_unit_of_the_input(case, method, x, softness, power, factor):
+    """`op(c x, softness=c tau) = c op(x, tau)` for values; all else does not change."""
+    scale = np.float32(factor * 2.0**power)
+    outputs, _ = compiled(case.mode, method)(x, softness)
+    scaled, _ = compiled(case.mode, method)(x * scale, softness * scale)
+    for operator in outputs_of(method):
+        unit = scale if operator.kind == "value" else np.float32(1)
+        out, other = np.asarray(outputs[operator.name]), scaled[operator.name] / unit
+        # Scores over the softness, and with them shares, are rounded by this much.
+        atol = 4e-6 * (1 + np.max(np.abs(x)) / softness * (factor != 1))
+        atol *= 1 + np.max(np.abs(out))
+        np.testing.assert_allclose(other, out, atol=atol, err_msg=operator.name)
+
+
+def _with_infinite(draw):
+    """Numbers, and the same with infinities among them."""
+    x = elements(draw)
+    up = draw(st.integers(0, 2))
+    more = np.full(2, -np.inf, np.float32)
+    more[:up] = np.inf
+    order = np.asarray(draw(st.permutations(range(N + 2))))
+    return x, np.concatenate([x, more])[order], order
+
+
+@each_pair(CASES)
+@hypothesis.given(
+    inputs=st.composite(_with_infinite)(),
+    softness=st.sampled_from([1e-2, 0.5, 3.0]).map(np.float32),
+)
+def test_infinite_elements_take_the_outer_places(case, method, inputs, softness):
+    """As the hard operators have them; the others are as without them."""
+    x, wide, order = inputs
+    outputs, gradients = compiled(case.mode, method)(wide, softness)
+    hard, _ = compiled("hard", method)(wide, softness)
+    finite = np.isfinite(wide)
+    up, down = wide == np.inf, wide == -np.inf
+    for operator in outputs_of(method):
+        out, exact = np.asarray(outputs[operator.name]), np.asarray(hard[operator.name])
+        for gradient in gradients[operator.name]:
+            assert np.all(np.isfinite(gradient)), operator.name
+        assert np.all(gradients[operator.name][0][~finite] == 0), operator.name
+        if operator.kind == "value":
+            np.testing.assert_array_equal(out == np.inf, exact == np.inf)
+            np.testing.assert_array_equal(out == -np.inf, exact == -np.inf)
+            assert np.all(np.isfinite(out[np.isfinite(exact)])), operator.name
+        elif operator.kind == "rank":
+            np.testing.assert_array_equal(out[~finite], exact[~finite])
+        elif operator.kind == "index":
+            assert np.all(np.isfinite(out) & (out >= 0)), operator.name
+            np.testing.assert_allclose(out.sum(-1), 1, atol=2e-5)
+            for equals in (up, down):
+                of_equals = exact[..., equals].sum(-1) == 1
+                shares = out[of_equals][..., equals] * np.sum(equals)
+                np.testing.assert_allclose(shares, 1, atol=1e-6)
+    if not ignores_places(method):
+        return
+    alone, alone_gradients = compiled(case.mode, method)(x, softness)
+    place = np.flatnonzero(order < N)[np.argsort(order[order < N])]
+    first = {
+        "sort": ([slice(np.sum(down), np.sum(down) + N)], 0),
+        "rank": ([place], np.sum(up)),
+        "argsort": ([slice(np.sum(down), np.sum(down) + N), place], 0),
+    }
+    for name, (where, shift) in first.items():
+        if name not in outputs:
+            continue
+        out = np.asarray(outputs[name])[where[0]]
+        out = out[..., where[1]] if len(where) > 1 else out
+        scale = 1 + np.max(np.abs(alone[name]))
+        np.testing.assert_allclose(
+            (out - shift) / scale, alone[name] / scale, atol=2e-5, err_msg=name
+        )
+        gradient, expected = gradients[name][0][place], alone_gradients[name][0]
+        scale = 1 + np.max(np.abs(expected)) + 0.01 / softness
+        np.testing.assert_allclose(
+            gradient / scale, expected / scale, atol=1e-4, err_msg=name
+        )
+
+
+@each_pair(CASES)
+@hypothesis.given(
     whole=hnp.arrays(np.int32, N, elements=st.integers(-16, 16), unique=True)
 )
 def test_hard_limit(case, method, whole):
@@ -169,11 +254,11 @@ def test_hard_limit(case, method, whole):
 
 @each("method", METHODS)
 def test_bad_rows_are_nan_and_keep_to_themselves(method):
-    """NaN, and infinities where they do not mean that a candidate is absent."""
     names = ("argmax", "sort", "rank", "median", "top_k_mask")
     operators = [o for o in outputs_of(method) if o.name in names]
     good = np.asarray([0.5, 1.0, -2.0], np.float32)
-    x = np.stack([good, [0.5, np.nan, -2.0], [0.5, np.inf, -2.0]]).astype(np.float32)
+    x = np.stack([good, [0.5, np.nan, -2.0], [np.nan, np.inf, -2.0]])
+    x = x.astype(np.float32)
 
     def total(x):
         out = [operator.call(x, method=method) for operator in operators]

@@ -181,7 +181,10 @@ class PermutahedronReference(ValueReference):
         return helpers.permutahedron_oracle(z, w, SOFTNESS, case.link, case.at_zero)
 
     def descending(self) -> np.ndarray:
-        return self.project(np.linspace(1, 0, self.n), self.x)
+        scale = np.std(self.x, axis=-1, keepdims=True)
+        unit = np.where(scale > 0, scale, 1)
+        values = unit * self.project(np.linspace(1, 0, self.n) * unit, self.x / unit)
+        return np.where(scale > 0, values, np.mean(self.x, axis=-1, keepdims=True))
 
     def rank(self) -> np.ndarray:
         last = max(self.n - 1, 1)
@@ -192,10 +195,13 @@ class SmoothReference(ValueReference):
     """Row by row, over all subsets."""
 
     def descending(self) -> np.ndarray:
-        z = np.linspace(1, 0, self.n)
-        return np.apply_along_axis(
-            lambda w: helpers.majorization_oracle(z, w, SOFTNESS), -1, self.x
-        )
+        def values(x):
+            z, scale = np.linspace(1, 0, self.n), np.std(x)
+            if scale == 0:
+                return x
+            return scale * helpers.majorization_oracle(z, x / scale, SOFTNESS / scale)
+
+        return np.apply_along_axis(values, -1, self.x)
 
     def rank(self) -> np.ndarray:
         def ranks(x):

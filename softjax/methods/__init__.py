@@ -6,12 +6,11 @@ from ._method import (
     IndexMethod as IndexMethod,
     Level as Level,
     Method as Method,
-    Ordered as Ordered,
     Relaxation as Relaxation,
-    Sample as Sample,
     ValueMethod as ValueMethod,
 )
 from ._rows import RowMethod as RowMethod
+from ._sample import Infinite as Infinite, Ordered as Ordered, Sample as Sample
 from .fast_soft_sort import FastSoftSort as FastSoftSort
 from .neuralsort import NeuralSort as NeuralSort
 from .ot import OptimalTransport as OptimalTransport

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._method import Sample
+from ._sample import Sample
 
 
 def intervals(sample: Sample) -> Float[Array, "*#batch 1"]:
-    """From the first to the last of those that take part, or 1."""
-    return jnp.maximum(sample.present - 1, 1).astype(sample.keys.dtype)
+    """From the first to the last of the finite elements that take part, or 1."""
+    return jnp.maximum(sample.finite - 1, 1).astype(sample.keys.dtype)
 
 
-def anchors(sample: Sample) -> Float[Array, "*#batch n"]:
-    """As many as take part, descending from 1 to 0; the others are at 0."""
-    left = jnp.maximum(sample.present - 1 - jnp.arange(sample.size), 0)
+def anchors(sample: Sample, before: Any) -> Float[Array, "*#batch n"]:
+    """As many as are finite and take part, descending from 1 to 0.
+
+    So many `before` them are at 1, and all behind them at 0.
+    """
+    last = sample.finite - 1
+    left = jnp.clip(last + before - jnp.arange(sample.size), 0, last)
     return left.astype(sample.keys.dtype) / intervals(sample)

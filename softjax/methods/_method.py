@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from softjax_solvers import (
     Problem,
@@ -19,107 +18,11 @@ from softjax_solvers import (
     SortedDeviationProjection,
     column_means,
     expectation,
-    invert,
-    permute,
     primal,
     solve,
-    sort_with_permutation,
 )
 
-
-class Ordered(eqx.Module):
-    """A sample sorted from its largest key to its smallest, masked elements last.
-
-    **Example:**
-
-        >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
-        >>> ordered = sample.ordered()
-        >>> print(ordered.values, ordered.permutation, ordered.unsort(ordered.values))
-        [1.  0.7 0.2] [1 2 0] [0.2 1.  0.7]
-    """
-
-    support: Float[Array, "*batch n"]  # minus the keys, ascending
-    values: Float[Array, "*batch n"]  # in the same order
-    where: Bool[Array, "*batch n"] | None
-    permutation: Int[Array, "*batch n"]
-
-    def unsort(self, x: Float[Array, "*batch #m n"]) -> Float[Array, "*batch #m n"]:
-        """Bring the last axis of `x` back into the sample's own order.
-
-        `x` may have one more axis before it.
-        """
-        place = invert(self.permutation)
-        if x.ndim == place.ndim:
-            return permute(x, place)
-        # Rows of memory change places, also in the derivative, which scatters them.
-        columns, place = x.swapaxes(-1, -2), place[..., None]
-        out = jnp.take_along_axis(columns, place, axis=-2, mode="promise_in_bounds")
-        return out.swapaxes(-1, -2)
-
-
-class Sample(eqx.Module):
-    """The numbers along one axis that an operator compares and averages.
-
-    **Attributes:**
-
-    - `keys`: what is compared, `*batch n`, finite. Possibly standardized.
-    - `averaged`: what is averaged, `*batch n`, finite; None for the keys themselves.
-    - `where`: None, or a mask `*batch n` with at least one element of each row.
-    - `center`, `scale`: `*batch 1`, or None; see `restore`.
-    - `count`: how many elements the mask has, `*batch 1`; None to count them.
-
-    **Example:**
-
-        >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
-        >>> print(sample.size, sample.values)
-        3 [0.2 1.  0.7]
-    """
-
-    keys: Float[Array, "*batch n"]
-    averaged: Float[Array, "*batch n"] | None = None
-    where: Bool[Array, "*batch n"] | None = None
-    center: Float[Array, "*batch 1"] | None = None
-    scale: Float[Array, "*batch 1"] | None = None
-    count: Int[Array, "*batch 1"] | None = None
-
-    @property
-    def size(self) -> int:
-        return self.keys.shape[-1]
-
-    @property
-    def present(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """How many elements take part: of NumPy where that is known."""
-        if self.where is None:
-            return np.full(1, self.size)
-        if self.count is None:
-            return jnp.sum(self.where, axis=-1, keepdims=True)
-        return self.count
-
-    @property
-    def values(self) -> Float[Array, "*batch n"]:
-        return self.keys if self.averaged is None else self.averaged
-
-    def ordered(self) -> Ordered:
-        minus = -self.keys
-        if self.where is None:
-            support, permutation = sort_with_permutation(minus)
-            if self.averaged is None:
-                return Ordered(support, -support, None, permutation)
-            values = permute(self.averaged, permutation)
-            return Ordered(support, values, None, permutation)
-        minus = jnp.where(self.where, minus, jnp.inf)
-        support, permutation = sort_with_permutation(minus)
-        # The mask of a sorted sample is a prefix; its last element fills the rest.
-        where = jnp.arange(self.size) < self.present
-        last = permute(jax.lax.stop_gradient(support), jnp.asarray(self.present) - 1)
-        support = jnp.where(where, support, last)
-        return Ordered(support, permute(self.values, permutation), where, permutation)
-
-    def restore(self, keys: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
-        """Values in the unit of the input from values in the unit of the keys."""
-        if self.center is None or self.scale is None:
-            return keys
-        return self.center + self.scale * jax.scipy.special.logit(keys)
+from ._sample import Sample
 
 
 class Relaxation(eqx.Module):
@@ -251,9 +154,13 @@ class Method(eqx.Module):
         """A value `*batch`."""
 
 
-def central(n: int) -> tuple[int, int]:
-    """The two positions in the middle of n, equal where n is odd."""
-    return (n - 1) // 2, n // 2
+def central(sample: Sample) -> tuple[int, int]:
+    """The two positions in the middle, equal where there is an odd number of them.
+
+    **Raises:** `ValueError` for a sample with a mask.
+    """
+    sample.positions_of_full_rows("median")
+    return (sample.size - 1) // 2, sample.size // 2
 
 
 class IndexMethod(Method):
@@ -296,6 +203,7 @@ class IndexMethod(Method):
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
+        sample.positions_of_full_rows("argquantile")
         index = self.argsort(sample, relaxation).swapaxes(-1, -2)
         return level.read(lambda position: index[..., position]).swapaxes(-1, -2)
 
@@ -306,7 +214,7 @@ class IndexMethod(Method):
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         index = self.argsort(sample, relaxation)
-        lower, upper = central(sample.size)
+        lower, upper = central(sample)
         return (index[..., lower, :] + index[..., upper, :]) / 2
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
@@ -366,12 +274,13 @@ class ValueMethod(Method):
     def quantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
+        sample.positions_of_full_rows("quantile")
         values = self.sort(sample, relaxation)
         return level.read(lambda position: values[..., position])
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         values = self.sort(sample, relaxation)
-        lower, upper = central(sample.size)
+        lower, upper = central(sample)
         return (values[..., lower] + values[..., upper]) / 2
 
     def _no_index(self, name: str) -> ValueError:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._method import IndexMethod, Level, Relaxation, Sample, central
+from ._method import IndexMethod, Level, Relaxation, central
+from ._sample import Sample
 
 
 class RowMethod(IndexMethod):
@@ -98,6 +99,7 @@ def read_between(
 
 
 def _positions(level: Level, sample: Sample) -> Float[Array, " m"]:
+    sample.positions_of_full_rows("quantile")
     positions = jnp.asarray(level.lower)
     if level.upper is not None:
         positions = jnp.concatenate([positions, level.upper])
@@ -112,4 +114,4 @@ def _mix(level: Level, x: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
 
 
 def _centre(sample: Sample) -> Float[Array, "1"]:
-    return jnp.full(1, sum(central(sample.size)) / 2, sample.keys.dtype)
+    return jnp.full(1, sum(central(sample)) / 2, sample.keys.dtype)

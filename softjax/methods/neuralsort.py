@@ -4,8 +4,9 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import SortedDeviationProjection
 
-from ._method import Ordered, Relaxation, Sample
+from ._method import Relaxation
 from ._rows import RowMethod
+from ._sample import Ordered, Sample
 
 
 class NeuralSort(RowMethod):

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import TransportProjection, is_traced
 
-from ._method import IndexMethod, Level, Relaxation, Sample, expect
+from ._method import IndexMethod, Level, Relaxation, central, expect
+from ._sample import Sample
 
 
 class OptimalTransport(IndexMethod):
@@ -54,13 +56,26 @@ class OptimalTransport(IndexMethod):
     ) -> Float[Array, "*batch m n"]:
         """The transposed plan to anchors at equal distances, the largest key first.
 
-        The first `used` of them fill [0, 1]; None for all. The others get nothing. The
+        So many `used` of them fill [0, 1], those of finite elements; None for all. The
         `counts` of points for each are `*#batch m`; `ascending` says that keys descend.
         """
         m = counts.shape[-1]
-        xp = jnp if is_traced(used) else np
-        last = xp.maximum(m if used is None else used, 2) - 1
-        anchors = xp.minimum(np.arange(m) / last, 1)
+        xp = jnp if is_traced((used, sample.infinite)) else np
+        position = np.arange(m)
+        mass = None
+        if used is None:
+            anchors = position / max(m - 1, 1)
+        else:
+            # Infinite elements have anchors of their own, which no other one goes to
+            # at their distance.
+            position = position - sample.above
+            last = xp.maximum(used, 2) - 1
+            anchors = xp.clip(position / last, 0, 1)
+            if sample.infinite is not None:
+                beyond = (position >= used) & (sample.infinite.below > 0)
+                anchors = anchors - (position < 0) + beyond
+        if sample.infinite is not None:
+            mass = sample.finite[..., 0]
         problem = TransportProjection.on_line(
             -sample.keys,
             anchors,
@@ -68,16 +83,23 @@ class OptimalTransport(IndexMethod):
             relaxation.softness[..., 0],
             sample.where,
             ascending,
+            mass,
         )
         return relaxation.primal(problem, self.linear_solver).swapaxes(-1, -2)
 
     def _square(self, sample: Sample, relaxation: Relaxation):
         """The transposed plan `*batch n n` of the sorted sample, and that sample."""
         ordered = sample.ordered()
-        present = sample.present
-        counts = np.arange(sample.size) < present
-        inner = Sample(-ordered.support, None, ordered.where)
-        return self._plan(inner, relaxation, counts, present, ascending=True), ordered
+        counts = np.arange(sample.size) < sample.present
+        inner = Sample(
+            -ordered.support,
+            None,
+            ordered.where,
+            count=sample.count,
+            infinite=sample.infinite,
+        )
+        plan = self._plan(inner, relaxation, counts, sample.finite, ascending=True)
+        return plan, ordered
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         plan, ordered = self._square(sample, relaxation)
@@ -111,12 +133,13 @@ class OptimalTransport(IndexMethod):
         position = np.arange(k + 1)
         mass = 1 + (position == k) * (present - k - 1)
         takes_part = position < present
-        used = takes_part.sum(axis=-1, keepdims=True)
+        used = takes_part.sum(axis=-1, keepdims=True) - sample.above
         return self._plan(sample, relaxation, takes_part * mass, used)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, level: Level
     ) -> Float[Array, "..."]:
+        sample.positions_of_full_rows("argquantile")
         n = sample.size
         lower, upper = level.lower, level.upper
         xp = jnp if is_traced(level) else np
@@ -125,10 +148,9 @@ class OptimalTransport(IndexMethod):
         counts = xp.stack(counts, axis=-1)
         # One problem a level, along a new axis.
         shape = (*sample.keys.shape[:-1], lower.size, n)
-        where = sample.where
-        if where is not None:
-            where = jnp.broadcast_to(where[..., None, :], shape)
-        many = Sample(jnp.broadcast_to(sample.keys[..., None, :], shape), None, where)
+        infinite = jax.tree.map(lambda x: x[..., None, :], sample.infinite)
+        keys = jnp.broadcast_to(sample.keys[..., None, :], shape)
+        many = Sample(keys, infinite=infinite)
         each = Relaxation(
             relaxation.regularizer, relaxation.softness[..., None], relaxation.solver
         )
@@ -141,7 +163,7 @@ class OptimalTransport(IndexMethod):
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         # The quantile at 1/2, which counts from the smallest: where n is odd, a fourth
         # anchor stands for the element above.
-        upper = sample.size // 2
+        _, upper = central(sample)
         lower = max(upper - 1, 0)
         weight = 0.5 if sample.size % 2 == 0 else upper - lower
         level = Level(

@@ -1,23 +1,30 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import MajorizationProjection, surplus_of_sizes
+from softjax_solvers import MajorizationProjection, permute, surplus_of_sizes
 
 from ._anchors import anchors
-from ._method import Relaxation, Sample, ValueMethod
+from ._method import Relaxation, ValueMethod
+from ._sample import Sample
+from ._spread import parse_scale, spread
 
 
 class SmoothSort(ValueMethod):
     """Sorted values and ranks that are infinitely differentiable, ties included.
 
-    `sort` is a [`softjax.solvers.MajorizationProjection`][] of n anchors at equal
-    distances in [0, 1]: descending, of the sum of x, and with first entries that sum to
-    less than the smooth bounds `b_k = softness log e_k(exp(x / softness))`. The values
-    may lie outside the range of x.
+    `sort` is `s F(x / s, softness / s)`, where `F(x, softness)` is a
+    [`softjax.solvers.MajorizationProjection`][] of n anchors at equal distances in
+    [0, 1]: descending, of the sum of x, and with first entries that sum to less than
+    the smooth bounds `b_k = softness log e_k(exp(x / softness))`. The values may lie
+    outside the range of x. s is the standard deviation of the row, as F is not
+    homogeneous, and softness is in the unit of x. Where s = 0, values are the mean of
+    the row.
 
     `rank` needs no gaps, and without them that program has the value
     `sum_k b_k / (n - 1)`, of which it is the gradient in x, times n - 1:
@@ -30,26 +37,50 @@ class SmoothSort(ValueMethod):
     indices. With `standardize=True` the input is z-scored, without a sigmoid, whose
     range values may leave. Takes O(n^2) operations, and O(n) memory.
 
+    **Arguments:**
+
+    - `scale`: what to take for s, a positive number; with 1, sorted values are F
+        itself. None for the standard deviation of each row, or for 1 with
+        `standardize=True`.
+
+    **Raises:** `ValueError` or `TypeError` if the scale is no positive number.
+
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
         >>> print(sj.sort(x, method="smooth_sort"))
+        [0.286 0.656 0.958]
+        >>> print(sj.sort(100 * x, method="smooth_sort", softness=10))
+        [28.633 65.603 95.763]
+        >>> print(sj.sort(x, method=sj.methods.SmoothSort(scale=1)))
         [0.204 0.692 1.004]
         >>> print(sj.rank(x, method="smooth_sort"))
         [2.993 1.048 1.959]
     """
 
+    scale: float | Float[Array, ""] | None = None
+
+    def __init__(self, scale: Any = None):
+        self.scale = parse_scale(scale, "SmoothSort")
+
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         _check_mode(relaxation)
-        sample = _z_scores(sample)
+        above = sample.above
+        sample = _z_scores(sample.without_infinite())
         ordered = sample.ordered()
+        middle, size, scale, mean, varies = spread(sample, ordered, self.scale)
+        # F moves along with x, so that any constant may be taken from it.
         problem = MajorizationProjection(
-            anchors(sample), -ordered.support, relaxation.softness, ordered.where
+            anchors(sample, 0),
+            (-ordered.support - middle) / size / scale,
+            relaxation.softness / size / scale,
+            ordered.where,
         )
-        values = relaxation.solve(problem).value
-        if sample.center is None or sample.scale is None:
-            return values
-        return sample.center + sample.scale * values
+        values = middle + size * scale * relaxation.solve(problem).value
+        values = jnp.where(varies, values, mean)
+        if sample.center is not None and sample.scale is not None:
+            values = sample.center + sample.scale * values
+        return _after(above, values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         _check_mode(relaxation)
@@ -58,11 +89,21 @@ class SmoothSort(ValueMethod):
                 f"solver={relaxation.solver!r}: ranks by method='smooth_sort' have a "
                 "closed form. Pass None."
             )
-        ordered = _z_scores(sample).ordered()
+        above = sample.above
+        sample = _z_scores(sample.without_infinite())
+        ordered = sample.ordered()
         x, place = -ordered.support, jnp.arange(1, sample.size + 1)
         drawn = jnp.broadcast_to(place < sample.present, x.shape)
         more = surplus_of_sizes(x / relaxation.softness, drawn, ordered.where)
-        return ordered.unsort(place - more)
+        return above + ordered.unsort(place - more)
+
+
+def _after(above: Any, values: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Values in order, behind so many places for infinite ones."""
+    if isinstance(above, np.ndarray):
+        return values
+    place = jnp.maximum(jnp.arange(values.shape[-1]) - above, 0)
+    return permute(values, place)
 
 
 def _check_mode(relaxation: Relaxation) -> None:

@@ -13,8 +13,9 @@ from softjax_solvers import (
     tie_groups,
 )
 
-from ._method import Ordered, Relaxation, Sample
+from ._method import Relaxation
 from ._rows import RowMethod, read_between
+from ._sample import Ordered, Sample
 
 _FEW = 8
 """So many dense rows take less time than what is O(n) for any number of them."""

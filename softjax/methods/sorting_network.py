@@ -20,8 +20,9 @@ from softjax_solvers import (
 )
 
 from ..elementwise import Transition
-from ._method import Relaxation, Sample
+from ._method import Relaxation
 from ._rows import RowMethod, read_between
+from ._sample import Sample
 
 
 class Network(eqx.Module):

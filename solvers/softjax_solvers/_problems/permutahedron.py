@@ -165,14 +165,14 @@ class PermutahedronProjection(MaximizationProblem):
                 "does, such as 'smooth', 'c0', 'c1' or 'c2', or another method."
             )
 
+    @staticmethod
+    def moves_with_w(regularizer: Regularizer) -> bool:
+        """Whether a shift of all of w is one of y: by a link that is a line, or exp."""
+        return _rule(regularizer).moves_with_w
+
     def rule(self, regularizer: Regularizer) -> "Rule":
         """What ties the value of a block to its entries."""
-        if regularizer.exponential:
-            return _LogSums()
-        odd = _is_odd(regularizer)
-        if odd is True and regularizer.linear():
-            return _LinearSums(regularizer)
-        return _Sums(regularizer, odd)
+        return _rule(regularizer)
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
@@ -326,6 +326,15 @@ def _take_derivative_jvp(primals, tangents):
     return _take_derivative(*primals), y_dot + zero_dot
 
 
+def _rule(regularizer: Regularizer) -> "Rule":
+    if regularizer.exponential:
+        return _LogSums()
+    odd = _is_odd(regularizer)
+    if odd is True and regularizer.linear():
+        return _LinearSums(regularizer)
+    return _Sums(regularizer, odd)
+
+
 def _is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
     """Whether r'(0) is finite, so that the link is extended to an odd function.
 
@@ -361,6 +370,8 @@ class Balance(NamedTuple):
 
 class Rule(eqx.Module):
     """How entries are pooled, in terms of `u = s - v`."""
+
+    moves_with_w: eqx.AbstractClassVar[bool]  # whether y shifts when w does
 
     @abc.abstractmethod
     def alone(self, w: Array) -> Array:
@@ -433,6 +444,8 @@ class _Exponentials(Summary):
 class _Sums(Rule):
     """Sums of links; `odd` says whether they are extended to an odd function."""
 
+    moves_with_w: ClassVar[bool] = False
+
     regularizer: Regularizer
     odd: bool | Bool[Array, ""]
 
@@ -497,6 +510,8 @@ def _same(x: Array) -> Array:
 class _LinearSums(Rule):
     """The same where a link is a line, whose extension to an odd function is one."""
 
+    moves_with_w: ClassVar[bool] = True
+
     regularizer: Regularizer
 
     def _gradient(self, y: float, like: Array) -> Float[Array, ""]:
@@ -519,6 +534,8 @@ class _LinearSums(Rule):
 
 class _LogSums(Rule):
     """Logarithms of sums of exponentials, for the entropy."""
+
+    moves_with_w: ClassVar[bool] = True
 
     def summary(self) -> Summary:
         return _Exponentials()

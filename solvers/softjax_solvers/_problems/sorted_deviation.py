@@ -138,13 +138,19 @@ class SortedDeviationProjection(SortedRows):
             )
 
         def columns(chunk):
-            (points, dual, values), included = chunk
-            dual, values = (jnp.moveaxis(x, 0, -1) for x in (dual, values))
-            y = self.rows(points).primal(dual, regularizer) * included[:, None]
+            (points, *others), included = chunk
+            dual, values, there = (jnp.moveaxis(x, 0, -1) for x in others)
+            y = self.rows(points).primal(dual, regularizer)
+            y = y * (included * there)[..., None]
             return jnp.sum(y * values[..., None], axis=-2), jnp.sum(y, axis=-2)
 
         dual = find_dual(self, regularizer)
-        rows = self.points, *(jnp.moveaxis(x, -1, 0) for x in (dual, values))
+        # A masked element has no row of its own.
+        there = jnp.ones(shape, values.dtype)
+        if self.where is not None and self.positions is None:
+            there = self.where.astype(values.dtype)
+        others = dual, values, there
+        rows = self.points, *(jnp.moveaxis(x, -1, 0) for x in others)
         weighted, total = sum_chunks(columns, rows, row_size=self.support.size)
         return safe_divide(weighted, total)
 

@@ -50,9 +50,10 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     """Regularized optimal transport, `min_P <C, P> + softness M R(P / M)`.
 
     The plan P is nonnegative, its rows sum to `mu` and its columns to `nu`, both of
-    which have the total mass M. With M = 1 this is `min_G <C, G> + softness R(G)` over
-    the transport polytope. The solution is `P = M phi(f_i + g_j - C_ij / softness)`
-    with the dual [`softjax.solvers.Potentials`][]; rows and columns without mass are 0.
+    which have the total mass M, unless that is given as the `unit`. With M = 1 this is
+    `min_G <C, G> + softness R(G)` over the transport polytope. The solution is
+    `P = M phi(f_i + g_j - C_ij / softness)` with the dual
+    [`softjax.solvers.Potentials`][]; rows and columns without mass are 0.
 
     **Arguments:**
 
@@ -60,6 +61,8 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     - `mu`, `nu`: nonnegative, of shapes that broadcast against `*batch n` and
         `*batch m`, and of equal sums.
     - `softness`: positive, of a shape that broadcasts against `*batch`.
+    - `unit`: the mass M that the regularizer is relative to, of a shape that broadcasts
+        against `*batch`; None for the total one.
 
     **Example:**
 
@@ -81,12 +84,14 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     mu: Float[Array | np.ndarray, "*#batch n"]
     nu: Float[Array | np.ndarray, "*#batch m"]
     softness: Float[Array, "*#batch 1 1"]
+    unit: Float[Array | np.ndarray, "*#batch 1"] | None
 
-    def __init__(self, cost: Any, mu: Any, nu: Any, softness: Any):
+    def __init__(self, cost: Any, mu: Any, nu: Any, softness: Any, unit: Any = None):
         self.cost = inexact(cost)
         dtype = self.cost.dtype
         self.mu, self.nu = _as_constant(mu, dtype), _as_constant(nu, dtype)
         self.softness = jnp.asarray(softness, dtype)[..., None, None]
+        self.unit = None if unit is None else jnp.asarray(unit, dtype)[..., None]
         shape = self.cost.shape
         if self.cost.ndim < 2 or 0 in shape[-2:]:
             raise ValueError(
@@ -97,6 +102,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
             ("mu", self.mu, shape[:-1]),
             ("nu", self.nu, (*shape[:-2], shape[-1])),
             ("softness", self.softness, (*shape[:-2], 1, 1)),
+            *([] if unit is None else [("unit", self.unit, (*shape[:-2], 1))]),
         ):
             try:
                 fits = x.ndim > 0 and x.shape[-1] == full[-1]
@@ -118,6 +124,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         softness: Any,
         where: Any = None,
         ascending: bool = False,
+        unit: Any = None,
     ) -> "TransportProjection":
         """Move `points` of mass 1 to `anchors` of mass `counts`, at squared distance.
 
@@ -136,6 +143,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         - `softness`: positive, of a shape that broadcasts against `*batch`.
         - `where`: optional mask `*batch n` of the points that take part.
         - `ascending`: whether `points` are, with those that take part first.
+        - `unit`: as of the class.
         """
         points = inexact(points)
         x = jax.lax.stop_gradient(points)
@@ -170,18 +178,21 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         slope = -2 * (anchors[..., :, None] - own[..., None, :])
         cost = _attach_slope(points, cost, slope)
         mu = np.ones(x.shape[-1], x.dtype) if where is None else where.astype(x.dtype)
-        return cls(cost.swapaxes(-1, -2), mu, counts, softness)
+        return cls(cost.swapaxes(-1, -2), mu, counts, softness, unit)
 
     # Everything inside is laid out as `*batch m n`: anchors are few, so that loops
     # run over the long axis, and a soft index is a transposed plan anyway.
 
     @property
     def mass(self) -> Float[Array | np.ndarray, "*#batch 1"]:
+        """What the plan is divided by to be an argument of the regularizer."""
+        if self.unit is not None:
+            return self.unit
         return self.nu.sum(axis=-1, keepdims=True)
 
     @property
     def rows(self) -> Float[Array, "*#batch n"]:
-        """What the rows of the plan of unit mass sum to."""
+        """What the rows of the plan over M sum to."""
         return jnp.asarray(self.mu / self.mass)
 
     @property
@@ -207,7 +218,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     def unnormalized(
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m n"]:
-        """The plan of unit mass that belongs to a dual, whatever it sums to."""
+        """The plan over M that belongs to a dual, whatever it sums to."""
         t = self.arguments(dual)
         t = jnp.where(self._moves(dual, regularizer), t, jax.lax.stop_gradient(t))
         return jnp.where(self.mask, regularizer.link(t), 0)
@@ -353,6 +364,9 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
             jnp.broadcast_to(self.mu, (*batch, n)).reshape(-1, n),
             jnp.broadcast_to(self.nu, (*batch, m)).reshape(-1, m),
             jnp.broadcast_to(self.softness[..., 0, 0], batch).reshape(-1),
+            None
+            if self.unit is None
+            else jnp.broadcast_to(self.unit[..., 0], batch).reshape(-1),
         )
 
     def restore(
@@ -388,7 +402,8 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
     def swap(self) -> "TransportProjection":
         """The same problem with rows and columns in each other's place."""
         cost, softness = self.cost.swapaxes(-1, -2), self.softness[..., 0, 0]
-        return TransportProjection(cost, self.nu, self.mu, softness)
+        unit = None if self.unit is None else self.unit[..., 0]
+        return TransportProjection(cost, self.nu, self.mu, softness, unit)
 
     def fit_rows(
         self,

@@ -59,7 +59,7 @@ class ConjugateGradients(Descent):
         >>> x = jnp.array([0.2, 1.0, 0.7])
         >>> solver = sj.solvers.ConjugateGradients(max_steps=50)
         >>> print(sj.sort(x, method="smooth_sort", solver=solver))
-        [0.204 0.692 1.004]
+        [0.286 0.656 0.958]
 
     ??? cite
 

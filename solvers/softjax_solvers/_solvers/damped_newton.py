@@ -36,7 +36,7 @@ class DampedNewton(Descent):
         >>> x = jnp.array([0.2, 1.0, 0.7])
         >>> solver = sj.solvers.DampedNewton(max_steps=20)
         >>> print(sj.sort(x, method="smooth_sort", solver=solver))
-        [0.204 0.692 1.004]
+        [0.286 0.656 0.958]
 
     ??? cite
 

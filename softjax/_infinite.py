@@ -1,0 +1,133 @@
+"""Infinite elements of what is sorted, which take the first and the last places."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from softjax_solvers import safe_divide
+
+from .methods import Infinite, Level
+
+
+class Outer(NamedTuple):
+    """The infinite elements of rows, and how many there are of them."""
+
+    up: Bool[Array, "*batch n"]
+    down: Bool[Array, "*batch n"]
+    above: Int[Array, "*batch 1"]
+    below: Int[Array, "*batch 1"]
+
+    @property
+    def first_below(self) -> Int[Array, "*batch 1"]:
+        """The first position of those that are -inf."""
+        return self.up.shape[-1] - self.below
+
+    def edge(
+        self, position: Int[Array, "..."], dtype: jnp.dtype
+    ) -> Float[Array, "*batch m"]:
+        """inf or -inf at positions from the largest that have one, and else 0."""
+        above = jnp.where(position < self.above, jnp.inf, 0)
+        edge = jnp.where(position >= self.first_below, -jnp.inf, above)
+        return edge.astype(dtype)
+
+    def share(self, position: Int[Array, "..."], dtype: jnp.dtype) -> Array:
+        """Soft indices `*batch m n` of infinite elements, which equal ones share.
+
+        Those of inf where the position is not one of -inf.
+        """
+        of_up = safe_divide(self.up.astype(dtype), self.above)
+        of_down = safe_divide(self.down.astype(dtype), self.below)
+        low = position >= self.first_below
+        return jnp.where(low[..., None], of_down[..., None, :], of_up[..., None, :])
+
+
+def find_infinite(
+    x: Float[Array, "*batch n"],
+) -> tuple[Outer, Bool[Array, "*batch 1"]]:
+    """The infinite elements, and which rows have NaN."""
+    up, down = x == jnp.inf, x == -jnp.inf
+    # One sum counts them, and is NaN if an element is, as 0 times that is: a solve that
+    # never sees NaN cannot hang or raise. Counts are whole, and exact below 1 / eps.
+    nothing = jnp.where(up | down, 0, 0 * jax.lax.stop_gradient(x))
+    n = x.shape[-1]
+    base = n + 1
+    if base * base < 1 / float(jnp.finfo(x.dtype).eps):
+        codes = jnp.where(up, base, jnp.where(down, 1, nothing))
+        total = jnp.sum(codes, axis=-1, keepdims=True)
+        bad = jnp.isnan(total)
+        whole = jnp.where(bad, 0, total).astype(jnp.int32)
+        return Outer(up, down, whole // base, whole % base), bad
+    bad = jnp.isnan(jnp.sum(nothing, axis=-1, keepdims=True))
+    both = jnp.sum(jnp.stack([up, down]).astype(jnp.int32), axis=-1, keepdims=True)
+    return Outer(up, down, both[0], both[1]), bad
+
+
+def stand_in(
+    keys: Float[Array, "*batch n"], outer: Outer, softness: Array, *, low: bool
+) -> tuple[Float[Array, "*batch n"], Infinite]:
+    """Keys with finite numbers for infinite elements, beyond all others.
+
+    They are further away, in units of softness, than counts in any mode, and than
+    rounding. `low` says whether there may be any for -inf.
+    """
+    infinite = outer.up | outer.down
+    known = jax.lax.stop_gradient(keys)
+    reach = jnp.max(
+        jnp.where(infinite, 0, jnp.abs(known)), axis=-1, keepdims=True, initial=0
+    )
+    far = 2 * reach + jax.lax.stop_gradient(softness) / jnp.finfo(keys.dtype).eps
+    far = jnp.minimum(far, jnp.finfo(keys.dtype).max / 4)
+    keys = jnp.where(outer.up, far, keys)
+    below = jnp.zeros_like(outer.below)
+    if low:
+        keys, below = jnp.where(outer.down, -far, keys), outer.below
+    return keys, Infinite(outer.above, below, reach)
+
+
+def put_values(
+    out: Float[Array, "*batch m"], places: Level, outer: Outer
+) -> Float[Array, "*batch m"]:
+    """Values at places, where those of infinite elements are infinite."""
+    lower = outer.edge(jnp.asarray(places.lower), out.dtype)
+    if places.upper is None or places.weight is None:
+        return jnp.where(lower == 0, out, lower)
+    upper = outer.edge(jnp.asarray(places.upper), out.dtype)
+    weight = jnp.asarray(places.weight)
+    # What has no weight does not count; inf and -inf have no mean.
+    edge = jnp.where(weight < 1, lower, 0) + jnp.where(weight > 0, upper, 0)
+    return jnp.where(edge == 0, out, edge)
+
+
+def put_indices(
+    out: Float[Array, "*batch m n"], places: Level, outer: Outer
+) -> Float[Array, "*batch m n"]:
+    """Soft indices at places, where those of infinite elements are shared by these."""
+    lower = jnp.asarray(places.lower)
+    at_lower = (outer.edge(lower, out.dtype) != 0)[..., None]
+    share = outer.share(lower, out.dtype)
+    if places.upper is None or places.weight is None:
+        return jnp.where(at_lower, share, out)
+    upper = jnp.asarray(places.upper)
+    at_upper = (outer.edge(upper, out.dtype) != 0)[..., None]
+    weight = jax.lax.stop_gradient(jnp.asarray(places.weight))[..., None]
+    parts = jnp.where(at_lower, (1 - weight) * share, 0)
+    parts += jnp.where(at_upper, weight * outer.share(upper, out.dtype), 0)
+    taken = jnp.where(at_lower, 1 - weight, 0) + jnp.where(at_upper, weight, 0)
+    # Half way to an infinite element, the finite ones keep their shares of the rest.
+    rest = jnp.where((outer.up | outer.down)[..., None, :], 0, out)
+    rest = safe_divide(rest, jnp.sum(rest, axis=-1, keepdims=True))
+    return jnp.where(taken > 0, parts + (1 - taken) * rest, out)
+
+
+def put_positions(
+    out: Float[Array, "*batch n"], outer: Outer, first: int
+) -> Float[Array, "*batch n"]:
+    """Positions counted from `first`; equal infinities have the mean of theirs."""
+    dtype = out.dtype
+    high = (outer.above - 1).astype(dtype) / 2
+    low = (outer.up.shape[-1] - 1) - (outer.below - 1).astype(dtype) / 2
+    return jnp.where(outer.up, first + high, jnp.where(outer.down, first + low, out))
