@@ -1,32 +1,49 @@
 """Solvers: they agree with the truth and with one another, or say that they failed."""
 
+import contextlib
 import functools
 
 import helpers
 import jax
 import jax.numpy as jnp
+import jaxopt
 import numpy as np
 import optimistix as optx
 import pytest
-from cases import REGULARIZERS, SOLVERS, each, pick
+from cases import ALL_REGULARIZERS, REGULARIZERS, SOLVERS, each, pick
 from helpers import assert_close, finite_difference, simplex_oracle
 
 import softjax as sj
 from softjax.solvers import (
     ClosedForm,
+    ConcaveDualProblem,
+    DampedNewton,
     Entropy,
+    HypersimplexProjection,
+    MajorizationProjection,
+    MaximizationProblem,
     Newton,
     OptimistixRootFinder,
+    PermutahedronProjection,
     PNorm,
+    PoolAdjacentViolators,
     Problem,
     Rowwise,
+    ScalarDualProblem,
+    SemiDual,
     SimplexProjection,
     Solution,
     Solver,
+    SortedDeviationProjection,
     SortedDistanceProjection,
+    TransportProjection,
     choose_solver,
+    optimal_value,
+    primal,
     solve,
 )
+from softjax_solvers._registry import ADAPTERS
+from softjax_solvers._solver import Adapter
 
 _rng = helpers.rng("solvers")
 Z = np.concatenate([_rng.normal(size=(4, 5)), np.array([[0.3] * 5, [1.0, 0, 1, 0, 1]])])
@@ -333,6 +350,81 @@ def test_solver_that_cannot(problem):
         assert "optimistix" in message
         assert "PNorm" in message
         assert "'closed_form', and" not in message
+
+
+def _of_the_users_own(*bases):
+    """A problem that is no more than those interfaces."""
+    names = {name for base in bases for name in base.__abstractmethods__}
+    methods = {name: lambda self, *args: args[0] for name in names}
+    return type("Own", bases, methods)()
+
+
+_INTERFACES = {
+    (Problem,): (),
+    (MaximizationProblem,): (),
+    (ConcaveDualProblem,): ("optimistix.BFGS", "jaxopt.LBFGS"),
+    (ConcaveDualProblem, MaximizationProblem): ("optimistix.BFGS", "jaxopt.LBFGS"),
+}
+
+
+@pytest.mark.parametrize("bases", _INTERFACES)
+@pytest.mark.parametrize("call", [solve, primal, optimal_value])
+def test_no_default_for_a_problem_of_the_users_own(bases, call):
+    problem = _of_the_users_own(*bases)
+    able = _INTERFACES[bases]
+    if call is optimal_value and MaximizationProblem not in bases:
+        with pytest.raises(TypeError, match=r"MaximizationProblem.*got a Own"):
+            call(problem, "smooth")
+        return
+    said = "Solvers that can: " if able else "softjax.solvers.Solver of your own"
+    for solver in (None, "newton", Refuses()):
+        with pytest.raises(TypeError, match=r"solver=.*Own.*Entropy") as error:
+            call(problem, "smooth", solver=solver)
+        message = str(error.value)
+        assert said in message
+        assert all(name in message for name in able)
+        assert ("optimistix.Bisection" in message) == (ScalarDualProblem in bases)
+        assert "'newton'" not in message.split("Entropy")[1]
+
+
+def test_defaults_accept_what_they_are_the_default_of():
+    """Also of problems of the user's own, and with the solvers named in messages."""
+    scalar = _of_the_users_own(ScalarDualProblem)
+    ones = jnp.ones(3)
+    problems = [
+        scalar,
+        SimplexProjection(ones, 0.1),
+        HypersimplexProjection(ones, 2, 0.1),
+        SortedDistanceProjection(None, ones, 0.1),
+        SortedDeviationProjection(None, ones, 0.1),
+        TransportProjection(jnp.ones((3, 3)), ones, ones, 0.1),
+        TransportProjection(jnp.ones((3, 40)), ones, jnp.ones(40) * 3 / 40, 0.1),
+        PermutahedronProjection(ones, ones, 0.1),
+        MajorizationProjection(ones, ones, 0.1),
+    ]
+    for problem in problems:
+        for case in ALL_REGULARIZERS:
+            if isinstance(problem, PermutahedronProjection) and case.bounded:
+                continue
+            chosen = choose_solver(None, problem, case.regularizer)
+            assert chosen.accepts(problem, case.regularizer)
+    assert choose_solver(None, scalar, PNorm(2)) == Newton()
+    with pytest.raises(TypeError, match=r"'newton', .*optimistix\.Bisection"):
+        solve(scalar, "c0", "merging")
+    dense, tall = problems[5:7]
+    assert choose_solver(None, dense, Entropy()) == SemiDual()
+    assert choose_solver(None, tall, Entropy()) == SemiDual(alternations=4)
+    assert choose_solver(None, problems[7], PNorm(2)) == PoolAdjacentViolators()
+    assert choose_solver(None, problems[8], Entropy()) == DampedNewton()
+    examples = [adapter.example for pair in ADAPTERS.values() for adapter in pair]
+    for example in examples:
+        named = eval(example, {"optimistix": optx, "jaxopt": jaxopt})
+        for problem in (scalar, dense):
+            with contextlib.suppress(TypeError):
+                assert isinstance(choose_solver(named, problem, Entropy()), Adapter)
+                break
+        else:
+            pytest.fail(f"{example} solves nothing.")
 
 
 def test_unknown_mode():

@@ -22,7 +22,8 @@ def optimal_value(
     Danskin's theorem its gradient in z is the solution y, with which it is
     differentiated, to any order. The feasible set counts as constant.
 
-    **Arguments:** those of [`softjax.solvers.solve`][].
+    **Arguments, raises:** those of [`softjax.solvers.solve`][]; `TypeError` too if the
+    problem is no [`softjax.solvers.MaximizationProblem`][].
 
     **Example:**
 
@@ -30,6 +31,11 @@ def optimal_value(
         >>> print(f"{sj.solvers.optimal_value(problem, 'c0'):.3f}")
         -0.378
     """
+    if not isinstance(problem, MaximizationProblem):
+        raise TypeError(
+            "problem must be a softjax.solvers.MaximizationProblem, whose objective "
+            f"can be evaluated, got a {type(problem).__name__}."
+        )
     return _optimal_value(problem, get_regularizer(regularizer), solver=solver)
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ._problem import Problem
-from ._problems import (
-    MajorizationProjection,
-    PermutahedronProjection,
-    TransportProjection,
-)
+from ._problems import TransportProjection
 from ._regularizer import Regularizer
 from ._solver import Adapter, Solver
 from ._solvers import (
@@ -76,25 +72,64 @@ WRAPPERS: tuple[Callable[[Solver], Solver], ...] = (Rowwise,)
 def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
     """The best known solver of a problem with a regularizer.
 
+    **Raises:** `TypeError`, listing other packages' that can, if there is none.
+    """
+    for solver in _in_order(problem, regularizer):
+        if (choice := _fit(solver, problem, regularizer)) is not None:
+            return choice
+    raise TypeError(
+        f"solver=None: there is no default for a {type(problem).__name__} with the "
+        f"regularizer {regularizer!r}. {_able(problem, regularizer)}"
+    )
+
+
+def _in_order(problem: Problem, regularizer: Regularizer) -> Iterator[Solver]:
+    """All solvers, from the one to be preferred on.
+
     Newton's method beats sorting for sparse regularizers on a CPU (measured by
-    `benchmarks/simplex_solvers.py`), so the closed form is the default for the entropy
+    `benchmarks/simplex_solvers.py`), so the closed form comes first for the entropy
     only. Transport problems are solved by Newton's method on the semi-dual; with many
     columns and the entropy, a few Sinkhorn steps before it usually leave nothing to do.
     """
-    if regularizer.exponential and ClosedForm().accepts(problem, regularizer):
-        return ClosedForm()
-    if isinstance(problem, PermutahedronProjection):
-        pool = PoolAdjacentViolators()
-        return pool if pool.accepts(problem, regularizer) else Merging()
-    if isinstance(problem, MajorizationProjection):
-        return DampedNewton()
+    if regularizer.exponential:
+        yield ClosedForm()
     if isinstance(problem, TransportProjection):
         many = problem.cost.shape[-1] > FEW_COLUMNS
-        if many and regularizer.exponential:
-            return SemiDual(alternations=4)
-        return SemiDual()
-    newton = Newton()
-    return newton if newton.accepts(problem, regularizer) else Rowwise(newton)
+        yield (
+            SemiDual(alternations=4) if many and regularizer.exponential else SemiDual()
+        )
+    yield from (Newton(), PoolAdjacentViolators(), Merging(), DampedNewton())
+    for make in SOLVERS.values():
+        yield make()
+
+
+def _fit(solver: Solver, problem: Problem, regularizer: Regularizer) -> Solver | None:
+    """The solver, or what a wrapper makes of it, if it can solve the problem."""
+    for choice in (solver, *(wrap(solver) for wrap in WRAPPERS)):
+        if choice.accepts(problem, regularizer):
+            return choice
+    return None
+
+
+def _able(problem: Problem, regularizer: Regularizer) -> str:
+    """A sentence that says which solvers can solve the problem."""
+    able = [
+        repr(name)
+        for name, make in SOLVERS.items()
+        if _fit(make(), problem, regularizer) is not None
+    ]
+    for package, adapters in ADAPTERS.items():
+        able += [
+            f"those of {package}, such as {adapter.example}"
+            for adapter in adapters
+            if isinstance(problem, adapter.problems)
+        ]
+    if not able:
+        return (
+            "None of softjax.solvers.SOLVERS can, nor of those of "
+            f"{', '.join(ADAPTERS)}: pass a softjax.solvers.Solver of your own."
+        )
+    return f"Solvers that can: {', '.join(able)}."
 
 
 def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> Solver:
@@ -107,7 +142,8 @@ def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> So
         (Optimistix, JAXopt).
 
     **Raises:** `ValueError` for an unknown name; `TypeError` for an object that is no
-    solver, or for a solver that cannot solve this problem.
+    solver, or for a solver that cannot solve this problem, or None where no default
+    can. It lists those that can.
 
     **Example:**
 
@@ -119,26 +155,12 @@ def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> So
     """
     if solver is None:
         return default_solver(problem, regularizer)
-    candidates = _candidates(solver)
-    for candidate in candidates:
-        for choice in (candidate, *(wrap(candidate) for wrap in WRAPPERS)):
-            if choice.accepts(problem, regularizer):
-                return choice
-    able = [
-        name
-        for name, make in SOLVERS.items()
-        if any(
-            s.accepts(problem, regularizer)
-            for s in (make(), *(wrap(make()) for wrap in WRAPPERS))
-        )
-    ]
-    able = [*map(repr, able)]
-    for package, adapters in ADAPTERS.items():
-        if any(isinstance(problem, adapter.problems) for adapter in adapters):
-            able.append(f"those of {package}")
+    for candidate in _candidates(solver):
+        if (choice := _fit(candidate, problem, regularizer)) is not None:
+            return choice
     raise TypeError(
         f"solver={solver!r} cannot solve a {type(problem).__name__} with the "
-        f"regularizer {regularizer!r}. Solvers that can: {', '.join(able)}."
+        f"regularizer {regularizer!r}. {_able(problem, regularizer)}"
     )
 
 

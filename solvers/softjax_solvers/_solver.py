@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Int, PyTree
@@ -87,6 +88,10 @@ class Solver(eqx.Module):
 
 
 class Adapter(Solver):
-    """A solver of another package, as one of the `problems` that it is made for."""
+    """A solver of another package, as one of the `problems` that it is made for.
+
+    `example` is how to write one of that package's, for messages.
+    """
 
     problems: eqx.AbstractClassVar[type[Problem]]
+    example: ClassVar[str]

@@ -70,6 +70,8 @@ class OptimistixMinimiser(_Minimiser):
         [0.    0.953 0.047]
     """
 
+    example: ClassVar[str] = "optimistix.BFGS(rtol=1e-6, atol=1e-6)"
+
     max_steps: int = 2000
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
@@ -110,6 +112,8 @@ class JaxoptMinimiser(_Minimiser):
         >>> print(sj.argmax(x, method="ot", solver=minimiser))
         [0.    0.953 0.047]
     """
+
+    example: ClassVar[str] = "jaxopt.LBFGS"
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, ConcaveDualProblem)

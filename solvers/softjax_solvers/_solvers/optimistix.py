@@ -37,6 +37,7 @@ class OptimistixRootFinder(Adapter):
     """
 
     problems: ClassVar[type[Problem]] = ScalarDualProblem
+    example: ClassVar[str] = "optimistix.Bisection(rtol=1e-6, atol=1e-6)"
 
     solver: Any
     tolerance: float | None = None
