@@ -10,7 +10,7 @@ them return one number for each row of the batch: which mean to take is up to th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from softjax_solvers import (
 )
 
 from . import axiswise, comparison
+from ._axis import parse_axis, split_parameter
 from ._keywords import as_float, parse_count, parse_mode, parse_softness
 from .methods import Sample
 from .methods.fast_soft_sort import rank_problem
@@ -172,7 +173,9 @@ def top_k_loss(
         Blondel, Martins and Niculae, "Learning with Fenchel-Young losses", JMLR 21
         (2020), section 7.
     """
-    k = parse_count(k, jnp.shape(scores)[axis], "top_k_loss")
+    layout = parse_axis(jnp.shape(scores), axis, "top_k_loss")
+    k = parse_count(k, layout.size, "top_k_loss")
+    k = split_parameter(k, layout, "top_k_loss", "k")
     return _fenchel_young(
         "top_k_loss",
         lambda z, softness: HypersimplexProjection(z, k, softness),
@@ -296,9 +299,30 @@ def permutation_loss(
     )
 
 
-def _last(x: Any, axis: int, name: str) -> Float[Array, "*batch n"]:
-    x, _ = as_float(x, name)
-    return jnp.moveaxis(x, axis, -1)
+class _Rows(NamedTuple):
+    """Arrays of one shape with the axis at the end, and keywords that go with them."""
+
+    arrays: tuple[Float[Array, "*batch n"], ...]
+    keywords: dict[str, Any]
+    dtype: Any  # of the result, that of the first array
+
+
+def _rows(name: str, axis: int, keywords: dict[str, Any], **arrays: Any) -> _Rows:
+    parsed = {key: as_float(x, f"{name}: {key}") for key, x in arrays.items()}
+    (first, (x, dtype)), *others = parsed.items()
+    for other, (y, _) in others:
+        if y.shape != x.shape:
+            raise ValueError(
+                f"{name}: {first} and {other} have the shapes {x.shape} and {y.shape}; "
+                "they must be equal."
+            )
+    layout = parse_axis(x.shape, axis, name)
+    if "softness" in keywords:
+        softness = parse_softness(keywords["softness"], x.dtype)
+        softness = split_parameter(softness, layout, name, "softness")
+        keywords = keywords | dict(softness=softness)
+    split = tuple(layout.split(x) for x, _ in parsed.values())
+    return _Rows(split, keywords, dtype)
 
 
 def _top_k_index(name: str, z: Array, k: int, keywords: dict[str, Any]) -> Array:
@@ -348,8 +372,9 @@ def top_k_cross_entropy(
         Petersen, Kuehne, Borgelt and Deussen, "Differentiable top-k classification
         learning", ICML 2022.
     """
-    z = _last(scores, axis, "top_k_cross_entropy: scores")
-    right = _last(target, axis, "top_k_cross_entropy: target")
+    (z, right), keywords, dtype = _rows(
+        "top_k_cross_entropy", axis, keywords, scores=scores, target=target
+    )
     weights = np.eye(k)[-1] if isinstance(k, int) else np.asarray(k, np.float64)
     if weights.ndim != 1 or np.any(weights < 0) or abs(weights.sum() - 1) > 1e-6:
         raise ValueError(
@@ -360,7 +385,8 @@ def top_k_cross_entropy(
     # The i-th index counts for all j >= i.
     reach = jnp.asarray(np.cumsum(weights[::-1])[::-1], index.dtype)
     chance = jnp.einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
-    return -jnp.log(jnp.clip(chance, jnp.finfo(chance.dtype).tiny))
+    out = -jnp.log(jnp.clip(chance, jnp.finfo(chance.dtype).tiny))
+    return out.astype(dtype)
 
 
 def ndcg(
@@ -400,15 +426,16 @@ def ndcg(
         Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", ACM
         TOIS 20 (2002); Pobrotyn and Bialobrzeski, "NeuralNDCG", 2021.
     """
-    z = _last(scores, axis, "ndcg: scores")
-    gains = jnp.exp2(_last(relevance, axis, "ndcg: relevance")) - 1
-    gains = gains.astype(z.dtype)
+    (z, relevance), keywords, dtype = _rows(
+        "ndcg", axis, keywords, scores=scores, relevance=relevance
+    )
+    gains = (jnp.exp2(relevance) - 1).astype(z.dtype)
     k = z.shape[-1] if k is None else k
     index = _top_k_index("ndcg", z, k, keywords)
     discount = 1 / jnp.log2(2 + jnp.arange(k, dtype=z.dtype))
     reached = jnp.einsum("i,...in,...n->...", discount, index, gains)
     ideal = -jnp.sort(-gains, axis=-1)[..., :k] @ discount
-    return safe_divide(reached, ideal)
+    return safe_divide(reached, ideal).astype(dtype)
 
 
 def spearman(x: Any, y: Any, axis: int = -1, **keywords: Any) -> Array:
@@ -436,16 +463,16 @@ def spearman(x: Any, y: Any, axis: int = -1, **keywords: Any) -> Array:
         Spearman, 1904; Blondel, Teboul, Berthet and Djolonga, "Fast differentiable
         sorting and ranking", ICML 2020.
     """
-    x, y = _last(x, axis, "spearman: x"), _last(y, axis, "spearman: y")
-    if x.shape != y.shape:
-        raise ValueError(f"spearman: x and y have the shapes {x.shape} and {y.shape}.")
+    (x, y), keywords, dtype = _rows("spearman", axis, keywords, x=x, y=y)
     soft = axiswise.rank(x, axis=-1, **keywords)
     hard = axiswise.rank(jax.lax.stop_gradient(y), axis=-1, mode="hard")
-    soft, hard = (r - jnp.mean(r, axis=-1, keepdims=True) for r in (soft, hard))
+    ranks = soft, hard.astype(soft.dtype)
+    soft, hard = (r - jnp.mean(r, axis=-1, keepdims=True) for r in ranks)
     square = jnp.sum(soft * soft, axis=-1) * jnp.sum(hard * hard, axis=-1)
     varies = square > 0
     norm = jnp.sqrt(jnp.where(varies, square, 1))
-    return jnp.where(varies, jnp.sum(soft * hard, axis=-1) / norm, 0)
+    out = jnp.where(varies, jnp.sum(soft * hard, axis=-1) / norm, 0)
+    return out.astype(dtype)
 
 
 def auc(
@@ -467,7 +494,8 @@ def auc(
     - `labels`: 1 for positives and 0 for negatives, or probabilities; of the shape of
         `scores`.
     - `axis`: the axis of the samples.
-    - `softness`, `mode`: as for [`softjax.greater`][].
+    - `softness`, `mode`: as for [`softjax.greater`][]; a softness that is an array
+        broadcasts against `scores` with size 1 along the axis.
 
     **Returns:** values in [0, 1], of the shape of `scores` without the axis; NaN
     if there are no positives, or no negatives.
@@ -485,13 +513,15 @@ def auc(
         Yan, Dodier, Mozer and Wolniewicz, "Optimizing classifier performance via an
         approximation to the Wilcoxon-Mann-Whitney statistic", ICML 2003.
     """
-    z, p = _last(scores, axis, "auc: scores"), _last(labels, axis, "auc: labels")
-    above = comparison.greater(
-        z[..., :, None], z[..., None, :], softness=softness, mode=mode
-    )
+    keywords = dict(softness=softness)
+    (z, p), keywords, dtype = _rows("auc", axis, keywords, scores=scores, labels=labels)
+    pairs = z[..., :, None], z[..., None, :]
+    softness = keywords["softness"][..., None]
+    above = comparison.greater(*pairs, softness=softness, mode=mode)
     p = p.astype(above.dtype)
     total = jnp.einsum("...i,...ij,...j->...", p, above, 1 - p)
-    return total / (jnp.sum(p, axis=-1) * jnp.sum(1 - p, axis=-1))
+    out = total / (jnp.sum(p, axis=-1) * jnp.sum(1 - p, axis=-1))
+    return out.astype(dtype)
 
 
 def trimmed_mean(
@@ -523,7 +553,7 @@ def trimmed_mean(
 
         Rousseeuw, "Least median of squares regression", JASA 79 (1984).
     """
-    x = _last(x, axis, "trimmed_mean: x")
+    (x,), keywords, dtype = _rows("trimmed_mean", axis, keywords, x=x)
     n = x.shape[-1]
     pair = proportion if isinstance(proportion, tuple) else (proportion, proportion)
     lower, upper = (int(share * n + 1e-9) for share in pair)
@@ -533,4 +563,4 @@ def trimmed_mean(
             f"something of {n} elements."
         )
     ordered = axiswise.sort(x, axis=-1, **keywords)
-    return jnp.mean(ordered[..., lower : n - upper], axis=-1)
+    return jnp.mean(ordered[..., lower : n - upper], axis=-1).astype(dtype)

@@ -149,6 +149,91 @@ def test_softness_and_axis(case, x64):
     assert_close(slope, np.sum(value(SHARES) - value(y)), atol=1e-6)
 
 
+# name -> a loss of scores and target, and what else it takes that is of each row.
+_PER_ROW = {
+    "simplex_loss": (SHARES, {}),
+    "top_k_loss": (MASK, dict(k=np.array([[2.0], [1.5], [2.0]]))),
+    "rank_loss": (RANKS, {}),
+    "top_k_cross_entropy": (SHARES, dict(softness=np.array([[0.1], [0.5], [2.0]]))),
+    "ndcg": (RANKS, dict(softness=np.array([[0.1], [0.5], [2.0]]))),
+    "spearman": (RANKS, dict(softness=np.array([[0.1], [0.5], [2.0]]))),
+    "auc": (MASK, dict(softness=np.array([[0.1], [0.5], [2.0]]))),
+    "trimmed_mean": (None, dict(softness=np.array([[0.1], [0.5], [2.0]]))),
+}
+_FIXED = dict(top_k_cross_entropy=dict(k=2), trimmed_mean=dict(proportion=0.2))
+
+
+def test_every_loss_is_listed_by_row():
+    assert {*_PER_ROW, "permutation_loss"} == set(losses.__all__)
+
+
+@pytest.mark.parametrize("name", _PER_ROW)
+def test_what_is_of_each_row_moves_with_the_axis(name):
+    """Row by row, along any axis, known and traced; the gradient too."""
+    target, parameters = _PER_ROW[name]
+    fixed = _FIXED.get(name, {})
+    arrays = [SCORES] if target is None else [SCORES, target]
+
+    def call(arrays, parameters, axis):
+        keywords = parameters | fixed
+        return getattr(losses, name)(*arrays, axis=axis, **keywords)
+
+    def total(arrays, parameters, axis):
+        out = call(arrays, parameters, axis)
+        return jnp.sum(out), out
+
+    run = jax.jit(jax.value_and_grad(total, has_aux=True), static_argnums=2)
+    alone = [
+        run([a[i] for a in arrays], {key: p[i, 0] for key, p in parameters.items()}, -1)
+        for i in range(3)
+    ]
+    expected = np.array([out for (_, out), _ in alone])
+    gradient = np.stack([grad[0] for _, grad in alone])
+    assert_close(call(arrays, parameters, 1), expected, atol=1e-5)
+    # Two axes of the batch, and the one of the candidates anywhere among them.
+    for axis in (0, 1, -1):
+
+        def place(x, axis=axis):
+            return jnp.moveaxis(jnp.asarray(x)[None], -1, axis)
+
+        moved = [place(a) for a in arrays]
+        (_, out), grad = run(
+            moved, {key: place(p) for key, p in parameters.items()}, axis
+        )
+        assert_close(out, expected[None], atol=1e-5)
+        assert_close(np.moveaxis(grad[0], axis, -1)[0], gradient, atol=1e-5)
+    if not parameters:
+        return
+    # What differs along the axis is of no row.
+    (key,) = parameters
+    with pytest.raises(ValueError, match=rf"{name}: {key} of shape \(1, 5\)"):
+        call(arrays, {key: np.ones((1, 5))}, 1)
+
+
+def test_k_of_a_top_k_loss():
+    """As `top_k_mask` takes it: its gradient is the mask less the target."""
+    k = np.array([[2.0, 1.0, 0.5, 2.0, 3.0]])
+    target = np.broadcast_to(k / 3, (3, 5))
+    for value in (k, np.float32(1.5)):
+
+        def gradient(k):
+            return jax.grad(
+                lambda z: losses.top_k_loss(z, target, k, 0, softness=0.3).sum()
+            )(SCORES)
+
+        def prediction(k):
+            return sj.top_k_mask(SCORES, k, 0, softness=0.3) - target
+
+        expected = prediction(value)
+        assert_close(gradient(value), expected, atol=1e-5)
+        assert_close(jax.jit(gradient)(value), expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"top_k_loss: k of shape \(3, 1\)"):
+        losses.top_k_loss(SCORES, target, np.ones((3, 1)), 0)
+    for axis in (2, -3):
+        with pytest.raises(ValueError, match=f"top_k_loss: axis={axis} is out of"):
+            losses.top_k_loss(SCORES, target, 1, axis)
+
+
 @pytest.mark.slow
 def test_losses_in_float32():
     for name, (loss, scores, target, _) in LOSSES.items():
