@@ -57,8 +57,10 @@ def top_k_mask(
     `argmax_y <x, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`, which is
     `y = min(phi(x / softness - theta), 1)`; the soft argmax for k = 1. Takes O(n) time.
     With `"c0"`, `"c1"`, ... most elements are exactly 0 or 1. Where an element reaches
-    1, derivatives jump, except with `"cubic"`, `"quintic"` and `"pseudohuber"`; those
-    of a hard mask are 0, in k too.
+    1, derivatives jump, except with `"cubic"`, `"quintic"` and `"pseudohuber"`; where
+    all elements are 0 or 1, they are 0. With `"hard"`, those in x are 0, and that in k
+    is 1 for the element that is in part; where k is an integer, it is the mean of both
+    sides: 1/2 for the last element that is in, and 1/2 for the first that is not.
 
     **Arguments:**
 

@@ -340,3 +340,33 @@ def test_keywords():
 def test_errors(call, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
         call()
+
+
+def test_what_is_said_of_derivatives():
+    """Of hard masks, and of soft ones that are as hard."""
+    x = jnp.asarray([0.2, 1.0, 0.3, 0.7])
+    # Half of what follows on either side where k is an integer, and there is one.
+    expected = {
+        0: [0, 0.5, 0, 0],
+        0.5: [0, 1, 0, 0],
+        1: [0, 0.5, 0, 0.5],
+        2: [0, 0, 0.5, 0.5],
+        2.5: [0, 0, 1, 0],
+        4: [0.5, 0, 0, 0],
+    }
+
+    @jax.jit
+    def derivatives(k):
+        def hard(x, k):
+            return sj.top_k_mask(x, k, mode="hard")
+
+        soft = functools.partial(sj.top_k_mask, x, mode="c0", softness=1e-3)
+        both = [jax.jacfwd(hard, 1)(x, k), jax.jacrev(hard, 1)(x, k)]
+        return both, jax.jacfwd(hard)(x, k), jax.jacfwd(soft)(k)
+
+    for k, truth in expected.items():
+        in_k, in_x, soft = derivatives(float(k))
+        for found in in_k:
+            np.testing.assert_array_equal(found, truth)
+        np.testing.assert_array_equal(in_x, np.zeros((4, 4)))
+        np.testing.assert_array_equal(soft, truth if k % 1 else np.zeros(4))

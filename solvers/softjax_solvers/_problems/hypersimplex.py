@@ -24,7 +24,8 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
     `y = min(phi(scores - theta), 1)`, with `scores = (z - threshold) / softness` and
     the dual theta, of shape `*batch`, such that `sum y = k`. Derivatives of theta are
     those at a fixed `threshold`, which y does not depend on. Where an entry reaches 1,
-    they jump, unless the link levels off there; those of a hard mask are 0, in k too.
+    they jump, unless the link levels off there; where all entries are 0 or 1, they are
+    0, in k too. An entry that alone is between them takes all of a change of k.
 
     With k = 1 it is the projection onto the simplex.
 
