@@ -45,11 +45,12 @@ def _take(weights: Float[Array, "*m n"], values: Array, axis: int) -> Array:
 
     def infinite(weights, values):
         used = (weights != 0).astype(values.dtype)
-        out = 0
+        out = jnp.zeros((), values.dtype)
         for kind in (jnp.inf, -jnp.inf, jnp.nan):
             found = jnp.isnan(values) if kind is jnp.nan else values == kind
             met = product(used, found.astype(values.dtype), None) > 0
-            out = out + jnp.where(met, kind, 0)
+            # A Python number would bring float64 here, where there are 64 bits.
+            out = out + jnp.where(met, kind, 0).astype(out.dtype)
         return out
 
     weights = weights.astype(values.dtype)

@@ -327,9 +327,11 @@ class ScalarDualProblem(Problem):
 def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
     """A parameter of `rows`, `*batch n`, as an array that broadcasts over them.
 
+    It is of their type: a Python number would be of 64 bits where there are some.
+
     **Raises:** `ValueError` if it does not have size 1 along their last axis.
     """
-    value = inexact(value)
+    value = inexact(value).astype(rows.dtype)
     padded = value.reshape((1,) * (rows.ndim - value.ndim) + value.shape)
     full = (*rows.shape[:-1], 1)
     if padded.ndim > rows.ndim or any(

@@ -83,8 +83,10 @@ def serially(
         `varying_as`.
     """
     if not rows[0].size:
-        one = [jax.ShapeDtypeStruct((1,), x.dtype) for x in (rows[0] == 0, *rows)]
-        out = jax.eval_shape(fn, *one)
+        # For the types: of a row, which some functions know the length of.
+        one = (max(rows[0].shape[-1], 1),)
+        like = [jax.ShapeDtypeStruct(one, x.dtype) for x in (rows[0] == 0, *rows)]
+        out = jax.eval_shape(fn, *like)
         return tuple(jnp.zeros(rows[0].shape, x.dtype) for x in out)
 
     def one_row(*rows: Array) -> tuple[Array, ...]:

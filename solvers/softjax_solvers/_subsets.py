@@ -98,7 +98,8 @@ def _add_all(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     size = min(_MOST, 1 << round(math.log2(max(n, 1)) / 2))
     x = pad_last(x, 0, -n % size, _NEVER)
     # The subsets of a few entries at a time, and then what they add to the others.
-    parts = jnp.moveaxis(x.reshape(*x.shape[:-1], -1, size), -2, 0)
+    count = x.shape[-1] // size
+    parts = jnp.moveaxis(x.reshape(*x.shape[:-1], count, size), -2, 0)
 
     def empty(like: Array) -> Array:
         # Rounded up: XLA takes longer to compile loops over other lengths, and does

@@ -155,7 +155,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         # Between two anchors stands a threshold, half way between two points.
         beside = xp.stack([before - 1, before], axis=-2)
         beside = xp.clip(beside, 0, size[..., None] - 1)
-        beside = beside.reshape(*before.shape[:-1], -1)
+        beside = beside.reshape(*before.shape[:-1], 2 * before.shape[-1])
         in_order = x
         if not ascending:
             in_order = x if where is None else jnp.where(where, x, jnp.inf)

@@ -1,0 +1,246 @@
+"""How to call every public function, with one array: the list of the walks."""
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import softjax as sj
+from softjax import losses, solvers
+
+sys.path.append(str(Path(__file__).parents[1] / "docs"))
+
+import public_names
+
+_X = jax.nn.softmax
+_GEOMETRIC = (dict(use_geometric_mean=False), dict(use_geometric_mean=True))
+
+
+_REGULARIZERS = [
+    *(solvers.get_regularizer(mode) for mode in ("smooth", "c1", "cubic", "quintic")),
+    *(solvers.get_regularizer("pseudohuber"), solvers.BinaryEntropy()),
+    *(solvers.LogBarrier(), solvers.Tsallis(1.5)),
+    solvers.Scaled(solvers.Entropy(), 2.0),
+    solvers.Sum(solvers.Entropy(), solvers.PNorm(2)),
+]
+
+
+def _target(x: Any) -> Any:
+    """A mask with sum 2, of the shape and type of x."""
+    return jnp.broadcast_to(jnp.asarray([0.5, 1, 0, 0.5], x.dtype), x.shape)
+
+
+def _square(x: Any) -> Any:
+    """Matrices `*batch 4 4` of x."""
+    return x[..., :, None] * jnp.cos(x)[..., None, :]
+
+
+def _plan(x: Any) -> solvers.TransportProjection:
+    ones = jnp.ones(4, x.dtype)
+    return solvers.TransportProjection(_square(x), ones, ones, 0.3)
+
+
+def _descending(x: Any) -> Any:
+    return -jnp.sort(-x, axis=-1)
+
+
+def _solved(make: Any, mode: str = "smooth") -> Any:
+    """All that comes back from a problem of x."""
+
+    def call(x):
+        problem = make(x)
+        found = solvers.solve(problem, mode)
+        return (
+            found.value,
+            found.residual,
+            found.expectation(x),
+            solvers.primal(problem, mode),
+            solvers.expectation(problem, mode, x),
+        )
+
+    return call
+
+
+def _plainly(f, x, **keywords):
+    return f(x, **keywords)
+
+
+def _along(f, x, **keywords):
+    return f(x, axis=-1, **keywords)
+
+
+def _compare(f, x, **keywords):
+    return f(x, 0.25, **keywords)
+
+
+# Operators with a mode: how to call each, and its straight-through variant. Parameters
+# are NumPy's or Python's here and below, none of which may decide about the type.
+WITH_MODE = {
+    **dict.fromkeys(("argmax", "max", "argmin", "min", "argsort", "sort"), _along),
+    **dict.fromkeys(("rank", "ranking", "argmedian", "median"), _along),
+    "median_newton": _along,
+    "argquantile": lambda f, x, **kw: f(x, np.array([0.2, 0.7]), axis=-1, **kw),
+    "quantile": lambda f, x, **kw: f(x, np.array([0.2, 0.7]), axis=-1, **kw),
+    "argpercentile": lambda f, x, **kw: f(x, 30.0, axis=-1, **kw),
+    "percentile": lambda f, x, **kw: f(x, 30.0, axis=-1, **kw),
+    "top_k": lambda f, x, **kw: f(x, 2, **kw),
+    "top_k_mask": lambda f, x, **kw: f(x, 1.5, **kw),
+    **dict.fromkeys(("abs", "sign", "round", "heaviside", "relu"), _plainly),
+    "clip": lambda f, x, **kw: f(x, -0.5, 0.5, **kw),
+    **dict.fromkeys(("greater", "greater_equal", "less", "less_equal"), _compare),
+    **dict.fromkeys(("equal", "not_equal", "isclose"), _compare),
+}
+
+# Name -> a function of an array `*batch 4`, whose results are of its type.
+FUNCTIONS = {
+    **{
+        name + end: functools.partial(call, getattr(sj, name + end))
+        for name, call in WITH_MODE.items()
+        for end in ("", "_st")
+    },
+    "sigmoidal": sj.sigmoidal,
+    "softrelu": sj.softrelu,
+    # Logic
+    "all": lambda x: [_along(sj.all, _X(x), **kw) for kw in _GEOMETRIC],
+    "any": lambda x: [_along(sj.any, _X(x), **kw) for kw in _GEOMETRIC],
+    "logical_and": lambda x: [sj.logical_and(_X(x), 0.5, **kw) for kw in _GEOMETRIC],
+    "logical_or": lambda x: [sj.logical_or(_X(x), 0.5, **kw) for kw in _GEOMETRIC],
+    "logical_xor": lambda x: [sj.logical_xor(_X(x), 0.5, **kw) for kw in _GEOMETRIC],
+    "logical_not": lambda x: sj.logical_not(_X(x)),
+    # Selection
+    "where": lambda x: sj.where(_X(x), x, 0.0),
+    "choose": lambda x: sj.choose(_X(x), [x[..., 0], 0.0, x[..., 1], 2]),
+    "take": lambda x: sj.take(x, np.eye(4)[:3] / 2 + 0.125, axis=-1),
+    "take_along_axis": lambda x: sj.take_along_axis(x, sj.argsort(x)),
+    "dynamic_index_in_dim": lambda x: sj.dynamic_index_in_dim(
+        x, np.array([0.5, 0.5, 0, 0]), axis=-1
+    ),
+    "dynamic_slice_in_dim": lambda x: sj.dynamic_slice_in_dim(
+        x, np.array([0.5, 0.5, 0, 0]), 2, axis=-1
+    ),
+    "dynamic_slice": lambda x: sj.dynamic_slice(
+        x,
+        [np.full(n, 1 / max(n, 1)) for n in x.shape],
+        [*(min(n, 1) for n in x.shape[:-1]), 2],
+    ),
+    # Derivatives
+    "st": lambda x: sj.st(lambda x, mode="smooth": sj.relu(x, mode=mode))(x),
+    "grad_replace": lambda x: sj.grad_replace(
+        lambda x, forward: jnp.round(x) if forward else x
+    )(x),
+    "arccos": lambda x: sj.arccos(x),
+    "arcsin": lambda x: sj.arcsin(x),
+    "div": lambda x: sj.div(1.0, x),
+    "log": lambda x: sj.log(x),
+    "norm": lambda x: sj.norm(x, axis=-1),
+    "sqrt": lambda x: sj.sqrt(x),
+    # Losses
+    "losses.simplex_loss": lambda x: losses.simplex_loss(x, _X(-x)),
+    "losses.top_k_loss": lambda x: losses.top_k_loss(x, _target(x), 2),
+    "losses.rank_loss": lambda x: losses.rank_loss(
+        x, np.broadcast_to([1, 2, 3, 4], x.shape)
+    ),
+    "losses.permutation_loss": lambda x: losses.permutation_loss(
+        _square(x), jnp.full((*x.shape, 4), 0.25, x.dtype)
+    ),
+    "losses.top_k_cross_entropy": lambda x: losses.top_k_cross_entropy(x, _X(-x), 2),
+    "losses.ndcg": lambda x: losses.ndcg(x, np.broadcast_to([1, 0, 2, 0], x.shape)),
+    "losses.spearman": lambda x: losses.spearman(
+        x, np.broadcast_to([1, 0, 2, 0], x.shape)
+    ),
+    "losses.auc": lambda x: losses.auc(x, np.broadcast_to([1, 0, 1, 0], x.shape)),
+    "losses.trimmed_mean": lambda x: losses.trimmed_mean(x, 0.25),
+}
+
+# The same of the optimization layer, which does not compute 16-bit numbers in float32.
+SOLVERS = {
+    "SimplexProjection": _solved(lambda x: solvers.SimplexProjection(x, 0.3), "c2"),
+    "HypersimplexProjection": _solved(
+        lambda x: solvers.HypersimplexProjection(x, 2, 0.3), "c1"
+    ),
+    "SortedDistanceProjection": _solved(
+        lambda x: solvers.SortedDistanceProjection(None, jnp.sort(x), 0.3)
+    ),
+    "SortedDeviationProjection": _solved(
+        lambda x: solvers.SortedDeviationProjection(None, jnp.sort(x), 0.3), "c0"
+    ),
+    "TransportProjection": _solved(_plan, "c1"),
+    "PermutahedronProjection": _solved(
+        lambda x: solvers.PermutahedronProjection(x, np.arange(4), 0.3), "c0"
+    ),
+    "MajorizationProjection": _solved(
+        lambda x: solvers.MajorizationProjection(
+            jnp.arange(4, 0, -1, x.dtype), _descending(x), 1
+        )
+    ),
+    "solve": lambda x: solvers.solve(solvers.SimplexProjection(x, 0.3), "c0").dual,
+    "primal": lambda x: solvers.primal(_plan(x), "smooth"),
+    "expectation": lambda x: solvers.expectation(_plan(x), "smooth", x),
+    "column_means": lambda x: solvers.column_means(
+        solvers.SortedDeviationProjection(None, jnp.sort(x), 0.3), "smooth", x
+    ),
+    "optimal_value": lambda x: solvers.optimal_value(_plan(x), "smooth"),
+    "fenchel_young_loss": lambda x: solvers.fenchel_young_loss(
+        solvers.SimplexProjection(x, 0.3), _X(-x), "c0"
+    ),
+    "link_from_gradient": lambda x: solvers.link_from_gradient(
+        lambda y: jnp.log(y) + y, x
+    ),
+    "find_root": lambda x: solvers.find_root(
+        lambda root, args: args - root - root**3, x, x - 1, x + 1, x
+    ),
+    "derivative": lambda x: solvers.derivative(jnp.sin, x),
+    "distance": lambda x: solvers.distance(x, 1 - x),
+    "invert": lambda x: x[..., solvers.invert(np.array([1, 2, 3, 0]))],
+    "kth_largest": lambda x: solvers.kth_largest(x, np.array([2])),
+    "largest": lambda x: solvers.largest(x, 2)[0],
+    "linear_map": lambda x: solvers.linear_map(jnp.negative, jnp.negative, x),
+    "linear_recurrence": lambda x: solvers.linear_recurrence(_X(x), x),
+    "log_subset_sums": lambda x: solvers.log_subset_sums(_descending(x)),
+    "surplus": lambda x: solvers.surplus(_descending(x)),
+    "surplus_of_sizes": lambda x: solvers.surplus_of_sizes(
+        _descending(x), np.broadcast_to([True, True, False, False], x.shape)
+    ),
+    "pad_last": lambda x: solvers.pad_last(x, 1, 2),
+    "permute": lambda x: solvers.permute(
+        x, np.broadcast_to(np.array([1, 2, 3, 0]), x.shape)
+    ),
+    "safe_divide": lambda x: solvers.safe_divide(1.0, x),
+    "sort_with_permutation": lambda x: solvers.sort_with_permutation(x)[0],
+    "map_chunks": lambda x: solvers.map_chunks(jnp.sin, x, row_size=4),
+    "sum_chunks": lambda x: solvers.sum_chunks(
+        lambda rows: jnp.einsum("i...,i->...", *rows), x, row_size=4
+    ),
+    "tangent_of": lambda x: solvers.tangent_of(jnp.sin, (x,), (x,)),
+    "tie_groups": lambda x: x * solvers.tie_groups(jnp.sort(x))[0],
+    "is_traced": lambda x: x if solvers.is_traced(x) else -x,
+    "anywhere": lambda x: jnp.where(solvers.anywhere(x > 0), x, -x),
+    "varying_as": lambda x: solvers.varying_as(x, x),
+}
+
+
+# What is no function of arrays, and what arrays reach through the above.
+OTHERS = {
+    # Types of keywords and of soft arrays, and makers of variants
+    *("AxisKeywords", "ValueKeywords", "SoftBool", "SoftIndex"),
+    "straight_through_variants",
+    # Parts of a formulation
+    *(name for name in public_names.names() if name.startswith("softjax.methods.")),
+    # Interfaces, and what holds results
+    *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
+    *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),
+    *("solvers.Blocks", "solvers.Potentials", "solvers.Solver", "solvers.Regularizer"),
+    # Regularizers, and what tells about them
+    *(f"solvers.{type(r).__name__}" for r in _REGULARIZERS),
+    *("solvers.MODES", "solvers.get_regularizer", "solvers.RegularizerReport"),
+    *("solvers.check_regularizer", "solvers.measure_smoothness"),
+    # Solvers
+    *(f"solvers.{make.__name__}" for make in solvers.SOLVERS.values()),
+    *("solvers.SOLVERS", "solvers.choose_solver", "solvers.Rowwise"),
+    *("solvers.OptimistixRootFinder", "solvers.OptimistixMinimiser"),
+    "solvers.JaxoptMinimiser",
+}
