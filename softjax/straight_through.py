@@ -59,18 +59,30 @@ def _frozen(tree: PyTree) -> PyTree:
     return eqx.combine(jax.lax.stop_gradient(dynamic), static)
 
 
-def _signature_with(fn: Callable, name: str, decorator: str) -> inspect.Signature:
-    signature = inspect.signature(fn)
-    parameter = signature.parameters.get(name)
-    if parameter is None or parameter.kind in (
-        inspect.Parameter.VAR_POSITIONAL,
-        inspect.Parameter.VAR_KEYWORD,
-    ):
-        label = getattr(fn, "__name__", repr(fn))
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _signature_with(
+    fn: Callable, name: str, decorator: str
+) -> tuple[inspect.Signature, bool]:
+    """The signature, and whether it names the parameter or takes any as `**kwargs`."""
+    label = getattr(fn, "__name__", repr(fn))
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
         raise TypeError(
-            f"{decorator}: {label}{signature} must have a parameter {name!r}."
+            f"{decorator}: fn must be a function with a signature, got {label}."
+        ) from None
+    parameter = signature.parameters.get(name)
+    if parameter is not None and parameter.kind not in _VARIADIC:
+        return signature, True
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        raise TypeError(
+            f"{decorator}: {label}{signature} must have a parameter {name!r}, or take "
+            "any keyword, as with **kwargs, and pass it on."
         )
-    return signature
+    return signature, False
 
 
 def st(fn: _Function) -> _Function:
@@ -78,18 +90,18 @@ def st(fn: _Function) -> _Function:
 
     **Arguments:**
 
-    - `fn`: any function with a parameter `mode`, which calls softened operators with
-        it. It may return a pytree.
+    - `fn`: any function with a parameter `mode`, or with `**kwargs`, which calls
+        softened operators with it. It may return a pytree.
 
     **Returns:** a function with the same signature. Its value is exactly that of
-    `mode="hard"`, its derivative that of the `mode` passed (or of the default); with
-    `mode="hard"` it is `fn` itself.
+    `mode="hard"`, its derivative that of the `mode` passed (or of the default; by
+    `**kwargs`, none is passed on then); with `mode="hard"` it is `fn` itself.
 
     Apply it to the whole of a computation rather than to each of its parts: in a
     product of straight-through factors, each derivative is multiplied by the hard
     value of the other factor, which may be 0.
 
-    **Raises:** `TypeError` if `fn` has no parameter `mode`.
+    **Raises:** `TypeError` if `fn` has neither a parameter `mode` nor `**kwargs`.
 
     **Example:**
 
@@ -106,17 +118,24 @@ def st(fn: _Function) -> _Function:
         Bengio, Léonard and Courville, "Estimating or propagating gradients through
         stochastic neurons for conditional computation", arXiv:1308.3432 (2013).
     """
-    signature = _signature_with(fn, "mode", "st")
+    signature, named = _signature_with(fn, "mode", "st")
 
-    @functools.wraps(fn)
-    def wrapped(*args, **kwargs):
+    def hardened(args: tuple, kwargs: dict) -> tuple[Any, tuple, dict]:
+        """The mode that is passed, if any, and the arguments with a hard one."""
+        if not named:
+            return kwargs.get("mode"), args, kwargs | dict(mode="hard")
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         mode = bound.arguments["mode"]
+        bound.arguments["mode"] = "hard"
+        return mode, bound.args, bound.kwargs
+
+    @functools.wraps(fn)
+    def wrapped(*args, **kwargs):
+        mode, hard_args, hard_kwargs = hardened(args, kwargs)
         if isinstance(mode, str) and mode == "hard":
             return fn(*args, **kwargs)
-        bound.arguments["mode"] = "hard"
-        value = fn(*_frozen(bound.args), **_frozen(bound.kwargs))
+        value = fn(*_frozen(hard_args), **_frozen(hard_kwargs))
         return _combine(value, fn(*args, **kwargs))
 
     return wrapped  # pyright: ignore[reportReturnType]
@@ -127,12 +146,12 @@ def grad_replace(fn: _Function) -> _Function:
 
     **Arguments:**
 
-    - `fn`: a function with a parameter `forward`. It is called with `forward=True` for
-        the value and with `forward=False` for the derivative.
+    - `fn`: a function with a parameter `forward`, or with `**kwargs`. It is called
+        with `forward=True` for the value and with `forward=False` for the derivative.
 
     **Returns:** a function of the same arguments, without `forward`.
 
-    **Raises:** `TypeError` if `fn` has no parameter `forward`.
+    **Raises:** `TypeError` if `fn` has neither a parameter `forward` nor `**kwargs`.
 
     **Example:**
 
@@ -144,14 +163,18 @@ def grad_replace(fn: _Function) -> _Function:
         >>> print(quantize(x), jax.grad(lambda x: quantize(x).sum())(x))
         [0. 1.] [1. 1.]
     """
-    signature = _signature_with(fn, "forward", "grad_replace")
+    signature, _ = _signature_with(fn, "forward", "grad_replace")
 
     @functools.wraps(fn)
     def wrapped(*args, **kwargs):
         value = fn(*_frozen(args), **_frozen(kwargs), forward=True)
         return _combine(value, fn(*args, **kwargs, forward=False))
 
-    shown = [p for p in signature.parameters.values() if p.name != "forward"]
+    shown = [
+        p
+        for p in signature.parameters.values()
+        if p.name != "forward" or p.kind in _VARIADIC
+    ]
     wrapped.__signature__ = signature.replace(parameters=shown)  # pyright: ignore
     return wrapped  # pyright: ignore[reportReturnType]
 

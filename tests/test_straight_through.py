@@ -162,8 +162,134 @@ def test_infinities_stay_exact():
     np.testing.assert_array_equal(values, [1, -np.inf])
 
 
-def test_errors():
-    with pytest.raises(TypeError, match="mode"):
-        sj.st(lambda x: x)
-    with pytest.raises(TypeError, match="forward"):
-        sj.grad_replace(lambda x: x)
+# All that takes a mode: whether it names it, what it is, and its own default.
+
+
+def _named(x, mode="smooth"):
+    return sj.relu(x, mode=mode)
+
+
+def _by_keywords(x, **kwargs):
+    return sj.relu(x, **kwargs)
+
+
+def _first_by_position(x, mode, /):
+    return sj.relu(x, mode=mode)
+
+
+def _named_like_it(x, **mode):
+    return sj.relu(x, **mode)
+
+
+@functools.wraps(_named)
+def _wrapper(*args, **kwargs):
+    return _named(*args, **kwargs)
+
+
+class _Object:
+    """With a weight that is no argument."""
+
+    __slots__ = ("softness",)
+
+    def __init__(self, softness):
+        self.softness = softness
+
+    def __call__(self, x, **kwargs):
+        return sj.relu(x, softness=self.softness, **kwargs)
+
+    def method(self, x, mode="smooth"):
+        return sj.relu(x, softness=self.softness, mode=mode)
+
+
+ACCEPTED = {
+    "named": _named,
+    "keywords": _by_keywords,
+    "lambda": lambda *args, **kwargs: sj.relu(*args, **kwargs),
+    "named_like_it": _named_like_it,
+    "wrapper": _wrapper,
+    "jit": jax.jit(_named, static_argnames="mode"),
+    "object": _Object(0.1),
+    "method": _Object(0.1).method,
+    "partial": functools.partial(_named),
+    "partial_keywords": functools.partial(_by_keywords, softness=0.1),
+    "operator": sj.relu,
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_what_takes_a_mode(name):
+    """The hard call gets `"hard"`; the soft one what is passed, or nothing."""
+    fn = sj.st(ACCEPTED[name])
+    x = jnp.asarray(-0.05)
+    for keywords in ({}, dict(mode="c0")):
+        value, slope = jax.value_and_grad(functools.partial(fn, **keywords))(x)
+        assert value == 0
+        expected = jax.grad(functools.partial(sj.relu, softness=0.1, **keywords))(x)
+        assert_close(slope, expected)
+    assert jax.grad(functools.partial(fn, mode="hard"))(x) == 0
+
+
+def test_a_mode_that_is_bound_is_the_default():
+    x = jnp.asarray(-0.05)
+    for inner in (_named, _by_keywords):
+        bound = functools.partial(inner, mode="c0")
+        value, slope = jax.value_and_grad(sj.st(bound))(x)
+        assert value == 0
+        assert_close(slope, jax.grad(bound)(x))
+        assert_close(
+            jax.grad(functools.partial(sj.st(bound), mode="smooth"))(x),
+            jax.grad(_named)(x),
+        )
+    assert sj.st(_first_by_position)(x, "c0") == 0
+    assert_close(
+        jax.grad(sj.st(_first_by_position))(x, "c0"), jax.grad(_named)(x, "c0")
+    )
+
+
+def test_calls_by_keywords():
+    """What is passed on, and that nothing is made up where no mode was passed."""
+    calls = []
+
+    def fn(x, *args, scale=1.0, **kwargs):
+        calls.append(kwargs)
+        return scale * x
+
+    sj.st(fn)(1.0, 2, scale=3.0)
+    sj.st(fn)(1.0, mode="c1", softness=0.5)
+    assert calls == [
+        dict(mode="hard"),
+        {},
+        dict(mode="hard", softness=0.5),
+        dict(mode="c1", softness=0.5),
+    ]
+    calls.clear()
+    value, slope = jax.value_and_grad(sj.grad_replace(fn))(1.0, scale=3.0)
+    assert (value, slope) == (3, 3)
+    assert calls == [dict(forward=True), dict(forward=False)]
+    inner = sj.grad_replace(lambda x, **kw: jnp.floor(x) if kw["forward"] else x)
+    assert jax.value_and_grad(inner)(2.5) == (2, 1)
+    partial = functools.partial(lambda x, scale, forward: x * (scale if forward else 1))
+    assert jax.value_and_grad(sj.grad_replace(partial))(2.0, scale=3.0) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x,
+        lambda x, *args: x,
+        lambda x, *mode: x,
+        lambda x, *forward: x,
+        functools.partial(lambda x, a: x, a=1),
+        functools.partial(_first_by_position, 1.0, "c0"),
+        np.float32(1),
+        3,
+        "relu",
+        dict.fromkeys,
+    ],
+)
+def test_errors(fn):
+    said = "must (have a parameter|be a function)"
+    with pytest.raises(TypeError, match=f"^st: .*{said}"):
+        sj.st(fn)
+    with pytest.raises(TypeError, match=f"^grad_replace: .*{said}"):
+        sj.grad_replace(fn)
