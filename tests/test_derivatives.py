@@ -381,6 +381,7 @@ def test_second_derivatives_in_a_loop(operator, x64):
     assert_close(along, gradient @ direction + 0.1 * slope, atol=1e-10)
 
 
+@pytest.mark.defaults
 @each_pair(pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"))
 def test_derivatives_of_mapped_operators(case, method):
     """Derivative of `vmap` and `vmap` of derivative, of what is compiled by itself."""

@@ -64,6 +64,7 @@ inputs = st.builds(lambda w, s: (w / 8 * s).astype(np.float32), whole, scales)
 softnesses = st.sampled_from([1e-4, 1e-2, 0.1, 0.5, 3.0, 100.0]).map(np.float32)
 
 
+@pytest.mark.defaults
 @each("case", CASES, fast=FAST)
 @hypothesis.given(x=inputs, y=inputs, softness=softnesses)
 def test_invariants(case, x, y, softness):

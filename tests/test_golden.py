@@ -149,6 +149,7 @@ def evaluate(expression):
     return eval(expression, {"sj": sj, "jnp": jnp, **inputs})
 
 
+@pytest.mark.defaults
 @pytest.mark.parametrize(
     ("expression", "expected"), VALUES, ids=[expression for expression, _ in VALUES]
 )

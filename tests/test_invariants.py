@@ -70,6 +70,7 @@ inputs = st.composite(lambda draw: elements(draw))()
 softnesses = st.sampled_from([1e-4, 1e-2, 0.1, 0.5, 3.0, 100.0]).map(np.float32)
 
 
+@pytest.mark.defaults
 @pytest.mark.x64
 @each_pair(CASES)
 @hypothesis.given(x=inputs, softness=softnesses)

@@ -367,6 +367,7 @@ _DIVERSE = [
 ]
 
 
+@pytest.mark.defaults
 @each("case", FURTHER, fast=("tsallis",))
 def test_further_regularizers(case, x64):
     """One operator of each method: the value, and the gradient of a mean of all."""
