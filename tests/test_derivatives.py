@@ -148,6 +148,8 @@ REGULARIZER_CASES = [
     Parametric("user_weight", lambda a: Mixed(a["weight"]), dict(weight=np.array(1.6))),
 ]
 
+# By default, problems of one dual a row. Those of the others are in the operators of a
+# method each, in `test_operators.py`, and in files of their own.
 pairs = [
     pytest.param(
         problem,
@@ -156,17 +158,17 @@ pairs = [
         marks=[]
         if regularizer.name
         in {
-            "simplex": ("smooth", "c2", "pnorm_p"),
+            "simplex": ("c2", "pnorm_p"),
             "simplex_masked": ("c1",),
             "hypersimplex": ("c2",),
             "sorted": ("c1",),
             "sorted_queries": (),
             "sorted_masked": (),
-            "deviations": ("c2",),
+            "deviations": (),
             "deviations_between": (),
-            "permutahedron": ("c1",),
+            "permutahedron": (),
             "majorization": (),
-            "transport": ("c1",),
+            "transport": (),
         }[problem.name]
         else [pytest.mark.slow],
     )
@@ -305,7 +307,11 @@ def test_jit_changes_nothing(mode):
         assert_close(a, b, atol=1e-6)
 
 
-@each("mode", ["smooth", "c0", "c2", "cubic", "pseudohuber"])
+@each(
+    "mode",
+    ["smooth", "c0", "c2", "cubic", "pseudohuber"],
+    fast=("smooth", "c0", "cubic"),
+)
 def test_gradients_stay_finite(mode):
     """At ties, at spreads of 1e6, next to hard, and with a single candidate."""
     z = [

@@ -142,6 +142,7 @@ def test_values_and_derivatives(case, x64):
     check_derivatives(case)
 
 
-@each("case", pick(REGULARIZERS, "user_link", "user_gradient"), fast=("user_link",))
+# What is derived of a link alone is tested by itself, in `test_regularizers.py`.
+@each("case", pick(REGULARIZERS, "user_link", "user_gradient"), fast=())
 def test_regularizers_of_the_users_own(case, x64):
     check_derivatives(case, ("heaviside", "relu", "isclose"))

@@ -351,7 +351,9 @@ FUNCTIONS = {
 
 _SLOW = [
     ("pnorm", "sigmoid"),
+    ("pnorm", "softplus"),
     *(("user_gradient", name) for name in ("value", "sigmoid", "softplus", "simplex")),
+    ("user_gradient", "conjugate"),
 ]
 """What takes long to compile. `pnorm_near_2` is slow as a whole."""
 
@@ -531,7 +533,9 @@ def test_a_barrier():
 Z = np.random.default_rng(0).normal(size=(4, 6))
 
 
-@pytest.mark.parametrize("alpha", [1.05, 1.5, 1.9, 2.0])
+@pytest.mark.parametrize(
+    "alpha", [*(pytest.param(a, marks=pytest.mark.slow) for a in (1.05, 1.9)), 1.5, 2.0]
+)
 def test_tsallis_is_a_pnorm(alpha):
     """The projection onto the simplex is that of the p-norm at another softness."""
     softness = 0.7

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from cases import OPERATORS, REGULARIZERS, each_pair, has, pick
+from cases import OPERATORS, REGULARIZERS, REPRESENTATIVES, each_pair, has, pick
 
 # Those whose results have the batch as the first axis.
 NAMES = ["sort", "rank", "max", "argmax", "argsort", "median", "argmedian"]
@@ -52,7 +52,11 @@ def check(found: dict[str, dict]) -> None:
 
 # Where the types of arrays say how they are distributed, each device has a program of
 # its own, as inside `jax.shard_map`.
-@each_pair(pick(REGULARIZERS, "smooth", "c0"))
+# Of those that are quick here and in `shard_map` alike, each method is so in one test.
+@each_pair(
+    pick(REGULARIZERS, "smooth", "c0"),
+    REPRESENTATIVES | dict.fromkeys(("neuralsort", "fast_soft_sort")),
+)
 def test_explicit_axes(case, method):
     names = [each.name for each in pick(OPERATORS, *FAST) if has(method, each)]
     check(run("explicit", method, case.name, names))
@@ -65,7 +69,10 @@ def test_explicit_axes_of_others(case, method):
     check(run("explicit", method, case.name, names))
 
 
-@each_pair(pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"))
+@each_pair(
+    pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"),
+    REPRESENTATIVES | dict.fromkeys(("softsort", "smooth_sort")),
+)
 def test_shard_map(case, method):
     names = [each.name for each in pick(OPERATORS, *FAST) if has(method, each)]
     check(run("checked", method, case.name, names))

@@ -78,7 +78,7 @@ def test_values(case):
 
 
 @pytest.mark.x64
-@each("case", ALL_REGULARIZERS)
+@each("case", ALL_REGULARIZERS, fast=("smooth", "c0", "quintic", "user_gradient"))
 def test_masks(case):
     z, softness, values = _inputs()
     where = helpers.rng("mask").uniform(size=z.shape) < 0.6
@@ -136,7 +136,7 @@ def test_nan_stays_in_its_row(case):
     np.testing.assert_array_equal(spoiled["converged"], ~bad)
 
 
-@each("case", ALL_REGULARIZERS)
+@each("case", ALL_REGULARIZERS, fast=("smooth", "c0", "pseudohuber", "user_link"))
 def test_one_candidate(case):
     def compute(z):
         solution = solve(SimplexProjection(z, 0.1), case.mode)

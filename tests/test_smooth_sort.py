@@ -46,7 +46,9 @@ WHERE = np.arange(N) < np.resize([6, 5, 1, 3, 2], (len(W), 1))
 
 
 @pytest.mark.x64
-@pytest.mark.parametrize("n", [1, 2, 5, 9])
+@pytest.mark.parametrize(
+    "n", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5)), 9]
+)
 def test_subset_sums(n):
     """And their derivative, against enumeration."""
     scale = np.array([[0.0], [1.0], [30.0], [1e4]])
@@ -70,6 +72,8 @@ def test_subset_sums(n):
         assert_close(surplus_of_sizes(jnp.asarray(rows), sizes), total)
 
 
+# Those of ranks, in `test_operators.py` too, are the same.
+@pytest.mark.slow
 def test_derivatives_of_sums_of_surplus():
     """As of what is added up, one after the other, in both modes and twice."""
     x = jnp.asarray([[2.0, 1.0, 1.0, 0.3, -1.0], [0.1, 0.0, -0.1, -0.2, -5.0]])
@@ -142,7 +146,7 @@ def test_values():
     [
         ("damped_newton", 3e-6),
         ("conjugate_gradients", 3e-6),
-        (optx.LBFGS(rtol=1e-7, atol=1e-7), 1e-3),
+        pytest.param(optx.LBFGS(rtol=1e-7, atol=1e-7), 1e-3, marks=pytest.mark.slow),
         pytest.param(optx.BFGS(rtol=1e-7, atol=1e-7), 1e-3, marks=pytest.mark.slow),
         pytest.param(jaxopt.LBFGS, 1e-3, marks=pytest.mark.slow),
     ],
@@ -248,7 +252,9 @@ def test_linear_solver(linear_solver):
 
 
 @pytest.mark.x64
-@pytest.mark.parametrize("operator", [sj.sort, sj.rank])
+@pytest.mark.parametrize(
+    "operator", [sj.sort, pytest.param(sj.rank, marks=pytest.mark.slow)]
+)
 def test_smooth_where_elements_are_equal(operator, x64):
     """Derivatives of orders 1 to 3 along a path through a tie, from both sides."""
     x = jnp.asarray([0.3, 0.3, -0.1, 0.9, 0.3])

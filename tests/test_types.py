@@ -57,16 +57,21 @@ def types(fn, dtype, shape=X.shape):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_types_are_kept(name):
-    """With and without 64-bit numbers, whatever parameters are of NumPy's types."""
+    """With 64-bit numbers, whatever parameters are of NumPy's types."""
     fn = with_gradient(FUNCTIONS[name])
     # The optimization layer computes in what it is given.
     wide = name not in public.FUNCTIONS
     with helpers.x64():
         for dtype in (jnp.float32, jnp.float64 if wide else jnp.bfloat16):
             assert types(fn, dtype) == {jnp.dtype(dtype)}
-    # Variants are made of operators in one place.
-    if not name.endswith("_st"):
-        dtype = jnp.float32 if wide else jnp.float16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_types_are_kept_without_64_bits(name):
+    fn = with_gradient(FUNCTIONS[name])
+    narrow = [jnp.float16, jnp.bfloat16] * (name in public.FUNCTIONS)
+    for dtype in (jnp.float32, *narrow):
         assert types(fn, dtype) == {jnp.dtype(dtype)}
 
 

@@ -76,7 +76,8 @@ def test_values(case, name):
     assert_close(ranks, ranks_expected, atol=SIZE * 30 * tolerance(x.dtype))
 
 
-@each("case", pick(REGULARIZERS, "smooth", "c2"))
+# With sparse regularizers, `test_sorted_distance.py` has those of windows.
+@each("case", pick(REGULARIZERS, "smooth", "c2"), fast=("smooth",))
 def test_derivatives(case, x64):
     x = _samples()["normal"]
     rng = helpers.rng("windows", "derivatives")
@@ -122,7 +123,7 @@ def test_a_batch_by_vmap_stays_one_loop():
             assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["smooth", "c1"])
+@each("mode", ["smooth", "c1"], fast=("smooth",))
 def test_memory_is_linear(mode):
     """At n = 10,000 a dense matrix would take 4e4 bytes for each element."""
     n = 10_000
@@ -136,6 +137,8 @@ def test_memory_is_linear(mode):
     assert memory.temp_size_in_bytes < 500 * n
 
 
+# Those of SoftSort, which are handed on in the same place, are in `test_solvers.py`.
+@pytest.mark.slow
 def test_any_solver_of_the_rows():
     """Solutions of a sparse problem do not depend on who finds them."""
     support = jnp.sort(jnp.asarray(_samples()["normal"]))
