@@ -229,6 +229,39 @@ def test_softness_broadcasts():
     assert np.all(gradient != 0)
 
 
+_OF_ROWS = ("argmax", "max", "argmin", "min", "argsort", "sort", "rank", "ranking")
+_OF_ROWS += ("argmedian", "median", "median_newton")
+
+
+def test_parameters_of_rows_move_with_the_axis():
+    """Softness of each row, and k of a mask, with size 1 along any axis."""
+    x = X[0][None]  # of three rows
+    softness = np.asarray([0.05, 0.5, 5.0], np.float32)[None, :, None]
+    k = np.asarray([1.0, 2.5, 3.0], np.float32)[None, :, None]
+
+    def calls(x, softness, k, axis):
+        keywords = dict(axis=axis, softness=softness)
+        out = {name: getattr(sj, name)(x, **keywords) for name in _OF_ROWS}
+        out["quantile"] = sj.quantile(x, 0.3, **keywords)
+        out["top_k"] = sj.top_k(x, 2, **keywords)[0]
+        out["top_k_mask"] = sj.top_k_mask(x, k, **keywords)
+        return out
+
+    run = jax.jit(calls, static_argnums=3)
+    expected = run(x, softness, k, -1)
+    alone = run(x[0, 1], 0.5, 2.5, 0)
+    for name, out in expected.items():
+        helpers.assert_close(out[0, 1], alone[name], atol=1e-5)
+    for axis in (0, 1):
+        out = run(*(np.moveaxis(a, -1, axis) for a in (x, softness, k)), axis)
+        for name, y in out.items():
+            if y.ndim == expected[name].ndim == 3 and y.shape != (1, 3, 4):
+                y = np.moveaxis(y, axis, -1)
+            if name == "argsort":
+                y = np.moveaxis(y, axis, -2)
+            helpers.assert_close(y, expected[name], atol=1e-5)
+
+
 def test_gated_grad():
     """Without the gate, the gradient is the transposed soft permutation matrix."""
     x = X[0, 0]
