@@ -55,9 +55,12 @@ class Case(NamedTuple):
     - `link`: in NumPy; `at_zero`, `at_one`: r'(0) and r'(1).
     - `smoothness`: how many times projections are continuously differentiable.
     - `closed_form`: whether there is one for the dual of a simplex projection.
-    - `convex`: whether the link is.
+    - `convex`: whether the link is, where it is above 0.
     - `bounded`: whether the link is, or the numbers that it can be applied to.
     - `integrable`: whether the integral of its sigmoid is finite.
+    - `steep`: whether the slope of the link is infinite where it leaves 0.
+    - `exponential`: whether the link is an exponential.
+    - `transition`: r'(0) and r'(1) of what it is a multiple of, if it is.
     """
 
     name: str
@@ -70,10 +73,18 @@ class Case(NamedTuple):
     convex: bool = True
     bounded: bool = False
     integrable: bool = True
+    steep: bool = False
+    exponential: bool = False
+    transition: tuple[float, float] | None = None
 
     @property
     def regularizer(self) -> Regularizer:
         return get_regularizer(self.mode)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What the width of a transition is found from."""
+        return self.transition or (self.at_zero, self.at_one)
 
 
 def _pnorm(k: int, closed_form: bool = False) -> Case:
@@ -86,7 +97,16 @@ def _sigmoid(name: str, link: helpers.Link, reach: float, smoothness: float) -> 
 
 
 REGULARIZERS = [
-    Case("smooth", "smooth", helpers.exp_link, -math.inf, 0.0, math.inf, True),
+    Case(
+        "smooth",
+        "smooth",
+        helpers.exp_link,
+        -math.inf,
+        0.0,
+        math.inf,
+        closed_form=True,
+        exponential=True,
+    ),
     _pnorm(0, closed_form=True),
     _pnorm(1, closed_form=True),
     _pnorm(2),
@@ -105,6 +125,35 @@ FURTHER = [
     Case("tsallis", Tsallis(1.5), helpers.tsallis_link(1.5), -4 / 3, 2 / 3, 1, True),
     Case("tsallis_2", Tsallis(2), helpers.tsallis_link(2), -0.5, 0.5, 0, True),
     Case(
+        "tsallis_1",
+        Tsallis(1.0),
+        helpers.tsallis_link(1.0),
+        -math.inf,
+        1.0,
+        math.inf,
+        closed_form=True,
+        exponential=True,
+    ),
+    Case(
+        "tsallis_half",
+        Tsallis(0.5),
+        helpers.tsallis_link(0.5),
+        -math.inf,
+        2.0,
+        math.inf,
+        bounded=True,
+    ),
+    Case(
+        "tsallis_3",
+        Tsallis(3.0),
+        helpers.tsallis_link(3.0),
+        -1 / 6,
+        1 / 3,
+        0,
+        convex=False,
+        steep=True,
+    ),
+    Case(
         "binary",
         BinaryEntropy(),
         scipy.special.expit,
@@ -122,6 +171,7 @@ FURTHER = [
         2.5,
         1,
         True,
+        transition=(0.0, 1.0),
     ),
     Case("sum", Sum(Entropy(), PNorm(2)), helpers.mixed_link, -math.inf, 1, math.inf),
     Case(
@@ -172,7 +222,7 @@ class TransportSolver(NamedTuple):
     entropy_only: bool = False
 
     def solves(self, case: Case) -> bool:
-        return case.name == "smooth" or not self.entropy_only
+        return case.exponential or not self.entropy_only
 
 
 _CLOSE = dict(rtol=1e-7, atol=1e-7)
@@ -269,7 +319,7 @@ OPERATORS = [
 def takes(method: str, case: Case) -> bool:
     """Whether a method works with a regularizer."""
     if method == "smooth_sort":
-        return case.name == "smooth"
+        return case.exponential
     return method != "fast_soft_sort" or not case.bounded
 
 

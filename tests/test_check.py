@@ -88,7 +88,8 @@ class WrongDual(PNorm):
 
 
 class NotExponential(PNorm):
-    exponential = True
+    def rate(self):
+        return 1.0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ class NotExponential(PNorm):
         (WrongSigmoid(2.0), r"sigmoid, which should be the projection"),
         (WrongSoftplus(2.0), r"derivative of softplus"),
         (WrongDual(2.0), r"simplex_dual, of row at 1 is 1.5, and should be 1"),
-        (NotExponential(2.0), "which should be exp"),
+        (NotExponential(2.0), r"which should be phi\(0\) exp"),
     ],
     ids=lambda x: type(x).__name__ if isinstance(x, Regularizer) else "",
 )

@@ -18,7 +18,7 @@ def test_value_and_derivatives(case, x64):
     x, v = helpers.rng("median", case.name).normal(size=(2, 5))
 
     def balance(m):
-        facts = (case.link, case.at_zero, case.at_one)
+        facts = (case.link, *case.ends)
         return np.mean(helpers.heaviside_oracle(x - m, SOFTNESS, *facts)) - 0.5
 
     expected = scipy.optimize.brentq(balance, x.min() - 1, x.max() + 1, xtol=1e-13)

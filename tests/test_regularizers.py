@@ -102,7 +102,9 @@ class TestMethods:
         scale = 1 + np.abs(helpers.gradient_oracle(Y, case.link))
         expected = helpers.gradient_oracle(Y, case.link) / scale
         assert_close(self.compute(case, "gradient") / scale, expected, atol=1e-5)
-        assert_close(self.compute(case, "round_trip"), Y)
+        # Where a link is steep, the rounding of its argument counts for more.
+        atol = 1e-4 if case.steep else None
+        assert_close(self.compute(case, "round_trip"), Y, atol=atol)
 
     def test_gradient_at_the_ends(self, case):
         at_zero, at_one = np.asarray(self.compute(case, "edges"))
@@ -134,7 +136,7 @@ class TestMethods:
         assert_close(self.compute(case, "softplus"), expected, atol=3e-6, rtol=1e-6)
 
     def test_transition_scale(self, case):
-        expected = helpers.transition_scale(case.at_zero, case.at_one)
+        expected = helpers.transition_scale(*case.ends)
         assert self.compute(case, "transition_scale") == pytest.approx(
             expected, rel=1e-5
         )
@@ -142,14 +144,15 @@ class TestMethods:
 
 @each("case", INTEGRABLE, fast=_QUICK)
 def test_extreme_arguments(case):
-    out = _everything(case.name)(
-        jnp.resize(jnp.asarray([-1e6, -1e3, 60.0, 1e3, 1e6]), T.shape), jnp.asarray(Y)
-    )
-    expected = np.resize([0.0, 0.0, 1.0, 1.0, 1.0], T.shape)
-    # The tail of the pseudo-Huber step is 1 / (4 t^2).
-    assert_close(out["sigmoid"], expected, atol=1e-4)
-    softplus = np.resize([0.0, 0.0, 60.0, 1e3, 1e6], T.shape)
-    assert_close(out["softplus"], softplus, atol=5e-3)
+    t = np.array([-1e6, -1e3, 60.0, 1e3, 1e6])
+    out = _everything(case.name)(jnp.resize(jnp.asarray(t), T.shape), jnp.asarray(Y))
+    expected = helpers.two_point_oracle(t, case.link)
+    assert_close(out["sigmoid"][:5], expected, atol=1e-5)
+    # What is left far out: tails fall at least like 1 / t^2.
+    left = np.abs(t) * np.minimum(expected, 1 - expected) + 1e-6
+    ramp = np.maximum(t, 0)
+    assert np.all(out["softplus"][:5] >= ramp)
+    assert np.all(out["softplus"][:5] <= ramp + 1.1 * left)
 
 
 @pytest.mark.parametrize("mode", ["smooth", "c0", "cubic", "quintic", "pseudohuber"])
@@ -592,7 +595,8 @@ def test_a_weight_is_differentiated(x64):
         (lambda: Scaled("c0", 1.0), TypeError, r"Scaled takes instances.*'c0'"),
         (lambda: Sum(), TypeError, "one or more"),
         (lambda: Sum(Entropy(), 3), TypeError, r"Sum takes instances.*3"),
-        (lambda: Tsallis(1.0), ValueError, r"Tsallis: alpha must be above 1.*1\.0"),
+        (lambda: Tsallis(0.0), ValueError, r"alpha must be positive and finite.*0\.0"),
+        (lambda: Tsallis(jnp.inf), ValueError, r"Tsallis: alpha .* finite, got inf"),
         (lambda: Tsallis("a"), TypeError, r"Tsallis: alpha must be a real number"),
     ],
 )

@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import MajorizationProjection, permute, surplus_of_sizes
+from softjax_solvers import (
+    Entropy,
+    MajorizationProjection,
+    permute,
+    surplus_of_sizes,
+)
 
 from ._anchors import anchors
 from ._method import Relaxation, ValueMethod
@@ -33,9 +38,10 @@ class SmoothSort(ValueMethod):
     sum over the softness. Ranks add up to n (n + 1) / 2, and equal entries have equal
     ranks.
 
-    The mode has to be `"smooth"`: the bounds belong to the entropy. There are no soft
-    indices. With `standardize=True` the input is z-scored, without a sigmoid, whose
-    range values may leave. Takes O(n^2) operations, and O(n) memory.
+    The mode has to be `"smooth"`, or a multiple of it: the bounds belong to the
+    entropy. There are no soft indices. With `standardize=True` the input is z-scored,
+    without a sigmoid, whose range values may leave. Takes O(n^2) operations, and O(n)
+    memory.
 
     **Arguments:**
 
@@ -64,7 +70,7 @@ class SmoothSort(ValueMethod):
         self.scale = parse_scale(scale, "SmoothSort")
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        _check_mode(relaxation)
+        relaxation = _of_the_entropy(relaxation)
         above = sample.above
         sample = _z_scores(sample.without_infinite())
         ordered = sample.ordered()
@@ -83,7 +89,7 @@ class SmoothSort(ValueMethod):
         return _after(above, values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        _check_mode(relaxation)
+        relaxation = _of_the_entropy(relaxation)
         if relaxation.solver is not None:
             raise TypeError(
                 f"solver={relaxation.solver!r}: ranks by method='smooth_sort' have a "
@@ -106,13 +112,18 @@ def _after(above: Any, values: Float[Array, "*batch n"]) -> Float[Array, "*batch
     return permute(values, place)
 
 
-def _check_mode(relaxation: Relaxation) -> None:
-    if not relaxation.regularizer.exponential:
+def _of_the_entropy(relaxation: Relaxation) -> Relaxation:
+    """A multiple of the entropy as the entropy at a multiple of the softness."""
+    rate = relaxation.regularizer.rate()
+    if rate is None:
         raise ValueError(
             f"mode={relaxation.regularizer!r}: method='smooth_sort' takes "
-            "mode='smooth' only, as its bounds belong to the entropy. Use "
-            "method='fast_soft_sort', or method='ot', which is smooth at ties too."
+            "mode='smooth', or a multiple of it, as its bounds belong to the entropy. "
+            "Use method='fast_soft_sort', or method='ot', which is smooth at ties too."
         )
+    return dataclasses.replace(
+        relaxation, regularizer=Entropy(), softness=relaxation.softness / rate
+    )
 
 
 def _z_scores(sample: Sample) -> Sample:

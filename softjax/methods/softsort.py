@@ -73,7 +73,7 @@ class SoftSort(RowMethod):
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
-        if k > _FEW and relaxation.regularizer.exponential:
+        if k > _FEW and relaxation.regularizer.rate() is not None:
             # All values take less than some, of which it is not known that they belong
             # to elements.
             positions = jnp.arange(k, dtype=sample.keys.dtype)

@@ -252,9 +252,11 @@ def _find(
             np.ones(2),
             tolerance,
         )
-    if regularizer.exponential:
-        words = "link, which should be exp, as exponential says,"
-        yield from _worst(words, t, link(t), np.exp(t), tolerance)
+    rate = regularizer.rate()
+    if rate is not None:
+        words = "link, which should be phi(0) exp(c t) with the number c of rate,"
+        expected = link(np.zeros(())) * np.exp(float(rate) * t)
+        yield from _worst(words, t, link(t), expected, tolerance)
 
 
 def _project(regularizer: Regularizer, scores: np.ndarray) -> np.ndarray:

@@ -91,13 +91,12 @@ def _in_order(problem: Problem, regularizer: Regularizer) -> Iterator[Solver]:
     only. Transport problems are solved by Newton's method on the semi-dual; with many
     columns and the entropy, a few Sinkhorn steps before it usually leave nothing to do.
     """
-    if regularizer.exponential:
+    exponential = regularizer.rate() is not None
+    if exponential:
         yield ClosedForm()
     if isinstance(problem, TransportProjection):
         many = problem.cost.shape[-1] > FEW_COLUMNS
-        yield (
-            SemiDual(alternations=4) if many and regularizer.exponential else SemiDual()
-        )
+        yield SemiDual(alternations=4) if many and exponential else SemiDual()
     yield from (Newton(), PoolAdjacentViolators(), Merging(), DampedNewton())
     for make in SOLVERS.values():
         yield make()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable
-from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -50,14 +49,36 @@ class Regularizer(eqx.Module):
         JMLR 21 (2020).
     """
 
-    exponential: ClassVar[bool] = False
-    """Whether the link is `exp`, so that `phi(a + b) = phi(a) phi(b)`."""
-
     @abc.abstractmethod
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """`phi(t) = argmax_y t y - r(y)`: nondecreasing, >= 0, reaching (0, 1)."""
 
     # What follows are defaults, meant to be overridden by closed forms.
+
+    def rate(self) -> float | Float[Array, ""] | None:
+        """The number c of a link that is known to be `phi(0) exp(c t)`.
+
+        Then `phi(a + b)` is in proportion to `exp(c a) exp(c b)`, by which sums of
+        links are found in closed form and in linear time. Default: None, which stands
+        for any other link. Whether it is None must not depend on what is traced.
+        """
+        return None
+
+    def unit(self) -> tuple[Regularizer, float | Float[Array, ""]]:
+        """Another regularizer and a factor, the product of which is this one.
+
+        What maps solutions to numbers without a unit belongs to the former. Default:
+        itself and 1.
+        """
+        return self, 1.0
+
+    def steep(self) -> bool:
+        """Whether `phi` may have an infinite slope where it leaves 0.
+
+        Then rounding of a dual moves small entries far, and solutions and derivatives
+        are formed from the other entries instead. Default: False.
+        """
+        return False
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """The derivative `phi'(t)`. Default: forward-mode differentiation."""
@@ -134,12 +155,14 @@ class Regularizer(eqx.Module):
     def transition_scale(self) -> Float[Array, ""]:
         """What softness is multiplied by in elementwise operators.
 
-        `5 / (r'(1) - r'(0))` where that is positive, and 1 for an unbounded
-        transition: a bounded one then fills [-5 softness, 5 softness].
+        `5 / (r'(1) - r'(0))`, and at least 1: a bounded transition then fills
+        [-5 softness, 5 softness], unless it is already that wide at the softness
+        itself, as an unbounded one is, to which such transitions may converge.
         """
         width = self.gradient(jnp.asarray(1.0)) - self.gradient(jnp.asarray(0.0))
-        bounded = jnp.isfinite(width)
-        return jnp.where(bounded, 5 / jnp.where(bounded, width, 1), 1.0)
+        # Of a width below 5; what is longer has the same scale, and no derivative.
+        short = width < 5
+        return jnp.where(short, 5 / jnp.where(short, width, 5), 1.0)
 
     def contrast(
         self, total: Float[Array, "..."], target: Float[Array, "..."]

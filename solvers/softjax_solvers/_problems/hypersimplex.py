@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import inexact, safe_divide
+from .._numerics import inexact, safe_divide, tangent_of
 from .._problem import (
     MaximizationProblem,
     ScalarDualProblem,
@@ -15,6 +17,7 @@ from .._problem import (
 )
 from .._regularizer import Regularizer
 from .._sorting import kth_largest
+from .steep import settle, solution, tangent_of_solution, within_rounding
 
 
 class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
@@ -188,11 +191,17 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
 
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
         residual = jnp.abs(self.optimality(dual, regularizer))
-        return jnp.where(self._count[..., 0] == 0, 0, residual)
+        alone = jnp.broadcast_to(self._count[..., 0] == 0, residual.shape)
+        if regularizer.steep():
+            alone |= within_rounding(self, dual, regularizer)
+        return jnp.where(alone, 0, residual)
 
     def primal(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
+        if regularizer.steep():
+            y = solution(self, dual, regularizer)
+            return jnp.where(self._decided, self.mask & (self.k > 0), y)
         y = self._clipped(dual, regularizer)
         # The rounding left in the dual is taken from all in proportion to what
         # separates them from 0 or 1, which they thus do not cross.
@@ -202,6 +211,32 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
         rounded = jnp.minimum(y - jnp.clip(share, -1, 1) * size, 1)
         y = y + jax.lax.stop_gradient(rounded - y)
         return jnp.where(self._decided, self.mask & (self.k > 0), y)
+
+    def settled(
+        self, dual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        """`primal` of a link that may be steep: see `steep.settle`."""
+        t, y = self.scores - dual[..., None], self._clipped(dual, regularizer)
+        _, excess = self._excess(y)
+        return jnp.minimum(
+            settle(y, t, -excess, (y > 0) & (y < 1), self.mask, regularizer), 1
+        )
+
+    def settled_tangent(
+        self,
+        y: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        problem_move: "HypersimplexProjection",
+        regularizer_move: Any,
+    ) -> Float[Array, "*batch n"]:
+        """How `settled` moves with the problem and the regularizer."""
+        scores, target = tangent_of(
+            lambda p: (p.scores, p._target), (self,), (problem_move,)
+        )
+        free = (y > 0) & (y < 1)
+        return tangent_of_solution(
+            y, free, regularizer, scores, regularizer_move, target
+        )
 
     def expectation(
         self,

@@ -210,9 +210,11 @@ class LocalRows(eqx.Module):
         self, dual: Array, regularizer: Regularizer, values: Array | None = None
     ) -> tuple[PyTree, PyTree, PyTree]:
         (centre, other), (centre_still, other_still) = self.moving(), self.still()
-        if regularizer.exponential:
+        rate = regularizer.rate()
+        if rate is not None:
             # What is less is lost to rounding in a sum of so many.
-            depth = jnp.full_like(dual, math.log(dual.shape[-1] / eps(dual)) + 5)
+            depth = math.log(dual.shape[-1] / eps(dual)) + 5
+            depth = jnp.broadcast_to(jnp.asarray(depth / rate, dual.dtype), dual.shape)
         else:
             depth = -dual - regularizer.gradient(jnp.zeros((), dual.dtype))
         weight = None if self.where is None else self.where.astype(dual.dtype)

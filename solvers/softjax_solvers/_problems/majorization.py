@@ -91,11 +91,13 @@ class MajorizationProjection(ConcaveDualProblem):
         return as_mask(self.where, self.rise)[..., 1:]
 
     def check_regularizer(self, regularizer: Regularizer) -> None:
-        if not regularizer.exponential:
+        rate = regularizer.rate()
+        if not (isinstance(rate, int | float) and rate == 1):
             raise ValueError(
-                "A MajorizationProjection has bounds that are made for the entropy, "
-                f"got the regularizer {regularizer!r}. Use mode='smooth', or another "
-                "method."
+                "A MajorizationProjection has bounds that are made for the entropy at "
+                f"its own softness, got the regularizer {regularizer!r}. Use "
+                "mode='smooth', with a multiple of the entropy as a multiple of the "
+                "softness, or another method."
             )
 
     def arguments(

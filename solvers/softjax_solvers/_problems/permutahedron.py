@@ -90,7 +90,7 @@ class PermutahedronProjection(MaximizationProblem):
         an odd function, if r'(0) is finite (`max_y <z, y> - softness sum r(|y_i|)`);
     - `sum_B phi(s_i - v) = sum_B phi(w_i)` and `y = s - v`, if the link is positive
         everywhere (with the entropy, the projection in the Kullback-Leibler divergence
-        of e^s and e^w).
+        of e^s and e^w). A multiple of a regularizer is one of the softness here too.
 
     The v are the solution of an isotonic regression of s against w. y has the order of
     z; its derivatives are those of the blocks, which have to be found only once.
@@ -157,7 +157,7 @@ class PermutahedronProjection(MaximizationProblem):
         return as_mask(self.where, self.z)
 
     def check_regularizer(self, regularizer: Regularizer) -> None:
-        if not (regularizer.exponential or regularizer.unbounded()):
+        if regularizer.rate() is None and not regularizer.unbounded():
             raise ValueError(
                 f"The link of the regularizer {regularizer!r} does not map to all "
                 "positive numbers from a range without an upper end, and a projection "
@@ -241,7 +241,7 @@ class PermutahedronProjection(MaximizationProblem):
         self, dual: Blocks, regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
         y, balance = self._sorted_primal(dual, regularizer)
-        if not regularizer.exponential:
+        if regularizer.rate() is None:
             # Where all slopes of a block vanish, its value moves infinitely fast with w
             # and the dual has no derivative, but y has one: what is missing is shared.
             missing = jnp.where(balance.slope == 0, -balance.excess, 0)
@@ -308,7 +308,7 @@ def _solved_primal_jvp(primals, tangents, *, find_dual):
     rule, u = problem.rule(regularizer), problem._arguments(dual)
     _, slope = derivative(rule.output, u)
     share = safe_divide(slope, balance.slope)
-    if not regularizer.exponential:
+    if regularizer.rate() is None:
         # As in `primal`.
         share = jnp.where(balance.slope == 0, 1 / problem._count(dual), share)
     return y, move - share * shift
@@ -327,8 +327,9 @@ def _take_derivative_jvp(primals, tangents):
 
 
 def _rule(regularizer: Regularizer) -> "Rule":
-    if regularizer.exponential:
-        return _LogSums()
+    rate = regularizer.rate()
+    if rate is not None:
+        return _LogSums(rate)
     odd = _is_odd(regularizer)
     if odd is True and regularizer.linear():
         return _LinearSums(regularizer)
@@ -388,6 +389,10 @@ class Rule(eqx.Module):
     def summary(self) -> Summary | None:
         """How blocks are pooled without their entries. Default: None, they are not."""
         return None
+
+    def summary_scale(self) -> float | Float[Array, ""]:
+        """What u is multiplied by before it is summarized. Default: 1."""
+        return 1.0
 
 
 Pair = tuple[Array, Array]
@@ -455,6 +460,15 @@ class _Sums(Rule):
         # Not both: what is not meant may overflow.
         return jax.lax.cond(self.odd, lambda x: odd(x), lambda x: positive(x), x)
 
+    # Where the link is positive everywhere, w and y are arguments of the link of its
+    # unit, so that a multiple of a regularizer is a multiple of the softness.
+
+    def _to_unit(self, u: Array) -> Array:
+        return u / self.regularizer.unit()[1]
+
+    def _from_unit(self, w: Array) -> Array:
+        return self.regularizer.unit()[1] * w
+
     def _edge(self, like: Array) -> Float[Array, ""]:
         edge = self.regularizer.gradient(jnp.zeros((), like.dtype))
         return jnp.where(jnp.isfinite(edge), edge, 0)
@@ -479,13 +493,14 @@ class _Sums(Rule):
         return self._choose(self._extended, self.regularizer.link, u)
 
     def alone(self, w: Array) -> Array:
-        return self._choose(self._inverse, _same, w)
+        return self._choose(self._inverse, self._from_unit, w)
 
     def output(self, u: Array) -> Array:
-        return self._choose(self._extended, _same, u)
+        return self._choose(self._extended, self._to_unit, u)
 
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
-        target = self._choose(_same, self.regularizer.link, w)
+        unit, _ = self.regularizer.unit()
+        target = self._choose(_same, unit.link, w)
         return _balance_sums(self._link, u, target, inside, groups)
 
 
@@ -533,20 +548,29 @@ class _LinearSums(Rule):
 
 
 class _LogSums(Rule):
-    """Logarithms of sums of exponentials, for the entropy."""
+    """Logarithms of sums of exponentials, for a multiple of the entropy.
+
+    With the rate c of the link, `sum_B exp(c u_i) = sum_B exp(w_i)` and `y = c u`.
+    """
 
     moves_with_w: ClassVar[bool] = True
+
+    rate: float | Float[Array, ""]
 
     def summary(self) -> Summary:
         return _Exponentials()
 
+    def summary_scale(self) -> float | Float[Array, ""]:
+        return self.rate
+
     def alone(self, w: Array) -> Array:
-        return w
+        return w / self.rate
 
     def output(self, u: Array) -> Array:
-        return u
+        return self.rate * u
 
     def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        u = self.rate * u
         # Both descend: nothing overflows where the first is 0.
         source, target = jax.lax.stop_gradient(groups.first(inside, u, w))
 
@@ -558,4 +582,4 @@ class _LogSums(Rule):
         sources, targets = total(u - source), total(w - target)
         excess = source - target + jnp.log(sources / targets)
         size = 1 + jnp.abs(source) + jnp.abs(target)
-        return Balance(excess, jnp.ones_like(excess), size)
+        return Balance(excess, self.rate * jnp.ones_like(excess), size)

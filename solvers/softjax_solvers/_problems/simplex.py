@@ -19,6 +19,7 @@ from .._problem import (
     per_row,
 )
 from .._regularizer import Regularizer
+from .steep import settle, solution, tangent_of_solution, within_rounding
 
 
 class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation):
@@ -92,7 +93,21 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
         """What the link is applied to for numbers that y is in proportion to."""
         # Of exponentials, the dual only changes the sum, by which y is divided. So
         # nothing has to find it.
-        return self.scores if regularizer.exponential else self.scores - dual[..., None]
+        if regularizer.rate() is not None:
+            return self.scores
+        return self.scores - dual[..., None]
+
+    def equation(
+        self, dual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+        if not regularizer.steep():
+            return super().equation(dual, regularizer)
+
+        def residual(dual):
+            total = self.optimality(dual, regularizer) + 1
+            return regularizer.contrast(total, jnp.ones_like(total))
+
+        return derivative(residual, dual)
 
     def _unnormalized(self, dual: Array, regularizer: Regularizer) -> Array:
         y = regularizer.link(self._arguments(dual, regularizer))
@@ -120,6 +135,8 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
         alone = jnp.sum(self.mask, axis=-1) <= 1
         residual = jnp.abs(self.optimality(dual, regularizer))
+        if regularizer.steep():
+            alone |= within_rounding(self, dual, regularizer)
         return jnp.where(alone, 0, residual)
 
     def primal(
@@ -127,9 +144,31 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
     ) -> Float[Array, "*batch n"]:
         if self.z.shape[-1] == 1:
             return jnp.ones_like(self.z)
+        if regularizer.steep():
+            return solution(self, dual, regularizer)
         y = self._unnormalized(dual, regularizer)
         # Dividing by the sum removes the rounding left in the dual.
         return safe_divide(y, jnp.sum(y, axis=-1, keepdims=True))
+
+    def settled(
+        self, dual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        """`primal` of a link that may be steep: see `steep.settle`."""
+        t, y = self.scores - dual[..., None], self._unnormalized(dual, regularizer)
+        missing = 1 - jnp.sum(y, axis=-1, keepdims=True)
+        y = settle(y, t, missing, y > 0, self.mask, regularizer)
+        return safe_divide(y, jnp.sum(y, axis=-1, keepdims=True))
+
+    def settled_tangent(
+        self,
+        y: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        problem_move: "SimplexProjection",
+        regularizer_move: Any,
+    ) -> Float[Array, "*batch n"]:
+        """How `settled` moves with the problem and the regularizer."""
+        scores = tangent_of(lambda p: p.scores, (self,), (problem_move,))
+        return tangent_of_solution(y, y > 0, regularizer, scores, regularizer_move, 0.0)
 
     def expectation(
         self,
@@ -139,6 +178,10 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
     ) -> Float[Array, "*batch"]:
         if self.z.shape[-1] == 1:
             return jnp.broadcast_to(values, self.z.shape)[..., 0]
+        if regularizer.steep():
+            if self.where is not None:
+                values = jnp.where(self.where, values, 0)
+            return _sum_of_products(solution(self, dual, regularizer), values)
         y = regularizer.link(self._arguments(dual, regularizer))
         if self.where is None:
             total = jnp.sum(y, axis=-1)
@@ -155,9 +198,9 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
         values: Float[Array, "*#batch n"],
         find_dual: Callable[[Problem, Regularizer], Array],
     ) -> Float[Array, "*batch"]:
-        if self.z.shape[-1] == 1:
+        if self.z.shape[-1] == 1 or regularizer.steep():
             return super().solved_expectation(regularizer, values, find_dual)
-        if regularizer.exponential:
+        if regularizer.rate() is not None:
             # It makes no difference: see `_arguments`.
             find_dual = _no_dual
         return self.joint_expectation(regularizer, values, find_dual)

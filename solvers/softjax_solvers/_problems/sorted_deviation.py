@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from .._scans import tie_groups
 from .._sorting import permute
 from .local_rows import LocalRows
 from .simplex import SimplexProjection
-from .sorted_rows import SortedRows, parse_rows
+from .sorted_rows import SortedRows, dual_of_sums, parse_rows
 
 _SHORT = 128
 """Up to this length, dense rows are faster than what matters of them."""
@@ -94,16 +94,23 @@ class SortedDeviationProjection(SortedRows):
         some = self.positions is not None or self.where is not None
         if some or self.support.shape[-1] <= _SHORT:
             return None
-        if not (regularizer.exponential or regularizer.reaches_zero()):
+        windows = regularizer.reaches_zero() and not regularizer.steep()
+        if regularizer.rate() is None and not windows:
             return None
         return _DeviationRows(self.support, self.softness, None)
 
     def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
         if (local := self.local(regularizer)) is not None:
-            return jnp.log(local.total(jnp.zeros_like(self.support), regularizer))
+            # The rows at theta = 0 are in proportion to the exponentials.
+            total = local.total(jnp.zeros_like(self.support), regularizer)
+            zero = regularizer.link(jnp.zeros((), total.dtype))
+            return dual_of_sums(total / zero, regularizer)
+        rate: Any = regularizer.rate()
+        alone = regularizer.gradient(jnp.ones((), self.support.dtype))
 
         def duals(rows):
-            return [jax.nn.logsumexp(rows.scores, axis=-1, where=rows.mask)]
+            sums = jax.nn.logsumexp(rate * rows.scores, axis=-1, where=rows.mask)
+            return [sums / rate - alone]
 
         (out,) = self.map_rows(duals)
         return out
@@ -114,7 +121,7 @@ class SortedDeviationProjection(SortedRows):
         values: Float[Array, "*#batch n"],
         find_dual: Callable[[Problem, Regularizer], Array],
     ) -> Float[Array, "*batch m"]:
-        if regularizer.exponential and self.local(regularizer) is not None:
+        if regularizer.rate() is not None and self.local(regularizer) is not None:
             find_dual = _any_dual  # which cancels
         return super().solved_expectation(regularizer, values, find_dual)
 

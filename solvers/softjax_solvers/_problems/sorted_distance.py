@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -13,7 +13,7 @@ from .._regularizer import Regularizer
 from .._scans import fill_masked, laplace_sums
 from .local_rows import LocalRows
 from .simplex import SimplexProjection
-from .sorted_rows import SortedRows, parse_rows
+from .sorted_rows import SortedRows, dual_of_sums, parse_rows
 
 _SHORT = 64
 """Up to this length, dense rows are faster than what matters of them."""
@@ -80,31 +80,36 @@ class SortedDistanceProjection(SortedRows):
         largest = jnp.zeros(1, z.dtype) if self.queries is None else None
         return SimplexProjection(z, self.softness[..., None], where, largest)
 
-    def _kernel_sums(self, *weights: Array) -> tuple[Float[Array, "*batch m"], ...]:
-        """Sums of `exp(scores_ij) weights_j`, with the scores of `rows`."""
+    def _kernel_sums(
+        self, regularizer: Regularizer, *weights: Array
+    ) -> tuple[Float[Array, "*batch m"], ...]:
+        """Sums of `exp(rate scores_ij) weights_j`, with the scores of `rows`."""
         support = self.support
         weights = tuple(jnp.broadcast_to(w, support.shape) for w in weights)
         if self.where is not None:
             weights = tuple(jnp.where(self.where, w, 0) for w in weights)
-        return laplace_sums(support, self.softness, weights, self.queries)
+        rate: Any = regularizer.rate()
+        softness = self.softness / rate
+        return laplace_sums(support, softness, weights, self.queries)
 
     def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
-        return jnp.log(self._kernel_sums(jnp.ones((), self.support.dtype))[0])
+        (total,) = self._kernel_sums(regularizer, jnp.ones((), self.support.dtype))
+        return dual_of_sums(total, regularizer)
 
     def local(self, regularizer: Regularizer) -> LocalRows | None:
         if self.queries is not None or self.support.shape[-1] <= _SHORT:
             return None
-        if not regularizer.reaches_zero():
+        if regularizer.steep() or not regularizer.reaches_zero():
             return None
         return _DistanceRows(self.support, self.softness, self.where)
 
     def optimality(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
     ) -> Float[Array, "*batch m"]:
-        if not regularizer.exponential:
+        if regularizer.rate() is None:
             return super().optimality(dual, regularizer)
-        (total,) = self._kernel_sums(jnp.ones((), self.support.dtype))
-        return jnp.exp(-dual) * total - 1
+        (total,) = self._kernel_sums(regularizer, jnp.ones((), self.support.dtype))
+        return regularizer.link(-dual) * total - 1
 
     def expectation(
         self,
@@ -112,9 +117,11 @@ class SortedDistanceProjection(SortedRows):
         regularizer: Regularizer,
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch m"]:
-        if not regularizer.exponential:
+        if regularizer.rate() is None:
             return super().expectation(dual, regularizer, values)
-        total, weighted = self._kernel_sums(jnp.ones_like(self.support), values)
+        total, weighted = self._kernel_sums(
+            regularizer, jnp.ones_like(self.support), values
+        )
         return weighted / total
 
     def solved_expectation(
@@ -123,7 +130,7 @@ class SortedDistanceProjection(SortedRows):
         values: Float[Array, "*#batch n"],
         find_dual: Callable[[Problem, Regularizer], Array],
     ) -> Float[Array, "*batch m"]:
-        if not regularizer.exponential:
+        if regularizer.rate() is None:
             return super().solved_expectation(regularizer, values, find_dual)
         return self.expectation(jnp.zeros(()), regularizer, values)
 

@@ -65,7 +65,7 @@ class SortedRows(ScalarDualProblem, JointExpectation):
 
     @abc.abstractmethod
     def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
-        """theta where the link is exp, without forming all rows at once."""
+        """theta where the link is an exponential, without forming all rows at once."""
 
     def map_rows(self, fn, *arrays: Array):
         """`fn(rows, *arrays)` in chunks over the axis m, the last one of `arrays`.
@@ -163,6 +163,15 @@ class SortedRows(ScalarDualProblem, JointExpectation):
         return local.means_and_tangent(
             dual, regularizer, values, problem_move, regularizer_move, values_move
         )
+
+
+def dual_of_sums(
+    total: Float[Array, "*batch m"], regularizer: Regularizer
+) -> Float[Array, "*batch m"]:
+    """theta of an exponential link, from the sums of `exp(rate scores)`."""
+    alone = regularizer.gradient(jnp.ones((), total.dtype))
+    rate: Any = regularizer.rate()
+    return jnp.log(total) / rate - alone
 
 
 def parse_rows(

@@ -232,7 +232,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
         by more than rounding, or what links two parts of the plan in one place of a
         program might not in another.
         """
-        if regularizer.exponential:
+        if regularizer.rate() is not None:
             return self.mask
         t = self.arguments(dual)
         edge = regularizer.gradient(jnp.zeros((), t.dtype))
@@ -550,11 +550,13 @@ def _fit(scores, target, present, regularizer, start):
     inside = target > 0
     target = jnp.where(inside, target, 1 / 2)
     top = jnp.max(jnp.where(present, scores, low), axis=-2)
-    if regularizer.exponential:
+    rate = regularizer.rate()
+    if rate is not None:
         # Nothing overflows where the largest is 0.
-        terms = jnp.exp(scores - top[..., None, :])
+        terms = jnp.exp(rate * (scores - top[..., None, :]))
         total = jnp.sum(jnp.where(present, terms, 0), axis=-2)
-        return jnp.where(inside, jnp.log(target) - jnp.log(total) - top, 0)
+        alone = regularizer.gradient(target)
+        return jnp.where(inside, alone - jnp.log(total) / rate - top, 0)
     centred = scores - top[..., None, :]
     # The largest entry lies between the mean and the sum. Where r'(1) is infinite, no
     # entry reaches 1.

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from .._numerics import is_traced
 from .._regularizer import Regularizer, link_from_gradient
+from .transformed import Transformed
 
 
 def _check(name: str, regularizer: Any) -> Regularizer:
@@ -20,10 +21,11 @@ def _check(name: str, regularizer: Any) -> Regularizer:
     return regularizer
 
 
-class Scaled(Regularizer):
+class Scaled(Transformed):
     """`factor * r(y)` for another regularizer r: that one at `factor` the softness.
 
-    The link is `phi(t / factor)`. In a [`softjax.solvers.Sum`][] it is a weight.
+    The link is `phi(t / factor)`. Closed forms and algorithms are those of r. In a
+    [`softjax.solvers.Sum`][] it is a weight.
 
     **Arguments:**
 
@@ -53,43 +55,11 @@ class Scaled(Regularizer):
                 raise ValueError(f"Scaled: factor must be positive, got {factor}.")
         self.factor = factor
 
-    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.regularizer.link(t / self.factor)
-
-    def linear(self) -> bool:
-        return self.regularizer.linear()
-
-    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.regularizer.slope(t / self.factor) / self.factor
-
-    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.factor * self.regularizer.gradient(y)
-
-    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.factor * self.regularizer.conjugate(t / self.factor)
-
-    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.factor * self.regularizer.value(y)
-
-    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.regularizer.sigmoid(t / self.factor)
-
-    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.factor * self.regularizer.softplus(t / self.factor)
-
-    def contrast(
-        self, total: Float[Array, "..."], target: Float[Array, "..."]
-    ) -> Float[Array, "..."]:
-        return self.regularizer.contrast(total, target)
-
-    def simplex_dual(self):
-        dual = self.regularizer.simplex_dual()
-        if dual is None:
-            return None
-        return lambda scores, where: self.factor * dual(scores / self.factor, where)
+    def parts(self):
+        return self.regularizer, self.factor, 0.0
 
 
-class Sum(Regularizer):
+class Sum(Transformed):
     """The sum of regularizers, `r(y) = r_1(y) + r_2(y) + ...`.
 
     `r'` is the sum of theirs, and the link is found from it, so their `gradient` has to
@@ -112,8 +82,22 @@ class Sum(Regularizer):
             raise TypeError("Sum takes one or more regularizers, got none.")
         self.terms = tuple(_check("Sum", term) for term in terms)
 
+    def parts(self):
+        if len(self.terms) == 1:
+            return self.terms[0], 1.0, 0.0
+        return _Terms(self.terms), 1.0, 0.0
+
+
+class _Terms(Regularizer):
+    """A sum of several."""
+
+    terms: tuple[Regularizer, ...]
+
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return link_from_gradient(self.gradient, t)
+
+    def steep(self) -> bool:
+        return all(term.steep() for term in self.terms)
 
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         return sum((term.gradient(y) for term in self.terms), jnp.zeros_like(y))

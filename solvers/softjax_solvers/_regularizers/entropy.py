@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -20,10 +18,11 @@ class Entropy(Regularizer):
         [0.    0.952 0.047]
     """
 
-    exponential: ClassVar[bool] = True
-
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.exp(t)
+
+    def rate(self) -> float:
+        return 1.0
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.exp(t)

@@ -1,27 +1,35 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import is_traced
+from .._numerics import inexact, is_traced
 from .._regularizer import Regularizer, _two_point, antiderivative
 
 
-def parse_exponent(p, name: str) -> float | Array:
-    """A Python float where the value is known for good, an array otherwise."""
-    if isinstance(p, jax.Array):
-        if p.shape != ():
-            raise ValueError(f"{name} must be a scalar, got shape {p.shape}.")
-        if not is_traced(p) and not 1 < float(p) <= 2:
-            raise ValueError(f"{name} must be above 1 and at most 2, got {float(p)}.")
-        return p
-    if isinstance(p, bool) or not isinstance(p, int | float | np.number | np.ndarray):
-        raise TypeError(f"{name} must be a real number, got {type(p).__name__}.")
-    if not 1 < float(p) <= 2:
-        raise ValueError(f"{name} must be above 1 and at most 2, got {p}.")
-    return float(p)
+def parse_number(
+    x, name: str, allowed: Callable[[float], bool], words: str
+) -> float | Array:
+    """A Python float where the value is known for good, an array otherwise.
+
+    **Raises:** `ValueError` if it is known and not `allowed`, which `words` describe,
+    or is no scalar; `TypeError` if it is no real number.
+    """
+    if isinstance(x, jax.Array):
+        if x.shape != ():
+            raise ValueError(f"{name} must be a scalar, got shape {x.shape}.")
+        if not is_traced(x) and not allowed(float(x)):
+            raise ValueError(f"{name} must be {words}, got {float(x)}.")
+        return inexact(x)
+    if isinstance(x, bool) or not isinstance(x, int | float | np.number | np.ndarray):
+        raise TypeError(f"{name} must be a real number, got {type(x).__name__}.")
+    if not allowed(float(x)):
+        raise ValueError(f"{name} must be {words}, got {x}.")
+    return float(x)
 
 
 def _power(base: Array, exponent: float | Array) -> Array:
@@ -61,7 +69,9 @@ class PNorm(Regularizer):
     p: float | Float[Array, ""]
 
     def __init__(self, p: float | Array):
-        self.p = parse_exponent(p, "PNorm: p")
+        self.p = parse_number(
+            p, "PNorm: p", lambda p: 1 < p <= 2, "above 1 and at most 2"
+        )
 
     @property
     def _m(self) -> float | Array:

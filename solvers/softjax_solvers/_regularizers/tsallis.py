@@ -1,86 +1,191 @@
 from __future__ import annotations
 
+import math
+
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._regularizer import Regularizer
-from .combined import Scaled
-from .pnorm import PNorm, parse_exponent
+from .._deformed import deformed_exp, deformed_log, deformed_slope, power_of_exp
+from .._numerics import inexact, is_traced
+from .._regularizer import Regularizer, antiderivative
+from .._roots import find_root
+from .entropy import Entropy
+from .pnorm import PNorm, parse_number
+from .transformed import Transformed
 
 
-class Tsallis(Regularizer):
-    """Negative Tsallis entropy, `r(y) = (y^a - y) / (a (a - 1))` for `1 < a <= 2`.
+class Tsallis(Transformed):
+    """Negative Tsallis entropy, `r(y) = (y^a - y) / (a (a - 1))` for `a > 0`.
 
-    The link is `phi(t) = max((a - 1) t + 1 / a, 0)^(1 / (a - 1))`. The projection onto
-    the simplex is the a-entmax: sparsemax for a = 2, and the softmax as a goes to 1. A
-    linear term does not change it, so it is that of `PNorm(a)` at 1 / (a - 1) times the
-    softness.
+    At a = 1 it is its limit, Shannon's `y log y`. The link is
+    `phi(t) = max((a - 1) t + 1 / a, 0)^(1 / (a - 1))`, in the limit `exp(t - 1)`. The
+    projection onto the simplex is the a-entmax. It is a smooth function of a, through
+    1, and of the scores it is
+
+    - for a > 2 sparse and continuous: an entry leaves 0 with an infinite slope, and
+        the derivative `diag(s) - s s^T / sum s` with `s = y^(2 - a)` is bounded by the
+        other entries;
+    - for 1 < a <= 2 sparse, the sparsemax for a = 2, and as often continuously
+        differentiable as there are integers from 1 up to, and without, `1 / (a - 1)`;
+    - for a = 1 the softmax, dense and smooth;
+    - for a < 1 dense and smooth, with tails that fall like `t^(-1 / (1 - a))`. The link
+        has a pole: it and the conjugate are infinite from `t = 1 / (a (1 - a))` on. No
+        entry of 1 or less comes near it, but a projection onto a permutahedron has to
+        reach any number, and refuses a < 1.
+
+    A linear term does not change a projection onto the simplex, so for 1 < a <= 2 it is
+    that of `PNorm(a)` at 1 / (a - 1) times the softness, and for a = 1 that of
+    `Entropy()`.
 
     **Arguments:**
 
-    - `alpha`: the exponent a, as `p` of [`softjax.solvers.PNorm`][].
+    - `alpha`: the exponent a. A JAX array is a parameter that can be traced and
+        differentiated; a Python number may take a closed form.
+
+    **Raises:** `ValueError` if `alpha` is known and not positive and finite, or is no
+    scalar; `TypeError` if it is no real number.
 
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
-        >>> print(sj.argmax(x, mode=sj.solvers.Tsallis(1.5), softness=0.5))
+        >>> for alpha in (0.5, 1.0, 1.5, 3.0):
+        ...     print(sj.argmax(x, mode=sj.solvers.Tsallis(alpha), softness=0.5))
+        [0.204 0.484 0.312]
+        [0.115 0.571 0.314]
         [0.002 0.706 0.292]
+        [0. 1. 0.]
 
     ??? cite
 
         Tsallis, "Possible generalization of Boltzmann-Gibbs statistics", Journal of
         Statistical Physics 52 (1988); Peters, Niculae and Martins, "Sparse
-        sequence-to-sequence models", ACL 2019.
+        sequence-to-sequence models", ACL 2019; Blondel, Martins and Niculae, "Learning
+        with Fenchel-Young losses", JMLR 21 (2020).
     """
 
     alpha: float | Float[Array, ""]
 
     def __init__(self, alpha: float | Array):
-        self.alpha = parse_exponent(alpha, "Tsallis: alpha")
+        self.alpha = parse_number(
+            alpha, "Tsallis: alpha", lambda a: 0 < a < math.inf, "positive and finite"
+        )
 
-    # Up to a linear term, which shifts the link, a multiple of a p-norm.
-
-    @property
-    def _norm(self) -> Scaled:
-        return Scaled(PNorm(self.alpha), 1 / (self.alpha - 1))
-
-    @property
-    def _shift(self) -> float | Float[Array, ""]:
-        return 1 / (self.alpha * (self.alpha - 1))
-
-    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._norm.link(t + self._shift)
-
-    def linear(self) -> bool:
-        return self._norm.linear()
-
-    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._norm.slope(t + self._shift)
-
-    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._norm.gradient(y) - self._shift
-
-    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._norm.conjugate(t + self._shift)
-
-    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._norm.value(y) - self._shift * y
-
-    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._norm.sigmoid(t)
-
-    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self._norm.softplus(t)
+    def parts(self):
+        a = self.alpha
+        if isinstance(a, float) and a == 1:
+            return Entropy(), 1.0, 1.0
+        if isinstance(a, float) and a in _CLOSED:
+            return PNorm(a), 1 / (a - 1), -1 / (a * (a - 1))
+        return _DeformedEntropy(a), 1.0, 1 / a
 
     def transition_scale(self) -> Float[Array, ""]:
-        return self._norm.transition_scale()
+        # That of the width 1 / (a - 1): it goes to 1 where that goes to infinity.
+        return jnp.maximum(jnp.asarray(5 * (self.alpha - 1)), 1.0)
+
+
+_CLOSED = (2.0, 1.5, 4 / 3)
+"""Where p-norms have closed forms, and the linear term cancels few digits."""
+
+
+class _DeformedEntropy(Regularizer):
+    """`r'(y) = (y^(a - 1) - 1) / (a - 1)`, a logarithm for a = 1, with `r(0) = 0`."""
+
+    alpha: float | Float[Array, ""]
+
+    def _powers(self, like: Array) -> tuple[Array, Array]:
+        """a and a - 1. In 64 bits the latter is found to the digits that a has."""
+        a = jnp.asarray(self.alpha, like.dtype)
+        return a, jnp.asarray(self.alpha - 1, like.dtype)
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        t = inexact(t)
+        return deformed_exp(t, self._powers(t)[1])
+
+    def steep(self) -> bool:
+        return is_traced(self) or float(self.alpha) > 2
+
+    def reaches_zero(self) -> bool:
+        return is_traced(self) or float(self.alpha) > 1
+
+    def unbounded(self) -> bool:
+        return is_traced(self) or float(self.alpha) >= 1
+
+    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        t = inexact(t)
+        return deformed_slope(t, self._powers(t)[1])
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        y = inexact(y)
+        return deformed_log(y, self._powers(y)[1])
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        t = inexact(t)
+        a, p = self._powers(t)
+        return power_of_exp(t, p, a) / a
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        y = inexact(y)
+        a, p = self._powers(y)
+        return (_entropy_term(y, p) - y) / a
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        t = inexact(t)
+        smaller = _smaller_of_two(jnp.where(t < 0, -t, t), self._powers(t)[1])
+        return jnp.where(t < 0, smaller, 1 - smaller)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return antiderivative(
+            inexact(t), self, integral=_integrate_sigmoid, integrand=_call_sigmoid
+        )
 
     def contrast(
         self, total: Float[Array, "..."], target: Float[Array, "..."]
     ) -> Float[Array, "..."]:
-        return self._norm.contrast(total, target)
+        # Relative, so that rounding counts the same whatever the target.
+        return deformed_log(total / target, self._powers(inexact(total))[1])
 
-    def simplex_dual(self):
-        dual = self._norm.simplex_dual()
-        if dual is None:
-            return None
-        return lambda scores, where: dual(scores, where) + self._shift
+
+def _two_point_residual(log_y, args):
+    gap, p = args
+    y = jnp.exp(log_y)
+    apart = deformed_log(1 - y, p) - deformed_log(y, p)
+    return (apart - gap) / jnp.maximum(jax.lax.stop_gradient(gap), 1)
+
+
+def _smaller_of_two(gap: Float[Array, "..."], p: Array) -> Float[Array, "..."]:
+    """y in `r'(1 - y) - r'(y) = gap >= 0`, or 0.
+
+    Solved for its logarithm, which is well conditioned for all p: a dual is not for
+    large ones, nor y for small ones.
+    """
+    info = jnp.finfo(gap.dtype)
+    lower = jnp.full_like(gap, jnp.log(info.tiny) / 2)
+    upper = jnp.full_like(gap, -math.log(2))
+    p = jnp.asarray(p, gap.dtype)
+    # From where on no y is small enough.
+    inside = ~(gap >= -jax.lax.stop_gradient(deformed_log(jnp.exp(lower), p)))
+    safe = jnp.where(inside, gap, 0)
+    log_y = find_root(_two_point_residual, (safe, p), lower, upper, upper)
+    y = jnp.where(inside, jnp.exp(log_y), 0)
+    return jnp.where(jnp.isnan(gap), gap, y)
+
+
+def _call_sigmoid(t, regularizer):
+    return regularizer.sigmoid(t)
+
+
+def _integrate_sigmoid(t: Array, regularizer: _DeformedEntropy) -> Array:
+    # The regularized maximum of [-|t|, 0], by Danskin's theorem, less r(0) + r(1).
+    gap = jnp.abs(t)
+    y = regularizer.sigmoid(-gap)
+    a, p = regularizer._powers(t)
+    # Without linear terms, r(1) is 0.
+    terms = _entropy_term(y, p) + _entropy_term(1 - y, p)
+    return jnp.maximum(t, 0) + jnp.maximum(-terms / a - gap * y, 0)
+
+
+def _entropy_term(y: Array, p: Array) -> Array:
+    positive = y > 0
+    safe = jnp.where(positive, y, 1)
+    return jnp.where(positive, safe * deformed_log(safe, p), 0)

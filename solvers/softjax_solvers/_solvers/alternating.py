@@ -103,7 +103,8 @@ def alternation(
     problem: TransportProjection, regularizer: Regularizer, dual: Potentials
 ) -> Float[Array, "*batch m"]:
     """The g of one step, from a dual whose rows sum to their marginals."""
-    if not regularizer.exponential:
+    rate = regularizer.rate()
+    if rate is None:
         return problem.swap().fit_rows(dual.f, regularizer, dual.g)
     # No entry of the kernel exceeds its row's marginal, so nothing overflows.
     kernel = problem.unnormalized(dual, regularizer)
@@ -118,4 +119,4 @@ def alternation(
 
     start = (jnp.ones_like(rows), jnp.ones_like(columns))
     _, column = jax.lax.fori_loop(0, _SWEEPS, sweep, start)
-    return dual.g + jnp.log(jnp.where(column > 0, column, 1))
+    return dual.g + jnp.log(jnp.where(column > 0, column, 1)) / rate

@@ -26,7 +26,7 @@ class ClosedForm(Solver):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         if isinstance(problem, SimplexProjection):
             return regularizer.simplex_dual() is not None
-        return isinstance(problem, SortedRows) and regularizer.exponential
+        return isinstance(problem, SortedRows) and regularizer.rate() is not None
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         if isinstance(problem, SortedRows):

@@ -67,10 +67,13 @@ def _one_by_one(
     summary = rule.summary()
     assert summary is not None
     z, softness = jnp.broadcast_arrays(problem.z, problem.softness)
-    rows = z, rule.alone(problem.w), softness, problem.mask
+    # In the unit of the summary, in which offsets are found.
+    scale = rule.summary_scale()
+    rows = z, scale * rule.alone(problem.w), softness / scale, problem.mask
     rows = varying_as(rows, *rows)
-    out = serially(lambda *rows: _pool(summary, *rows), *rows, outputs=2)
-    return Blocks(*out), varying_as(jnp.zeros((), jnp.int32), rows[0])
+    offset, reference = serially(lambda *r: _pool(summary, *r), *rows, outputs=2)
+    steps = varying_as(jnp.zeros((), jnp.int32), rows[0])
+    return Blocks(offset / scale, reference), steps
 
 
 @eqx.filter_jit

@@ -41,7 +41,9 @@ class Sinkhorn(Solver):
     max_steps: int = 2000
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, TransportProjection) and regularizer.exponential
+        if not isinstance(problem, TransportProjection):
+            return False
+        return regularizer.rate() is not None
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         from ott.geometry import geometry
@@ -60,9 +62,10 @@ class Sinkhorn(Solver):
 
         def find(row: TransportProjection) -> tuple[Any, Any]:
             softness: Any = row.softness[0, 0]
+            rate: Any = regularizer.rate()
             found = solver(
                 linear_problem.LinearProblem(
-                    geometry.Geometry(cost_matrix=row.cost, epsilon=softness),
+                    geometry.Geometry(cost_matrix=row.cost, epsilon=softness / rate),
                     a=row.rows,
                     b=row.columns,
                 )

@@ -1,0 +1,113 @@
+"""Solutions of scalar duals whose link may be infinitely steep where it leaves 0.
+
+The slope of an entry near 0 multiplies the rounding of the dual, without bound. But
+such an entry is what the others leave of the sum, and so are its derivatives: those of
+a solution are `diag(s) - s s^T / sum s` with `s = 1 / r''(y)`, in which the largest s
+cancels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._numerics import derivative, eps, safe_divide, tangent_of
+from .._regularizer import Regularizer
+
+_LEAST = 1e-30
+"""Of r'', so that neither its inverse nor a sum of those overflows."""
+
+
+def settle(
+    y: Float[Array, "*batch n"],
+    t: Float[Array, "*batch n"],
+    missing: Float[Array, "*batch 1"],
+    free: Bool[Array, "*batch n"],
+    inside: Bool[Array, "*batch n"],
+    regularizer: Regularizer,
+) -> Float[Array, "*batch n"]:
+    """`y = phi(t)`, with what is `missing` from its sum, by the rounding of t.
+
+    It is shared in proportion to the slopes of what is `free` to move. More than
+    rounding is missing if an entry has been rounded to 0, which then takes it.
+    """
+    edge, top = regularizer.gradient(jnp.asarray([0.0, 1.0], t.dtype))
+    size = jnp.abs(edge) + jnp.abs(top) + jnp.abs(t)
+    known = jnp.isfinite(edge)
+    rounded = (
+        inside & (y == 0) & known & (t > jnp.where(known, edge, 0) - 16 * eps(t) * size)
+    )
+    count = jnp.sum(rounded, axis=-1, keepdims=True)
+    slope = jnp.where(free, regularizer.slope(t), 0)
+    share = safe_divide(slope, jnp.sum(slope, axis=-1, keepdims=True))
+    lost = (missing > 64 * eps(t)) & (count > 0)
+    share = jnp.where(lost, rounded / jnp.maximum(count, 1), share)
+    return jnp.maximum(y + missing * share, 0)
+
+
+def tangent_of_solution(
+    y: Float[Array, "*batch n"],
+    free: Bool[Array, "*batch n"],
+    regularizer: Regularizer,
+    scores_move: Float[Array, "*batch n"],
+    regularizer_move: Any,
+    sum_move: Float[Array, "*batch 1"] | float,
+) -> Float[Array, "*batch n"]:
+    """How the solution moves with scores, regularizer and its sum.
+
+    Only what is `free` does.
+    """
+    safe = jnp.where(free, y, 1 / 2)
+    _, curvature = derivative(regularizer.gradient, safe)
+    slope = jnp.where(free, 1 / jnp.maximum(curvature, _LEAST), 0)
+    move = scores_move
+    if jax.tree.leaves(regularizer_move):
+        move = move - tangent_of(
+            lambda r: r.gradient(safe), (regularizer,), (regularizer_move,)
+        )
+    move = jnp.where(free, move, 0)
+    # From the move of the steepest entry: its own product would cancel.
+    steepest = slope == jnp.max(slope, axis=-1, keepdims=True)
+    steepest = jax.lax.stop_gradient(steepest.astype(y.dtype))
+    steepest = steepest / jnp.sum(steepest, axis=-1, keepdims=True)
+    move = move - jnp.sum(steepest * move, axis=-1, keepdims=True)
+    share = safe_divide(slope, jnp.sum(slope, axis=-1, keepdims=True))
+    move = move - jnp.sum(share * move, axis=-1, keepdims=True)
+    return slope * move + share * sum_move
+
+
+@eqx.filter_custom_jvp
+def solution(
+    problem: Any, dual: Float[Array, "*batch"], regularizer: Regularizer
+) -> Float[Array, "*batch n"]:
+    """`problem.settled(dual, regularizer)`, with `problem.settled_tangent` as its move.
+
+    At the optimal dual, which depends on the other two alone.
+    """
+    return problem.settled(dual, regularizer)
+
+
+@solution.def_jvp
+def _solution_jvp(primals, tangents):
+    problem, dual, regularizer = primals
+    problem_move, _, regularizer_move = tangents
+    # Re-entering makes the rule its own derivative's rule.
+    y = solution(problem, dual, regularizer)
+    return y, problem.settled_tangent(y, regularizer, problem_move, regularizer_move)
+
+
+def within_rounding(
+    problem: Any, dual: Float[Array, "*batch"], regularizer: Regularizer
+) -> Bool[Array, "*batch"]:
+    """Whether the dual that solves `optimality` is next to this one."""
+    edge, top = regularizer.gradient(jnp.asarray([0.0, 1.0], dual.dtype))
+    size = jnp.where(jnp.isfinite(edge), jnp.abs(edge), 0) + jnp.abs(top)
+    near = 8 * eps(dual) * (size + jnp.abs(dual))
+    below, above = (
+        problem.optimality(d, regularizer) for d in (dual - near, dual + near)
+    )
+    return (below >= 0) & (above <= 0)

@@ -1,0 +1,100 @@
+"""What follows for a multiple of a regularizer and a linear term."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+from jaxtyping import Array, Bool, Float
+
+from .._regularizer import Regularizer
+
+Number = float | Float[Array, ""]
+
+
+class Transformed(Regularizer):
+    """`factor r(y) + linear y` for another regularizer r, with all that r has.
+
+    The link is `phi((t - linear) / factor)`. So an exponential stays one, with another
+    rate, a line stays a line, and closed forms of r are closed forms of this.
+    """
+
+    @abc.abstractmethod
+    def parts(self) -> tuple[Regularizer, Number, Number]:
+        """r, the positive factor, and the number that y is multiplied by."""
+
+    def _argument(self, t: Array) -> Array:
+        """What the link of r is applied to."""
+        _, factor, linear = self.parts()
+        return (t - linear) / factor
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.parts()[0].link(self._argument(t))
+
+    def rate(self) -> float | Float[Array, ""] | None:
+        r, factor, _ = self.parts()
+        rate = r.rate()
+        return None if rate is None else rate / factor
+
+    def unit(self) -> tuple[Regularizer, float | Float[Array, ""]]:
+        r, factor, linear = self.parts()
+        if not (isinstance(linear, int | float) and linear == 0):
+            return self, 1.0
+        r, inner = r.unit()
+        return r, inner * factor
+
+    def steep(self) -> bool:
+        return self.parts()[0].steep()
+
+    def reaches_zero(self) -> bool:
+        return self.parts()[0].reaches_zero()
+
+    def unbounded(self) -> bool:
+        return self.parts()[0].unbounded()
+
+    def linear(self) -> bool:
+        return self.parts()[0].linear()
+
+    def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        r, factor, _ = self.parts()
+        return r.slope(self._argument(t)) / factor
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        r, factor, linear = self.parts()
+        return factor * r.gradient(y) + linear
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        r, factor, _ = self.parts()
+        return factor * r.conjugate(self._argument(t))
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        r, factor, linear = self.parts()
+        return factor * r.value(y) + linear * y
+
+    # Of two entries with sum 1, the linear terms add up to a constant.
+
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        r, factor, _ = self.parts()
+        return r.sigmoid(t / factor)
+
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        r, factor, _ = self.parts()
+        return factor * r.softplus(t / factor)
+
+    def transition_scale(self) -> Float[Array, ""]:
+        # The factor is one of the softness, in elementwise operators too.
+        return self.parts()[0].transition_scale()
+
+    def contrast(
+        self, total: Float[Array, "..."], target: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
+        return self.parts()[0].contrast(total, target)
+
+    def simplex_dual(
+        self,
+    ) -> Callable[[Float[Array, "*batch n"], Bool[Array, "*batch n"]], Array] | None:
+        r, factor, linear = self.parts()
+        dual = r.simplex_dual()
+        if dual is None:
+            return None
+        return lambda scores, where: factor * dual(scores / factor, where) - linear
