@@ -257,7 +257,25 @@ class PermutahedronProjection(MaximizationProblem):
         # A link, or the inverse of one, need not pass NaN on.
         y = jnp.where(jnp.isnan(u) | jnp.isnan(self.w), jnp.nan, y)
         y = y if self.where is None else jnp.where(self.where, y, 0)
-        return y, rule.balance(u, self.w, self.mask, dual)
+        balance = rule.balance(u, self.w, self.mask, dual)
+        return y + self._rounded_off(regularizer, rule, u, balance), balance
+
+    def _rounded_off(
+        self, regularizer: Regularizer, rule: "Rule", u: Array, balance: "Balance"
+    ) -> Float[Array, "*batch n"] | float:
+        """What a steep link makes of the rounding of the dual, and is not in y.
+
+        It is shared in proportion to slopes, where sums of y are what is balanced.
+        """
+        odd = _is_odd(regularizer)
+        if odd is False or not regularizer.steep():
+            return 0.0
+        _, slope = derivative(rule.output, jax.lax.stop_gradient(u))
+        share = safe_divide(slope, balance.slope)
+        missing = jnp.where(odd, -share * balance.excess, 0)
+        if self.where is not None:
+            missing = jnp.where(self.where, missing, 0)
+        return jax.lax.stop_gradient(missing)
 
     def _count(self, dual: Blocks) -> Float[Array, "*batch n"]:
         (count,) = dual.totals(self.mask.astype(self.z.dtype))
@@ -341,6 +359,8 @@ def _is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
 
     A `bool` where that is known, and else not the guess of `reaches_zero`.
     """
+    # A factor makes no difference, traced or not.
+    regularizer, _ = regularizer.unit()
     if is_traced(regularizer):
         return jnp.isfinite(regularizer.gradient(jnp.zeros(())))
     return regularizer.reaches_zero()
