@@ -131,7 +131,7 @@ def heaviside(
     """Soft `jax.numpy.heaviside`: `H(x) = argmax([x, 0])[0]`, in [0, 1], 1/2 at 0.
 
     `argmax` is the projection of `[x, 0]` onto the simplex, with softness multiplied by
-    `5 / (r'(1) - r'(0))` where that is finite, so that a bounded transition takes
+    `5 / (r'(1) - r'(0))`, or 1 if that is less, so that a bounded transition takes
     place in `[-5 softness, 5 softness]`. With the entropy, the logistic function.
 
     **Example:**

@@ -36,7 +36,8 @@ class Tsallis(Transformed):
 
     A linear term does not change a projection onto the simplex, so for 1 < a <= 2 it is
     that of `PNorm(a)` at 1 / (a - 1) times the softness, and for a = 1 that of
-    `Entropy()`.
+    `Entropy()`. Elementwise operators take the scale `max(5 (a - 1), 1)`, whose
+    derivative in a jumps at 1.2.
 
     **Arguments:**
 
