@@ -231,6 +231,10 @@ def test_transport(solver):
         expected = solve(plain, "smooth")
         assert_close(20 * found.value, 20 * expected.value, atol=10 * solver.atol)
         assert np.all(found.converged)
+        # Rows are normalized in the end, which hides errors of f; not from this.
+        f, g = multiple.optimality(found.dual, mode)
+        assert_close(20 * f, np.zeros(20), atol=10 * solver.atol)
+        assert_close(columns * g, np.zeros(columns), atol=10 * solver.atol)
 
 
 @each("case", pick(REGULARIZERS, "smooth", "c0", "c1", "user_gradient"))
