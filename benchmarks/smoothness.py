@@ -62,6 +62,10 @@ def full_hypersimplex(mode, t):
     return solve(HypersimplexProjection(START + t * DIRECTION, 2, 0.5), mode).value
 
 
+def mask(mode, t):
+    return sj.top_k_mask(START + t * DIRECTION, 2, softness=0.25, mode=mode)
+
+
 def transport(mode, t):
     cost = np.outer(START, [1.0, 0.3, -1.0, 0.4])
     cost = cost + t * np.outer(DIRECTION, [0.2, -1.0, 0.4, 0.1])
@@ -73,6 +77,7 @@ PROJECTIONS = {
     "simplex": simplex,
     "hypersimplex": hypersimplex,
     "hypersimplex, where entries reach 1": full_hypersimplex,
+    "mask, where entries reach 0 and 1": mask,
     "transport": transport,
 }
 

@@ -48,7 +48,9 @@ def power_map(x: jax.Array, s: jax.Array) -> jax.Array:
 def anneal(x: jax.Array, s: jax.Array, mode: Regularizer) -> jax.Array:
     """x for s = 1, and nearly one-hot for a small s."""
     k = 1 + s * (jnp.sum(x) - 1)
-    return sj.top_k_mask(mode.gradient(x), k, softness=s, mode=mode)
+    return sj.top_k_mask(
+        mode.gradient(x), k, softness=s, mode=mode, method="hypersimplex"
+    )
 
 
 PATHS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,25 +12,33 @@ from softjax_solvers import (
     Regularizer,
     invert,
     safe_divide,
+    solve,
     sort_with_permutation,
 )
 
 from ._axis import MASK, Layout, Operation, run, split_parameter
 from ._keywords import parse_count
 from ._types import SoftBool
-from .methods import Method, Relaxation, Sample
+from .methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
 from .methods.hard import Hard
 
 
+class _Options(NamedTuple):
+    k: Float[Array, "*#batch 1"]
+    method: MaskMethod
+
+
 def _mask(
-    method: Method, sample: Sample, relaxation: Relaxation, k: Float[Array, "*#batch 1"]
+    method: Method, sample: Sample, relaxation: Relaxation, options: _Options
 ) -> tuple[Float[Array, "*batch n"]]:
+    k = options.k
     if isinstance(method, Hard):
         place = invert(sort_with_permutation(-sample.keys)[1])
         return (jnp.clip(k - place, 0, 1),)
     where = sample.where
     problem = HypersimplexProjection(sample.keys, k, relaxation.softness, where)
-    mask = relaxation.solve(problem).value
+    regularizer = options.method.regularizer(relaxation.regularizer)
+    mask = solve(problem, regularizer, relaxation.solver).value
     if where is None:
         return (mask,)
     # What is left when all that are present are in full is shared by the absent.
@@ -49,18 +57,25 @@ def top_k_mask(
     *,
     softness: Any = 0.1,
     mode: str | Regularizer = "smooth",
+    method: str | MaskMethod = "ot",
     solver: Any = None,
     standardize: bool = False,
 ) -> SoftBool:
     """Which elements are among the k largest: a mask in [0, 1] with sum k.
 
-    `argmax_y <x, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`, which is
-    `y = min(phi(x / softness - theta), 1)`; the soft argmax for k = 1. Takes O(n) time.
-    With `"c0"`, `"c1"`, ... most elements are exactly 0 or 1. Where an element reaches
-    1, derivatives jump, except with `"cubic"`, `"quintic"` and `"pseudohuber"`; where
-    all elements are 0 or 1, they are 0. With `"hard"`, those in x are 0, and that in k
-    is 1 for the element that is in part; where k is an integer, it is the mean of both
-    sides: 1/2 for the last element that is in, and 1/2 for the first that is not.
+    `argmax_y <x, y> - softness (R(y) + R(1 - y))` over `0 <= y <= 1` with `sum y = k`,
+    which is `y = sigma(x / softness - theta)` with the sigmoid of the mode. It is as
+    smooth as the mode where an element reaches 0 and where one reaches 1, and 1 less
+    the mask of the others. With `"c0"`, `"c1"`, ... most elements are exactly 0 or 1;
+    where all are, derivatives are 0. Takes O(n) time.
+
+    `method="hypersimplex"` leaves out `R(1 - y)`. Then it is the soft argmax for k = 1,
+    and changes from 0 to 1 over half the distance, with a kink where an element reaches
+    1. Softness is not scaled in either.
+
+    With `mode="hard"`, derivatives in x are 0, and that in k is 1 for the element that
+    is in part; where k is an integer, it is the mean of both sides: 1/2 for the last
+    element that is in, and 1/2 for the first that is not.
 
     **Arguments:**
 
@@ -68,6 +83,7 @@ def top_k_mask(
         differentiated. It may be an array that broadcasts against x with size 1 along
         the axis.
     - `axis`: one or several axes to choose from together; None for all of them.
+    - `method`: `"ot"`, `"hypersimplex"`, or a [`softjax.methods.MaskMethod`][].
     - The others are those of `softjax.AxisKeywords`.
 
     Elements of -inf count as absent: they have 0 as long as k others are present.
@@ -79,6 +95,8 @@ def top_k_mask(
 
         >>> x = jnp.array([0.2, 1.0, 0.3, 0.7])
         >>> print(sj.top_k_mask(x, 2))
+        [0.041 0.992 0.104 0.863]
+        >>> print(sj.top_k_mask(x, 2, method="hypersimplex"))
         [0.007 1.    0.018 0.976]
         >>> print(sj.top_k_mask(x, 2, mode="c0"))
         [0. 1. 0. 1.]
@@ -87,13 +105,15 @@ def top_k_mask(
 
     ??? cite
 
-        Sander, Puigcerver, Djolonga, Peyré and Blondel, "Fast, differentiable and
-        sparse top-k: a convex analysis perspective", ICML 2023.
+        Xie et al., "Differentiable top-k with optimal transport", NeurIPS 2020; Sander,
+        Puigcerver, Djolonga, Peyré and Blondel, "Fast, differentiable and sparse top-k:
+        a convex analysis perspective", ICML 2023.
     """
+    chosen = get_mask_method(method)
 
-    def parse(layout: Layout, dtype: Any) -> Array:
-        value = parse_count(k, layout.size, "top_k_mask")
-        return split_parameter(value.astype(dtype), layout, "top_k_mask", "k")
+    def parse(layout: Layout, dtype: Any) -> _Options:
+        value = parse_count(k, layout.size, "top_k_mask").astype(dtype)
+        return _Options(split_parameter(value, layout, "top_k_mask", "k"), chosen)
 
     keywords = dict(
         softness=softness, mode=mode, solver=solver, standardize=standardize

@@ -30,7 +30,7 @@ from softjax_solvers import (
 from . import axiswise, comparison
 from ._axis import parse_axis, split_parameter
 from ._keywords import as_float, parse_count, parse_mode, parse_softness
-from .methods import Sample
+from .methods import MaskMethod, Sample, get_mask_method
 from .methods.fast_soft_sort import rank_problem
 
 __all__ = [
@@ -55,6 +55,7 @@ def _fenchel_young(
     softness: Any,
     mode: str | Regularizer,
     solver: Any,
+    regularize: Callable[[Regularizer], Regularizer] = lambda regularizer: regularizer,
 ) -> Array:
     scores, out_dtype = as_float(scores, f"{name}: scores")
     target, _ = as_float(target, f"{name}: target")
@@ -76,7 +77,7 @@ def _fenchel_young(
         raise ValueError(f"{name}: softness must be a scalar, got {softness.shape}.")
     problem = make(scores, softness)
     target = target.astype(scores.dtype)
-    loss = fenchel_young_loss(problem, target, regularizer, solver)
+    loss = fenchel_young_loss(problem, target, regularize(regularizer), solver)
     return loss.astype(out_dtype)
 
 
@@ -140,12 +141,14 @@ def top_k_loss(
     *,
     softness: Any = 1.0,
     mode: str | Regularizer = "smooth",
+    method: str | MaskMethod = "ot",
     solver: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of a top-k mask over the hypersimplex.
 
-    `max_y (<scores, y> - softness R(y)) - <scores, target> + softness R(target)`, with
-    `0 <= y <= 1` and `sum y = k`. Its gradient in the scores is
+    `max_y (<scores, y> - softness Q(y)) - <scores, target> + softness Q(target)`, with
+    `0 <= y <= 1` and `sum y = k`, and `Q(y) = R(y) + R(1 - y)`, or R itself for
+    `method="hypersimplex"`. Its gradient in the scores is
     `top_k_mask(scores, k) - target`: for labels of which k are right, it trains
     all of them together.
 
@@ -155,8 +158,8 @@ def top_k_loss(
     - `target`: a mask in [0, 1] with sum k along the axis, of the shape of `scores`.
     - `k`: as for [`softjax.top_k_mask`][]; a constant as far as derivatives go.
     - `axis`: the axis of the candidates.
-    - `softness`, `mode`, `solver`: as for [`softjax.top_k_mask`][]; softness is a
-        scalar.
+    - `softness`, `mode`, `method`, `solver`: as for [`softjax.top_k_mask`][]; softness
+        is a scalar.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis.
 
@@ -164,9 +167,9 @@ def top_k_loss(
 
         >>> scores, target = jnp.array([2.0, 0.5, 1.0]), jnp.array([1.0, 1.0, 0.0])
         >>> print(f"{sj.losses.top_k_loss(scores, target, 2):.3f}")
-        0.974
+        1.866
         >>> print(jax.grad(sj.losses.top_k_loss)(scores, target, 2))
-        [ 0.    -0.622  0.622]
+        [-0.169 -0.476  0.645]
 
     ??? cite
 
@@ -185,6 +188,7 @@ def top_k_loss(
         softness,
         mode,
         solver,
+        get_mask_method(method).regularizer,
     )
 
 

@@ -25,6 +25,7 @@ from softjax.solvers import (
     SemiDual,
     Sum,
     Tsallis,
+    TwoSided,
     get_regularizer,
     link_from_gradient,
 )
@@ -175,6 +176,16 @@ FURTHER = [
     ),
     Case("sum", Sum(Entropy(), PNorm(2)), helpers.mixed_link, -math.inf, 1, math.inf),
     Case(
+        "two_sided",
+        TwoSided(PNorm(1.5)),
+        lambda t: helpers.two_point_oracle(t, helpers.power_link(1.5)),
+        -1.0,
+        1.0,
+        1,
+        convex=False,
+        bounded=True,
+    ),
+    Case(
         "barrier",
         LogBarrier(),
         helpers.barrier_link,
@@ -308,6 +319,11 @@ OPERATORS = [
     Operator("ranking", lambda x, **kw: sj.ranking(x, **kw), "rank"),
     Operator(
         "top_k_mask", lambda x, method=None, **kw: sj.top_k_mask(x, 2, **kw), "mask"
+    ),
+    Operator(
+        "hypersimplex_mask",
+        lambda x, method=None, **kw: sj.top_k_mask(x, 2, method="hypersimplex", **kw),
+        "mask",
     ),
 ]
 

@@ -203,6 +203,32 @@ PRIMAL: dict[str, Link] = {
 """r itself, of modes for which it has a closed form."""
 
 
+def two_sided_oracle(z, k, softness, link: Link) -> np.ndarray:
+    """Masks with sum k of two-point projections of all scores with one threshold."""
+
+    def row(z):
+        z = np.asarray(z, np.float64) / softness
+
+        def mask(threshold):
+            return two_point_oracle(z - threshold, link)
+
+        reach = 1.0
+        while (
+            np.sum(mask(-reach + np.min(z))) < k or np.sum(mask(reach + np.max(z))) > k
+        ):
+            reach *= 2
+        threshold = scipy.optimize.brentq(
+            lambda t: np.sum(mask(t)) - k,
+            np.min(z) - reach,
+            np.max(z) + reach,
+            xtol=1e-14,
+            rtol=1e-14,
+        )
+        return mask(threshold)
+
+    return np.apply_along_axis(row, -1, np.asarray(z))
+
+
 def primal_optimum(z, k, softness, r: Link):
     """The loss `softness R(y) - <z, y>`, and its minimum over 0 <= y <= 1, sum y = k.
 

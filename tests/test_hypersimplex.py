@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import scipy.special
 from cases import REGULARIZERS, SOLVERS, each, pick
-from helpers import assert_close, hypersimplex_oracle
+from helpers import assert_close, hypersimplex_oracle, two_sided_oracle
 
 import softjax as sj
-from softjax.solvers import HypersimplexProjection, Regularizer, solve
+from softjax.solvers import HypersimplexProjection, Regularizer, TwoSided, solve
 
 N = 6
 _rng = helpers.rng("hypersimplex")
@@ -254,18 +254,53 @@ def test_axes(axis):
     assert_close(rows(out), (rank < 2) * 1.0)
 
 
-def test_k_is_an_array_that_is_differentiated():
+@each(
+    "case",
+    pick(REGULARIZERS, "smooth", "c0", "c1", "quintic", "pseudohuber", "user_link"),
+    fast=("smooth", "c1"),
+)
+def test_two_sided_masks(case):
+    """The same problems by another regularizer: float32 against float64."""
+    mode = TwoSided(case.regularizer)
+
+    @jax.jit
+    def masks(z, k):
+        return solve(HypersimplexProjection(z, k, SOFTNESS), mode)
+
+    z, k = Z.astype(np.float32), K.astype(np.float32)
+    found, rest = masks(z, k), masks(-z, N - k)
+    y = np.asarray(found.value)
+    assert np.all(found.converged)
+    assert np.all((y >= 0) & (y <= 1))
+    # Sums are exact to the rounding of what they add up, and the others are left out.
+    assert_close(y.sum(-1, keepdims=True), k, atol=2e-6)
+    assert_close(y, 1 - np.asarray(rest.value), atol=3e-6)
+    for i in range(len(Z)):
+        if np.max(np.abs(Z[i])) < 1e3:
+            expected = two_sided_oracle(Z[i], K[i, 0], SOFTNESS[i, 0], case.link)
+            # Of scores over the softness, in float32.
+            atol = 1e-6 * (1 + 2 * np.max(np.abs(Z[i])) / SOFTNESS[i, 0])
+            assert_close(y[i], expected, atol=atol)
+
+
+MASKS = {"ot": two_sided_oracle, "hypersimplex": hypersimplex_oracle}
+
+
+@pytest.mark.parametrize("method", MASKS)
+def test_k_is_an_array_that_is_differentiated(method):
     x, k = X[0], np.asarray([[0.0], [1.0], [2.5]], np.float32)
 
     @jax.jit
     def derivatives(k):
         def mask(k):
-            return sj.top_k_mask(x, k, softness=0.3)
+            return sj.top_k_mask(x, k, softness=0.3, method=method)
 
         return jax.jvp(mask, (k,), (jnp.ones_like(k),)), jax.vmap(sj.top_k_mask)(x, k)
 
     (y, slope), mapped = derivatives(k)
-    expected = hypersimplex_oracle(x[1:], k[1:], 0.3, helpers.exp_link)
+    expected = [
+        MASKS[method](x[i], float(k[i, 0]), 0.3, helpers.exp_link) for i in (1, 2)
+    ]
     assert_close(y[1:], expected)
     assert np.all(y[0] == 0)
     assert_close(slope[1:].sum(-1), np.ones(2))
@@ -283,39 +318,43 @@ def test_hard():
         np.testing.assert_array_equal(sj.top_k_mask(x, k, mode="hard"), expected)
     # Softly, equals share.
     shared = [1 / 3, 1, 1 / 3, 1, 1 / 3]
-    assert_close(sj.top_k_mask(x, 3, softness=1e-3, mode="c0"), shared)
+    for method in MASKS:
+        mask = sj.top_k_mask(x, 3, softness=1e-3, mode="c0", method=method)
+        assert_close(mask, shared)
 
 
-def test_absent_candidates():
+@pytest.mark.parametrize("method", MASKS)
+def test_absent_candidates(method):
     x = np.asarray([[0.5, -np.inf, 1.5, -np.inf, 1.0], [-np.inf] * 5], np.float32)
     there = np.isfinite(x[0])
 
     @jax.jit
     def compute(k):
         def mask(x):
-            return sj.top_k_mask(x, k, softness=0.5)
+            return sj.top_k_mask(x, k, softness=0.5, method=method)
 
         return mask(x), jax.jacrev(mask)(x)
 
     y, jacobian = compute(2.0)
-    expected = hypersimplex_oracle(x[0, there], 2, 0.5, helpers.exp_link)
+    expected = MASKS[method](x[0, there], 2, 0.5, helpers.exp_link)
     assert_close(y[0, there], expected)
     assert np.all(y[0, ~there] == 0)
     assert_close(y[1], np.full(5, 0.4))
-    # The largest is 1, the others move against each other.
-    moves = there & (x[0] < 1.5)
+    # Unless the largest is 1, all move against each other.
+    moves = there & (y[0] < 1)
     moved = np.asarray(jacobian)[0, :, 0] != 0
     np.testing.assert_array_equal(moved, np.outer(moves, moves))
     y, _ = compute(4.0)
     assert_close(y[0], [1, 0.5, 1, 0.5, 1])
 
 
-def test_keywords():
-    x, keywords = X[0], dict(mode="c2", softness=0.3)
+@pytest.mark.parametrize("method", MASKS)
+def test_keywords(method):
+    x, keywords = X[0], dict(mode="c2", softness=0.3, method=method)
     z = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
     keys = 1 / (1 + np.exp(-z))
     standard = sj.top_k_mask(100 * x + 7, 2, standardize=True, **keywords)
-    expected = hypersimplex_oracle(keys, 2, 0.3, helpers.power_link(4 / 3))
+    expected = [MASKS[method](row, 2, 0.3, helpers.power_link(4 / 3)) for row in keys]
     assert_close(standard, expected, atol=1e-4)
     assert sj.top_k_mask(3, 0.5, axis=None) == 0.5
     assert sj.top_k_mask(jnp.zeros((0, 3)), 1, mode="hard").shape == (0, 3)
@@ -325,6 +364,12 @@ def test_keywords():
     ("call", "error", "message"),
     [
         (lambda: sj.top_k_mask(X, 5), ValueError, "k=5 .*4"),
+        (
+            lambda: sj.top_k_mask(X, 2, method="softsort"),
+            ValueError,
+            "'softsort'.*'ot'",
+        ),
+        (lambda: sj.top_k_mask(X, 2, method=None), TypeError, "method must be .*None"),
         (lambda: sj.top_k_mask(X, -0.1), ValueError, "k=-0.1 .* from 0"),
         (lambda: sj.top_k_mask(X, np.nan), ValueError, "k=nan"),
         (lambda: sj.top_k_mask(X, True), TypeError, "k must be .*bool"),

@@ -40,6 +40,12 @@ LOSSES = {
         MASK,
         lambda z, **kw: sj.top_k_mask(z, K, **kw),
     ),
+    "top_k_hypersimplex": (
+        lambda z, t, **kw: losses.top_k_loss(z, t, K, method="hypersimplex", **kw),
+        SCORES,
+        MASK,
+        lambda z, **kw: sj.top_k_mask(z, K, method="hypersimplex", **kw),
+    ),
     "rank": (
         losses.rank_loss,
         SCORES,
@@ -120,7 +126,7 @@ def test_known_losses():
     expected -= (np.sum(y**2, axis=-1) - 1) / 2
     assert_close(losses.simplex_loss(SCORES, ONE_HOT, mode="c0"), expected)
     # Of a top-1 mask, the same.
-    loss = losses.top_k_loss(SCORES, ONE_HOT, 1, mode="c0")
+    loss = losses.top_k_loss(SCORES, ONE_HOT, 1, mode="c0", method="hypersimplex")
     assert_close(loss, expected)
 
 

@@ -30,7 +30,14 @@ SOFTNESS = 0.3
 CASES = [case for case in REGULARIZERS if case.name not in ("c4", "cubic")]
 # Those that are not another one with a sign, a shift or a factor.
 DISTINCT = ("argmax", "max", "argsort", "sort", "argquantile", "quantile", "argmedian")
-DISTINCT += ("median", "top_k_values", "top_k_index", "rank", "top_k_mask")
+DISTINCT += (
+    "median",
+    "top_k_values",
+    "top_k_index",
+    "rank",
+    "top_k_mask",
+    "hypersimplex_mask",
+)
 
 
 class SoftSortReference:
@@ -258,8 +265,10 @@ VALUE_OF = {
 
 
 def reference(operator: str, method: str, x, case) -> np.ndarray:
-    if operator == "top_k_mask":
+    if operator == "hypersimplex_mask":
         return helpers.hypersimplex_oracle(x, 2, SOFTNESS, case.link)
+    if operator == "top_k_mask":
+        return helpers.two_sided_oracle(x, 2, SOFTNESS, case.link)
     r = METHOD_REFERENCES[method](x, case)
     if method in VALUE_METHODS:
         return r.value(operator)

@@ -33,6 +33,10 @@ def _full_hypersimplex(mode, t):
     return solve(HypersimplexProjection(START + t * DIRECTION, 2, 0.5), mode).value
 
 
+def _mask(mode, t):
+    return sj.top_k_mask(START + t * DIRECTION, 2, softness=0.25, mode=mode)
+
+
 def _transport(mode, t):
     cost = np.outer(START, [1.0, 0.3, -1.0, 0.4])
     cost = cost + t * np.outer(DIRECTION, [0.2, -1.0, 0.4, 0.1])
@@ -72,6 +76,26 @@ def test_upper_bounds_are_kinks(x64):
         assert measure_smoothness(fn, -1.03, 1.0, 2) == 0
     fn = _along(lambda t: _full_hypersimplex("quintic", t))
     assert measure_smoothness(fn, -1.03, 1.0, 3) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "orders", "expected"),
+    [
+        pytest.param("c0", 1, 0, id="c0"),
+        pytest.param("c1", 2, 1, id="c1"),
+        pytest.param("c2", 3, 2, id="c2", marks=_SLOW),
+        pytest.param("smooth", 2, np.inf, id="smooth", marks=_SLOW),
+        pytest.param("quintic", 3, 2, id="quintic", marks=_SLOW),
+    ],
+)
+def test_masks_are_as_smooth_as_their_mode_at_both_ends(mode, orders, expected, x64):
+    t = np.linspace(-1, 1, 201)
+    masks = jax.vmap(lambda t: _mask(mode, t))(t)
+    if mode != "smooth":
+        for end in (0, 1):
+            assert np.any(np.diff(np.asarray(masks == end).astype(int), axis=0))
+    fn = _along(lambda t: _mask(mode, t))
+    assert measure_smoothness(fn, -1.03, 1.0, orders) == expected
 
 
 def _operator(operator, tie, **keywords):

@@ -12,6 +12,13 @@ from ._method import (
 from ._rows import RowMethod as RowMethod
 from ._sample import Infinite as Infinite, Ordered as Ordered, Sample as Sample
 from .fast_soft_sort import FastSoftSort as FastSoftSort
+from .masks import (
+    MASK_METHODS as MASK_METHODS,
+    HypersimplexMask as HypersimplexMask,
+    MaskMethod as MaskMethod,
+    TransportMask as TransportMask,
+    get_mask_method as get_mask_method,
+)
 from .neuralsort import NeuralSort as NeuralSort
 from .ot import OptimalTransport as OptimalTransport
 from .smooth_sort import SmoothSort as SmoothSort

@@ -56,6 +56,7 @@ from ._regularizers import (
     Scaled as Scaled,
     Sum as Sum,
     Tsallis as Tsallis,
+    TwoSided as TwoSided,
 )
 from ._roots import find_root as find_root
 from ._scans import linear_recurrence as linear_recurrence, tie_groups as tie_groups

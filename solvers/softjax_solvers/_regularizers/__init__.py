@@ -9,3 +9,4 @@ from .sigmoid import (
     Quintic as Quintic,
 )
 from .tsallis import Tsallis as Tsallis
+from .two_sided import TwoSided as TwoSided

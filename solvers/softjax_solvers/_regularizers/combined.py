@@ -12,7 +12,7 @@ from .._regularizer import Regularizer, link_from_gradient
 from .transformed import Transformed
 
 
-def _check(name: str, regularizer: Any) -> Regularizer:
+def check_term(name: str, regularizer: Any) -> Regularizer:
     if not isinstance(regularizer, Regularizer):
         raise TypeError(
             f"{name} takes instances of Regularizer, got {regularizer!r}. A mode's "
@@ -46,7 +46,7 @@ class Scaled(Transformed):
     factor: float | Float[Array, ""]
 
     def __init__(self, regularizer: Regularizer, factor: float | Array):
-        self.regularizer = _check("Scaled", regularizer)
+        self.regularizer = check_term("Scaled", regularizer)
         if not is_traced(factor):
             if jnp.ndim(factor) != 0:
                 shape = jnp.shape(factor)
@@ -80,7 +80,7 @@ class Sum(Transformed):
     def __init__(self, *terms: Regularizer):
         if not terms:
             raise TypeError("Sum takes one or more regularizers, got none.")
-        self.terms = tuple(_check("Sum", term) for term in terms)
+        self.terms = tuple(check_term("Sum", term) for term in terms)
 
     def parts(self):
         if len(self.terms) == 1:

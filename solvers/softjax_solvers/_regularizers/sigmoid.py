@@ -151,7 +151,8 @@ class BinaryEntropy(Regularizer):
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
-        >>> print(sj.top_k_mask(x, 2, mode=sj.solvers.BinaryEntropy()))
+        >>> mode = sj.solvers.BinaryEntropy()
+        >>> print(sj.top_k_mask(x, 2, mode=mode, method="hypersimplex"))
         [0.078 0.996 0.926]
     """
 
