@@ -376,7 +376,7 @@ def _prepare(
     standardize: bool,
 ) -> tuple[Sample, Bool[Array, "*batch"], Outer]:
     """The sample; which rows have no answer; which elements are infinite."""
-    outer, nan = find_infinite(x)
+    outer, nan, reach = find_infinite(x)
     bad = nan | ~(softness > 0)
     x = jnp.where(outer.up | outer.down | bad, 0, x)
     # Rows without an answer are whole, and finite.
@@ -389,8 +389,9 @@ def _prepare(
         count = x.shape[-1] - jnp.where(all_take_part, 0, outer.below)
     sample = Sample(x, None, where, count=count)
     if standardize:
-        sample = _standardize(sample, outer)
-    keys, infinite = stand_in(sample.keys, outer, softness, low=not operation.absent)
+        sample, reach = _standardize(sample, outer), jnp.ones_like(reach)
+    low = not operation.absent
+    keys, infinite = stand_in(sample.keys, outer, reach, softness, low=low)
     sample = dataclasses.replace(sample, keys=keys, infinite=infinite)
     return sample, bad[..., 0], outer
 

@@ -47,40 +47,41 @@ class Outer(NamedTuple):
 
 def find_infinite(
     x: Float[Array, "*batch n"],
-) -> tuple[Outer, Bool[Array, "*batch 1"]]:
-    """The infinite elements, and which rows have NaN."""
+) -> tuple[Outer, Bool[Array, "*batch 1"], Float[Array, "*batch 1"]]:
+    """The infinite elements; which rows have NaN; the size of the finite ones together.
+
+    Counts are exact up to one over the rounding of the type.
+    """
     up, down = x == jnp.inf, x == -jnp.inf
-    # One sum counts them, and is NaN if an element is, as 0 times that is: a solve that
-    # never sees NaN cannot hang or raise. Counts are whole, and exact below 1 / eps.
-    nothing = jnp.where(up | down, 0, 0 * jax.lax.stop_gradient(x))
-    n = x.shape[-1]
-    base = n + 1
-    if base * base < 1 / float(jnp.finfo(x.dtype).eps):
-        codes = jnp.where(up, base, jnp.where(down, 1, nothing))
-        total = jnp.sum(codes, axis=-1, keepdims=True)
-        bad = jnp.isnan(total)
-        whole = jnp.where(bad, 0, total).astype(jnp.int32)
-        return Outer(up, down, whole // base, whole % base), bad
-    bad = jnp.isnan(jnp.sum(nothing, axis=-1, keepdims=True))
-    both = jnp.sum(jnp.stack([up, down]).astype(jnp.int32), axis=-1, keepdims=True)
-    return Outer(up, down, both[0], both[1]), bad
+    size = jnp.where(up | down, 0, jnp.abs(jax.lax.stop_gradient(x)))
+    # One sum for all three, which is much cheaper than three. The first one is NaN if
+    # an element is, as 0 times that is: a solve that never sees NaN cannot hang.
+    terms = jnp.stack([jnp.where(up, 1, 0 * size), jnp.where(down, 1, 0 * size), size])
+    first, last, total = jnp.sum(terms, axis=-1, keepdims=True)
+    bad = jnp.isnan(first)
+    above, below, total = (jnp.where(bad, 0, x) for x in (first, last, total))
+    outer = Outer(up, down, above.astype(jnp.int32), below.astype(jnp.int32))
+    return outer, bad, total
 
 
 def stand_in(
-    keys: Float[Array, "*batch n"], outer: Outer, softness: Array, *, low: bool
+    keys: Float[Array, "*batch n"],
+    outer: Outer,
+    reach: Float[Array, "*batch 1"],
+    softness: Array,
+    *,
+    low: bool,
 ) -> tuple[Float[Array, "*batch n"], Infinite]:
     """Keys with finite numbers for infinite elements, beyond all others.
 
     They are further away, in units of softness, than counts in any mode, and than
-    rounding. `low` says whether there may be any for -inf.
+    rounding. No finite key exceeds the `reach`. `low` says whether there may be any for
+    -inf.
     """
-    infinite = outer.up | outer.down
-    known = jax.lax.stop_gradient(keys)
-    reach = jnp.max(
-        jnp.where(infinite, 0, jnp.abs(known)), axis=-1, keepdims=True, initial=0
-    )
-    far = 2 * reach + jax.lax.stop_gradient(softness) / jnp.finfo(keys.dtype).eps
-    far = jnp.minimum(far, jnp.finfo(keys.dtype).max / 4)
+    info = jnp.finfo(keys.dtype)
+    reach = jnp.minimum(reach, info.max / 8)
+    far = 2 * reach + jax.lax.stop_gradient(softness) / info.eps
+    far = jnp.minimum(far, info.max / 2)
     keys = jnp.where(outer.up, far, keys)
     below = jnp.zeros_like(outer.below)
     if low:

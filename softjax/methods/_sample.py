@@ -51,7 +51,7 @@ class Infinite(eqx.Module):
     **Attributes:**
 
     - `above`, `below`: how many elements of a row are inf and -inf, `*batch 1`.
-    - `reach`: the largest size of a finite key, `*batch 1`, which stand-ins exceed.
+    - `reach`: what no finite key exceeds in size, and all stand-ins do, `*batch 1`.
 
     **Example:**
 

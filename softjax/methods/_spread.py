@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from softjax_solvers import is_traced, permute
+from softjax_solvers import is_traced
 
 from ._sample import Ordered, Sample
 
@@ -36,13 +36,13 @@ class Spread(NamedTuple):
 
     **Attributes:**
 
-    - `middle`: the element in the middle, a constant. Differences from it are exact
+    - `middle`: a constant, the element in the middle. Differences from it are exact
         where elements are close, far from 0 and far from an outlier too.
-    - `size`: the largest size of those, a constant: in units of it, no square over- or
-        underflows.
+    - `size`: a constant that no such difference exceeds by much: in units of it, no
+        square over- or underflows.
     - `scale`: the standard deviation, or what stands in for it, in units of `size`.
     - `mean`: of the row.
-    - `varies`: whether not all elements are equal. Else `size` and `scale` are 1.
+    - `varies`: whether not all elements are equal. Else `scale` is 1.
     """
 
     middle: Float[Array, "*batch 1"]
@@ -59,36 +59,32 @@ def spread(
 
     Else it is the standard deviation.
     """
-    x = -ordered.support
-    count = jnp.asarray(sample.finite)
-    inside = ordered.where
-    if sample.infinite is not None:
-        place = jnp.arange(x.shape[-1]) - sample.above
-        inside = (place >= 0) & (place < count)
+    x, count = -ordered.support, jnp.asarray(sample.finite)
     known = jax.lax.stop_gradient(x)
-    position = sample.above + sample.finite // 2
-    if isinstance(position, np.ndarray):
-        middle = known[..., position]
+    middle = known[..., x.shape[-1] // 2, None]
+    inside = ordered.where
+    if sample.infinite is None:
+        # The largest is first.
+        reach = jnp.maximum(jnp.abs(known[..., :1]), jnp.abs(known[..., -1:]))
     else:
-        middle = permute(known, jnp.minimum(position, x.shape[-1] - 1))
-
-    def total(x: Array) -> Array:
-        x = x if inside is None else jnp.where(inside, x, 0)
-        return jnp.sum(x, axis=-1, keepdims=True)
-
+        reach = sample.infinite.reach
+        finite = sample.infinite.finite(x)
+        inside = finite if inside is None else finite & inside
+        # Where most are infinite, another number will do.
+        middle = jnp.clip(middle, -reach, reach)
     given = 1.0 if scale is None and sample.scale is not None else scale
-    if given is not None:
-        mean = middle + total(x - middle) / count
-        one = jnp.ones_like(middle)
-        unit = one * jnp.asarray(given, x.dtype)
-        return Spread(middle, one, unit, mean, np.ones(1, bool))
-    # Of equal elements these are exactly 0, which differences from a mean need not be.
-    apart = x - middle
+    one = jnp.ones_like(middle)
+    size = one if given is not None else jnp.where(reach > 0, reach, 1)
+    apart = (x - middle) / size
     apart = apart if inside is None else jnp.where(inside, apart, 0)
-    size = jax.lax.stop_gradient(jnp.max(jnp.abs(apart), axis=-1, keepdims=True))
-    varies = size > 0
-    size = jnp.where(varies, size, 1)
-    apart = apart / size
-    mean = total(apart) / count
-    variance = jnp.where(varies, total((apart - mean) ** 2) / count, 1)
-    return Spread(middle, size, jnp.sqrt(variance), middle + size * mean, varies)
+    # In one sum. Nothing cancels, as the mean is no further from the median than the
+    # standard deviation.
+    moments = jnp.sum(jnp.stack([apart, apart * apart]), axis=-1, keepdims=True) / count
+    mean = middle + size * moments[0]
+    if given is not None:
+        unit = one * jnp.asarray(given, x.dtype)
+        return Spread(middle, size, unit, mean, np.ones(1, bool))
+    # Differences of equal elements are exactly 0, and so is their variance.
+    variance = moments[1] - moments[0] * moments[0]
+    varies = variance > 0
+    return Spread(middle, size, jnp.sqrt(jnp.where(varies, variance, 1)), mean, varies)
