@@ -68,6 +68,8 @@ class Worker:
         self.runs.pop(kind, None)
         fn = build(self.library, Case(*case), softness)
         x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        # Projections onto permutahedra are in units of this; others' are as they are.
+        x /= x.std(axis=-1, keepdims=True)
         found: dict[str, Any] = {}
         if differentiable(self.library):
             arguments: tuple = (x,)

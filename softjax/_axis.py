@@ -127,8 +127,10 @@ def split_parameter(
 class AxisKeywords(TypedDict, total=False):
     """The keywords that all axiswise operators share.
 
-    - `softness`: how far from hard, in the unit of the input; a positive number, or an
-        array that broadcasts against the input with size 1 along the axis. Default 0.1.
+    - `softness`: how far from hard, in the unit of the input: `op(c x, softness=c tau)`
+        is `c op(x, softness=tau)` for values, and the same index, rank or mask. A
+        positive number, or an array that broadcasts against the input with size 1 along
+        the axis. Default 0.1.
     - `mode`: the regularizer, a name or an instance; `"hard"` for the hard operator.
         See `softjax.solvers.get_regularizer`. Default `"smooth"`.
     - `method`: the formulation, a name or an instance; see `softjax.methods`.

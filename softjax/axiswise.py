@@ -1,7 +1,9 @@
 """Operators along an axis: soft indices, order statistics and ranks.
 
 All of them take the keywords in `softjax.AxisKeywords`; those that return values also
-take `gated_grad`. What they mean is said there, once.
+take `gated_grad`. What they mean is said there, once. Infinite elements take the first
+or the last places, which equal ones share, and leave the others as they are; their
+derivatives are 0. A row with NaN is NaN.
 """
 
 from __future__ import annotations
