@@ -26,6 +26,7 @@ _REGULARIZERS = [
     *(solvers.LogBarrier(), solvers.Tsallis(1.5)),
     solvers.Scaled(solvers.Entropy(), 2.0),
     solvers.Sum(solvers.Entropy(), solvers.PNorm(2)),
+    solvers.TwoSided(solvers.PNorm(1.5)),
 ]
 
 

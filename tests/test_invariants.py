@@ -230,6 +230,8 @@ def test_infinite_elements_take_the_outer_places(case, method, inputs, softness)
         )
         gradient, expected = gradients[name][0][place], alone_gradients[name][0]
         scale = 1 + np.max(np.abs(expected)) + 0.01 / softness
+        # Sorted values in units of their spread are rounded by that of the softness.
+        scale += 1e-3 * softness / max(np.ptp(x), 1e-3 * softness)
         np.testing.assert_allclose(
             gradient / scale, expected / scale, atol=1e-4, err_msg=name
         )

@@ -119,7 +119,8 @@ class PNorm(Regularizer):
             return jnp.clip((1 + t) / 2, 0, 1)
         if self._is(2):
             # sqrt(y) and sqrt(1 - y) differ by t, and their squares add up to 1.
-            inside = jnp.abs(t) < 1
+            # Not by `< 1`, which would turn NaN into 0.
+            inside = ~(jnp.abs(t) >= 1)
             safe = jnp.where(inside, t, 0)
             root = (safe + jnp.sqrt(2 - safe * safe)) / 2
             return jnp.where(inside, root * root, (t > 0).astype(t.dtype))
@@ -152,7 +153,7 @@ class PNorm(Regularizer):
 def _cubic_sigmoid(t: Float[Array, "..."]) -> Float[Array, "..."]:
     # cbrt(y) and cbrt(1 - y) are c - h and c + h, with h = |t| / 2 and the one real
     # root of c^3 + 3 h^2 c = 1/2 (Cardano; nothing cancels).
-    inside = jnp.abs(t) < 1
+    inside = ~(jnp.abs(t) >= 1)
     distance = jnp.where(inside, jnp.where(t < 0, -t, t), 0)
     h = distance / 2
     square = h * h
