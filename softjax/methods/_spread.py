@@ -20,15 +20,14 @@ def parse_scale(scale: Any, name: str) -> float | Array | None:
     **Raises:** `ValueError` unless it is a positive and finite number, as far as its
     value is known; `TypeError` if it is no number.
     """
-    number = isinstance(scale, int | float | np.number | np.ndarray | jax.Array)
-    if scale is None or (
-        number and not isinstance(scale, bool) and np.ndim(scale) == 0
-    ):
-        known = scale is not None and not is_traced(scale)
-        if known and not 0 < float(scale) < float("inf"):
-            raise ValueError(f"{name}: scale must be positive and finite, got {scale}.")
-        return scale
-    raise TypeError(f"{name}: scale must be None or a number, got {scale!r}.")
+    if scale is None:
+        return None
+    numbers = int | float | np.number | np.ndarray | jax.Array
+    if isinstance(scale, bool) or not isinstance(scale, numbers) or np.ndim(scale) != 0:
+        raise TypeError(f"{name}: scale must be None or a number, got {scale!r}.")
+    if not is_traced(scale) and not 0 < float(scale) < float("inf"):
+        raise ValueError(f"{name}: scale must be positive and finite, got {scale}.")
+    return scale if isinstance(scale, jax.Array) else float(scale)
 
 
 class Spread(NamedTuple):

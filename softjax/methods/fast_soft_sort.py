@@ -85,7 +85,7 @@ class FastSoftSort(ValueMethod):
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         problem = rank_problem(sample, relaxation.softness)
-        return sample.above + intervals(sample) * relaxation.primal(problem)
+        return jnp.add(sample.above, intervals(sample) * relaxation.primal(problem))
 
 
 def rank_problem(sample: Sample, softness: Array) -> PermutahedronProjection:

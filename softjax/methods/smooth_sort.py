@@ -101,7 +101,7 @@ class SmoothSort(ValueMethod):
         x, place = -ordered.support, jnp.arange(1, sample.size + 1)
         drawn = jnp.broadcast_to(place < sample.present, x.shape)
         more = surplus_of_sizes(x / relaxation.softness, drawn, ordered.where)
-        return above + ordered.unsort(place - more)
+        return jnp.add(above, ordered.unsort(place - more))
 
 
 def _after(above: Any, values: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:

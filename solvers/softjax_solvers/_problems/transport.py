@@ -102,7 +102,7 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
             ("mu", self.mu, shape[:-1]),
             ("nu", self.nu, (*shape[:-2], shape[-1])),
             ("softness", self.softness, (*shape[:-2], 1, 1)),
-            *([] if unit is None else [("unit", self.unit, (*shape[:-2], 1))]),
+            *([] if self.unit is None else [("unit", self.unit, (*shape[:-2], 1))]),
         ):
             try:
                 fits = x.ndim > 0 and x.shape[-1] == full[-1]
