@@ -412,11 +412,12 @@ def each(
 ) -> pytest.MarkDecorator:
     """Parametrize a test over a list of this file, or a part of one, as `name`.
 
-    Where `fast` names some of the entries, the test is slow for the others.
+    Or over strings, numbers or functions. Where `fast` names some of the entries, the
+    test is slow for the others.
     """
 
     def parameter(entry):
-        label = entry if isinstance(entry, str) else entry.name
+        label = getattr(entry, "name", getattr(entry, "__name__", str(entry)))
         slow = fast is not None and label not in fast
         return pytest.param(entry, id=label, marks=[pytest.mark.slow] if slow else [])
 

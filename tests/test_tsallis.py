@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import METHODS, each
 from helpers import assert_close, finite_difference, tsallis_link
 
 import softjax as sj
@@ -27,8 +28,6 @@ ALPHAS += [1.2, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0]
 STEEP = [alpha for alpha in ALPHAS if alpha > 2]
 Z = helpers.rng("tsallis").normal(size=(5, 6))
 T = np.array([-2.0, -0.6, -0.2, -0.07, 0.0, 0.03, 0.1, 0.4, 1.5])
-
-each_alpha = pytest.mark.parametrize("alpha", ALPHAS)
 
 
 @jax.jit
@@ -51,7 +50,7 @@ def _sigmoid(alpha, t):
 
 
 @pytest.mark.x64
-@each_alpha
+@each("alpha", ALPHAS, fast=("0.5", "1.0", "1.5", "3.0"))
 def test_values(alpha):
     """Of a number that is known, and of a traced one."""
     found = _traced(Z, T, 0.7, jnp.asarray(alpha))
@@ -66,7 +65,7 @@ def test_values(alpha):
     assert_close(Tsallis(alpha).softplus(jnp.asarray(T)), found[3])
 
 
-@each_alpha
+@each("alpha", ALPHAS, fast=("0.5", "3.0"))
 def test_integrals(alpha, x64):
     """Values that are in no closed form: of masks, and the integral of the sigmoid."""
     _, mask, _, softplus = _traced(Z, T, 0.7, jnp.asarray(alpha))
@@ -105,7 +104,7 @@ def _derivatives(second: bool):
     return jax.jit(lambda *args: jax.jacfwd(lambda a: first(*args[:2], a)[1])(args[2]))
 
 
-@each_alpha
+@each("alpha", ALPHAS, fast=("1.0", "3.0"))
 def test_derivatives(alpha, x64):
     """In scores, softness and exponent, against finite differences."""
     compute = _derivatives(False)
@@ -120,6 +119,7 @@ def test_derivatives(alpha, x64):
         assert_close(np.vdot(gradient[i], only[i]), expected, atol=2e-6, rtol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.5, 1 - 1e-5, 1.0, 1 + 1e-5, 1.2, 3.0])
 def test_second_derivatives_in_the_exponent(alpha, x64):
     """Also at and around 1, where formulas are 0 / 0."""
@@ -136,7 +136,8 @@ def test_second_derivatives_in_the_exponent(alpha, x64):
         assert_close(second, expected, atol=1e-5, rtol=1e-5)
 
 
-@each_alpha
+@pytest.mark.slow
+@each("alpha", ALPHAS)
 def test_derivatives_in_float32(alpha):
     """They are those in float64, up to rounding."""
     args = (Z.astype(np.float32), np.float32(0.7), np.float32(alpha))
@@ -160,13 +161,13 @@ def test_continuous_in_the_exponent():
 
     @jax.jit
     @jax.vmap
-    def each(alpha):
+    def derivatives(alpha):
         def last(a):
             return sj.argmax(scores, mode=Tsallis(a), softness=1.0)[2]
 
         return last(alpha), jax.grad(last)(alpha), jax.grad(jax.grad(last))(alpha)
 
-    value, slope, curvature = each(alphas)
+    value, slope, curvature = derivatives(alphas)
     softmax = float(jax.nn.softmax(scores)[2])
     # At 1, by differences of closed forms in 64 bits: 0.2568 and 0.2476.
     assert_close(value, softmax + 0.25677 * (alphas - 1), atol=3e-7)
@@ -186,7 +187,7 @@ def test_a_limit_of_elementwise_widths():
             assert_close(fn(x, mode=Tsallis(jnp.asarray(alpha))), smooth, atol=1e-5)
 
 
-@each_alpha
+@each("alpha", ALPHAS, fast=("0.5", "1.00001", "3.0"))
 def test_two_scores_make_a_monotone_curve(alpha):
     t = np.linspace(-1, 1, 10_001).astype(np.float32)
     pairs = jnp.stack([t, 0 * t], axis=-1)
@@ -198,7 +199,7 @@ def test_two_scores_make_a_monotone_curve(alpha):
     assert_close(y[some], _sigmoid(alpha, t[some].astype(np.float64)), atol=1e-6)
 
 
-@pytest.mark.parametrize("alpha", STEEP)
+@each("alpha", STEEP, fast=("3.0",))
 def test_peaked_scores(alpha):
     """One-hot rows, and finite gradients; also where entries just leave 0."""
     z = 1000 * helpers.rng("peaked").normal(size=(200, 8)).astype(np.float32)
@@ -231,7 +232,7 @@ def test_peaked_scores(alpha):
     assert_close(y[-2], np.full(8, 1 / 8))
 
 
-@pytest.mark.parametrize("alpha", STEEP)
+@each("alpha", STEEP, fast=("3.0",))
 def test_the_derivative_of_a_steep_link(alpha, x64):
     """`diag(s) - s s^T / sum s` with `s = y^(2 - a)` on the support."""
     # Some entries are in the support, whose width is 1 / (a - 1).
@@ -258,10 +259,7 @@ _OPERATORS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n == "ot")) for n in _OPERATORS],
-)
+@each("name", list(_OPERATORS), fast=("softsort",))
 def test_operators_with_a_traced_exponent(name, x64):
     """They agree with those of a number, and have its derivative in all arguments."""
     operator, x = _OPERATORS[name], Z[0]
@@ -283,8 +281,8 @@ def test_operators_with_a_traced_exponent(name, x64):
         assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.5, 3.0])
-@pytest.mark.parametrize("method", ["softsort", "neuralsort"])
+@each("alpha", [0.5, 1.0, 1.5, 3.0], fast=("3.0",))
+@each("method", ["softsort", "neuralsort"], fast=("softsort",))
 def test_long_rows(alpha, method):
     """Where some regularizers have windows: of a known and of a traced exponent."""
     x = helpers.rng("long").normal(size=150).astype(np.float32)
@@ -313,12 +311,13 @@ def test_one_is_the_entropy():
     # r is y log y: Shannon's, without a linear term.
     assert_close(one.value(jnp.asarray(y)), [0, 0.2 * np.log(0.2), 0])
     assert_close(one.link(jnp.asarray([0.0, 1.0])), np.exp([-1.0, 0.0]))
-    for method in ("softsort", "neuralsort", "ot", "fast_soft_sort", "smooth_sort"):
-        for mode in (one, entropy):
-            found = sj.sort(Z[0], mode=mode, softness=0.3, method=method)
-            if mode is one:
-                first = found
-        assert_close(first, found, atol=1e-6)
+
+
+@each("method", [m for m in METHODS if m != "sorting_network"], fast=("softsort",))
+def test_one_is_the_entropy_for_operators(method):
+    keywords = dict(softness=0.3, method=method)
+    found = sj.sort(Z[0], mode=Tsallis(1.0), **keywords)
+    assert_close(found, sj.sort(Z[0], mode="smooth", **keywords), atol=1e-6)
 
 
 def test_what_it_says_of_itself():
@@ -356,7 +355,7 @@ def test_a_pole_is_refused_by_name():
         sj.sort(Z[0], mode=Tsallis(0.5), method="smooth_sort")
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+@each("dtype", [jnp.float16, jnp.bfloat16, jnp.float32], fast=("float16",))
 def test_types(dtype):
     x = jnp.asarray(Z[0], dtype)
     for alpha in (0.5, 1.0, 1.2, 3.0):
