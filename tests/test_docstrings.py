@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import pytest
 
 import softjax as sj
 
@@ -17,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "docs"))
 
 import public_names  # noqa: E402
+from cases import each  # noqa: E402
 
 NAMES = [name for name in public_names.names() if name not in public_names.VARIANTS]
 
@@ -38,7 +38,12 @@ def _docstring(name):
     return ""
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Of the optimization layer, examples that take 1.5 to 5 seconds.
+_HEAVY = ("JaxoptMinimiser", "SortedDeviationProjection", "SortedRows", "TwoSided")
+_FAST = set(NAMES) - {f"softjax.solvers.{name}" for name in _HEAVY}
+
+
+@each("name", NAMES, fast=tuple(_FAST))
 def test_example(name):
     words = _docstring(name)
     namespace = dict(jax=jax, jnp=jnp, sj=sj)

@@ -55,7 +55,14 @@ def types(fn, dtype, shape=X.shape):
     return {leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(fn, x))}
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+# Variants are made by one wrapper, and percentiles are quantiles.
+_PLAIN = [n for n in FUNCTIONS if not n.endswith("_st")]
+_FAST = tuple(n for n in _PLAIN if "percentile" not in n)
+# The others take up to 11 seconds each.
+_PAIRS = REPRESENTATIVES | dict.fromkeys(("ot", "neuralsort"))
+
+
+@each("name", list(FUNCTIONS), fast=_FAST)
 def test_types_are_kept(name):
     """With 64-bit numbers, whatever parameters are of NumPy's types."""
     fn = with_gradient(FUNCTIONS[name])
@@ -104,7 +111,7 @@ def outputs(method, case):
     return call
 
 
-@each_pair(ALL_REGULARIZERS)
+@each_pair(ALL_REGULARIZERS, _PAIRS)
 def test_types_of_methods_and_modes(case, method):
     """Of operators by each, with a softness of a wider type."""
     call = outputs(method, case)
@@ -116,7 +123,7 @@ def test_types_of_methods_and_modes(case, method):
 # Empty batches
 
 
-@pytest.mark.parametrize("name", [n for n in FUNCTIONS if not n.endswith("_st")])
+@each("name", _PLAIN, fast=_FAST)
 def test_empty_batches(name):
     """Traced: what fails does so there, in the shape of a loop or of an array."""
     x = jax.ShapeDtypeStruct((0, 4), jnp.float32)
@@ -127,7 +134,7 @@ def test_empty_batches(name):
         assert all(0 in leaf.shape for leaf in jax.tree.leaves(out))
 
 
-@each_pair(ALL_REGULARIZERS)
+@each_pair(ALL_REGULARIZERS, _PAIRS)
 def test_empty_batches_of_methods_and_modes(case, method):
     """One program each: values, and gradients in the input and the softness."""
     call = outputs(method, case)
@@ -146,7 +153,11 @@ def test_empty_batches_of_methods_and_modes(case, method):
         assert y.shape == tuple(expected), name
 
 
-@each("solver", SOLVERS[1:] + TRANSPORT_SOLVERS[1:])
+@each(
+    "solver",
+    SOLVERS[1:] + TRANSPORT_SOLVERS[1:],
+    fast=("newton", "closed_form", "semi_dual", "alternating"),
+)
 def test_empty_batches_of_solvers(solver):
     transport = solver in TRANSPORT_SOLVERS
     mode = "smooth" if transport else "c0"
@@ -161,7 +172,7 @@ def test_empty_batches_of_solvers(solver):
 
 
 @pytest.mark.parametrize("n", [1, 300])
-@each("method", METHODS)
+@each("method", METHODS, fast=("softsort", "ot", "fast_soft_sort"))
 def test_empty_batches_of_other_sizes(method, n):
     (case,) = pick(ALL_REGULARIZERS, REPRESENTATIVES[method])
     x = jax.ShapeDtypeStruct((0, n), jnp.float32)
