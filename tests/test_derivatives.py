@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import REGULARIZERS, Mixed, each, each_pair, pick
+from cases import METHODS, REGULARIZERS, Mixed, each, each_pair, pick
 from helpers import assert_close, finite_difference
 from jax.flatten_util import ravel_pytree
 
@@ -148,8 +148,8 @@ REGULARIZER_CASES = [
     Parametric("user_weight", lambda a: Mixed(a["weight"]), dict(weight=np.array(1.6))),
 ]
 
-# By default, problems of one dual a row. Those of the others are in the operators of a
-# method each, in `test_operators.py`, and in files of their own.
+# By default, two problems of one dual a row. Those of the others are in the operators
+# of a method each, in `test_operators.py`, and in files of their own.
 pairs = [
     pytest.param(
         problem,
@@ -158,9 +158,9 @@ pairs = [
         marks=[]
         if regularizer.name
         in {
-            "simplex": ("c2", "pnorm_p"),
-            "simplex_masked": ("c1",),
-            "hypersimplex": ("c2",),
+            "simplex": ("pnorm_p",),
+            "simplex_masked": (),
+            "hypersimplex": (),
             "sorted": ("c1",),
             "sorted_queries": (),
             "sorted_masked": (),
@@ -294,7 +294,7 @@ def test_batches(problem, regularizer):
     assert_close(jax.jit(batched)(xs[:1]), single[:1], atol=tolerance)
 
 
-@pytest.mark.parametrize("mode", ["smooth", "c0"])
+@each("mode", ["smooth", "c0"], fast=("smooth",))
 def test_jit_changes_nothing(mode):
     def gradient(z, softness):
         def total(z, softness):
@@ -310,7 +310,7 @@ def test_jit_changes_nothing(mode):
 @each(
     "mode",
     ["smooth", "c0", "c2", "cubic", "pseudohuber"],
-    fast=("smooth", "c0", "cubic"),
+    fast=("smooth", "c0"),
 )
 def test_gradients_stay_finite(mode):
     """At ties, at spreads of 1e6, next to hard, and with a single candidate."""
@@ -366,7 +366,7 @@ def test_default_derivative_of_a_dual(name, mode, x64):
     assert_close(general, scalar, atol=1e-10)
 
 
-@pytest.mark.parametrize("operator", [sj.heaviside, sj.argmax])
+@each("operator", [sj.heaviside, sj.argmax], fast=("argmax",))
 def test_second_derivatives_in_a_loop(operator, x64):
     """A derivative along a direction is the gradient times it, in any mode."""
     rng = helpers.rng("loop")
@@ -387,8 +387,12 @@ def test_second_derivatives_in_a_loop(operator, x64):
     assert_close(along, gradient @ direction + 0.1 * slope, atol=1e-10)
 
 
+# One method of either kind, by default.
+_MAPPED = dict.fromkeys(METHODS) | {"softsort": "smooth", "fast_soft_sort": "c0"}
+
+
 @pytest.mark.defaults
-@each_pair(pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"))
+@each_pair(pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"), _MAPPED)
 def test_derivatives_of_mapped_operators(case, method):
     """Derivative of `vmap` and `vmap` of derivative, of what is compiled by itself."""
     rng = helpers.rng("mapped")
@@ -406,7 +410,7 @@ def test_derivatives_of_mapped_operators(case, method):
     assert_close(summed, inside, atol=1e-4)
 
 
-@each_pair(pick(REGULARIZERS, "smooth"))
+@each_pair(pick(REGULARIZERS, "smooth"), _MAPPED)
 def test_second_derivatives_of_mapped_operators(case, method):
     """Of what is compiled by itself, in the input and then in the softness."""
     x, move = jnp.asarray(helpers.rng("mapped", "twice").normal(size=(2, 5)))

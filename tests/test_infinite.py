@@ -10,7 +10,7 @@ from helpers import assert_close
 import softjax as sj
 
 INF = np.inf
-# One method of either kind: rows are split before any of them.
+# One method of either kind: all of them are given the same stand-ins.
 _FAST = ("softsort", "fast_soft_sort")
 
 

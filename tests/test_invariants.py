@@ -180,7 +180,7 @@ def _with_infinite(draw):
     return x, np.concatenate([x, more])[order], order
 
 
-# Rows are split before any method; in the others, programs of one more size compile.
+# All methods are given the same stand-ins, and each has to be compiled in two sizes.
 @each_pair(
     CASES,
     dict.fromkeys(METHODS) | {"softsort": "smooth", "fast_soft_sort": "c0"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from cases import OPERATORS, REGULARIZERS, REPRESENTATIVES, each_pair, has, pick
+from cases import METHODS, OPERATORS, REGULARIZERS, each_pair, has, pick
 
 # Those whose results have the batch as the first axis.
 NAMES = ["sort", "rank", "max", "argmax", "argsort", "median", "argmedian"]
@@ -52,10 +52,10 @@ def check(found: dict[str, dict]) -> None:
 
 # Where the types of arrays say how they are distributed, each device has a program of
 # its own, as inside `jax.shard_map`.
-# Of those that are quick here and in `shard_map` alike, each method is so in one test.
+# Each is a process of its own, of five seconds: three of them, with a method each.
 @each_pair(
     pick(REGULARIZERS, "smooth", "c0"),
-    REPRESENTATIVES | dict.fromkeys(("neuralsort", "fast_soft_sort")),
+    dict.fromkeys(METHODS) | {"softsort": "smooth"},
 )
 def test_explicit_axes(case, method):
     names = [each.name for each in pick(OPERATORS, *FAST) if has(method, each)]
@@ -71,7 +71,7 @@ def test_explicit_axes_of_others(case, method):
 
 @each_pair(
     pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"),
-    REPRESENTATIVES | dict.fromkeys(("softsort", "smooth_sort")),
+    dict.fromkeys(METHODS) | {"fast_soft_sort": "c0"},
 )
 def test_shard_map(case, method):
     names = [each.name for each in pick(OPERATORS, *FAST) if has(method, each)]
@@ -103,7 +103,7 @@ def test_partitioner_with_others(method):
 @pytest.mark.parametrize(
     ("method", "mode", "name"),
     [
-        ("softsort", "smooth", "top_k_mask"),
+        pytest.param("softsort", "smooth", "top_k_mask", marks=pytest.mark.slow),
         pytest.param("softsort", "c0", "argmax", marks=pytest.mark.slow),
         pytest.param("fast_soft_sort", "c0", "sort", marks=pytest.mark.slow),
     ],

@@ -78,7 +78,7 @@ def test_values(case):
 
 
 @pytest.mark.x64
-@each("case", ALL_REGULARIZERS, fast=("smooth", "c0", "quintic", "user_gradient"))
+@each("case", ALL_REGULARIZERS, fast=("smooth", "c0", "quintic"))
 def test_masks(case):
     z, softness, values = _inputs()
     where = helpers.rng("mask").uniform(size=z.shape) < 0.6
@@ -111,7 +111,7 @@ def test_a_largest_that_is_known():
         SimplexProjection(z, softness, largest=largest[:, 0])
 
 
-@each("case", REGULARIZERS)
+@each("case", REGULARIZERS, fast=("smooth", "c0", "quintic"))
 def test_nothing_left_by_the_mask(case):
     z, softness, values = _inputs()
     where = np.ones(z.shape, bool)
@@ -136,7 +136,7 @@ def test_nan_stays_in_its_row(case):
     np.testing.assert_array_equal(spoiled["converged"], ~bad)
 
 
-@each("case", ALL_REGULARIZERS, fast=("smooth", "c0", "pseudohuber", "user_link"))
+@each("case", ALL_REGULARIZERS, fast=("smooth", "c0"))
 def test_one_candidate(case):
     def compute(z):
         solution = solve(SimplexProjection(z, 0.1), case.mode)
@@ -197,7 +197,7 @@ def test_nothing_to_choose_from(shape):
         SimplexProjection(jnp.zeros(shape), 0.1)
 
 
-@pytest.mark.parametrize("mode", helpers.PRIMAL)
+@each("mode", list(helpers.PRIMAL), fast=("smooth", "c0"))
 def test_it_is_the_maximum(mode, x64):
     """Sequential quadratic programming on the primal finds the same point."""
     rng = helpers.rng("primal")
@@ -249,7 +249,7 @@ def test_invariants(case, z, shift, permutation, exponent):
     assert np.all(project(z, 2 * softness)[1] <= mean + 2e-5)
 
 
-@each("case", REGULARIZERS)
+@each("case", REGULARIZERS, fast=("smooth", "c0", "quintic"))
 def test_limits(case):
     z = jnp.asarray(
         helpers.rng("limits").permuted(np.tile(np.arange(6.0), (12, 1)), axis=1)
@@ -260,7 +260,7 @@ def test_limits(case):
         assert_close(out["value"], expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("k", [0, 1, 2, 3])
+@each("k", [0, 1, 2, 3], fast=("1", "2"))
 def test_smoothness_theorem(k, x64):
     """With p = (k + 2) / (k + 1), the projection is C^k and not C^(k+1)."""
 

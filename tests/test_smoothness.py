@@ -50,10 +50,12 @@ def _along(fn):
 _SLOW = [pytest.mark.slow]
 
 
+# By default, `test_simplex.py` has it of the simplex.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("project", "q"),
     [
-        pytest.param(project, q, marks=[] if q == 3 and project is _simplex else _SLOW)
+        pytest.param(project, q)
         for project in (_simplex, _hypersimplex, _transport)
         for q in (2, 3, 4, 5, 6)
         if project is _simplex or q <= 4
@@ -82,7 +84,7 @@ def test_upper_bounds_are_kinks(x64):
     ("mode", "orders", "expected"),
     [
         pytest.param("c0", 1, 0, id="c0"),
-        pytest.param("c1", 2, 1, id="c1"),
+        pytest.param("c1", 2, 1, id="c1", marks=_SLOW),
         pytest.param("c2", 3, 2, id="c2", marks=_SLOW),
         pytest.param("smooth", 2, np.inf, id="smooth", marks=_SLOW),
         pytest.param("quintic", 3, 2, id="quintic", marks=_SLOW),

@@ -78,12 +78,12 @@ def _solve(solver: str, regularizer: str):
 
 
 def _matrix():
-    fast = ("smooth", "c0", "pseudohuber")
+    own = ("smooth", "c0", "c1", "c2", "quintic", "pseudohuber")
     for solver in SOLVERS:
         for case in REGULARIZERS:
             if solver.solves(case):
                 foreign = solver.name.startswith("optx")
-                slow = case.name not in fast if foreign else case.name == "c4"
+                slow = case.name not in (("c0",) if foreign else own)
                 yield pytest.param(
                     solver,
                     case,
@@ -164,7 +164,7 @@ _OTHERS = {
     [
         pytest.param(
             name,
-            marks=[] if name in ("Chord", "GradientDescent") else [pytest.mark.slow],
+            marks=[] if name == "Chord" else [pytest.mark.slow],
         )
         for name in _OTHERS
     ],
@@ -235,7 +235,7 @@ def test_too_few_steps_are_told():
         pytest.param("optx.LevenbergMarquardt", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("mode", ["smooth", "c1"])
+@each("mode", ["smooth", "c1"], fast=("c1",))
 def test_solvers_of_rows(name, mode):
     (solver,) = pick(SOLVERS, name)
     support = jnp.sort(jnp.asarray(Z, jnp.float32), axis=-1)

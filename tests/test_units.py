@@ -5,13 +5,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import VALUE_METHODS
+from cases import VALUE_METHODS, each
 from helpers import assert_close
 
 import softjax as sj
 
 MODES = {"fast_soft_sort": ["c0", "smooth", "c1"], "smooth_sort": ["smooth"]}
 PAIRS = [(method, mode) for method in VALUE_METHODS for mode in MODES[method]]
+# By default one of them: the others take 2 to 5 seconds each.
+_PAIRS = [
+    pytest.param(*pair, marks=[pytest.mark.slow] * (pair != ("fast_soft_sort", "c0")))
+    for pair in PAIRS
+]
 SCALED = {
     "fast_soft_sort": sj.methods.FastSoftSort,
     "smooth_sort": sj.methods.SmoothSort,
@@ -24,7 +29,7 @@ def test_millions_at_a_softness_of_a_tenth():
     assert_close(np.asarray(out) / 1e6, [-1.0, 0.0, 0.3, 0.5, 1.0], atol=1e-6)
 
 
-@pytest.mark.parametrize(("method", "mode"), PAIRS)
+@pytest.mark.parametrize(("method", "mode"), _PAIRS)
 def test_scale_one_is_the_projection_itself(method, mode, x64):
     """`s F(x / s, softness / s)` with the F of scale 1, and as F where asked to."""
     x = helpers.rng("units").normal(size=(3, 7))
@@ -40,7 +45,7 @@ def test_scale_one_is_the_projection_itself(method, mode, x64):
     assert_close(values, sj.sort(x, method=plain, **keywords), atol=1e-12)
 
 
-@pytest.mark.parametrize(("method", "mode"), PAIRS)
+@pytest.mark.parametrize(("method", "mode"), _PAIRS)
 @pytest.mark.parametrize("level", [0.0, 0.1, -3.0, 1e6])
 def test_constant_rows_have_their_mean(method, mode, level):
     """The value is the mean of the row, and derivatives are those of the mean."""
@@ -60,9 +65,9 @@ def test_constant_rows_have_their_mean(method, mode, level):
         assert_close(slopes, np.full(4, 0.25), atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["c0", "smooth"])
-@pytest.mark.parametrize("level", [0.0, 1.0, 100.0])
-@pytest.mark.parametrize("spread", [1e-30, 1e-5, 1e-2])
+@each("mode", ["c0", "smooth"], fast=("c0",))
+@each("level", [0.0, 1.0, 100.0], fast=("0.0", "100.0"))
+@each("spread", [1e-30, 1e-5, 1e-2], fast=("1e-30", "1e-05"))
 def test_nearly_constant_rows(mode, level, spread):
     """In float32 as in float64, continuous in the spread; gradients lose nothing."""
     noise = helpers.rng("nearly").normal(size=6)
@@ -97,7 +102,7 @@ def test_scales_are_checked(method):
             SCALED[method](scale=bad)
 
 
-@pytest.mark.parametrize("method", SCALED)
+@each("method", list(SCALED), fast=("fast_soft_sort",))
 def test_a_scale_may_be_learned(method, x64):
     x = helpers.rng("learned").normal(size=5)
 

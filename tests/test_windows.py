@@ -76,8 +76,9 @@ def test_values(case, name):
     assert_close(ranks, ranks_expected, atol=SIZE * 30 * tolerance(x.dtype))
 
 
-# With sparse regularizers, `test_sorted_distance.py` has those of windows.
-@each("case", pick(REGULARIZERS, "smooth", "c2"), fast=("smooth",))
+# With sparse regularizers, `test_sorted_distance.py` has those of windows. Of shorter
+# rows, `test_operators.py` has them by default: compiling these takes 13 seconds.
+@each("case", pick(REGULARIZERS, "smooth", "c2"), fast=())
 def test_derivatives(case, x64):
     x = _samples()["normal"]
     rng = helpers.rng("windows", "derivatives")
