@@ -48,7 +48,7 @@ def soft(name):
 
 
 @pytest.mark.parametrize("axis", [*AXES, (-1, 1), slow((0, 2)), slow((0, 1, 2))])
-@pytest.mark.parametrize("name", REDUCTIONS)
+@cases.each("name", list(REDUCTIONS), fast=("max", "median", "quantile"))
 def test_reductions_follow_jax_numpy(name, axis):
     for keepdims in (False, True):
         expected = REDUCTIONS[name](X, axis=axis, keepdims=keepdims)
@@ -87,7 +87,7 @@ def test_soft_indices_of_quantiles(name, value, axis):
         helpers.assert_close(jnp.sum(index * values, axis=-1), expected)
 
 
-@pytest.mark.parametrize("descending", [False, True])
+@cases.each("descending", [False, True], fast=("True",))
 @pytest.mark.parametrize("axis", AXES)
 def test_sort_argsort_rank(axis, descending):
     expected = jnp.sort(X, axis=axis, descending=descending)
@@ -180,7 +180,8 @@ def test_absent_candidates(case, method):
         np.testing.assert_allclose(nobody["argmax"], 0.2)
 
 
-@pytest.mark.parametrize("dtype", [slow(jnp.float16), jnp.bfloat16])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_floating_types_are_kept(dtype):
     x = jnp.asarray([0.5, -1.0, 2.0, 0.25], dtype)
     for operator in FEW:
@@ -421,7 +422,7 @@ def test_what_a_method_refuses(operator, case, method, message):
         operator.call(X[0], mode=case.mode, method=method)
 
 
-@pytest.mark.parametrize("method", cases.VALUE_METHODS)
+@cases.each("method", cases.VALUE_METHODS, fast=("fast_soft_sort",))
 def test_a_method_without_indices(method):
     values, index = sj.top_k(X[0], 2, method=method)
     helpers.assert_close(values, sj.sort(X[0], method=method)[:, :1:-1])

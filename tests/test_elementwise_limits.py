@@ -14,8 +14,8 @@ from cases import REGULARIZERS, each, pick
 import softjax as sj
 
 N = 12
-FAST = ("smooth", "c0", "c1")
-CASES = pick(REGULARIZERS, *FAST, "cubic", "quintic", "pseudohuber", "user_link")
+FAST = ("smooth", "c0")
+CASES = pick(REGULARIZERS, *FAST, "c1", "cubic", "quintic", "pseudohuber", "user_link")
 
 # name -> (soft, hard), of x and y
 BINARY = {

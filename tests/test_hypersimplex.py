@@ -57,6 +57,7 @@ def _solve(mode, solver=None):
     )
 
 
+@pytest.mark.slow
 def test_one_k_for_all_rows():
     """A number, or an array that broadcasts."""
     expected = hypersimplex_oracle(Z[:2], np.full((2, 1), 2.0), 0.3, np.exp)

@@ -173,7 +173,7 @@ def test_every_loss_is_listed_by_row():
     assert {*_PER_ROW, "permutation_loss"} == set(losses.__all__)
 
 
-@each("name", list(_PER_ROW), fast=("simplex_loss", "top_k_loss", "ndcg"))
+@each("name", list(_PER_ROW), fast=("simplex_loss", "top_k_loss"))
 def test_what_is_of_each_row_moves_with_the_axis(name):
     """Row by row, along any axis, known and traced; the gradient too."""
     target, parameters = _PER_ROW[name]

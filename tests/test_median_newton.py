@@ -13,7 +13,7 @@ import softjax as sj
 SOFTNESS = 0.3
 
 
-@each("case", REGULARIZERS, fast=("smooth", "c1", "user_link"))
+@each("case", REGULARIZERS, fast=("smooth", "c1"))
 def test_value_and_derivatives(case, x64):
     x, v = helpers.rng("median", case.name).normal(size=(2, 5))
 

@@ -288,7 +288,7 @@ _FAST = REPRESENTATIVES | {"neuralsort": "user_link", "fast_soft_sort": "c2"}
 # Of methods that are not the default: those that do not follow from one another.
 _SEPARATE = dict.fromkeys(METHODS, ("max", "argsort", "sort", "rank"))
 _SEPARATE |= {"softsort": DISTINCT, "ot": ("max", "argsort", "rank")}
-_SEPARATE["neuralsort"] += ("quantile",)
+_SEPARATE["neuralsort"] = ("max", "argsort", "rank", "quantile")
 
 
 def _combinations():

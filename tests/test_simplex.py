@@ -213,7 +213,7 @@ def test_it_is_the_maximum(mode, x64):
 _rows = hnp.arrays(np.float32, (12, 6), elements=st.floats(-4, 4, width=32))
 
 
-@each("case", REGULARIZERS)
+@each("case", REGULARIZERS, fast=("smooth", "c0", "c2", "quintic"))
 @hypothesis.given(
     z=_rows,
     shift=st.floats(-8, 8, width=32),

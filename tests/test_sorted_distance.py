@@ -104,7 +104,7 @@ def check(case, rows, queries, support, softness, values, where=None):
 
 
 @pytest.mark.x64
-@each("case", REGULARIZERS, fast=("smooth", "c0", "c2"))
+@each("case", REGULARIZERS, fast=("smooth", "c0"))
 def test_values(case, rows):
     check(case, rows, *_inputs())
 

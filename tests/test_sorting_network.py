@@ -212,6 +212,7 @@ def test_derivatives(case, network, x64):
         assert_close(by_x @ move + by_softness * dot, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @each_network
 def test_gated_grad_and_standardize(network):
     """The index of keys averages the input, and has a gradient only if it may."""
@@ -267,7 +268,7 @@ def test_programs_do_not_grow(network):
     assert small == large > 100
 
 
-@pytest.mark.parametrize("present", [100, 70, 1])
+@each("present", [100, 70, 1], fast=("100", "1"))
 def test_far_from_zero_and_from_an_outlier(present):
     """Where numbers have few digits left, those of differences are all there."""
     n = 100
