@@ -38,8 +38,10 @@ def _docstring(name):
     return ""
 
 
-# Of the optimization layer and losses, examples that take 1.5 to 5 seconds.
+# Of the optimization layer and losses, examples that take 1 to 5 seconds.
 _HEAVY = ("JaxoptMinimiser", "SortedDeviationProjection", "SortedRows", "TwoSided")
+_HEAVY += ("ConcaveDualProblem", "MajorizationProjection", "OptimistixMinimiser")
+_HEAVY += ("Tsallis",)
 _FAST = set(NAMES) - {f"softjax.solvers.{name}" for name in _HEAVY}
 _FAST -= {"softjax.losses.permutation_loss", "softjax.losses.top_k_loss"}
 

@@ -150,7 +150,7 @@ def test_nan_and_infinity(case):
         assert np.all(np.isfinite(np.asarray(gradient)[~nan & ~infinite]))
 
 
-@pytest.mark.parametrize("mode", ["hard", "smooth", "c1"])
+@each("mode", ["hard", "smooth", "c1"], fast=("hard", "smooth"))
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8", "int32", "bool"])
 def test_types(dtype, mode):
     """As jax.numpy promotes them; 16-bit floats are computed in 32 bits."""

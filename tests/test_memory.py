@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from cases import each
 
 import softjax as sj
 
@@ -39,12 +40,18 @@ def peak(operator, size=SIZE, **keywords) -> int:
     )
 
 
-@pytest.mark.parametrize(("operator", "mode", "method"), LINEAR)
+@pytest.mark.parametrize(
+    ("operator", "mode", "method"),
+    [
+        pytest.param(*row, marks=[pytest.mark.slow] * (row[0] == "rank"))
+        for row in LINEAR
+    ],
+)
 def test_a_million_numbers(operator, mode, method):
     assert peak(getattr(sj, operator), mode=mode, method=method) < LIMIT
 
 
-@pytest.mark.parametrize("operator", [sj.sort, sj.rank])
+@each("operator", [sj.sort, sj.rank], fast=("sort",))
 def test_quadratic_time_in_linear_memory(operator):
     size = 10_000
     assert peak(operator, size, method="smooth_sort") < 300 * size

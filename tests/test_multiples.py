@@ -239,7 +239,7 @@ def test_transport(solver):
 @each(
     "case",
     pick(REGULARIZERS, "smooth", "c0", "c1", "user_gradient"),
-    fast=("smooth", "c0"),
+    fast=("c0",),
 )
 def test_permutahedra(case):
     """Also of a link that is positive everywhere: w is in the unit of what it wraps."""
@@ -303,6 +303,7 @@ def test_any_solver_of_a_multiple():
     assert_close(*found, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_windows_of_a_multiple():
     """Long rows of neuralsort: what is left out is as little as of the entropy."""
     x = helpers.rng("windows").normal(size=200).astype(np.float32)

@@ -404,7 +404,7 @@ def test_further_regularizers(case, x64):
     helpers.assert_close(dot, (upper - lower) / (2 * h), atol=1e-6)
 
 
-@pytest.mark.parametrize("k", [8, 9])
+@each("k", [8, 9], fast=("9",))
 @each("case", REGULARIZERS, fast=("c0",))
 def test_few_and_many_rows(case, k):
     """SoftSort's rows are dense where they are few."""

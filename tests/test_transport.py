@@ -71,6 +71,7 @@ def test_plans(case):
 
 
 _SLOW = ("optx.LBFGS", "optx.BFGS", "jaxopt.LBFGS", "jaxopt.BFGS", "started")
+_SLOW += ("sinkhorn",)
 
 
 def _matrix():
@@ -191,7 +192,7 @@ def test_marginals_without_mass(mode):
     assert np.all(np.isfinite(gradient))
 
 
-@each("case", REGULARIZERS, fast=("smooth",))
+@each("case", REGULARIZERS, fast=())
 def test_single_rows_and_columns(case):
     """Only one plan has these marginals."""
     for n, m in ((1, 1), (1, 3), (3, 1)):

@@ -355,7 +355,8 @@ def test_a_pole_is_refused_by_name():
         sj.sort(Z[0], mode=Tsallis(0.5), method="smooth_sort")
 
 
-@each("dtype", [jnp.float16, jnp.bfloat16, jnp.float32], fast=("float16",))
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
 def test_types(dtype):
     x = jnp.asarray(Z[0], dtype)
     for alpha in (0.5, 1.0, 1.2, 3.0):
