@@ -410,10 +410,9 @@ def is_read_off(operator: Operator, method: str) -> bool:
 def each(
     name: str, entries: list, *, fast: tuple[str, ...] | None = None
 ) -> pytest.MarkDecorator:
-    """Parametrize a test over a list of this file, or a part of one, as `name`.
+    """Parametrize a test over entries of this file, strings, numbers or functions.
 
-    Or over strings, numbers or functions. Where `fast` names some of the entries, the
-    test is slow for the others.
+    Where `fast` names some of the entries, the test is slow for the others.
     """
 
     def parameter(entry):
