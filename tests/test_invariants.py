@@ -118,8 +118,8 @@ def test_permutation_equivariance(case, method, x, softness, order):
             continue
         gradient, softness_gradient = map(np.asarray, gradients[operator.name])
         other, other_softness = map(np.asarray, moved_gradients[operator.name])
-        # Where a gradient vanishes, terms of order 1 / softness have cancelled.
-        scale = 1 + np.max(np.abs(gradient)) + 0.01 / softness
+        # Where a gradient vanishes, N^2 terms of order 1 / softness have cancelled.
+        scale = 1 + np.max(np.abs(gradient)) + 0.01 * N / softness
         np.testing.assert_allclose(
             other / scale, gradient[order] / scale, atol=1e-4, err_msg=operator.name
         )
@@ -233,7 +233,7 @@ def test_infinite_elements_take_the_outer_places(case, method, inputs, softness)
             (out - shift) / scale, alone[name] / scale, atol=2e-5, err_msg=name
         )
         gradient, expected = gradients[name][0][place], alone_gradients[name][0]
-        scale = 1 + np.max(np.abs(expected)) + 0.01 / softness
+        scale = 1 + np.max(np.abs(expected)) + 0.01 * N / softness
         # Sorted values in units of their spread are rounded by that of the softness.
         scale += 1e-3 * softness / max(np.ptp(x), 1e-3 * softness)
         np.testing.assert_allclose(

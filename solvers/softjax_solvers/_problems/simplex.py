@@ -79,6 +79,9 @@ class SimplexProjection(ScalarDualProblem, MaximizationProblem, JointExpectation
             z = z if self.where is None else jnp.where(self.where, z, -jnp.inf)
             largest = jax.lax.stop_gradient(z).max(axis=-1, keepdims=True)
         apart = z - jax.lax.stop_gradient(largest)
+        # A compiler may compute z twice, and round it differently: above the largest,
+        # the link of something large over the softness might overflow.
+        apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
         if self.where is not None:
             apart = jnp.where(self.where, apart, 0)
         return apart / self.softness
