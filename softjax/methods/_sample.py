@@ -1,4 +1,4 @@
-"""What a method is given: the numbers of a row, and how they are put in order."""
+"""Samples: the numbers of a row that a method is given, and their order."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class Infinite(eqx.Module):
 
     def finite(self, keys: Float[Array, "*batch n"]) -> Bool[Array, "*batch n"]:
         """Which of some keys, in any order, stand for finite elements."""
-        return jnp.abs(jax.lax.stop_gradient(keys)) <= self.reach
+        # In a row without infinite elements, all do, of any size.
+        reach = jnp.where(self.above + self.below > 0, self.reach, jnp.inf)
+        return jnp.abs(jax.lax.stop_gradient(keys)) <= reach
 
 
 class Sample(eqx.Module):

@@ -263,7 +263,7 @@ class PermutahedronProjection(MaximizationProblem):
     def _rounded_off(
         self, regularizer: Regularizer, rule: "Rule", u: Array, balance: "Balance"
     ) -> Float[Array, "*batch n"] | float:
-        """What a steep link makes of the rounding of the dual, and is not in y.
+        """Part of the excess that a steep link makes of the rounding of the dual.
 
         It is shared in proportion to slopes, where sums of y are what is balanced.
         """
@@ -411,7 +411,7 @@ class Rule(eqx.Module):
         return None
 
     def summary_scale(self) -> float | Float[Array, ""]:
-        """What u is multiplied by before it is summarized. Default: 1."""
+        """Factor of u before it is summarized. Default: 1."""
         return 1.0
 
 

@@ -185,14 +185,14 @@ class TransportProjection(ConcaveDualProblem, MaximizationProblem):
 
     @property
     def mass(self) -> Float[Array | np.ndarray, "*#batch 1"]:
-        """What the plan is divided by to be an argument of the regularizer."""
+        """The mass M by which the regularizer divides the plan."""
         if self.unit is not None:
             return self.unit
         return self.nu.sum(axis=-1, keepdims=True)
 
     @property
     def rows(self) -> Float[Array, "*#batch n"]:
-        """What the rows of the plan over M sum to."""
+        """Sums of the rows of the plan over M."""
         return jnp.asarray(self.mu / self.mass)
 
     @property

@@ -1,4 +1,4 @@
-"""What follows for a multiple of a regularizer and a linear term."""
+"""Regularizers that are a multiple of another one and a linear term."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Transformed(Regularizer):
         """r, the positive factor, and the number that y is multiplied by."""
 
     def _argument(self, t: Array) -> Array:
-        """What the link of r is applied to."""
+        """Argument of the link of r."""
         _, factor, linear = self.parts()
         return (t - linear) / factor
 
