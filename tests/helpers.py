@@ -550,24 +550,29 @@ def sorting_network_oracle(x, softness, case, network="bitonic", where=None):
     """Soft permutation matrices `*batch n n`, one soft exchange after the other.
 
     `case` gives the link of a regularizer, and the ends of its transition. What is not
-    there goes below what is, and mixes with nothing.
+    there counts for nothing: the others come first, as if they were all.
     """
     x = np.asarray(x, np.float64)
     n = x.shape[-1]
-    where = np.broadcast_to(True if where is None else where, x.shape)
+    out = np.zeros((*x.shape, n))
+    if where is not None:
+        for row in np.ndindex(x.shape[:-1]):
+            (place,) = np.nonzero(where[row])
+            if place.size:
+                inner = sorting_network_oracle(x[row][place], softness, case, network)
+                out[row][: place.size, place] = inner
+        return out
     size = 1
     while size < n:
         size *= 2
     pairs = list(bitonic(0, size) if network == "bitonic" else odd_even(n))
     size = size if network == "bitonic" else n
-    out = np.zeros((*x.shape, n))
     for row in np.ndindex(x.shape[:-1]):
-        values = np.where(where[row], x[row], 0)
         matrix = np.eye(size, n)
-        there = np.append(where[row], np.zeros(size - n, bool))
+        there = np.arange(size) < n
         for up, down in pairs:
             if there[up] and there[down]:
-                difference = (matrix[up] - matrix[down]) @ values
+                difference = (matrix[up] - matrix[down]) @ x[row]
                 p = heaviside_oracle(difference, softness, case.link, *case.ends)
             else:
                 p = float(there[up] or not there[down])

@@ -108,8 +108,7 @@ def test_standardized_rows_have_finite_moments(method):
     keywords = dict(method=method, standardize=True)
     out, alone = sj.sort(x, **keywords), sj.sort(finite, **keywords)
     assert out[-1] == INF
-    atol = 0.3 if method == "sorting_network" else 1e-5
-    assert_close(out[:-1], alone, atol=atol)
+    assert_close(out[:-1], alone, atol=1e-5)
 
 
 def test_masks_and_medians_by_newton():

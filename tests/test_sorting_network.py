@@ -138,7 +138,7 @@ def test_other_operators_mix_rows():
 @each("case", CASES, fast=("c0",))
 @each_network
 def test_absent_candidates(case, network):
-    """-inf mixes with nothing that is there, wherever it stands."""
+    """The others are as without -inf, wherever it stands."""
     x = np.asarray(
         [
             [0.5, -np.inf, 1.5, -np.inf, 1.0],

@@ -196,3 +196,13 @@ class Sample(eqx.Module):
         # Stand-ins of infinite elements are no squashed numbers.
         squashed = jnp.where((keys > 0) & (keys < 1), keys, 1 / 2)
         return self.center + self.scale * jax.scipy.special.logit(squashed)
+
+
+def behind(
+    above: Int[Array | np.ndarray, "*#batch 1"], values: Float[Array, "*batch n"]
+) -> Float[Array, "*batch n"]:
+    """Values in order, behind so many places for infinite ones."""
+    if isinstance(above, np.ndarray):  # known to be none
+        return values
+    place = jnp.maximum(jnp.arange(values.shape[-1]) - above, 0)
+    return permute(values, place)

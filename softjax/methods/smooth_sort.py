@@ -4,19 +4,17 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import (
     Entropy,
     MajorizationProjection,
-    permute,
     surplus_of_sizes,
 )
 
 from ._anchors import anchors
 from ._method import Relaxation, ValueMethod
-from ._sample import Sample
+from ._sample import Sample, behind
 from ._spread import parse_scale, spread
 
 
@@ -86,7 +84,7 @@ class SmoothSort(ValueMethod):
         values = jnp.where(varies, values, mean)
         if sample.center is not None and sample.scale is not None:
             values = sample.center + sample.scale * values
-        return _after(above, values)
+        return behind(above, values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         relaxation = _of_the_entropy(relaxation)
@@ -102,14 +100,6 @@ class SmoothSort(ValueMethod):
         drawn = jnp.broadcast_to(place < sample.present, x.shape)
         more = surplus_of_sizes(x / relaxation.softness, drawn, ordered.where)
         return jnp.add(above, ordered.unsort(place - more))
-
-
-def _after(above: Any, values: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """Values in order, behind so many places for infinite ones."""
-    if isinstance(above, np.ndarray):
-        return values
-    place = jnp.maximum(jnp.arange(values.shape[-1]) - above, 0)
-    return permute(values, place)
 
 
 def _of_the_entropy(relaxation: Relaxation) -> Relaxation:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -11,10 +12,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from softjax_solvers import (
+    anywhere,
     derivative,
+    invert,
     largest,
     pad_last,
     permute,
+    sort_with_permutation,
     tangent_of,
     varying_as,
 )
@@ -22,7 +26,7 @@ from softjax_solvers import (
 from ..elementwise import Transition
 from ._method import Relaxation
 from ._rows import RowMethod, read_between
-from ._sample import Sample
+from ._sample import Sample, behind
 
 
 class Network(eqx.Module):
@@ -42,6 +46,16 @@ class Network(eqx.Module):
     ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
         """In a round: whom each position is compared with, and whether it gets the
         larger of the two. A position may be compared with itself."""
+
+    def needed(
+        self, one: Int[Array, "..."], count: Int[Array, "*batch 1"]
+    ) -> Bool[Array, "*#batch 1"]:
+        """Whether a round does something for the first `count` positions alone.
+
+        Default: all do. Rounds that are left out leave as many elements as if there
+        were no more positions.
+        """
+        return jnp.ones((1,) * count.ndim, bool)
 
     def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "..."]) -> Array:
         """What is at the other position of each pair. Default: a gather.
@@ -73,6 +87,12 @@ class Bitonic(Network):
         descending = (position & run) == 0
         return position ^ distance, first == descending
 
+    def needed(
+        self, one: Int[Array, "2"], count: Int[Array, "*batch 1"]
+    ) -> Bool[Array, "*batch 1"]:
+        # All are sorted after the first run that is no shorter than they are.
+        return one[0] < 2 * count
+
     def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "2"]) -> Array:
         _, distance = one
         first = (jnp.arange(x.shape[-1], dtype=one.dtype) & distance) == 0
@@ -94,6 +114,11 @@ class OddEven(Network):
         position = jnp.arange(n)
         first = (position + one) % 2 == 0
         return jnp.clip(jnp.where(first, position + 1, position - 1), 0, n - 1), first
+
+    def needed(
+        self, one: Int[Array, ""], count: Int[Array, "*batch 1"]
+    ) -> Bool[Array, "*batch 1"]:
+        return one < count
 
     def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, ""]) -> Array:
         partner, first = self.pairs(one, x.shape[-1])
@@ -228,10 +253,17 @@ class SortingNetwork(RowMethod):
         scale = regularizer.transition_scale().astype(sample.keys.dtype)
         transition = Transition(regularizer, relaxation.softness * scale)
         complete = sample.where is None and start.keys.shape[-1] == sample.size
+        count = None if sample.infinite is None else jnp.asarray(sample.finite)
 
         def step(wires: _Wires, one: Array) -> tuple[_Wires, Array | None]:
-            wires, stays = self._exchange(wires, one, transition, complete)
-            return wires, stays if keep else None
+            new, stays = self._exchange(wires, one, transition, complete)
+            if count is not None:
+                needed = self.network.needed(one, count)
+                new = _Wires(
+                    *(_choose(needed, x, y) for x, y in zip(new, wires, strict=True))
+                )
+                stays = jnp.where(needed, stays, 1)
+            return new, stays if keep else None
 
         rounds = self.network.rounds(start.keys.shape[-1])
         end, stays = jax.lax.scan(step, start, rounds)
@@ -241,13 +273,14 @@ class SortingNetwork(RowMethod):
         self, sample: Sample, relaxation: Relaxation, weights: Float[Array, "m n"]
     ) -> Float[Array, "*batch m n"]:
         """Weights of sorted places, as weights of the elements that reach them."""
+        sample, place = _to_front(sample, relaxation)
         start, _ = self._start(sample, relaxation)
         start = start._replace(averaged=None)
         _, stays, rounds = self._scan(sample, relaxation, start, keep=True)
         assert stays is not None
         size = stays.shape[-1]
         # Rows come last, so that what changes places are rows of memory.
-        weights = pad_last(weights, 0, size - sample.size).T
+        weights = pad_last(weights, 0, size - sample.size).swapaxes(-1, -2)
 
         # From the last round to the first; each is its own transpose. The mixture is
         # written so that derivatives keep one matrix a round: the difference.
@@ -259,10 +292,16 @@ class SortingNetwork(RowMethod):
             )
             return other + stays[..., None] * (weights - other), None
 
-        weights = jnp.broadcast_to(weights, (*stays.shape[1:-1], *weights.shape))
+        shape = (*stays.shape[1:-1], *weights.shape[-2:])
+        weights = jnp.broadcast_to(weights, shape)
         weights = varying_as(weights, stays)
         weights, _ = jax.lax.scan(back, weights, (rounds, stays), reverse=True)
-        return weights[..., : sample.size, :].swapaxes(-1, -2)
+        weights = weights[..., : sample.size, :]
+        if place is not None:
+            weights = jnp.take_along_axis(
+                weights, place[..., None], axis=-2, mode="promise_in_bounds"
+            )
+        return weights.swapaxes(-1, -2)
 
     def rows(
         self,
@@ -273,8 +312,9 @@ class SortingNetwork(RowMethod):
         places = jnp.arange(sample.size, dtype=sample.keys.dtype)
         if positions is None:
             positions = places
-        # Half way between two positions, half of each.
-        weights = jnp.maximum(1 - jnp.abs(positions[:, None] - places), 0)
+        # Half way between two positions, half of each. Infinite ones come before.
+        positions = positions - jnp.asarray(sample.above, places.dtype)
+        weights = jnp.maximum(1 - jnp.abs(positions[..., None] - places), 0)
         return self._weigh(sample, relaxation, weights)
 
     def row_values(
@@ -283,18 +323,62 @@ class SortingNetwork(RowMethod):
         relaxation: Relaxation,
         positions: Float[Array, " m"] | None,
     ) -> Float[Array, "*batch m"]:
+        above = sample.above
+        sample, _ = _to_front(sample, relaxation)
         start, middle = self._start(sample, relaxation)
         end, _, _ = self._scan(sample, relaxation, start, keep=False)
         values = end.averaged
         if values is None:
             values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + middle
-        if positions is None:
-            return values[..., : sample.size]
-        return read_between(values[..., : sample.size], positions)
+        values = behind(above, values[..., : sample.size])
+        return values if positions is None else read_between(values, positions)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
-        return self._weigh(sample, relaxation, positions[None])[..., 0, :]
+        ranks = self._weigh(sample, relaxation, positions[None])[..., 0, :]
+        return jnp.add(sample.above, ranks)
+
+
+def _choose(needed: Array, new: Array | None, old: Array | None) -> Array | None:
+    return None if new is None else jnp.where(needed, new, old)
+
+
+def _to_front(
+    sample: Sample, relaxation: Relaxation
+) -> tuple[Sample, Int[Array, "*batch n"] | None]:
+    """The sample with its finite elements in front, and where each element is in it.
+
+    Which elements meet in a network depends on their places. So those that come first
+    are sorted as if there were no others, which have smaller keys than all of them.
+    """
+    infinite, where = sample.infinite, sample.where
+    if infinite is None:
+        return sample, None
+    here = infinite.finite(sample.keys)
+    here = here if where is None else here & where
+    keys = jax.lax.stop_gradient(sample.keys)
+    start = jnp.broadcast_to(jnp.arange(sample.size, dtype=jnp.int32), keys.shape)
+
+    def partition(here: Array) -> Array:
+        return sort_with_permutation(jnp.where(here, 0.0, 1.0))[1].astype(jnp.int32)
+
+    order = jax.lax.cond(
+        anywhere(~here), partition, lambda here: varying_as(start, here), here
+    )
+    far = 2 * infinite.reach + relaxation.softness / jnp.finfo(keys.dtype).eps
+    front = dataclasses.replace(
+        sample,
+        keys=permute(jnp.where(here, sample.keys, -jax.lax.stop_gradient(far)), order),
+        averaged=None if sample.averaged is None else permute(sample.averaged, order),
+        where=None,
+        infinite=dataclasses.replace(
+            infinite,
+            above=jnp.zeros_like(infinite.above),
+            below=sample.size - jnp.asarray(sample.finite),
+        ),
+        count=None,
+    )
+    return front, invert(order)
 
 
 def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
@@ -307,7 +391,11 @@ def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
         places = (shares * sample.size).astype(int)
     middle = (places.size + 1) // 2
     if where is None:
-        return largest(keys[..., places], middle)[0][..., -1:]
+        found = largest(keys[..., places], middle)[0][..., -1:]
+        if sample.infinite is None:
+            return found
+        # Where most are infinite, another number will do.
+        return jnp.clip(found, -sample.infinite.reach, sample.infinite.reach)
     keys = jnp.where(where, keys, -jnp.inf)
     found, _ = largest(keys[..., places], places.size)
     count = jnp.sum(found > -jnp.inf, axis=-1, keepdims=True)
