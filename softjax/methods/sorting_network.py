@@ -12,13 +12,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from softjax_solvers import (
-    anywhere,
     derivative,
     invert,
     largest,
     pad_last,
     permute,
-    sort_with_permutation,
     tangent_of,
     varying_as,
 )
@@ -259,9 +257,8 @@ class SortingNetwork(RowMethod):
             new, stays = self._exchange(wires, one, transition, complete)
             if count is not None:
                 needed = self.network.needed(one, count)
-                new = _Wires(
-                    *(_choose(needed, x, y) for x, y in zip(new, wires, strict=True))
-                )
+                choose = functools.partial(jnp.where, needed)
+                new = jax.tree.map(choose, new, wires)
                 stays = jnp.where(needed, stays, 1)
             return new, stays if keep else None
 
@@ -339,10 +336,6 @@ class SortingNetwork(RowMethod):
         return jnp.add(sample.above, ranks)
 
 
-def _choose(needed: Array, new: Array | None, old: Array | None) -> Array | None:
-    return None if new is None else jnp.where(needed, new, old)
-
-
 def _to_front(
     sample: Sample, relaxation: Relaxation
 ) -> tuple[Sample, Int[Array, "*batch n"] | None]:
@@ -356,16 +349,12 @@ def _to_front(
         return sample, None
     here = infinite.finite(sample.keys)
     here = here if where is None else here & where
-    keys = jax.lax.stop_gradient(sample.keys)
-    start = jnp.broadcast_to(jnp.arange(sample.size, dtype=jnp.int32), keys.shape)
-
-    def partition(here: Array) -> Array:
-        return sort_with_permutation(jnp.where(here, 0.0, 1.0))[1].astype(jnp.int32)
-
-    order = jax.lax.cond(
-        anywhere(~here), partition, lambda here: varying_as(start, here), here
-    )
-    far = 2 * infinite.reach + relaxation.softness / jnp.finfo(keys.dtype).eps
+    # A stable partition, by counts and not by a sort.
+    before = jnp.cumsum(here.astype(jnp.int32), axis=-1)
+    after = before[..., -1:] + jnp.arange(sample.size) - before
+    place = jnp.where(here, before - 1, after)
+    order = invert(place)
+    far = 2 * infinite.reach + relaxation.softness / jnp.finfo(sample.keys.dtype).eps
     front = dataclasses.replace(
         sample,
         keys=permute(jnp.where(here, sample.keys, -jax.lax.stop_gradient(far)), order),
@@ -378,7 +367,7 @@ def _to_front(
         ),
         count=None,
     )
-    return front, invert(order)
+    return front, place
 
 
 def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
