@@ -335,12 +335,12 @@ def _run(
                 keys=jax.lax.stop_gradient(sample.keys),
                 averaged=sample.values,
             )
-            gated = operation.apply(method, still, relaxation, options)
+            values = operation.apply(method, still, relaxation, options)
             # An index that is returned keeps its gradient.
             outputs = tuple(
-                still if kind == VALUE else out
-                for out, still, kind in zip(
-                    outputs, gated, operation.outputs, strict=True
+                value if kind == VALUE else out
+                for out, value, kind in zip(
+                    outputs, values, operation.outputs, strict=True
                 )
             )
         return tuple(
@@ -362,13 +362,10 @@ def _run_hard(
     nan = jnp.isnan(x)
     sample, bad = Sample(jnp.where(nan, 0, x)), jnp.any(nan, axis=-1)
     outputs = operation.apply(method, sample, relaxation, options)
-    finished = []
-    for out, kind in zip(outputs, operation.outputs, strict=True):
-        assert out is not None
-        out = -out if operation.ascending and kind == VALUE else out
-        rest = out.ndim - bad.ndim
-        finished.append(jnp.where(bad.reshape(*bad.shape, *(1,) * rest), jnp.nan, out))
-    return tuple(finished)
+    return tuple(
+        None if out is None else _sign(out, kind, operation, bad)
+        for out, kind in zip(outputs, operation.outputs, strict=True)
+    )
 
 
 def _prepare(
@@ -402,7 +399,7 @@ def _standardize(sample: Sample, outer: Outer) -> Sample:
     """Keys that are z-scores squashed into (0, 1), free of the input's scale."""
     x = sample.values
     finite = ~(outer.up | outer.down)
-    count = jnp.maximum(jnp.sum(finite, axis=-1, keepdims=True), 1)
+    count = jnp.maximum(x.shape[-1] - outer.above - outer.below, 1)
 
     def mean(x: Array) -> Array:
         return jnp.sum(jnp.where(finite, x, 0), axis=-1, keepdims=True) / count
@@ -427,6 +424,13 @@ def _finish(
 ) -> Array:
     """The places of infinite elements, the sign of an ascending operation, and NaN."""
     out = _place_infinite(out, kind, operation, options, outer)
+    return _sign(out, kind, operation, bad)
+
+
+def _sign(
+    out: Array, kind: str, operation: Operation, bad: Bool[Array, "*batch"]
+) -> Array:
+    """The sign of an ascending operation's values, and NaN in bad rows."""
     if operation.ascending and kind == VALUE:
         out = -out
     rest = out.ndim - bad.ndim

@@ -74,19 +74,14 @@ def stand_in(
 ) -> tuple[Float[Array, "*batch n"], Infinite]:
     """Keys with finite numbers for infinite elements, beyond all others.
 
-    They are further away, in units of softness, than counts in any mode, and than
-    rounding. No finite key exceeds the `reach`. `low` says whether there may be any for
-    -inf.
+    No finite key exceeds the `reach`. `low` says whether there may be any for -inf.
     """
-    info = jnp.finfo(keys.dtype)
-    reach = jnp.minimum(reach, info.max / 8)
-    far = 2 * reach + jax.lax.stop_gradient(softness) / info.eps
-    far = jnp.minimum(far, info.max / 2)
+    reach = jnp.minimum(reach, jnp.finfo(keys.dtype).max / 8)
+    below = outer.below if low else jnp.zeros_like(outer.below)
+    infinite = Infinite(outer.above, below, reach)
+    far = infinite.beyond(softness)
     keys = jnp.where(outer.up, far, keys)
-    below = jnp.zeros_like(outer.below)
-    if low:
-        keys, below = jnp.where(outer.down, -far, keys), outer.below
-    return keys, Infinite(outer.above, below, reach)
+    return jnp.where(outer.down, -far, keys) if low else keys, infinite
 
 
 def put_values(

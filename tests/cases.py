@@ -377,7 +377,7 @@ def ignores_places(method: str) -> bool:
     """Whether only the values of a row count, and not which place each of them has.
 
     The rounds of a sorting network compare places, and the more of them there are, the
-    softer the result, also where some are empty.
+    softer the result.
     """
     return method != "sorting_network"
 

@@ -65,6 +65,12 @@ class Infinite(eqx.Module):
     below: Int[Array, "*batch 1"]
     reach: Float[Array, "*batch 1"]
 
+    def beyond(self, softness: Array) -> Float[Array, "*batch 1"]:
+        """The size of stand-ins: further away than counts in any mode, and rounding."""
+        info = jnp.finfo(self.reach.dtype)
+        far = 2 * self.reach + jax.lax.stop_gradient(softness) / info.eps
+        return jnp.minimum(far, info.max / 2)
+
     def finite(self, keys: Float[Array, "*batch n"]) -> Bool[Array, "*batch n"]:
         """Which of some keys, in any order, stand for finite elements."""
         # In a row without infinite elements, all do, of any size.

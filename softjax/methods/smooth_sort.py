@@ -6,11 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import (
-    Entropy,
-    MajorizationProjection,
-    surplus_of_sizes,
-)
+from softjax_solvers import Entropy, MajorizationProjection, surplus_of_sizes
 
 from ._anchors import anchors
 from ._method import Relaxation, ValueMethod

@@ -354,10 +354,10 @@ def _to_front(
     after = before[..., -1:] + jnp.arange(sample.size) - before
     place = jnp.where(here, before - 1, after)
     order = invert(place)
-    far = 2 * infinite.reach + relaxation.softness / jnp.finfo(sample.keys.dtype).eps
+    far = infinite.beyond(relaxation.softness)
     front = dataclasses.replace(
         sample,
-        keys=permute(jnp.where(here, sample.keys, -jax.lax.stop_gradient(far)), order),
+        keys=permute(jnp.where(here, sample.keys, -far), order),
         averaged=None if sample.averaged is None else permute(sample.averaged, order),
         where=None,
         infinite=dataclasses.replace(
