@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from softjax_solvers import safe_divide
+from softjax_solvers.internal import (
+    safe_divide,
+)
 
 from .methods import Infinite, Level
 

@@ -9,7 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import Regularizer, get_regularizer, is_traced
+from softjax_solvers import (
+    Regularizer,
+    get_regularizer,
+)
+from softjax_solvers.internal import (
+    is_traced,
+)
 
 _GATED = "gated_"
 

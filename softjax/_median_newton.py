@@ -7,7 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import Regularizer, derivative, find_root
+from softjax_solvers import (
+    Regularizer,
+    find_root,
+)
+from softjax_solvers.internal import (
+    derivative,
+)
 
 from ._axis import VALUE, Operation, at_centre, run
 from .methods import Method, Relaxation, Sample

@@ -10,9 +10,11 @@ from jaxtyping import Array, Float
 from softjax_solvers import (
     HypersimplexProjection,
     Regularizer,
+    solve,
+)
+from softjax_solvers.internal import (
     invert,
     safe_divide,
-    solve,
     sort_with_permutation,
 )
 

@@ -24,6 +24,8 @@ from softjax_solvers import (
     SimplexProjection,
     TransportProjection,
     fenchel_young_loss,
+)
+from softjax_solvers.internal import (
     safe_divide,
 )
 

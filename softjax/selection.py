@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import anywhere
+from softjax_solvers.internal import (
+    anywhere,
+)
 
 from ._axis import parse_axis
 from ._keywords import as_float, broadcast_shape

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from softjax_solvers._laplacian import eliminate, factorize, laplacian_solve
+from softjax_solvers._operators.laplacian import eliminate, factorize, laplacian_solve
 
 
 def exact(edges, ground, rhs) -> np.ndarray:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from helpers import assert_close, finite_difference
 
-from softjax.solvers import linear_recurrence
-from softjax_solvers._scans import _by_doubling, _one_by_one
+from softjax_solvers._kernels.scans import _by_doubling, _one_by_one
+from softjax_solvers.internal import (
+    linear_recurrence,
+)
 
 
 def loop(a, b, reverse):

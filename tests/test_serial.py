@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import softjax as sj
-from softjax_solvers._serial import read, serially, write
+from softjax_solvers._platform.serial import read, serially, write
 
 
 def _running_products(first, x, y):

@@ -12,7 +12,7 @@ import scipy.linalg
 from helpers import assert_close, finite_difference
 
 from softjax.solvers import Problem, Solution, Solver, expectation, primal, solve
-from softjax_solvers._pseudo_inverse import pseudo_solve
+from softjax_solvers._operators.pseudo_inverse import pseudo_solve
 
 
 class Constrained(Problem):

@@ -18,12 +18,14 @@ import softjax as sj
 from softjax.solvers import (
     MajorizationProjection,
     PNorm,
-    log_subset_sums,
     solve,
+)
+from softjax_solvers._operators.fourth_differences import eliminate
+from softjax_solvers.internal import (
+    log_subset_sums,
     surplus,
     surplus_of_sizes,
 )
-from softjax_solvers._banded import eliminate
 
 N = 6
 Z = np.linspace(1, 0, N)

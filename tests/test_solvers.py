@@ -42,8 +42,8 @@ from softjax.solvers import (
     primal,
     solve,
 )
-from softjax_solvers._registry import ADAPTERS
-from softjax_solvers._solver import Adapter
+from softjax_solvers._core.registry import ADAPTERS
+from softjax_solvers._core.solver import Adapter
 
 _rng = helpers.rng("solvers")
 Z = np.concatenate([_rng.normal(size=(4, 5)), np.array([[0.3] * 5, [1.0, 0, 1, 0, 1]])])

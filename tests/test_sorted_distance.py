@@ -16,10 +16,12 @@ from softjax.solvers import (
     SortedDistanceProjection,
     expectation,
     solve,
+)
+from softjax_solvers.internal import (
     sort_with_permutation,
 )
 
-_SHORT = "softjax_solvers._problems.sorted_distance._SHORT"
+_SHORT = "softjax_solvers._problems.sorted_rows.distance._SHORT"
 
 
 @pytest.fixture(params=["dense", "local"])
@@ -438,7 +440,7 @@ def test_chunks_change_nothing(case, monkeypatch):
 
     (_, whole), gradient = everything()
     # Room for three rows of every one of the ten problems.
-    monkeypatch.setattr("softjax_solvers._chunks._BLOCK", 3 * support.size)
+    monkeypatch.setattr("softjax_solvers._kernels.chunks._BLOCK", 3 * support.size)
     (_, chunked), chunked_gradient = everything()
     for a, b in zip(chunked, whole, strict=True):
         assert_close(a, b, atol=1e-6, rtol=1e-6)

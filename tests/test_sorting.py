@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import assert_close
 
-from softjax.solvers import (
+from softjax_solvers.internal import (
     invert,
     kth_largest,
     largest,

@@ -10,7 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from softjax_solvers import invert, permute, sort_with_permutation
+from softjax_solvers.internal import (
+    invert,
+    permute,
+    sort_with_permutation,
+)
 
 
 class Ordered(eqx.Module):

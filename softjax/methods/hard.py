@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import sort_with_permutation
+from softjax_solvers.internal import (
+    sort_with_permutation,
+)
 
 from ._method import IndexMethod, Level, Relaxation, central
 from ._sample import Sample

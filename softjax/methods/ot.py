@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import TransportProjection, is_traced
+from softjax_solvers import (
+    TransportProjection,
+)
+from softjax_solvers.internal import (
+    is_traced,
+)
 
 from ._method import IndexMethod, Level, Relaxation, central, expect
 from ._sample import Sample

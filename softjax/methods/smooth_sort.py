@@ -6,7 +6,13 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import Entropy, MajorizationProjection, surplus_of_sizes
+from softjax_solvers import (
+    Entropy,
+    MajorizationProjection,
+)
+from softjax_solvers.internal import (
+    surplus_of_sizes,
+)
 
 from ._anchors import anchors
 from ._method import Relaxation, ValueMethod

@@ -7,6 +7,8 @@ from jaxtyping import Array, Float
 from softjax_solvers import (
     SimplexProjection,
     SortedDistanceProjection,
+)
+from softjax_solvers.internal import (
     distance,
     largest,
     permute,

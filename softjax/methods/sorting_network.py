@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from softjax_solvers import (
+from softjax_solvers.internal import (
     derivative,
     invert,
     largest,

@@ -5,11 +5,11 @@ from .permutahedron import (
     PermutahedronProjection as PermutahedronProjection,
 )
 from .simplex import SimplexProjection as SimplexProjection
-from .sorted_deviation import (
+from .sorted_rows import (
     SortedDeviationProjection as SortedDeviationProjection,
+    SortedDistanceProjection as SortedDistanceProjection,
+    SortedRows as SortedRows,
 )
-from .sorted_distance import SortedDistanceProjection as SortedDistanceProjection
-from .sorted_rows import SortedRows as SortedRows
 from .transport import (
     Potentials as Potentials,
     TransportProjection as TransportProjection,

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import inexact, safe_divide, tangent_of
-from .._problem import (
+from .._core.problem import (
     MaximizationProblem,
     ScalarDualProblem,
     as_mask,
@@ -15,8 +14,9 @@ from .._problem import (
     flatten_batch,
     per_row,
 )
-from .._regularizer import Regularizer
-from .._sorting import kth_largest
+from .._core.regularizer import Regularizer
+from .._kernels.numerics import inexact, safe_divide, tangent_of
+from .._kernels.sorting import kth_largest
 from .steep import settle, solution, tangent_of_solution, within_rounding
 
 

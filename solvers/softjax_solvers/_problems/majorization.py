@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._banded import second_differences, solve_fourth_differences
-from .._numerics import inexact, pad_last, safe_divide
-from .._problem import ConcaveDualProblem, as_mask, flatten_batch, per_row
-from .._regularizer import Regularizer
-from .._scans import sums_from_ends
-from .._solver import Solution
-from .._subsets import log_subset_sums
+from .._core.problem import ConcaveDualProblem, as_mask, flatten_batch, per_row
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution
+from .._kernels.numerics import inexact, pad_last, safe_divide
+from .._kernels.scans import sums_from_ends
+from .._kernels.subsets import log_subset_sums
+from .._operators.fourth_differences import second_differences, solve_fourth_differences
 
 
 class MajorizationProjection(ConcaveDualProblem):

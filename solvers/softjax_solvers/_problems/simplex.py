@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import derivative, exact_einsum, inexact, safe_divide, tangent_of
-from .._problem import (
+from .._core.problem import (
     JointExpectation,
     MaximizationProblem,
     Problem,
@@ -18,7 +17,14 @@ from .._problem import (
     flatten_batch,
     per_row,
 )
-from .._regularizer import Regularizer
+from .._core.regularizer import Regularizer
+from .._kernels.numerics import (
+    derivative,
+    exact_einsum,
+    inexact,
+    safe_divide,
+    tangent_of,
+)
 from .steep import settle, solution, tangent_of_solution, within_rounding
 
 

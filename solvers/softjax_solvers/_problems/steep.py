@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import derivative, eps, safe_divide, tangent_of
-from .._regularizer import Regularizer
+from .._core.regularizer import Regularizer
+from .._kernels.numerics import derivative, eps, safe_divide, tangent_of
 
 _LEAST = 1e-30
 """Of r'', so that neither its inverse nor a sum of those overflows."""

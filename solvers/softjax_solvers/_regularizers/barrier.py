@@ -3,7 +3,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._regularizer import Regularizer
+from .._core.regularizer import Regularizer
 
 
 class LogBarrier(Regularizer):

@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._numerics import is_traced
-from .._regularizer import Regularizer, link_from_gradient
+from .._core.regularizer import Regularizer, link_from_gradient
+from .._kernels.numerics import is_traced
 from .transformed import Transformed
 
 

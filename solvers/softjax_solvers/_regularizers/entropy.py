@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._regularizer import Regularizer
+from .._core.regularizer import Regularizer
 
 
 class Entropy(Regularizer):

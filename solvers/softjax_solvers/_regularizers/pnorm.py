@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .._numerics import inexact, is_traced
-from .._regularizer import Regularizer, _two_point, antiderivative
+from .._core.regularizer import Regularizer, _two_point, antiderivative
+from .._kernels.numerics import inexact, is_traced
 
 
 def parse_number(

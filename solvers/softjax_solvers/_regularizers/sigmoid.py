@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._regularizer import Regularizer
-from .._roots import find_root
+from .._core.regularizer import Regularizer
+from .._kernels.roots import find_root
 
 
 def _symmetric(t: Array, step: Callable[[Array], Array]) -> Array:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from jaxtyping import Array, Bool, Float
 
-from .._regularizer import Regularizer
+from .._core.regularizer import Regularizer
 
 Number = float | Float[Array, ""]
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._deformed import deformed_exp, deformed_log, deformed_slope, power_of_exp
-from .._numerics import inexact, is_traced
-from .._regularizer import Regularizer, antiderivative
-from .._roots import find_root
+from .._core.regularizer import Regularizer, antiderivative
+from .._kernels.numerics import inexact, is_traced
+from .._kernels.roots import find_root
+from .deformed import deformed_exp, deformed_log, deformed_slope, power_of_exp
 from .entropy import Entropy
 from .pnorm import PNorm, parse_number
 from .transformed import Transformed

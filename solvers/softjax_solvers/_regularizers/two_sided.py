@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._regularizer import Regularizer
+from .._core.regularizer import Regularizer
 from .combined import check_term
 
 

@@ -6,17 +6,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import (
+from .._core.problem import Problem
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution, Solver
+from .._kernels.numerics import (
     any_true,
     choose_tolerance,
     exact_einsum,
     iterate,
     safe_divide,
 )
-from .._problem import Problem
 from .._problems import Potentials, TransportProjection
-from .._regularizer import Regularizer
-from .._solver import Solution, Solver
 
 _SWEEPS = 8
 """How often the entropy's rows and columns are scaled before its kernel is renewed."""

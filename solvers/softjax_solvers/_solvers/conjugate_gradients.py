@@ -5,12 +5,12 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float, Int
 
-from .._banded import conjugate_gradients
-from .._numerics import choose_tolerance
-from .._problem import Problem
+from .._core.problem import Problem
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution, Solver, judge
+from .._kernels.numerics import choose_tolerance
+from .._operators.fourth_differences import conjugate_gradients
 from .._problems import MajorizationProjection
-from .._regularizer import Regularizer
-from .._solver import Solution, Solver, judge
 
 
 class Descent(Solver):

@@ -8,11 +8,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._banded import Pivot, along, back_substitute, damped_step, stops
-from .._numerics import choose_tolerance, varying_as
+from .._core.regularizer import Regularizer
+from .._kernels.numerics import choose_tolerance, varying_as
+from .._operators.fourth_differences import (
+    Pivot,
+    along,
+    back_substitute,
+    damped_step,
+    stops,
+)
+from .._platform.serial import read, serially, write
 from .._problems import MajorizationProjection
-from .._regularizer import Regularizer
-from .._serial import read, serially, write
 from .conjugate_gradients import ConjugateGradients, Descent
 
 

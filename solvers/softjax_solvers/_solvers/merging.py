@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import (
+from .._core.problem import Problem
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution, Solver, judge
+from .._kernels.numerics import (
     any_true,
     eps,
     exact_einsum,
@@ -16,10 +19,12 @@ from .._numerics import (
     safe_divide,
     varying_as,
 )
-from .._problem import Problem
-from .._problems.permutahedron import Blocks, Groups, PermutahedronProjection, Rule
-from .._regularizer import Regularizer
-from .._solver import Solution, Solver, judge
+from .._problems.permutahedron.problem import (
+    Blocks,
+    Groups,
+    PermutahedronProjection,
+    Rule,
+)
 
 _CHUNK = 16
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from .._numerics import choose_tolerance, eps
-from .._problem import Problem, ScalarDualProblem
+from .._core.problem import Problem, ScalarDualProblem
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution, Solver
+from .._kernels.numerics import choose_tolerance, eps
+from .._kernels.roots import bracketed_newton
 from .._problems import SortedRows
-from .._regularizer import Regularizer
-from .._roots import bracketed_newton
-from .._solver import Solution, Solver
 
 
 class Newton(Solver):

@@ -5,12 +5,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._numerics import varying_as
-from .._problem import Problem
-from .._problems.permutahedron import Blocks, PermutahedronProjection, Rule, Summary
-from .._regularizer import Regularizer
-from .._serial import read, serially, write
-from .._solver import Solution, Solver, judge
+from .._core.problem import Problem
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution, Solver, judge
+from .._kernels.numerics import varying_as
+from .._platform.serial import read, serially, write
+from .._problems.permutahedron.problem import (
+    Blocks,
+    PermutahedronProjection,
+    Rule,
+    Summary,
+)
 from .merging import Merging
 
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from .._problem import Problem
+from .._core.problem import Problem
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution, Solver
 from .._problems import SortedRows
-from .._regularizer import Regularizer
-from .._solver import Solution, Solver
 
 
 class Rowwise(Solver):

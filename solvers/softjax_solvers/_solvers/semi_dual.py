@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._laplacian import direct_solve
-from .._numerics import (
+from .._core.problem import Problem
+from .._core.regularizer import Regularizer
+from .._core.solver import Solution, Solver
+from .._kernels.numerics import (
     any_true,
     choose_tolerance,
     exact_einsum,
     iterate,
     safe_divide,
 )
-from .._problem import Problem
+from .._operators.laplacian import direct_solve
 from .._problems import Potentials, TransportProjection
-from .._regularizer import Regularizer
-from .._solver import Solution, Solver
 from .alternating import alternation
 
 

@@ -1,0 +1,1 @@
+"""Loops over arrays, which know nothing of the theory."""

@@ -1,0 +1,355 @@
+"""Sums over pairs of elements of a sorted array that are near each other."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .numerics import anywhere, pad_last, slice_last, tangent_of, varying_as
+
+
+def half_width(
+    points: Float[Array, "*batch n"], reach: Float[Array, "*batch n"]
+) -> Int[Array, ""]:
+    """The largest |i - j| of any with `|points_i - points_j| < reach_i`.
+
+    `points` is ascending. One number for the whole batch, also for one that `vmap`
+    adds: a loop whose length differs from row to row runs to the longest anyway, at the
+    price of a selection.
+    """
+    points, reach = jax.lax.stop_gradient((points, reach))
+    n = points.shape[-1]
+    above, below = pad_last(points, 0, n, jnp.inf), pad_last(points, n, 0, -jnp.inf)
+
+    def refine(i, found):
+        # One bit after the other, from the highest.
+        trial = jnp.minimum(found + (1 << (n.bit_length() - 1 - i)), n)
+        after, before = slice_last(above, trial, n), slice_last(below, n - trial, n)
+        gap = jnp.minimum(after - points, points - before)
+        return jnp.where(anywhere(gap < reach), trial, found)
+
+    start = jnp.zeros_like(points, jnp.int32, shape=())
+    return jax.lax.fori_loop(0, n.bit_length(), refine, start)
+
+
+class Lag(NamedTuple):
+    """How the other element of a pair lies to its centre.
+
+    - `distance`: in position.
+    - `side`: 1 if it comes after the centre, -1 if before, 0 if it is the centre.
+    - `path`: what has been added up on the way; None if nothing is.
+    """
+
+    distance: Int[Array, ""] | int
+    side: int
+    path: Float[Array, "*batch n"] | None
+
+
+Near = Callable[[PyTree, PyTree, PyTree, Lag], Bool[Array, "*batch n"]]
+"""`near(shared, centre_i, other_j, lag)`: whether a pair matters.
+
+If it does not, no pair with the same centre matters that lies further on.
+"""
+
+Extend = Callable[[PyTree, Lag], Float[Array, "*batch n"]]
+"""`extend(other_j, lag)`: the path to j, from that to the element before it.
+
+That is what `lag` holds. The result is a constant to differentiation.
+"""
+
+Terms = Callable[..., tuple[PyTree, PyTree]]
+"""`fn(shared, centre_i, other_j, lag)`: elementwise, of arrays, two pytrees of arrays.
+
+The first is added up for each centre, the second for each other.
+"""
+
+_SIDES = (1, -1)
+
+
+class _Totals(NamedTuple):
+    plain: PyTree  # what is added up as it is
+    other: PyTree  # with n places more at both ends
+    paths: tuple[PyTree, ...]  # to the others at a distance, by side
+
+
+def _add(a: PyTree, b: PyTree) -> PyTree:
+    return jax.tree.map(jnp.add, a, b)
+
+
+def _size(args: PyTree) -> int:
+    return jax.tree.leaves(args[2])[0].shape[-1]
+
+
+def _inside(lag: Lag, n: int) -> Bool[Array, " n"]:
+    """Whether there is an other of each centre."""
+    index = jnp.arange(n)
+    return index < n - lag.distance if lag.side > 0 else index >= lag.distance
+
+
+def _masked(fn: Terms, n: int) -> Terms:
+    def masked(shared, centre, other, lag):
+        inside = _inside(lag, n)
+        terms = fn(shared, centre, other, lag)
+        return jax.tree.map(lambda x: jnp.where(inside, x, 0), terms)
+
+    return masked
+
+
+class _Sweep:
+    """What adds the terms of all pairs at one distance to the totals.
+
+    The first of the two pytrees may hold any sums.
+    """
+
+    def __init__(
+        self, args: PyTree, fn: Terms, extend: Extend | None, near: Near | None = None
+    ):
+        self.args = self.shared, self.centre, other = args
+        self.fn, self.extend, self.near, self.n = fn, extend, near, _size(args)
+        # Beyond the ends are zeros, which do no harm: what they lead to is masked.
+        self.other = jax.tree.map(lambda x: pad_last(x, self.n, self.n), other)
+
+    def start(self) -> _Totals:
+        """The totals of the elements' pairs with themselves."""
+        path = None
+        if self.extend is not None:
+            path = jnp.zeros_like(jax.tree.leaves(self.args[2])[0])
+        plain, other = self.fn(*self.args, Lag(0, 0, path))
+        other = jax.tree.map(lambda x: pad_last(x, self.n, self.n), other)
+        return _Totals(plain, other, (path,) * len(_SIDES))
+
+    def add(self, distance: Array, totals: _Totals) -> tuple[_Totals, Bool[Array, ""]]:
+        """New totals, and whether any pair is `near`."""
+        plain, other, paths = totals
+        matters, extended = [], []
+        for side, path in zip(_SIDES, paths, strict=True):
+            lag = Lag(distance, side, path)
+            start = self.n + side * distance
+            there = self._read(self.other, start)
+            if self.extend is not None:
+                path = jax.lax.stop_gradient(self.extend(there, lag))
+                lag = lag._replace(path=path)
+            extended.append(path)
+            terms, terms_there = self.fn(self.shared, self.centre, there, lag)
+            plain = _add(plain, terms)
+            other = self._put(other, _add(self._read(other, start), terms_there), start)
+            if self.near is not None:
+                near = self.near(self.shared, self.centre, there, lag)
+                matters.append(near & _inside(lag, self.n))
+        near = jnp.zeros((), bool)
+        if matters:
+            near = anywhere(functools.reduce(jnp.bitwise_or, matters))
+        return _Totals(plain, other, tuple(extended)), near
+
+    def _read(self, tree: PyTree, start: Array) -> PyTree:
+        return jax.tree.map(lambda x: slice_last(x, start, self.n), tree)
+
+    def _put(self, tree: PyTree, parts: PyTree, start: Array) -> PyTree:
+        def put(x, part):
+            index = [*[jnp.zeros_like(start)] * (x.ndim - 1), start]
+            return jax.lax.dynamic_update_slice(
+                x, part, index, allow_negative_indices=False
+            )
+
+        return jax.tree.map(put, tree, parts)
+
+    def end(self, totals: _Totals) -> tuple[PyTree, PyTree]:
+        n = self.n
+        return totals.plain, jax.tree.map(lambda x: x[..., n : 2 * n], totals.other)
+
+
+def _loop_while_near(
+    args: PyTree, fn: Terms, extend: Extend | None, near: Near
+) -> tuple[Int[Array, ""], tuple[PyTree, PyTree]]:
+    """The sums over all pairs that matter, and the largest distance of one that does.
+
+    One distance for a whole batch, also one that `vmap` adds: a loop whose length
+    differs from row to row runs to the longest anyway, at the price of a selection.
+    """
+    sweep = _Sweep(args, fn, extend, near)
+
+    def step(state):
+        _, distance, totals = state
+        totals, near = sweep.add(distance + 1, totals)
+        return near, distance + 1, totals
+
+    start = jnp.ones((), bool), jnp.zeros((), jnp.int32), sweep.start()
+    start = varying_as(start, jax.tree.leaves(args)[0])
+    _, beyond, totals = jax.lax.while_loop(lambda state: state[0], step, start)
+    return beyond - 1, sweep.end(totals)
+
+
+def _loop(
+    width: Int[Array, ""], args: PyTree, fn: Terms, extend: Extend | None
+) -> tuple[PyTree, PyTree]:
+    """The sums over all pairs up to a distance, by a loop as long as needed."""
+    sweep = _Sweep(args, fn, extend)
+    add = lambda distance, totals: sweep.add(distance, totals)[0]  # noqa: E731
+    return sweep.end(jax.lax.fori_loop(1, width + 1, add, sweep.start()))
+
+
+def _nested_loops(
+    width: Int[Array, ""], args: PyTree, fn: Terms, extend: Extend | None
+) -> tuple[PyTree, PyTree]:
+    """The same by loops of a fixed length, which reverse mode can take apart.
+
+    All but the first steps are skipped.
+    """
+    sweep = _Sweep(args, fn, extend)
+    inner = math.isqrt(max(sweep.n - 2, 0)) + 1
+    outer = math.ceil((sweep.n - 1) / inner)
+
+    def loop(step: Callable, length: int, stride: int) -> Callable:
+        @functools.partial(jax.checkpoint, prevent_cse=False)
+        def guarded(distance, total):
+            def skip(distance, total):
+                return total
+
+            return jax.lax.cond(distance <= width, step, skip, distance, total)
+
+        def run(start, total):
+            return jax.lax.scan(
+                lambda total, distance: (guarded(distance, total), None),
+                total,
+                start + stride * jnp.arange(length),
+            )[0]
+
+        return run
+
+    block = loop(lambda d, totals: sweep.add(d, totals)[0], inner, 1)
+    totals = loop(block, outer, inner)(jnp.ones((), jnp.int32), sweep.start())
+    return sweep.end(totals)
+
+
+def _of_first(extend: Extend | None) -> Extend | None:
+    """The same where something comes along with every array."""
+    if extend is None:
+        return None
+    return lambda other, lag: extend(other[0], lag)
+
+
+def _tangent(shared, centre, other, lag, *, fn):
+    primals, tangents = zip(shared, centre, other, strict=True)
+    return tangent_of(functools.partial(fn, lag=lag), primals, tangents)
+
+
+def _pull(
+    width: Int[Array, ""],
+    args: PyTree,
+    moves: PyTree,
+    fn: Terms,
+    extend: Extend | None,
+    cotangents: tuple[PyTree, PyTree],
+) -> PyTree:
+    """The transpose of the derivative of the sums, which is one of sums again."""
+    shared, *elements = args
+
+    def back(shared, centre, other, lag):
+        (centre, here), (other, there) = centre, other
+
+        def move(moves):
+            primals = shared, centre, other
+            return tangent_of(functools.partial(fn, lag=lag), primals, moves)
+
+        (pulled,) = jax.linear_transpose(move, moves)((here, there))
+        return pulled[:2], pulled[2]
+
+    centre, other = zip(elements, cotangents, strict=True)
+    pulled, there = _loop(width, (shared, centre, other), back, _of_first(extend))
+    return *pulled, there
+
+
+# The terms are differentiated, and not the loop, which has no transpose.
+@eqx.filter_custom_jvp
+def _sums(width, args, *, fn: Terms, extend: Extend | None, near: Near):
+    if width is None:
+        return _loop_while_near(args, fn, extend, near)
+    return width, _loop(width, args, fn, extend)
+
+
+@_sums.def_jvp
+def _sums_jvp(primals, tangents, *, fn, extend, near):
+    (width, args), (_, moves) = primals, tangents
+    width, sums = _sums(width, args, fn=fn, extend=extend, near=near)
+    return (width, sums), (None, _moves(width, args, moves, fn, extend))
+
+
+def neighbour_sums(
+    width: Int[Array, ""] | None,
+    args: tuple[PyTree, PyTree, PyTree],
+    fn: Terms,
+    near: Near,
+    extend: Extend | None = None,
+) -> tuple[Int[Array, ""], tuple[PyTree, PyTree]]:
+    """The sums of `fn(shared, centre_i, other_j, lag)` over all pairs that matter.
+
+    Those over j for each i, and those over i for each j; i = j is a pair, too. Takes
+    O(n width) time and O(n) memory, also for derivatives.
+
+    **Arguments:**
+
+    - `width`: the largest distance in position of two elements that matter to each
+        other; None to find it on the way.
+    - `args`: `shared`, of arrays that broadcast against `*batch 1`; `centre` and
+        `other`, of arrays `*batch n`.
+    - `fn`, `near`, `extend`: see `Terms`, `Near` and `Extend`.
+
+    **Returns:** the width, and the two pytrees of sums.
+    """
+    return _sums(width, args, fn=_masked(fn, _size(args)), extend=extend, near=near)
+
+
+def neighbour_moves(
+    width: Int[Array, ""],
+    args: PyTree,
+    moves: PyTree,
+    fn: Terms,
+    extend: Extend | None = None,
+) -> tuple[PyTree, PyTree]:
+    """How the sums change when `args` change by `moves`."""
+    return _moves(width, args, moves, _masked(fn, _size(args)), extend)
+
+
+def _moves(width, args, moves, fn, extend):
+    def own():
+        sweep = _Sweep(args, fn, extend)
+        return sweep.end(sweep.start())
+
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(own))
+    if not jax.tree.leaves(moves):
+        return zeros
+
+    def move(moves, sums):
+        pairs = tuple(zip(args, moves, strict=True))
+        fn_moves = functools.partial(_tangent, fn=fn)
+        return sums(width, pairs, fn_moves, _of_first(extend))
+
+    # As the solution of (moves, out - move(moves)) = (moves, 0). A linear solve is the
+    # one linear function whose values and transpose can be given, as loops that are no
+    # longer than they have to be; for its derivatives there is the equation. All is one
+    # array, since no part of a right hand side may be a constant.
+    rhs, split = ravel_pytree((moves, zeros))
+
+    def equation(x):
+        moves, out = split(x)
+        rest = jax.tree.map(jnp.subtract, out, move(moves, _nested_loops))
+        return ravel_pytree((moves, rest))[0]
+
+    def solve(_, rhs):
+        moves, out = split(rhs)
+        return ravel_pytree((moves, _add(out, move(moves, _loop))))[0]
+
+    def transpose_solve(_, rhs):
+        moves, cotangents = split(rhs)
+        moves = _add(moves, _pull(width, args, moves, fn, extend, cotangents))
+        return ravel_pytree((moves, cotangents))[0]
+
+    return split(jax.lax.custom_linear_solve(equation, rhs, solve, transpose_solve))[1]

@@ -1,0 +1,1 @@
+"""Linear systems with structure, and what solves them."""

@@ -1,0 +1,328 @@
+"""Rows over sorted elements, one for each of them, by the neighbours that matter."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from ..._core.problem import as_mask
+from ..._core.regularizer import Regularizer
+from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
+from ..._kernels.numerics import derivative, eps, safe_divide
+from ..simplex import threshold_bracket
+
+_SPACING = 8
+"""Over how many elements on either side their density is estimated."""
+
+
+class LocalRows(eqx.Module):
+    """Rows `y_ij = phi(-gap_ij / softness - theta_i)` with sum 1.
+
+    From 0 at the nearest element that is not masked, gaps grow to either side. So where
+    the link reaches 0, or falls off like exp, nothing but a window of neighbours
+    matters: sums take O(n w) time, with w the size of the widest window, and O(n)
+    memory.
+
+    **Attributes:**
+
+    - `support`: ascending along the last axis.
+    - `softness`, `where`: of the rows, and over the elements.
+    - `growth`: gaps of elements at equal distances grow like their distance in position
+        to this power.
+    """
+
+    support: eqx.AbstractVar[Float[Array, "*batch n"]]
+    softness: eqx.AbstractVar[Float[Array, "*#batch 1"]]
+    where: eqx.AbstractVar[Bool[Array, "*batch n"] | None]
+    growth: eqx.AbstractClassVar[int]
+
+    @property
+    @abc.abstractmethod
+    def extend(self) -> Extend | None:
+        """Adds up the path that gaps are made of, from what is still of the other."""
+
+    @abc.abstractmethod
+    def moving(self) -> tuple[PyTree, PyTree]:
+        """What derivatives of gaps reach, of an element as the centre and the other."""
+
+    @abc.abstractmethod
+    def still(self) -> tuple[PyTree, PyTree]:
+        """What else gaps are made of, of an element as the centre and as the other."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def gap(centre: PyTree, other: PyTree, lag: Lag) -> Float[Array, "*batch n"]:
+        """From what is moving and what is still, together, of each."""
+
+    def width(self, reach: Float[Array, "*batch n"]) -> Int[Array, ""] | None:
+        """The largest distance in position of two elements with a gap below `reach`.
+
+        The reach is that of the first of the two. Default: None, to be found by adding
+        up what is nearer.
+        """
+        return None
+
+    @abc.abstractmethod
+    def farthest(self) -> Float[Array, "*batch n"]:
+        """No less than the largest gap of each row."""
+
+    def total(
+        self, dual: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        """What the rows sum to."""
+        _, ((total,), _) = self._sums(_row_terms, self._args(dual, regularizer))
+        return total
+
+    def total_and_slope(
+        self, dual: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+        """What the rows sum to, and its derivative in the dual."""
+        args = self._args(dual, regularizer)
+        _, (((total, slope),), _) = self._sums(_row_slopes, args)
+        return total, slope
+
+    def means(
+        self,
+        dual: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+    ) -> Float[Array, "*batch n"]:
+        """The means of values under the rows."""
+        values = self._unmasked(values)
+        args = self._args(dual, regularizer, values)
+        _, ((total, excess), _) = self._sums(_row_terms, args)
+        return values + safe_divide(excess, total)
+
+    def means_and_tangent(
+        self,
+        dual: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+        move: PyTree,
+        regularizer_move: Any,
+        values_move: Float[Array, "*batch n"] | None,
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+        """The means, and how they change with all that they depend on.
+
+        The dual is the optimal one, and moves along. One pass over the neighbours for
+        all that is known, and one that is linear in the moves.
+        """
+        values = self._unmasked(values)
+        if values_move is not None:
+            values_move = self._unmasked(values_move)
+        args = self._args(dual, regularizer, values)
+        width, (((total, slope), (excess, excess_slope)), _) = self._sums(
+            _row_slopes, args
+        )
+        moves = self._arg_moves(args, move, regularizer_move, values_move)
+        (total_move, excess_move), _ = self._sum_moves(width, _row_terms, args, moves)
+        dual_move = -safe_divide(total_move, slope)
+        total_move = total_move + slope * dual_move
+        excess_move = excess_move + excess_slope * dual_move
+        return _quotient(values, excess, total, values_move, excess_move, total_move)
+
+    def column_means(
+        self,
+        dual: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+    ) -> Float[Array, "*batch n"]:
+        """The means of values under the columns, each divided by its sum."""
+        args = self._args(dual, regularizer, values)
+        _, (_, (total, excess)) = self._sums(_column_terms, args)
+        return values + safe_divide(excess, total)
+
+    def column_means_and_tangent(
+        self,
+        dual: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        values: Float[Array, "*batch n"],
+        move: PyTree,
+        regularizer_move: Any,
+        values_move: Float[Array, "*batch n"] | None,
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+        """The same, and how it changes, as for rows."""
+        args, rows = (self._args(dual, regularizer, v) for v in (values, None))
+        width, (slope, (total, excess)) = self._sums(_column_terms_and_slopes, args)
+        moves = self._arg_moves(args, move, regularizer_move, None)
+        (row_move,), _ = self._sum_moves(width, _row_terms, rows, moves)
+        dual_move = -safe_divide(row_move, slope)
+        shared, (centre, *_), (other, *_) = moves
+        moves = (
+            shared,
+            (centre, dual_move, None, values_move),
+            (other, None, values_move),
+        )
+        _, (total_move, excess_move) = self._sum_moves(
+            width, _column_terms, args, moves
+        )
+        return _quotient(values, excess, total, values_move, excess_move, total_move)
+
+    def bracket(
+        self, regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+        """Bounds on the dual."""
+        s = self.support
+        count = jnp.sum(as_mask(self.where, s), axis=-1, keepdims=True)
+        count = jnp.broadcast_to(count.astype(s.dtype), s.shape)
+        return threshold_bracket(regularizer, -self.farthest() / self.softness, count)
+
+    def guess(self, regularizer: Regularizer) -> Float[Array, "*batch n"]:
+        """The dual if elements were at equal distances.
+
+        The sum of phi is about its integral. With a gap of 1 at the distance d in
+        position, that is for a power of t - t0, with t0 = r'(0), of the order of
+        phi(t) d (t - t0)^(1 / growth).
+        """
+        s = jax.lax.stop_gradient(self.support)
+        n = s.shape[-1]
+        index = jnp.arange(n)
+        first = jnp.maximum(index - _SPACING, 0)
+        last = jnp.minimum(index + _SPACING, n - 1)
+        gap = (s[..., last] - s[..., first]) / (last - first) / self.softness
+        edge = regularizer.gradient(jnp.zeros((), s.dtype))
+        top = regularizer.gradient(jnp.ones((), s.dtype))
+
+        t = jnp.full_like(s, top)
+        # Two steps of Newton's method in logarithms: exact for a power.
+        for _ in range(2):
+            y, slope = derivative(regularizer.link, t)
+            length = t - edge
+            order = 1 / self.growth + safe_divide(slope * length, y)
+            count = y * safe_divide(length, gap) ** (1 / self.growth)
+            t = edge + length * safe_divide(1.0, count) ** (1 / order)
+
+        guess = -t
+        lower, upper = self.bracket(regularizer)
+        return jnp.where((guess >= lower) & (guess <= upper), guess, lower)
+
+    def _unmasked(self, values: Array) -> Array:
+        return values if self.where is None else jnp.where(self.where, values, 0)
+
+    def _args(
+        self, dual: Array, regularizer: Regularizer, values: Array | None = None
+    ) -> tuple[PyTree, PyTree, PyTree]:
+        (centre, other), (centre_still, other_still) = self.moving(), self.still()
+        rate = regularizer.rate()
+        if rate is not None:
+            # What is less is lost to rounding in a sum of so many.
+            depth = math.log(dual.shape[-1] / eps(dual)) + 5
+            depth = jnp.broadcast_to(jnp.asarray(depth / rate, dual.dtype), dual.shape)
+        else:
+            depth = -dual - regularizer.gradient(jnp.zeros((), dual.dtype))
+        weight = None if self.where is None else self.where.astype(dual.dtype)
+        return (
+            (regularizer, 1 / self.softness),
+            ((centre, centre_still), dual, jax.lax.stop_gradient(depth), values),
+            ((other, other_still), weight, values),
+        )
+
+    def _arg_moves(
+        self, args: PyTree, move: PyTree, regularizer: Any, values: Array | None
+    ) -> tuple[PyTree, PyTree, PyTree]:
+        """How those move at a fixed dual, and None where they do not.
+
+        `move` holds the moves of `support` and `softness`.
+        """
+        softness = None
+        if move.softness is not None:
+            softness = -move.softness / self.softness**2
+
+        def moving(support):
+            return eqx.tree_at(lambda rows: rows.support, self, support).moving()
+
+        _, (centre, other) = eqx.filter_jvp(moving, (self.support,), (move.support,))
+        _, ((_, centre_still), *_), ((_, other_still), *_) = jax.tree.map(
+            lambda _: None, args
+        )
+        return (
+            (regularizer, softness),
+            ((centre, centre_still), None, None, values),
+            ((other, other_still), None, values),
+        )
+
+    def _sums(self, fn: Any, args: PyTree) -> tuple[Array, tuple[PyTree, PyTree]]:
+        _, (_, _, depth, _), _ = args
+        width = self.width(depth * self.softness)
+        near = functools.partial(_near, gap=self.gap)
+        return neighbour_sums(width, args, self._terms(fn), near, self._extend)
+
+    def _sum_moves(
+        self, width: Array, fn: Any, args: PyTree, moves: PyTree
+    ) -> tuple[PyTree, PyTree]:
+        return neighbour_moves(width, args, moves, self._terms(fn), self._extend)
+
+    @property
+    def _extend(self) -> Extend | None:
+        extend = self.extend
+        return None if extend is None else lambda other, lag: extend(other[0][1], lag)
+
+    def _terms(self, fn: Any) -> Terms:
+        return functools.partial(fn, gap=self.gap)
+
+
+def _quotient(values, excess, total, values_move, excess_move, total_move):
+    """`values + excess / total`, and how it moves; `values_move` may be None."""
+    mean = safe_divide(excess, total)
+    move = safe_divide(excess_move - mean * total_move, total)
+    if values_move is not None:
+        move = move + values_move
+    return values + mean, move
+
+
+def _near(shared, centre, other, lag, *, gap):
+    _, inverse_softness = shared
+    pair, _, depth, _ = centre
+    return gap(pair, other[0], lag) * inverse_softness < depth
+
+
+def _argument(shared, centre, other, lag, gap):
+    """What the link is applied to, for an entry of a row."""
+    _, inverse_softness = shared
+    pair, dual, _, _ = centre
+    return -gap(pair, other[0], lag) * inverse_softness - dual
+
+
+def _entry(y, centre, other, side):
+    """An entry; and, if there are values, that times how far one is from another.
+
+    The values under rows are those of others, from that of the row's own element, so
+    that nothing cancels; under columns the other way round.
+    """
+    *_, values = centre
+    _, weight, other_values = other
+    if weight is not None:
+        y = weight * y
+    return (y,) if values is None else (y, side * y * (other_values - values))
+
+
+def _row_terms(shared, centre, other, lag, *, gap):
+    y = shared[0].link(_argument(shared, centre, other, lag, gap))
+    return _entry(y, centre, other, 1), ()
+
+
+def _row_slopes(shared, centre, other, lag, *, gap):
+    """The same, each with its derivative in the dual."""
+    t = _argument(shared, centre, other, lag, gap)
+    terms = _entry(shared[0].link(t), centre, other, 1)
+    slopes = _entry(-shared[0].slope(t), centre, other, 1)
+    return tuple(zip(terms, slopes, strict=True)), ()
+
+
+def _column_terms(shared, centre, other, lag, *, gap):
+    y = shared[0].link(_argument(shared, centre, other, lag, gap))
+    return (), _entry(y, centre, other, -1)
+
+
+def _column_terms_and_slopes(shared, centre, other, lag, *, gap):
+    """The same, and what rows' sums change by with the dual."""
+    t = _argument(shared, centre, other, lag, gap)
+    slope, *_ = _entry(-shared[0].slope(t), centre, other, 1)
+    return slope, _entry(shared[0].link(t), centre, other, -1)

@@ -1,0 +1,4 @@
+from .problem import (
+    Potentials as Potentials,
+    TransportProjection as TransportProjection,
+)

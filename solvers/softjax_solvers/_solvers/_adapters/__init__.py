@@ -1,0 +1,1 @@
+"""Solvers of other packages, which are imported on first use."""

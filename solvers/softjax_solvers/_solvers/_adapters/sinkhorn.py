@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..._core.problem import Problem
+from ..._core.regularizer import Regularizer
+from ..._core.solver import Solution, Solver
+from ..._kernels.numerics import choose_tolerance
+from ..._problems import Potentials, TransportProjection
+
+
+class Sinkhorn(Solver):
+    """Sinkhorn's algorithm of OTT-JAX, in the log domain; for the entropy only.
+
+    Square problems start from the potentials of OTT-JAX's sorting initializer, which is
+    made for rows and columns that are in the same order.
+
+    **Arguments:**
+
+    - `tolerance`: the error of the columns' sums (in the 1-norm, of a total mass of 1)
+        to stop at; None for 32 units of rounding.
+    - `max_steps`: the number of iterations after which the last one is returned.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x, method="ot", solver=sj.solvers.Sinkhorn(tolerance=1e-4)))
+        [0.235 0.718 0.947]
+
+    ??? cite
+
+        Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport",
+        NeurIPS 2013; Cuturi et al., "Optimal transport tools (OTT)", 2022; Thornton and
+        Cuturi, "Rethinking initialization of the Sinkhorn algorithm", AISTATS 2023.
+    """
+
+    tolerance: float | None = None
+    max_steps: int = 2000
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        if not isinstance(problem, TransportProjection):
+            return False
+        return regularizer.rate() is not None
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        from ott.geometry import geometry
+        from ott.initializers.linear import initializers
+        from ott.problems.linear import linear_problem
+        from ott.solvers.linear import sinkhorn
+
+        assert isinstance(problem, TransportProjection)
+        tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
+        *_, n, m = problem.cost.shape
+        solver = sinkhorn.Sinkhorn(
+            threshold=tolerance,
+            max_iterations=self.max_steps,
+            initializer=initializers.SortingInitializer() if n == m else None,
+        )
+
+        def find(row: TransportProjection) -> tuple[Any, Any]:
+            softness: Any = row.softness[0, 0]
+            rate: Any = regularizer.rate()
+            found = solver(
+                linear_problem.LinearProblem(
+                    geometry.Geometry(cost_matrix=row.cost, epsilon=softness / rate),
+                    a=row.rows,
+                    b=row.columns,
+                )
+            )
+            # Those of columns without mass are infinite.
+            g = jnp.where(row.columns > 0, found.g / softness, 0)
+            return Potentials(found.f, g), found.n_iters
+
+        dual, steps = jax.vmap(find)(problem.flat())
+        return problem.restore(dual, steps, regularizer, tolerance)

@@ -1,0 +1,30 @@
+"""What `softjax` shares with this package, without any promise that it stays."""
+
+from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
+from ._kernels.numerics import (
+    anywhere as anywhere,
+    derivative as derivative,
+    distance as distance,
+    is_traced as is_traced,
+    linear_map as linear_map,
+    pad_last as pad_last,
+    safe_divide as safe_divide,
+    tangent_of as tangent_of,
+    varying_as as varying_as,
+)
+from ._kernels.scans import (
+    linear_recurrence as linear_recurrence,
+    tie_groups as tie_groups,
+)
+from ._kernels.sorting import (
+    invert as invert,
+    kth_largest as kth_largest,
+    largest as largest,
+    permute as permute,
+    sort_with_permutation as sort_with_permutation,
+)
+from ._kernels.subsets import (
+    log_subset_sums as log_subset_sums,
+    surplus as surplus,
+    surplus_of_sizes as surplus_of_sizes,
+)
