@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from softjax_solvers import (
+    Means,
+    Primal,
     Problem,
+    Readout,
     Regularizer,
     Solution,
-    SortedDeviationProjection,
-    column_means,
-    expectation,
-    primal,
+    evaluate,
     solve,
 )
 
@@ -48,19 +48,20 @@ class Relaxation(eqx.Module):
     def solve(self, problem: Problem, linear_solver: Any = None) -> Solution:
         return solve(problem, self.regularizer, self.solver, linear_solver)
 
+    def evaluate(
+        self, problem: Problem, readout: Readout, linear_solver: Any = None
+    ) -> Array:
+        """`solve(problem).read(readout)`, in one step."""
+        solver = self.solver
+        return evaluate(problem, self.regularizer, readout, solver, linear_solver)
+
     def primal(self, problem: Problem, linear_solver: Any = None) -> Array:
-        """`solve(problem).value`, in one step."""
-        return primal(problem, self.regularizer, self.solver, linear_solver)
+        """The solution of a problem."""
+        return self.evaluate(problem, Primal(), linear_solver)
 
     def expectation(self, problem: Problem, values: Float[Array, "..."]) -> Array:
-        """`solve(problem).expectation(values)`, in one step."""
-        return expectation(problem, self.regularizer, values, self.solver)
-
-    def column_means(
-        self, problem: SortedDeviationProjection, values: Float[Array, "..."]
-    ) -> Array:
-        """Those of [`softjax.solvers.column_means`][]."""
-        return column_means(problem, self.regularizer, values, self.solver)
+        """Means of values under the solution of a problem."""
+        return self.evaluate(problem, Means(values))
 
 
 class Level(NamedTuple):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from softjax_solvers import SortedDeviationProjection
+from softjax_solvers import ColumnMeans, NeuralSortRows
 
 from ._method import Relaxation
 from ._rows import RowMethod
@@ -41,8 +41,7 @@ class NeuralSort(RowMethod):
     ) -> Float[Array, "*batch m n"]:
         ordered = sample.ordered()
         problem = _problem(ordered, relaxation, positions)
-        y = relaxation.solve(problem.rows(problem.points)).value
-        return ordered.unsort(y)
+        return ordered.unsort(relaxation.primal(problem))
 
     def row_values(
         self,
@@ -52,24 +51,21 @@ class NeuralSort(RowMethod):
     ) -> Float[Array, "*batch m"]:
         ordered = sample.ordered()
         problem = _problem(ordered, relaxation, positions)
-        if problem.local(relaxation.regularizer) is not None:
-            return relaxation.expectation(problem, ordered.values)
-        values = ordered.values[..., None, :]
-        (out,) = problem.map_rows(lambda rows: [relaxation.expectation(rows, values)])
-        return out
+        return relaxation.expectation(problem, ordered.values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
         problem = _problem(ordered, relaxation)
         # The columns of the matrix need not add up to 1.
-        return ordered.unsort(relaxation.column_means(problem, problem.points + 1))
+        means = relaxation.evaluate(problem, ColumnMeans(problem.points + 1))
+        return ordered.unsort(means)
 
 
 def _problem(
     ordered: Ordered,
     relaxation: Relaxation,
     positions: Float[Array, " m"] | None = None,
-) -> SortedDeviationProjection:
-    return SortedDeviationProjection(
+) -> NeuralSortRows:
+    return NeuralSortRows(
         positions, ordered.support, relaxation.softness, ordered.where
     )

@@ -82,7 +82,7 @@ class SmoothSort(ValueMethod):
             relaxation.softness / size / scale,
             ordered.where,
         )
-        values = middle + size * scale * relaxation.solve(problem).value
+        values = middle + size * scale * relaxation.primal(problem)
         values = jnp.where(varies, values, mean)
         if sample.center is not None and sample.scale is not None:
             values = sample.center + sample.scale * values
@@ -106,7 +106,7 @@ class SmoothSort(ValueMethod):
 
 def _of_the_entropy(relaxation: Relaxation) -> Relaxation:
     """A multiple of the entropy as the entropy at a multiple of the softness."""
-    rate = relaxation.regularizer.rate()
+    rate = relaxation.regularizer.structure().rate
     if rate is None:
         raise ValueError(
             f"mode={relaxation.regularizer!r}: method='smooth_sort' takes "

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import (
     SimplexProjection,
-    SortedDistanceProjection,
+    SoftSortRows,
 )
 from softjax_solvers.internal import (
     distance,
@@ -52,7 +52,7 @@ class SoftSort(RowMethod):
     ) -> Float[Array, "*batch m n"]:
         queries = _order_statistics(sample.ordered(), positions)
         problem = _rows(sample, relaxation, queries, among_keys=positions is None)
-        return relaxation.solve(problem).value
+        return relaxation.primal(problem)
 
     def row_values(
         self,
@@ -67,7 +67,7 @@ class SoftSort(RowMethod):
             if positions.size <= _FEW:
                 problem = _rows(sample, relaxation, queries)
                 return relaxation.expectation(problem, sample.values[..., None, :])
-        problem = SortedDistanceProjection(
+        problem = SoftSortRows(
             queries, ordered.support, relaxation.softness, ordered.where, filled=True
         )
         return relaxation.expectation(problem, ordered.values)
@@ -75,7 +75,7 @@ class SoftSort(RowMethod):
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
-        if k > _FEW and relaxation.regularizer.rate() is not None:
+        if k > _FEW and relaxation.regularizer.structure().rate is not None:
             # All values take less than some, of which it is not known that they belong
             # to elements.
             positions = jnp.arange(k, dtype=sample.keys.dtype)
@@ -89,7 +89,7 @@ class SoftSort(RowMethod):
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
-        problem = SortedDistanceProjection(
+        problem = SoftSortRows(
             None, ordered.support, relaxation.softness, ordered.where, filled=True
         )
         # Equals share their mean position, so that not even derivatives depend on which
@@ -101,7 +101,7 @@ class SoftSort(RowMethod):
     def argmax(
         self, sample: Sample, relaxation: Relaxation
     ) -> Float[Array, "*batch n"]:
-        return relaxation.solve(_largest(sample, relaxation)).value
+        return relaxation.primal(_largest(sample, relaxation))
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
         return relaxation.expectation(_largest(sample, relaxation), sample.values)

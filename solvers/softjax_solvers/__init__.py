@@ -19,6 +19,15 @@ from ._core.problem import (
     Problem as Problem,
     ScalarDualProblem as ScalarDualProblem,
 )
+from ._core.readout import (
+    ColumnMeans as ColumnMeans,
+    Dual as Dual,
+    Means as Means,
+    Moves as Moves,
+    Primal as Primal,
+    Readout as Readout,
+    Value as Value,
+)
 from ._core.registry import (
     SOLVERS as SOLVERS,
     choose_solver as choose_solver,
@@ -27,15 +36,13 @@ from ._core.regularizer import (
     Regularizer as Regularizer,
     link_from_gradient as link_from_gradient,
 )
-from ._core.solve import (
-    column_means as column_means,
-    expectation as expectation,
-    primal as primal,
-    solve as solve,
-)
-from ._core.solver import (
-    Solution as Solution,
-    Solver as Solver,
+from ._core.solution import Solution as Solution
+from ._core.solve import evaluate as evaluate, solve as solve
+from ._core.solver import Solver as Solver
+from ._core.structure import (
+    Exponential as Exponential,
+    General as General,
+    Structure as Structure,
 )
 from ._kernels.roots import (
     find_root as find_root,
@@ -44,11 +51,11 @@ from ._problems import (
     Blocks as Blocks,
     HypersimplexProjection as HypersimplexProjection,
     MajorizationProjection as MajorizationProjection,
+    NeuralSortRows as NeuralSortRows,
     PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
     SimplexProjection as SimplexProjection,
-    SortedDeviationProjection as SortedDeviationProjection,
-    SortedDistanceProjection as SortedDistanceProjection,
+    SoftSortRows as SoftSortRows,
     SortedRows as SortedRows,
     TransportProjection as TransportProjection,
 )
@@ -76,7 +83,6 @@ from ._solvers import (
     OptimistixMinimiser as OptimistixMinimiser,
     OptimistixRootFinder as OptimistixRootFinder,
     PoolAdjacentViolators as PoolAdjacentViolators,
-    Rowwise as Rowwise,
     SemiDual as SemiDual,
     Sinkhorn as Sinkhorn,
 )

@@ -252,9 +252,9 @@ def _find(
             np.ones(2),
             tolerance,
         )
-    rate = regularizer.rate()
+    rate = regularizer.structure().rate
     if rate is not None:
-        words = "link, which should be phi(0) exp(c t) with the number c of rate,"
+        words = "link, which should be phi(0) exp(c t) by the rate c of its structure,"
         expected = link(np.zeros(())) * np.exp(float(rate) * t)
         yield from _worst(words, t, link(t), expected, tolerance)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 from jaxtyping import Array, Float
 
 from .modes import get_regularizer
 from .problem import MaximizationProblem
+from .readout import Value
 from .regularizer import Regularizer
-from .solve import solve
+from .solve import evaluate
 
 
 def optimal_value(
@@ -36,23 +36,7 @@ def optimal_value(
             "problem must be a softjax.solvers.MaximizationProblem, whose objective "
             f"can be evaluated, got a {type(problem).__name__}."
         )
-    return _optimal_value(problem, get_regularizer(regularizer), solver=solver)
-
-
-@eqx.filter_custom_jvp
-def _optimal_value(problem, regularizer, *, solver):
-    return problem.objective(solve(problem, regularizer, solver).value, regularizer)
-
-
-@_optimal_value.def_jvp
-def _optimal_value_jvp(primals, tangents, *, solver):
-    problem, regularizer = primals
-    y = solve(problem, regularizer, solver).value
-    return eqx.filter_jvp(
-        lambda problem, regularizer: problem.objective(y, regularizer),
-        primals,
-        tangents,
-    )
+    return evaluate(problem, regularizer, Value(), solver)
 
 
 def fenchel_young_loss(

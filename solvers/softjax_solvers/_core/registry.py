@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from .._problems import TransportProjection
 from .._solvers import (
     Alternating,
     ClosedForm,
@@ -17,7 +16,6 @@ from .._solvers import (
     OptimistixMinimiser,
     OptimistixRootFinder,
     PoolAdjacentViolators,
-    Rowwise,
     SemiDual,
     Sinkhorn,
 )
@@ -59,63 +57,59 @@ ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
 }
 """Package of a foreign solver -> adapters; the first that accepts a problem is used."""
 
-FEW_COLUMNS = 16
-"""Up to how many columns of a transport problem Newton's method needs no start."""
-
 CLASSES = frozenset({"jaxopt"})
 """Packages in which a solver is made for a function, so that a class stands for one."""
 
-WRAPPERS: tuple[Callable[[Solver], Solver], ...] = (Rowwise,)
-"""What extends a solver to problems that reduce to those it accepts."""
 
+def prepare(
+    problem: Problem, regularizer: Regularizer, solver: Any, linear_solver: Any
+) -> tuple[Problem, Solver]:
+    """The final form of a problem, and the solver that the keyword stands for.
 
-def default_solver(problem: Problem, regularizer: Regularizer) -> Solver:
-    """The best known solver of a problem with a regularizer.
+    The form is the special one for the regularizer if the solver takes it, and else the
+    general one.
 
-    **Raises:** `TypeError`, listing other packages' that can, if there is none.
+    **Raises:** what [`softjax.solvers.choose_solver`][] does; and `TypeError` if
+    `linear_solver` is neither None nor a solver of Lineax.
     """
-    for solver in _in_order(problem, regularizer):
-        if (choice := _fit(solver, problem, regularizer)) is not None:
-            return choice
+    check_linear_solver(linear_solver)
+    special = problem.specialize(regularizer)
+    if solver is None:
+        solver = special.default_solver(regularizer)
+    if solver is None:
+        raise TypeError(
+            f"solver=None: there is no default for a {type(problem).__name__} with the "
+            f"regularizer {regularizer!r}. {_able(special, regularizer)}"
+        )
+    for candidate in _candidates(solver):
+        for form in (special, special.general()):
+            if form.accepted_by(candidate, regularizer):
+                return form, candidate
     raise TypeError(
-        f"solver=None: there is no default for a {type(problem).__name__} with the "
-        f"regularizer {regularizer!r}. {_able(problem, regularizer)}"
+        f"solver={solver!r} cannot solve a {type(problem).__name__} with the "
+        f"regularizer {regularizer!r}. {_able(special, regularizer)}"
     )
 
 
-def _in_order(problem: Problem, regularizer: Regularizer) -> Iterator[Solver]:
-    """All solvers, from the one to be preferred on.
+def check_linear_solver(linear_solver: Any) -> None:
+    if linear_solver is None:
+        return
+    import lineax as lx
 
-    Newton's method beats sorting for sparse regularizers on a CPU (measured by
-    `benchmarks/simplex_solvers.py`), so the closed form comes first for the entropy
-    only. Transport problems are solved by Newton's method on the semi-dual; with many
-    columns and the entropy, a few Sinkhorn steps before it usually leave nothing to do.
-    """
-    exponential = regularizer.rate() is not None
-    if exponential:
-        yield ClosedForm()
-    if isinstance(problem, TransportProjection):
-        many = problem.cost.shape[-1] > FEW_COLUMNS
-        yield SemiDual(alternations=4) if many and exponential else SemiDual()
-    yield from (Newton(), PoolAdjacentViolators(), Merging(), DampedNewton())
-    for make in SOLVERS.values():
-        yield make()
-
-
-def _fit(solver: Solver, problem: Problem, regularizer: Regularizer) -> Solver | None:
-    """The solver, or what a wrapper makes of it, if it can solve the problem."""
-    for choice in (solver, *(wrap(solver) for wrap in WRAPPERS)):
-        if choice.accepts(problem, regularizer):
-            return choice
-    return None
+    if not isinstance(linear_solver, lx.AbstractLinearSolver):
+        raise TypeError(
+            "linear_solver must be None or an instance of a solver of Lineax, got "
+            f"{linear_solver!r}."
+        )
 
 
 def _able(problem: Problem, regularizer: Regularizer) -> str:
-    """A sentence that says which solvers can solve the problem."""
+    """A sentence that says which solvers can solve a specialized problem."""
+    forms = problem, problem.general()
     able = [
         repr(name)
         for name, make in SOLVERS.items()
-        if _fit(make(), problem, regularizer) is not None
+        if any(form.accepted_by(make(), regularizer) for form in forms)
     ]
     for package, adapters in ADAPTERS.items():
         able += [
@@ -152,15 +146,8 @@ def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> So
         >>> print(sj.solvers.choose_solver("newton", problem, sj.solvers.Entropy()))
         Newton()
     """
-    if solver is None:
-        return default_solver(problem, regularizer)
-    for candidate in _candidates(solver):
-        if (choice := _fit(candidate, problem, regularizer)) is not None:
-            return choice
-    raise TypeError(
-        f"solver={solver!r} cannot solve a {type(problem).__name__} with the "
-        f"regularizer {regularizer!r}. {_able(problem, regularizer)}"
-    )
+    _, chosen = prepare(problem, regularizer, solver, None)
+    return chosen
 
 
 def _candidates(solver: Any) -> tuple[Solver, ...]:

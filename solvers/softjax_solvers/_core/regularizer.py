@@ -22,6 +22,7 @@ from .._kernels.numerics import (
 )
 from .._kernels.quadrature import integrate
 from .._kernels.roots import bracketed_newton, find_root
+from .structure import Structure, Unknown
 
 
 class Regularizer(eqx.Module):
@@ -55,14 +56,13 @@ class Regularizer(eqx.Module):
 
     # What follows are defaults, meant to be overridden by closed forms.
 
-    def rate(self) -> float | Float[Array, ""] | None:
-        """The number c of a link that is known to be `phi(0) exp(c t)`.
+    def structure(self) -> Structure:
+        """The shape of the link, by which algorithms are chosen.
 
-        Then `phi(a + b)` is in proportion to `exp(c a) exp(c b)`, by which sums of
-        links are found in closed form and in linear time. Default: None, which stands
-        for any other link. Whether it is None must not depend on what is traced.
+        Which of them must not depend on what is traced. Default: none is known, and it
+        is looked at.
         """
-        return None
+        return Unknown(self)
 
     def unit(self) -> tuple[Regularizer, float | Float[Array, ""]]:
         """Another regularizer and a factor, the product of which is this one.
@@ -71,14 +71,6 @@ class Regularizer(eqx.Module):
         itself and 1.
         """
         return self, 1.0
-
-    def steep(self) -> bool:
-        """Whether `phi` may have an infinite slope where it leaves 0.
-
-        Then rounding of a dual moves small entries far, and solutions and derivatives
-        are formed from the other entries instead. Default: False.
-        """
-        return False
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """The derivative `phi'(t)`. Default: forward-mode differentiation."""
@@ -96,34 +88,6 @@ class Regularizer(eqx.Module):
             return _invert_link(self, y)
         with jax.ensure_compile_time_eval():
             return _invert_link(self, y)
-
-    def reaches_zero(self) -> bool:
-        """Whether `phi(t) = 0` for some t, which makes solutions sparse.
-
-        Default: whether `r'(0)` is finite; True where that is not known, since
-        parameters are traced.
-        """
-        if is_traced(self):
-            return True
-        with jax.ensure_compile_time_eval():
-            return bool(jnp.isfinite(self.gradient(jnp.zeros(()))))
-
-    def unbounded(self) -> bool:
-        """Whether neither `phi` nor `r'` levels off for large arguments.
-
-        Default: whether they grow between large numbers; True where that is not known,
-        since parameters are traced.
-        """
-        if is_traced(self):
-            return True
-        with jax.ensure_compile_time_eval():
-            t = self.gradient(jnp.asarray([2.0**10, 2.0**20]))
-            grows = self.link(jnp.asarray(2.0**30)) > 2.0**10
-            return bool(grows & (t[1] - t[0] > 1))
-
-    def linear(self) -> bool:
-        """Whether `phi` is known to be linear where it is positive. Default: False."""
-        return False
 
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """`r*(t)`, the integral of the link from -inf. Default: quadrature."""

@@ -1,102 +1,55 @@
-"""Linear systems with the Laplacian of a weighted graph."""
+"""The linear system of the potentials of a transport problem."""
 
 from __future__ import annotations
 
-import functools
-
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._kernels.numerics import eps, safe_divide
+from .._kernels.laplacian import direct_solve, eliminate_rows
+from .._kernels.numerics import eps, exact_einsum, safe_divide
+from .structured import StructuredOperator
 
-_FEW = 16
-"""Up to how many nodes elimination beats a factorization by LAPACK."""
 
+class BipartiteLaplacian(StructuredOperator):
+    """Sums of `weight_ji (f_i + g_j)` over j and over i, of potentials f and g.
 
-def eliminate(
-    edges: Float[Array, "*batch m m"],
-    ground: Float[Array, "*batch m"],
-    rhs: Float[Array, "*batch m"],
-) -> Float[Array, "*batch m"]:
-    """Solve `(Laplacian(edges) + diag(ground)) x = rhs` without a subtraction.
-
-    Gauss-Jordan elimination in which a node's degree is summed anew from its remaining
-    edges. So every coefficient is accurate to a few units of rounding however badly the
-    weights are scaled (Grassmann, Taksar and Heyman, 1985). Nodes without any edge get
-    0, and so does what overflows. The diagonal of `edges` is 0.
+    Up to the sign of f, the Laplacian of a bipartite graph: symmetric, positive
+    semidefinite, and the same for potentials that differ by a constant.
     """
-    m = rhs.shape[-1]
-    index = np.arange(m + 2)
 
-    def step(k, table):
-        # Row i holds the edges of node i or, once that is eliminated, the share that
-        # each other node has in it; then the edge to ground, and the right hand side.
-        row = jnp.where(index == k, 0, table[..., k, :])
-        share = safe_divide(row, jnp.sum(row[..., :-1], axis=-1, keepdims=True))
-        table = table + table[..., :, k, None] * share[..., None, :]
-        table = jnp.where(index[:m, None] == k, share[..., None, :], table)
-        return jnp.where(index == k, 0, table)
+    weight: Float[Array, "*batch m n"]
+    like: type = eqx.field(static=True)  # of a pair of potentials f and g
 
-    table = jnp.concatenate([edges, ground[..., None], rhs[..., None]], axis=-1)
-    x = jax.lax.fori_loop(0, m, step, table)[..., -1]
-    return jnp.where(jnp.isfinite(x), x, 0)
+    def mv(self, vector):
+        f, g = vector
+        flow = self.weight * (f[..., None, :] + g[..., :, None])
+        return self.like(jnp.sum(flow, axis=-2), jnp.sum(flow, axis=-1))
 
+    def in_structure(self):
+        *batch, m, n = self.weight.shape
+        dtype = self.weight.dtype
+        return self.like(
+            jax.ShapeDtypeStruct((*batch, n), dtype),
+            jax.ShapeDtypeStruct((*batch, m), dtype),
+        )
 
-def _flow(
-    edges: Float[Array, "*batch m m"], x: Float[Array, "*batch m"]
-) -> Float[Array, "*batch m"]:
-    """`Laplacian(edges) x`, from differences: accurate where they are small."""
-    return jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
+    def inverse(self, linear_solver):
+        """The potentials of which the first g is 0."""
+        total, share, edges = eliminate_rows(self.weight)
 
+        def solve(sums):
+            f, g = sums
+            rhs = g - exact_einsum("...jn,...n->...j", share, f)
+            g = laplacian_solve(edges, rhs, linear_solver)
+            f = safe_divide(f, total) - exact_einsum("...jn,...j->...n", share, g)
+            first = g[..., :1]
+            return self.like(f + jnp.where(total > 0, first, 0), g - first)
 
-def factorize(
-    edges: Float[Array, "*batch m m"],
-    ground: Float[Array, "*batch m"],
-    rhs: Float[Array, "*batch m"],
-    refinements: int,
-) -> Float[Array, "*batch m"]:
-    """The same by Cholesky's factorization, and a refinement of its result.
-
-    The matrix that is factorized is shifted by more than rounding. So parts of the
-    graph that are disconnected but for rounding are to it, and the refinement, which
-    makes up for the shift elsewhere, leaves them where they are.
-    """
-    degree = jnp.sum(edges, axis=-1) + ground
-    diagonal = jnp.where(degree > 0, (1 + 32 * eps(rhs)) * degree, 1)
-    loops = jnp.eye(rhs.shape[-1], dtype=bool)
-    matrix = jnp.where(loops, diagonal[..., None], -edges)
-    factor = jax.lax.linalg.cholesky(matrix.swapaxes(-1, -2), symmetrize_input=False)
-
-    def solve(rhs):
-        step = rhs[..., None]
-        for transpose in (False, True):
-            step = jax.lax.linalg.triangular_solve(
-                factor, step, left_side=True, lower=True, transpose_a=transpose
-            )
-        return jnp.where(jnp.isfinite(step), step, 0)[..., 0]
-
-    if not refinements:
-        return solve(rhs)
-
-    def refine(_, x):
-        return x + solve(rhs - _flow(edges, x) - ground * x)
-
-    return jax.lax.fori_loop(0, refinements + 1, refine, jnp.zeros_like(rhs))
-
-
-def direct_solve(
-    edges: Float[Array, "*batch m m"],
-    ground: Float[Array, "*batch m"],
-    rhs: Float[Array, "*batch m"],
-    refinements: int = 3,
-) -> Float[Array, "*batch m"]:
-    """`eliminate` where nodes are few, and `factorize` where not."""
-    if rhs.shape[-1] <= _FEW:
-        return eliminate(edges, ground, rhs)
-    return factorize(edges, ground, rhs, refinements)
+        return solve
 
 
 def laplacian_solve(
@@ -117,7 +70,10 @@ def laplacian_solve(
     """
     if linear_solver is None:
         return direct_solve(edges, eps(rhs) * jnp.sum(edges, axis=-1), rhs)
-    solve = functools.partial(_solve_by_lineax, linear_solver)
+
+    def solve(edges, rhs):
+        return _solve_by_lineax(linear_solver, edges, rhs)
+
     return jnp.vectorize(solve, signature="(m,m),(m)->(m)")(edges, rhs)
 
 
@@ -135,6 +91,5 @@ def _solve_by_lineax(
     matrix = jnp.where(np.eye(degree.size, dtype=bool), diagonal, -edges)
     matrix = scale[:, None] * matrix * scale
     operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-    # It has no derivative of its own, in which Lineax would raise whatever it was told.
     x = lx.linear_solve(operator, scale * rhs, linear_solver, throw=False).value
     return scale * jnp.where(jnp.isfinite(x), x, 0)

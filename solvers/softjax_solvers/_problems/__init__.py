@@ -2,15 +2,17 @@ from .hypersimplex import HypersimplexProjection as HypersimplexProjection
 from .majorization import MajorizationProjection as MajorizationProjection
 from .permutahedron import (
     Blocks as Blocks,
+    IsotonicRegression as IsotonicRegression,
     PermutahedronProjection as PermutahedronProjection,
 )
 from .simplex import SimplexProjection as SimplexProjection
 from .sorted_rows import (
-    SortedDeviationProjection as SortedDeviationProjection,
-    SortedDistanceProjection as SortedDistanceProjection,
+    NeuralSortRows as NeuralSortRows,
+    SoftSortRows as SoftSortRows,
     SortedRows as SortedRows,
 )
 from .transport import (
     Potentials as Potentials,
+    Transport as Transport,
     TransportProjection as TransportProjection,
 )

@@ -1,60 +1,23 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core.problem import (
-    MaximizationProblem,
-    ScalarDualProblem,
-    as_mask,
-    check_candidates,
-    flatten_batch,
-    per_row,
-)
+from .._core.problem import MaximizationProblem, ScalarDualProblem
+from .._core.readout import Means, Primal
 from .._core.regularizer import Regularizer
+from .._core.rows import as_mask, check_candidates, flatten_batch, per_row
 from .._kernels.numerics import inexact, safe_divide, tangent_of
 from .._kernels.sorting import kth_largest
-from .steep import settle, solution, tangent_of_solution, within_rounding
+from .by_primal import means_and_tangent
+from .steep import settle, tangent_of_solution, within_rounding
 
 
-class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
-    """`argmax_y <z, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`.
-
-    The vertices are the masks of k entries. The solution is
-    `y = min(phi(scores - theta), 1)`, with `scores = (z - threshold) / softness` and
-    the dual theta, of shape `*batch`, such that `sum y = k`. Derivatives of theta are
-    those at a fixed `threshold`, which y does not depend on. Where an entry reaches 1,
-    they jump, unless the link levels off there; where all entries are 0 or 1, they are
-    0, in k too. An entry that alone is between them takes all of a change of k.
-
-    With k = 1 it is the projection onto the simplex.
-
-    **Arguments:**
-
-    - `z`: `*batch n`.
-    - `k`: from 0 to the number of candidates, a scalar or an array that broadcasts
-        against `*batch 1`. It need not be an integer. Beyond these bounds, y is that of
-        the nearest of them.
-    - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
-    - `where`: optional mask `*batch n`; y is 0 outside of it.
-
-    **Example:**
-
-        >>> z = jnp.array([0.2, 1.0, 0.7])
-        >>> problem = sj.solvers.HypersimplexProjection(z, 2, 1.0)
-        >>> print(sj.solvers.solve(problem, "c0").value)
-        [0.25 1.   0.75]
-
-    ??? cite
-
-        Martins and Kreutzer, "Learning what's easy: fully differentiable neural
-        easy-first taggers", EMNLP 2017, for the entropy; Sander, Puigcerver, Djolonga,
-        Peyré and Blondel, "Fast, differentiable and sparse top-k: a convex analysis
-        perspective", ICML 2023, for p-norms.
-    """
+class Hypersimplex(ScalarDualProblem, MaximizationProblem):
+    """A projection onto the hypersimplex, with links that are clipped at 1."""
 
     z: Float[Array, "*batch n"]
     k: Float[Array, "*#batch 1"]
@@ -64,26 +27,13 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
     # scores of order 1, without cancellation, however far away the largest z is.
     threshold: Float[Array, "*batch 1"]
 
-    def __init__(
-        self,
-        z: Array,
-        k: Array | float,
-        softness: Array | float,
-        where: Array | None = None,
-    ):
-        self.z = inexact(z)
-        check_candidates(self.z, "HypersimplexProjection")
-        self.k = per_row(k, self.z, "k").astype(self.z.dtype)
-        self.softness = per_row(softness, self.z, "softness")
-        if where is not None:
-            where = jnp.broadcast_to(where, self.z.shape)
-        self.where = where
-        last = jnp.maximum(jnp.ceil(self._target), 1).astype(jnp.int32)
-        self.threshold = kth_largest(jnp.where(self.mask, self.z, -jnp.inf), last)
-
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
         return as_mask(self.where, self.z)
+
+    def masked(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
+        """`x`, 0 where masked."""
+        return x if self.where is None else jnp.where(self.where, x, 0)
 
     @property
     def _count(self) -> Float[Array, "*#batch 1"]:
@@ -105,10 +55,7 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
     @property
     def scores(self) -> Float[Array, "*batch n"]:
         """`(z - threshold) / softness`, 0 where masked."""
-        gap = self.z - self.threshold
-        if self.where is not None:
-            gap = jnp.where(self.where, gap, 0)
-        return gap / self.softness
+        return self.masked(self.z - self.threshold) / self.softness
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
@@ -186,22 +133,23 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
         lower, upper = jnp.where(hard, inside, jnp.stack([lower, upper]))
         return lower[..., 0], upper[..., 0]
 
-    def flat(self) -> "HypersimplexProjection":
+    def flat(self) -> Hypersimplex:
         return flatten_batch(self, self.z.shape[:-1])
 
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
-        residual = jnp.abs(self.optimality(dual, regularizer))
-        alone = jnp.broadcast_to(self._count[..., 0] == 0, residual.shape)
-        if regularizer.steep():
-            alone |= within_rounding(self, dual, regularizer)
-        return jnp.where(alone, 0, residual)
+        return self.unless_alone(jnp.abs(self.optimality(dual, regularizer)))
+
+    def unless_alone(self, residual: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        """0 where there are no candidates."""
+        return jnp.where(self._count[..., 0] == 0, 0, residual)
+
+    def decide(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """y where there is one to choose."""
+        return jnp.where(self._decided, self.mask & (self.k > 0), y)
 
     def primal(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        if regularizer.steep():
-            y = solution(self, dual, regularizer)
-            return jnp.where(self._decided, self.mask & (self.k > 0), y)
         y = self._clipped(dual, regularizer)
         # The rounding left in the dual is taken from all in proportion to what
         # separates them from 0 or 1, which they thus do not cross.
@@ -209,40 +157,101 @@ class HypersimplexProjection(ScalarDualProblem, MaximizationProblem):
         size = jnp.abs(rest)
         share = safe_divide(excess, jnp.sum(size, axis=-1, keepdims=True))
         rounded = jnp.minimum(y - jnp.clip(share, -1, 1) * size, 1)
-        y = y + jax.lax.stop_gradient(rounded - y)
-        return jnp.where(self._decided, self.mask & (self.k > 0), y)
+        return self.decide(y + jax.lax.stop_gradient(rounded - y))
 
-    def settled(
-        self, dual: Float[Array, "*batch"], regularizer: Regularizer
-    ) -> Float[Array, "*batch n"]:
-        """`primal` of a link that may be steep: see `steep.settle`."""
-        t, y = self.scores - dual[..., None], self._clipped(dual, regularizer)
-        _, excess = self._excess(y)
-        return jnp.minimum(
-            settle(y, t, -excess, (y > 0) & (y < 1), self.mask, regularizer), 1
-        )
-
-    def settled_tangent(
-        self,
-        y: Float[Array, "*batch n"],
-        regularizer: Regularizer,
-        problem_move: "HypersimplexProjection",
-        regularizer_move: Any,
-    ) -> Float[Array, "*batch n"]:
-        """How `settled` moves with the problem and the regularizer."""
-        scores, target = tangent_of(
-            lambda p: (p.scores, p._target), (self,), (problem_move,)
-        )
-        free = (y > 0) & (y < 1)
-        return tangent_of_solution(
-            y, free, regularizer, scores, regularizer_move, target
-        )
-
-    def expectation(
+    def means(
         self,
         dual: Float[Array, "*batch"],
         regularizer: Regularizer,
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch"]:
-        values = jnp.where(self.mask, values, 0)
-        return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+        y = self.primal(dual, regularizer)
+        return jnp.sum(y * self.masked(values), axis=-1)
+
+
+class HypersimplexProjection(Hypersimplex):
+    """`argmax_y <z, y> - softness R(y)` over `0 <= y <= 1` with `sum y = k`.
+
+    The vertices are the masks of k entries. The solution is
+    `y = min(phi(scores - theta), 1)`, with `scores = (z - threshold) / softness` and
+    the dual theta, of shape `*batch`, such that `sum y = k`. Derivatives of theta are
+    those at a fixed `threshold`, which y does not depend on. Where an entry reaches 1,
+    they jump, unless the link levels off there; where all entries are 0 or 1, they are
+    0, in k too. An entry that alone is between them takes all of a change of k.
+
+    With k = 1 it is the projection onto the simplex.
+
+    **Arguments:**
+
+    - `z`: `*batch n`.
+    - `k`: from 0 to the number of candidates, a scalar or an array that broadcasts
+        against `*batch 1`. It need not be an integer. Beyond these bounds, y is that of
+        the nearest of them.
+    - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
+    - `where`: optional mask `*batch n`; y is 0 outside of it.
+
+    **Example:**
+
+        >>> z = jnp.array([0.2, 1.0, 0.7])
+        >>> problem = sj.solvers.HypersimplexProjection(z, 2, 1.0)
+        >>> print(sj.solvers.solve(problem, "c0").value)
+        [0.25 1.   0.75]
+
+    ??? cite
+
+        Martins and Kreutzer, "Learning what's easy: fully differentiable neural
+        easy-first taggers", EMNLP 2017, for the entropy; Sander, Puigcerver, Djolonga,
+        Peyré and Blondel, "Fast, differentiable and sparse top-k: a convex analysis
+        perspective", ICML 2023, for p-norms.
+    """
+
+    def __init__(
+        self,
+        z: Array,
+        k: Array | float,
+        softness: Array | float,
+        where: Array | None = None,
+    ):
+        self.z = inexact(z)
+        check_candidates(self.z, "HypersimplexProjection")
+        self.k = per_row(k, self.z, "k").astype(self.z.dtype)
+        self.softness = per_row(softness, self.z, "softness")
+        if where is not None:
+            where = jnp.broadcast_to(where, self.z.shape)
+        self.where = where
+        last = jnp.maximum(jnp.ceil(self._target), 1).astype(jnp.int32)
+        self.threshold = kth_largest(jnp.where(self.mask, self.z, -jnp.inf), last)
+
+    def specialize(self, regularizer: Regularizer) -> Hypersimplex:
+        if not regularizer.structure().steep:
+            return self
+        parts = self.z, self.k, self.softness, self.where, self.threshold
+        return _Steep(*parts)
+
+
+class _Steep(Hypersimplex):
+    """A projection by a link that may be infinitely steep: see `steep`."""
+
+    def residual(self, dual, regularizer):
+        residual = self.unless_alone(jnp.abs(self.optimality(dual, regularizer)))
+        return jnp.where(within_rounding(self, dual, regularizer), 0, residual)
+
+    def primal(self, dual, regularizer):
+        t, y = self.scores - dual[..., None], self._clipped(dual, regularizer)
+        _, excess = self._excess(y)
+        free = (y > 0) & (y < 1)
+        y = settle(y, t, -excess, free, self.mask, regularizer)
+        return self.decide(jnp.minimum(y, 1))
+
+    def primal_and_tangent(self, solution, readout, moves, linear_solver):
+        y = solution.value  # differentiated by this rule again
+        scores, target = tangent_of(
+            lambda p: (p.scores, p._target), (self,), (moves.problem,)
+        )
+        free = (y > 0) & (y < 1)
+        move = tangent_of_solution(
+            y, free, solution.regularizer, scores, moves.regularizer, target
+        )
+        return y, jnp.where(self._decided, 0, move)
+
+    fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}

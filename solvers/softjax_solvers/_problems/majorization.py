@@ -1,18 +1,22 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core.problem import ConcaveDualProblem, as_mask, flatten_batch, per_row
+from .._core.problem import ConcaveDualProblem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution
+from .._core.rows import as_mask, flatten_batch, per_row
+from .._core.solution import Solution
+from .._kernels.fourth_differences import second_differences
 from .._kernels.numerics import inexact, pad_last, safe_divide
 from .._kernels.scans import sums_from_ends
 from .._kernels.subsets import log_subset_sums
-from .._operators.fourth_differences import second_differences, solve_fourth_differences
+
+if TYPE_CHECKING:
+    import lineax as lx
 
 
 class MajorizationProjection(ConcaveDualProblem):
@@ -90,8 +94,8 @@ class MajorizationProjection(ConcaveDualProblem):
         """Which duals there are: those between two entries that both take part."""
         return as_mask(self.where, self.rise)[..., 1:]
 
-    def check_regularizer(self, regularizer: Regularizer) -> None:
-        rate = regularizer.rate()
+    def specialize(self, regularizer: Regularizer) -> MajorizationProjection:
+        rate = regularizer.structure().rate
         if not (isinstance(rate, int | float) and rate == 1):
             raise ValueError(
                 "A MajorizationProjection has bounds that are made for the entropy at "
@@ -99,6 +103,10 @@ class MajorizationProjection(ConcaveDualProblem):
                 "mode='smooth', with a multiple of the entropy as a multiple of the "
                 "softness, or another method."
             )
+        return self
+
+    def default_solver(self, regularizer: Regularizer) -> str:
+        return "damped_newton"
 
     def arguments(
         self, dual: Float[Array, "*batch m"]
@@ -123,17 +131,13 @@ class MajorizationProjection(ConcaveDualProblem):
         inner, outer = (regularizer.slope(t) for t in self.arguments(dual))
         return inner, outer, -self.optimality(dual, regularizer)
 
-    def dual_tangent(
-        self,
-        dual: Float[Array, "*batch m"],
-        regularizer: Regularizer,
-        shift: Float[Array, "*batch m"],
-        linear_solver: Any = None,
-    ) -> Float[Array, "*batch m"]:
+    def jacobian(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> lx.AbstractLinearOperator:
+        from .._operators.fourth_differences import FourthDifferences
+
         inner, outer = (regularizer.slope(t) for t in self.arguments(dual))
-        return -solve_fourth_differences(
-            inner, outer, shift, self.inside, linear_solver
-        )
+        return FourthDifferences(inner, outer, self.inside)
 
     def primal(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
@@ -152,14 +156,6 @@ class MajorizationProjection(ConcaveDualProblem):
         fall, rise = sums_from_ends(jnp.where(below, gap, 0), jnp.where(above, gap, 0))
         more = pad_last(rise, 0, 1) - pad_last(fall, 1, 0)
         return jnp.where(where, y + more, 0)
-
-    def expectation(
-        self,
-        dual: Float[Array, "*batch m"],
-        regularizer: Regularizer,
-        values: Float[Array, "*batch n"],
-    ) -> Float[Array, "*batch"]:
-        return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
 
     def residual(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
@@ -192,7 +188,7 @@ class MajorizationProjection(ConcaveDualProblem):
     def flat(self) -> "MajorizationProjection":
         return flatten_batch(self, self.bend.shape[:-1])
 
-    def restore(
+    def to_solution(
         self,
         dual: Float[Array, "rows m"],
         steps: Array,

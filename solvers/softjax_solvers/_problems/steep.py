@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -78,26 +77,6 @@ def tangent_of_solution(
     share = safe_divide(slope, jnp.sum(slope, axis=-1, keepdims=True))
     move = move - jnp.sum(share * move, axis=-1, keepdims=True)
     return slope * move + share * sum_move
-
-
-@eqx.filter_custom_jvp
-def solution(
-    problem: Any, dual: Float[Array, "*batch"], regularizer: Regularizer
-) -> Float[Array, "*batch n"]:
-    """`problem.settled(dual, regularizer)`, with `problem.settled_tangent` as its move.
-
-    At the optimal dual, which depends on the other two alone.
-    """
-    return problem.settled(dual, regularizer)
-
-
-@solution.def_jvp
-def _solution_jvp(primals, tangents):
-    problem, dual, regularizer = primals
-    problem_move, _, regularizer_move = tangents
-    # Re-entering makes the rule its own derivative's rule.
-    y = solution(problem, dual, regularizer)
-    return y, problem.settled_tangent(y, regularizer, problem_move, regularizer_move)
 
 
 def within_rounding(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer, link_from_gradient
+from .._core.structure import Structure, Unknown
 from .._kernels.numerics import is_traced
 from .transformed import Transformed
 
@@ -96,8 +97,9 @@ class _Terms(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return link_from_gradient(self.gradient, t)
 
-    def steep(self) -> bool:
-        return all(term.steep() for term in self.terms)
+    def structure(self) -> Structure:
+        steep = all(term.structure().steep for term in self.terms)
+        return Unknown(self, steep=steep)
 
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         return sum((term.gradient(y) for term in self.terms), jnp.zeros_like(y))

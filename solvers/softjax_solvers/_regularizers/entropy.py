@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer
+from .._core.structure import Exponential, Structure
 
 
 class Entropy(Regularizer):
@@ -21,8 +22,8 @@ class Entropy(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.exp(t)
 
-    def rate(self) -> float:
-        return 1.0
+    def structure(self) -> Structure:
+        return Exponential(1.0)
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.exp(t)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._core.regularizer import Regularizer, _two_point, antiderivative
+from .._core.structure import General, Structure
 from .._kernels.numerics import inexact, is_traced
 
 
@@ -87,18 +88,12 @@ class PNorm(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return _power(t, self._m)
 
-    # What the defaults say of these two, without computing anything.
-    def reaches_zero(self) -> bool:
-        return True
-
-    def unbounded(self) -> bool:
-        if is_traced(self):
-            return True
-        power = float(self.p) - 1
-        return 2.0 ** (20 * power) > 1 + 2.0 ** (10 * power)
-
-    def linear(self) -> bool:
-        return self._is(1)
+    def structure(self) -> Structure:
+        unbounded = True
+        if not is_traced(self):
+            power = float(self.p) - 1
+            unbounded = 2.0 ** (20 * power) > 1 + 2.0 ** (10 * power)
+        return General(sparse=True, unbounded=unbounded, linear=self._is(1))
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         if self._is(1):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer
+from .._core.structure import General, Structure
 from .._kernels.roots import find_root
 
 
@@ -76,9 +77,8 @@ class Quintic(Regularizer):
         t = find_root(_residual, jnp.where(inside, y, half), -half, half, 0 * half)
         return jnp.where(inside, t, jnp.where(y > 0, half, -half))
 
-    def reaches_zero(self) -> bool:
-        # As the default says, but without looking for a root.
-        return True
+    def structure(self) -> Structure:
+        return General(sparse=True, unbounded=False)
 
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.softplus(2 * t) / 2

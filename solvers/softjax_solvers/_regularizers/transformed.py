@@ -8,6 +8,7 @@ from collections.abc import Callable
 from jaxtyping import Array, Bool, Float
 
 from .._core.regularizer import Regularizer
+from .._core.structure import Structure
 
 Number = float | Float[Array, ""]
 
@@ -31,10 +32,9 @@ class Transformed(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.parts()[0].link(self._argument(t))
 
-    def rate(self) -> float | Float[Array, ""] | None:
+    def structure(self) -> Structure:
         r, factor, _ = self.parts()
-        rate = r.rate()
-        return None if rate is None else rate / factor
+        return r.structure().scaled(factor)
 
     def unit(self) -> tuple[Regularizer, float | Float[Array, ""]]:
         r, factor, linear = self.parts()
@@ -42,18 +42,6 @@ class Transformed(Regularizer):
             return self, 1.0
         r, inner = r.unit()
         return r, inner * factor
-
-    def steep(self) -> bool:
-        return self.parts()[0].steep()
-
-    def reaches_zero(self) -> bool:
-        return self.parts()[0].reaches_zero()
-
-    def unbounded(self) -> bool:
-        return self.parts()[0].unbounded()
-
-    def linear(self) -> bool:
-        return self.parts()[0].linear()
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         r, factor, _ = self.parts()

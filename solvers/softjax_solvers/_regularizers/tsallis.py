@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer, antiderivative
+from .._core.structure import General, Structure
 from .._kernels.numerics import inexact, is_traced
 from .._kernels.roots import find_root
 from .deformed import deformed_exp, deformed_log, deformed_slope, power_of_exp
@@ -104,14 +105,13 @@ class _DeformedEntropy(Regularizer):
         t = inexact(t)
         return deformed_exp(t, self._powers(t)[1])
 
-    def steep(self) -> bool:
-        return is_traced(self) or float(self.alpha) > 2
-
-    def reaches_zero(self) -> bool:
-        return is_traced(self) or float(self.alpha) > 1
-
-    def unbounded(self) -> bool:
-        return is_traced(self) or float(self.alpha) >= 1
+    def structure(self) -> Structure:
+        traced = is_traced(self)
+        return General(
+            sparse=traced or float(self.alpha) > 1,
+            unbounded=traced or float(self.alpha) >= 1,
+            steep=traced or float(self.alpha) > 2,
+        )
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         t = inexact(t)

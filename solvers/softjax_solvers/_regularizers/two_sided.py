@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer
+from .._core.structure import General, Structure
 from .combined import check_term
 
 
@@ -51,11 +52,8 @@ class TwoSided(Regularizer):
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.regularizer.gradient(y) - self.regularizer.gradient(1 - y)
 
-    def reaches_zero(self) -> bool:
-        return self.regularizer.reaches_zero()
-
-    def unbounded(self) -> bool:
-        return False
+    def structure(self) -> Structure:
+        return General(sparse=self.regularizer.structure().sparse, unbounded=False)
 
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         # `softplus` is this up to a constant, which the value at -inf fixes.

@@ -11,5 +11,4 @@ from .damped_newton import DampedNewton as DampedNewton
 from .merging import Merging as Merging
 from .newton import Newton as Newton
 from .pool_adjacent_violators import PoolAdjacentViolators as PoolAdjacentViolators
-from .rowwise import Rowwise as Rowwise
 from .semi_dual import SemiDual as SemiDual

@@ -8,7 +8,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution, Solver
+from .._core.solution import Solution
+from .._core.solver import Solver
 from .._kernels.numerics import (
     any_true,
     choose_tolerance,
@@ -16,7 +17,7 @@ from .._kernels.numerics import (
     iterate,
     safe_divide,
 )
-from .._problems import Potentials, TransportProjection
+from .._problems import Potentials, Transport
 
 _SWEEPS = 8
 """How often the entropy's rows and columns are scaled before its kernel is renewed."""
@@ -59,10 +60,10 @@ class Alternating(Solver):
     max_steps: int = 1000
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, TransportProjection)
+        return isinstance(problem, Transport)
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, TransportProjection)
+        assert isinstance(problem, Transport)
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
 
@@ -100,16 +101,16 @@ class Alternating(Solver):
 
 
 def alternation(
-    problem: TransportProjection, regularizer: Regularizer, dual: Potentials
+    problem: Transport, regularizer: Regularizer, dual: Potentials
 ) -> Float[Array, "*batch m"]:
     """The g of one step, from a dual whose rows sum to their marginals."""
-    rate = regularizer.rate()
+    rate = regularizer.structure().rate
     if rate is None:
         return problem.swap().fit_rows(dual.f, regularizer, dual.g)
     # No entry of the kernel exceeds its row's marginal, so nothing overflows.
     kernel = problem.unnormalized(dual, regularizer)
-    columns = jnp.broadcast_to(problem.columns, dual.g.shape)
-    rows = jnp.broadcast_to(problem.rows, dual.f.shape)
+    columns = jnp.broadcast_to(problem.column_shares, dual.g.shape)
+    rows = jnp.broadcast_to(problem.row_shares, dual.f.shape)
 
     def sweep(_, scales):
         row, _ = scales

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution, Solver, judge
-from .._problems import SimplexProjection, SortedRows
+from .._core.solution import Solution, judge
+from .._core.solver import Solver
 
 
 class ClosedForm(Solver):
@@ -24,16 +24,9 @@ class ClosedForm(Solver):
     """
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        if isinstance(problem, SimplexProjection):
-            return regularizer.simplex_dual() is not None
-        return isinstance(problem, SortedRows) and regularizer.rate() is not None
+        return problem.closed_form(regularizer) is not None
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        if isinstance(problem, SortedRows):
-            dual = problem.exponential_dual(regularizer)
-        else:
-            assert isinstance(problem, SimplexProjection)
-            closed_form = regularizer.simplex_dual()
-            assert closed_form is not None
-            dual = closed_form(problem.scores, problem.mask)
-        return judge(problem, regularizer, dual, jnp.zeros((), jnp.int32))
+        dual = problem.closed_form(regularizer)
+        assert dual is not None
+        return judge(problem, regularizer, dual(), jnp.zeros((), jnp.int32))

@@ -7,9 +7,10 @@ from jaxtyping import Array, Float, Int
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution, Solver, judge
+from .._core.solution import Solution, judge
+from .._core.solver import Solver
+from .._kernels.fourth_differences import conjugate_gradients
 from .._kernels.numerics import choose_tolerance
-from .._operators.fourth_differences import conjugate_gradients
 from .._problems import MajorizationProjection
 
 

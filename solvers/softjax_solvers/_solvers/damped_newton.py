@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.regularizer import Regularizer
-from .._kernels.numerics import choose_tolerance, varying_as
-from .._operators.fourth_differences import (
+from .._kernels.fourth_differences import (
     Pivot,
     along,
     back_substitute,
     damped_step,
     stops,
 )
+from .._kernels.numerics import choose_tolerance, varying_as
 from .._platform.serial import read, serially, write
 from .._problems import MajorizationProjection
 from .conjugate_gradients import ConjugateGradients, Descent

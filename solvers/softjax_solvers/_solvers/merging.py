@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution, Solver, judge
+from .._core.solution import Solution, judge
+from .._core.solver import Solver
 from .._kernels.numerics import (
     any_true,
     eps,
@@ -19,10 +20,10 @@ from .._kernels.numerics import (
     safe_divide,
     varying_as,
 )
-from .._problems.permutahedron.problem import (
+from .._problems.permutahedron import (
     Blocks,
     Groups,
-    PermutahedronProjection,
+    IsotonicRegression,
     Rule,
 )
 
@@ -53,15 +54,15 @@ class Merging(Solver):
     max_steps: int = 100
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, PermutahedronProjection)
+        return isinstance(problem, IsotonicRegression)
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, PermutahedronProjection)
-        rule = problem.rule(regularizer)
+        assert isinstance(problem, IsotonicRegression)
+        rule = problem.rule
         return judge(problem, regularizer, *self.blocks(problem, rule))
 
     def blocks(
-        self, problem: PermutahedronProjection, rule: Rule
+        self, problem: IsotonicRegression, rule: Rule
     ) -> tuple[Blocks, Int[Array, ""]]:
         """The blocks, and the number of passes over all levels."""
         shape = problem.z.shape

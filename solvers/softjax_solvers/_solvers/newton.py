@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from .._core.problem import Problem, ScalarDualProblem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution, Solver
+from .._core.solution import Solution
+from .._core.solver import Solver
 from .._kernels.numerics import choose_tolerance, eps
 from .._kernels.roots import bracketed_newton
-from .._problems import SortedRows
 
 
 class Newton(Solver):
@@ -31,18 +31,16 @@ class Newton(Solver):
     max_steps: int = 64
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        if isinstance(problem, SortedRows):
-            return problem.local(regularizer) is not None
         return isinstance(problem, ScalarDualProblem)
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, ScalarDualProblem)
         lower, upper = problem.bracket(regularizer)
         root = bracketed_newton(
-            lambda dual: problem.equation(dual, regularizer),
+            lambda dual: problem.residual_and_slope(dual, regularizer),
             lower,
             upper,
-            problem.guess(regularizer),
+            problem.initial_dual(regularizer),
             tolerance=choose_tolerance(
                 self.tolerance, problem.rounding(regularizer), lower
             ),

@@ -7,12 +7,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution, Solver, judge
+from .._core.solution import Solution, judge
+from .._core.solver import Solver
 from .._kernels.numerics import varying_as
 from .._platform.serial import read, serially, write
-from .._problems.permutahedron.problem import (
+from .._problems.permutahedron import (
     Blocks,
-    PermutahedronProjection,
+    IsotonicRegression,
     Rule,
     Summary,
 )
@@ -47,13 +48,13 @@ class PoolAdjacentViolators(Solver):
     """
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        if not isinstance(problem, PermutahedronProjection):
+        if not isinstance(problem, IsotonicRegression):
             return False
-        return problem.rule(regularizer).summary() is not None
+        return problem.rule.summary() is not None
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, PermutahedronProjection)
-        rule = problem.rule(regularizer)
+        assert isinstance(problem, IsotonicRegression)
+        rule = problem.rule
         blocks, steps = jax.lax.platform_dependent(
             problem,
             cpu=lambda problem: _one_by_one(problem, rule),
@@ -67,7 +68,7 @@ class PoolAdjacentViolators(Solver):
 
 @eqx.filter_jit
 def _one_by_one(
-    problem: PermutahedronProjection, rule: Rule
+    problem: IsotonicRegression, rule: Rule
 ) -> tuple[Blocks, Int[Array, ""]]:
     summary = rule.summary()
     assert summary is not None
@@ -83,7 +84,7 @@ def _one_by_one(
 
 @eqx.filter_jit
 def _by_halves(
-    problem: PermutahedronProjection, rule: Rule
+    problem: IsotonicRegression, rule: Rule
 ) -> tuple[Blocks, Int[Array, ""]]:
     blocks, steps = Merging().blocks(problem, rule)
     reference = blocks.reference.astype(jnp.int32)

@@ -8,7 +8,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
-from .._core.solver import Solution, Solver
+from .._core.solution import Solution
+from .._core.solver import Solver
+from .._kernels.laplacian import direct_solve
 from .._kernels.numerics import (
     any_true,
     choose_tolerance,
@@ -16,8 +18,7 @@ from .._kernels.numerics import (
     iterate,
     safe_divide,
 )
-from .._operators.laplacian import direct_solve
-from .._problems import Potentials, TransportProjection
+from .._problems import Potentials, Transport
 from .alternating import alternation
 
 
@@ -26,6 +27,9 @@ class _Point(NamedTuple):
     gap: Float[Array, "*batch m"]  # what columns lack
     error: Float[Array, "*batch"]
 
+
+_FEW_COLUMNS = 16
+"""Up to how many columns Newton's method needs no start."""
 
 _STALLS = 3
 """After how many steps in a row that gain nothing it stops."""
@@ -58,7 +62,8 @@ class SemiDual(Solver):
         stop at; None for 32 units of rounding.
     - `max_steps`: the number of steps after which the best iterate is returned.
     - `alternations`: how many of them, the first ones, are those of
-        [`softjax.solvers.Alternating`][].
+        [`softjax.solvers.Alternating`][]. None for 4 with many columns and the entropy,
+        which usually leaves nothing to do, and else 0.
 
     **Example:**
 
@@ -69,23 +74,27 @@ class SemiDual(Solver):
 
     tolerance: float | None = None
     max_steps: int = 64
-    alternations: int = 0
+    alternations: int | None = None
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, TransportProjection)
+        return isinstance(problem, Transport)
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, TransportProjection)
+        assert isinstance(problem, Transport)
         dtype = problem.cost.dtype
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
+        alternations = self.alternations
+        if alternations is None:
+            many = m > _FEW_COLUMNS and regularizer.structure().rate is not None
+            alternations = 4 if many else 0
 
         def evaluate(g, start):
             dual = Potentials(problem.fit_rows(g, regularizer, start), g)
             gap = problem.gap(dual, regularizer)
             return _Point(dual, gap, problem.error(gap))
 
-        columns = problem.columns
+        columns = problem.column_shares
         smallest = jnp.min(jnp.where(columns > 0, columns, 1), axis=-1)
 
         def newton(point: _Point, radius):
@@ -106,7 +115,7 @@ class SemiDual(Solver):
             new = evaluate(old.dual.g + step, old.dual.f)
             progress = exact_einsum("...j,...j->...", old.gap / 2 + new.gap, step)
             # A start and alternations need no check.
-            free = state.steps < self.alternations
+            free = state.steps < alternations
             good = (progress >= 0) & (new.error <= old.error)
             good = jnp.where(free, jnp.isfinite(new.error), good)
             take = good & ~state.done
@@ -126,8 +135,8 @@ class SemiDual(Solver):
             stalls = jnp.where(done, _STALLS, stalls)
             steps = state.steps + ~state.done
             # All that are not done have made as many steps.
-            early = any_true((stalls < _STALLS) & (steps < self.alternations))
-            kinds = [newton, alternate] if self.alternations else [newton]
+            early = any_true((stalls < _STALLS) & (steps < alternations))
+            kinds = [newton, alternate] if alternations else [newton]
             step = jax.lax.switch(
                 jnp.where(any_true(stalls < _STALLS), 1 + early, 0),
                 [lambda *_: state.step, *kinds],

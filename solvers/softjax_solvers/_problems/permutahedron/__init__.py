@@ -1,6 +1,6 @@
+from .blocks import Blocks as Blocks, Groups as Groups
+from .pooling import Rule as Rule, Summary as Summary
 from .problem import (
-    Blocks as Blocks,
-    Groups as Groups,
+    IsotonicRegression as IsotonicRegression,
     PermutahedronProjection as PermutahedronProjection,
-    Rule as Rule,
 )

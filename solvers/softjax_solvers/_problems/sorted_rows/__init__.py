@@ -1,3 +1,3 @@
-from .deviation import SortedDeviationProjection as SortedDeviationProjection
-from .distance import SortedDistanceProjection as SortedDistanceProjection
+from .deviation import NeuralSortRows as NeuralSortRows
+from .distance import SoftSortRows as SoftSortRows
 from .rows import SortedRows as SortedRows

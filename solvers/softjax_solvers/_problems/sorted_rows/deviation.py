@@ -1,22 +1,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..._core.problem import Problem, jointly
+from ..._core.problem import ScalarDualProblem
+from ..._core.readout import Means
 from ..._core.regularizer import Regularizer
-from ..._kernels.chunks import sum_chunks
-from ..._kernels.numerics import inexact, pad_last, replace_value, safe_divide
+from ..._kernels.numerics import eps, inexact, pad_last, replace_value
 from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
-from ..simplex import SimplexProjection
-from .rows import SortedRows, dual_of_sums, parse_rows
-from .windows import LocalRows
+from ..simplex import SimplexProjection, dual_of_sums
+from .rows import SortedRows, parse_rows
+from .windows import WindowedRows
 
 _SHORT = 128
 """Up to this length, dense rows are faster than what matters of them."""
@@ -25,7 +24,7 @@ _GROUP = 64
 """How many neighbouring rows share one anchor."""
 
 
-class SortedDeviationProjection(SortedRows):
+class NeuralSortRows(SortedRows):
     """Simplex projections of `(2i + 1 - n) s - sum_l |s - s_l|`, for sorted s.
 
     The rows of NeuralSort (Grover et al., 2019), in ascending order: that of the
@@ -50,7 +49,7 @@ class SortedDeviationProjection(SortedRows):
     **Example:**
 
         >>> support = jnp.array([0.2, 0.7, 1.0])
-        >>> problem = sj.solvers.SortedDeviationProjection(None, support, 0.1)
+        >>> problem = sj.solvers.NeuralSortRows(None, support, 0.1)
         >>> found = sj.solvers.solve(problem, "smooth")
         >>> print(found.expectation(support))
         [0.203 0.711 0.986]
@@ -90,90 +89,19 @@ class SortedDeviationProjection(SortedRows):
         where = None if self.where is None else self.where[..., None, :]
         return SimplexProjection(z, self.softness[..., None], where)
 
-    def local(self, regularizer: Regularizer) -> LocalRows | None:
+    def own_rows(self) -> Bool[Array, "*batch m"] | None:
+        return self.where if self.positions is None else None
+
+    def specialize(self, regularizer: Regularizer) -> ScalarDualProblem:
         some = self.positions is not None or self.where is not None
         if some or self.support.shape[-1] <= _SHORT:
-            return None
-        windows = regularizer.reaches_zero() and not regularizer.steep()
-        if regularizer.rate() is None and not windows:
-            return None
-        return _DeviationRows(self.support, self.softness, None)
-
-    def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
-        if (local := self.local(regularizer)) is not None:
-            # The rows at theta = 0 are in proportion to the exponentials.
-            total = local.total(jnp.zeros_like(self.support), regularizer)
-            zero = regularizer.link(jnp.zeros((), total.dtype))
-            return dual_of_sums(total / zero, regularizer)
-        rate: Any = regularizer.rate()
-        alone = regularizer.gradient(jnp.ones((), self.support.dtype))
-
-        def duals(rows):
-            sums = jax.nn.logsumexp(rate * rows.scores, axis=-1, where=rows.mask)
-            return [sums / rate - alone]
-
-        (out,) = self.map_rows(duals)
-        return out
-
-    def solved_expectation(
-        self,
-        regularizer: Regularizer,
-        values: Float[Array, "*#batch n"],
-        find_dual: Callable[[Problem, Regularizer], Array],
-    ) -> Float[Array, "*batch m"]:
-        if regularizer.rate() is not None and self.local(regularizer) is not None:
-            find_dual = _any_dual  # which cancels
-        return super().solved_expectation(regularizer, values, find_dual)
-
-    def solved_column_means(
-        self,
-        regularizer: Regularizer,
-        values: Float[Array, "*#batch m"],
-        find_dual: Callable[[Problem, Regularizer], Array],
-    ) -> Float[Array, "*batch n"]:
-        """`column_means` at the optimal dual, as in `solved_expectation`."""
-        shape = (*self.support.shape[:-1], self.points.size)
-        values = jnp.broadcast_to(values, shape)
-        if self.local(regularizer) is not None:
-            return jointly(
-                self,
-                regularizer,
-                values,
-                find_dual=find_dual,
-                value=_column_means,
-                tangent=_column_means_and_tangent,
-            )
-
-        def columns(chunk):
-            (points, *others), included = chunk
-            dual, values, there = (jnp.moveaxis(x, 0, -1) for x in others)
-            y = self.rows(points).primal(dual, regularizer)
-            y = y * (included * there)[..., None]
-            return jnp.sum(y * values[..., None], axis=-2), jnp.sum(y, axis=-2)
-
-        dual = find_dual(self, regularizer)
-        # A masked element has no row of its own.
-        there = jnp.ones(shape, values.dtype)
-        if self.where is not None and self.positions is None:
-            there = self.where.astype(values.dtype)
-        others = dual, values, there
-        rows = self.points, *(jnp.moveaxis(x, -1, 0) for x in others)
-        weighted, total = sum_chunks(columns, rows, row_size=self.support.size)
-        return safe_divide(weighted, total)
-
-
-def _any_dual(problem: Problem, regularizer: Regularizer) -> Array:
-    assert isinstance(problem, SortedDeviationProjection)
-    return jnp.zeros_like(problem.support)
-
-
-def _column_means(problem, dual, regularizer, values):
-    return problem.local(regularizer).column_means(dual, regularizer, values)
-
-
-def _column_means_and_tangent(problem, dual, regularizer, *rest):
-    local = problem.local(regularizer)
-    return local.column_means_and_tangent(dual, regularizer, *rest)
+            return self
+        structure = regularizer.structure()
+        if structure.rate is not None:
+            return _ExponentialWindows(self.support, self.softness, None)
+        if structure.windowed:
+            return _SparseWindows(self.support, self.softness, None)
+        return self
 
 
 def _deviations(
@@ -205,8 +133,8 @@ def _ties(s: Array, where: Array | None) -> tuple[Array, Array]:
     return tie_groups(jax.lax.stop_gradient(s), where)
 
 
-class _DeviationRows(LocalRows):
-    """Gaps are Q_j of the element j from that of the row itself."""
+class _DeviationWindows(WindowedRows):
+    """Windows whose gaps are Q_j of the element j from that of the row itself."""
 
     growth: ClassVar[int] = 2
 
@@ -245,6 +173,40 @@ class _DeviationRows(LocalRows):
         s = self.support
         extent = 2 * s.shape[-1] * (s[..., -1:] - s[..., :1])
         return jnp.broadcast_to(extent, s.shape)
+
+    def general(self) -> NeuralSortRows:
+        return NeuralSortRows(None, self.support, self.softness)
+
+
+class _SparseWindows(_DeviationWindows):
+    """Windows of a sparse link."""
+
+
+class _ExponentialWindows(_DeviationWindows):
+    """Windows that hold all but rounding of an exponential link.
+
+    The dual cancels from means.
+    """
+
+    cancels: ClassVar = frozenset({Means})
+
+    def depth(self, dual, regularizer):
+        # What is less is lost to rounding in a sum of so many.
+        depth = math.log(dual.shape[-1] / eps(dual)) + 5
+        depth = jnp.asarray(depth / regularizer.structure().rate, dual.dtype)
+        return jnp.broadcast_to(depth, dual.shape)
+
+    def default_solver(self, regularizer):
+        return "closed_form"
+
+    def closed_form(self, regularizer):
+        # The rows at theta = 0 are in proportion to the exponentials.
+        def dual():
+            total = self.total(jnp.zeros_like(self.support), regularizer)
+            zero = regularizer.link(jnp.zeros((), total.dtype))
+            return dual_of_sums(total / zero, regularizer)
+
+        return dual
 
 
 def _scores(

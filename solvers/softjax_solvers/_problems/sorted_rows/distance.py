@@ -1,25 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ..._core.problem import Problem
+from ..._core.problem import ScalarDualProblem
+from ..._core.readout import Means, Primal
 from ..._core.regularizer import Regularizer
 from ..._kernels.neighbours import half_width
 from ..._kernels.numerics import distance, inexact
 from ..._kernels.scans import fill_masked, laplace_sums
-from ..simplex import SimplexProjection
-from .rows import SortedRows, dual_of_sums, parse_rows
-from .windows import LocalRows
+from ..simplex import SimplexProjection, dual_of_sums
+from .rows import SortedRows, parse_rows
+from .windows import WindowedRows
 
 _SHORT = 64
 """Up to this length, dense rows are faster than what matters of them."""
 
 
-class SortedDistanceProjection(SortedRows):
+class SoftSortRows(SortedRows):
     """Simplex projections of `-|queries_i - support_j|`, one for each query.
 
     The rows of SoftSort (Prillo and Eisenschlos, 2020). Row i is
@@ -42,7 +42,7 @@ class SortedDistanceProjection(SortedRows):
     **Example:**
 
         >>> support = jnp.array([0.2, 0.7, 1.0])
-        >>> problem = sj.solvers.SortedDistanceProjection(None, support, 0.1)
+        >>> problem = sj.solvers.SoftSortRows(None, support, 0.1)
         >>> found = sj.solvers.solve(problem, "smooth")
         >>> print(found.expectation(support))
         [0.204 0.711 0.986]
@@ -80,63 +80,70 @@ class SortedDistanceProjection(SortedRows):
         largest = jnp.zeros(1, z.dtype) if self.queries is None else None
         return SimplexProjection(z, self.softness[..., None], where, largest)
 
-    def _kernel_sums(
+    def specialize(self, regularizer: Regularizer) -> ScalarDualProblem:
+        structure = regularizer.structure()
+        if structure.rate is not None:
+            return _KernelSums(self)
+        own = self.queries is None and self.support.shape[-1] > _SHORT
+        if own and structure.windowed:
+            return _DistanceWindows(self.support, self.softness, self.where)
+        return self
+
+
+class _KernelSums(ScalarDualProblem):
+    """Rows by an exponential link: sums against a kernel of distances, in O(n).
+
+    The dual cancels from means, which are quotients of such sums.
+    """
+
+    cancels: ClassVar = frozenset({Primal, Means})
+
+    rows: SoftSortRows
+
+    def sums(
         self, regularizer: Regularizer, *weights: Array
     ) -> tuple[Float[Array, "*batch m"], ...]:
-        """Sums of `exp(rate scores_ij) weights_j`, with the scores of `rows`."""
-        support = self.support
+        """Sums of `exp(rate scores_ij) weights_j`, with the scores of the rows."""
+        rows, support = self.rows, self.rows.support
         weights = tuple(jnp.broadcast_to(w, support.shape) for w in weights)
-        if self.where is not None:
-            weights = tuple(jnp.where(self.where, w, 0) for w in weights)
-        rate: Any = regularizer.rate()
-        softness = self.softness / rate
-        return laplace_sums(support, softness, weights, self.queries)
+        if rows.where is not None:
+            weights = tuple(jnp.where(rows.where, w, 0) for w in weights)
+        rate: Any = regularizer.structure().rate
+        return laplace_sums(support, rows.softness / rate, weights, rows.queries)
 
-    def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
-        (total,) = self._kernel_sums(regularizer, jnp.ones((), self.support.dtype))
-        return dual_of_sums(total, regularizer)
+    def total(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
+        (total,) = self.sums(regularizer, jnp.ones((), self.rows.support.dtype))
+        return total
 
-    def local(self, regularizer: Regularizer) -> LocalRows | None:
-        if self.queries is not None or self.support.shape[-1] <= _SHORT:
-            return None
-        if regularizer.steep() or not regularizer.reaches_zero():
-            return None
-        return _DistanceRows(self.support, self.softness, self.where)
+    def optimality(self, dual, regularizer):
+        return regularizer.link(-dual) * self.total(regularizer) - 1
 
-    def optimality(
-        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
-    ) -> Float[Array, "*batch m"]:
-        if regularizer.rate() is None:
-            return super().optimality(dual, regularizer)
-        (total,) = self._kernel_sums(regularizer, jnp.ones((), self.support.dtype))
-        return regularizer.link(-dual) * total - 1
+    def closed_form(self, regularizer):
+        return lambda: dual_of_sums(self.total(regularizer), regularizer)
 
-    def expectation(
-        self,
-        dual: Float[Array, "*batch m"],
-        regularizer: Regularizer,
-        values: Float[Array, "*#batch n"],
-    ) -> Float[Array, "*batch m"]:
-        if regularizer.rate() is None:
-            return super().expectation(dual, regularizer, values)
-        total, weighted = self._kernel_sums(
-            regularizer, jnp.ones_like(self.support), values
-        )
+    def default_solver(self, regularizer):
+        return "closed_form"
+
+    def means(self, dual, regularizer, values):
+        ones = jnp.ones_like(self.rows.support)
+        total, weighted = self.sums(regularizer, ones, values)
         return weighted / total
 
-    def solved_expectation(
-        self,
-        regularizer: Regularizer,
-        values: Float[Array, "*#batch n"],
-        find_dual: Callable[[Problem, Regularizer], Array],
-    ) -> Float[Array, "*batch m"]:
-        if regularizer.rate() is None:
-            return super().solved_expectation(regularizer, values, find_dual)
-        return self.expectation(jnp.zeros(()), regularizer, values)
+    def primal(self, dual, regularizer):
+        return self.rows.primal(dual, regularizer)
+
+    def bracket(self, regularizer):
+        return self.rows.bracket(regularizer)
+
+    def flat(self):
+        return self.rows.flat()
+
+    def general(self):
+        return self.rows
 
 
-class _DistanceRows(LocalRows):
-    """Gaps are distances."""
+class _DistanceWindows(WindowedRows):
+    """Windows whose gaps are distances."""
 
     growth: ClassVar[int] = 1
 
@@ -161,6 +168,9 @@ class _DistanceRows(LocalRows):
 
     def width(self, reach: Float[Array, "*batch n"]) -> Int[Array, ""]:
         return half_width(self.support, reach)
+
+    def general(self) -> SoftSortRows:
+        return SoftSortRows(None, self.support, self.softness, self.where, filled=True)
 
     def farthest(self) -> Float[Array, "*batch n"]:
         s = self.support

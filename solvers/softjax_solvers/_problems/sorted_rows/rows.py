@@ -1,5 +1,3 @@
-"""Simplex projections of functions of distances between sorted elements."""
-
 from __future__ import annotations
 
 import abc
@@ -10,20 +8,24 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..._core.problem import JointExpectation, Problem, ScalarDualProblem, per_row
+from ..._core.problem import ScalarDualProblem
+from ..._core.readout import ColumnMeans, Means, Primal, Readout
 from ..._core.regularizer import Regularizer
-from ..._kernels.chunks import map_chunks
-from ..._kernels.numerics import derivative, inexact
-from ..simplex import SimplexProjection
-from .windows import LocalRows
+from ..._core.rows import per_row
+from ..._core.solution import Solution, evaluate_by
+from ..._core.solver import Solver
+from ..._kernels.chunks import map_chunks, sum_chunks
+from ..._kernels.numerics import inexact, safe_divide
+from ..simplex import Simplex, SimplexProjection
 
 
-class SortedRows(ScalarDualProblem, JointExpectation):
+class SortedRows(ScalarDualProblem):
     """Simplex projections over sorted elements, of one row for each of some points.
 
     Row i is `y_i = phi(scores_i - theta_i)` with sum 1, and the dual theta has shape
-    `*batch m`. The dense rows are never all formed at once for an expectation: either
-    they are windows of neighbours, or they come in chunks.
+    `*batch m`. Whatever solves a projection onto the simplex solves the rows, in chunks
+    that keep memory linear. With some regularizers, rows are evaluated without ever
+    being formed: by sums against a kernel, or as windows of neighbours.
 
     **Attributes:**
 
@@ -50,128 +52,170 @@ class SortedRows(ScalarDualProblem, JointExpectation):
     @property
     @abc.abstractmethod
     def points(self) -> Float[Array, "*batch m"]:
-        """What there are rows for."""
+        """The points that there are rows for."""
 
     @abc.abstractmethod
     def rows(self, points: Float[Array, "*batch c"]) -> SimplexProjection:
         """The dense rows of some points, as one problem of shape `*batch c n`."""
 
-    @abc.abstractmethod
-    def local(self, regularizer: Regularizer) -> LocalRows | None:
-        """The rows as windows of neighbours.
+    def own_rows(self) -> Bool[Array, "*batch m"] | None:
+        """Which rows count in column means: those of masked elements do not."""
+        return None
 
-        None where there is not one for each element, or all of it matters.
-        """
-
-    @abc.abstractmethod
-    def exponential_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
-        """theta where the link is an exponential, without forming all rows at once."""
-
-    def map_rows(self, fn, *arrays: Array):
+    def map_rows(
+        self,
+        fn: Callable[..., list[Array]],
+        regularizer: Regularizer,
+        *arrays: Array,
+    ) -> list[Array]:
         """`fn(rows, *arrays)` in chunks over the axis m, the last one of `arrays`.
 
-        `fn` returns a pytree of arrays with trailing axis m.
+        `fn` returns arrays with trailing axis m.
         """
         moved = [jnp.moveaxis(a, -1, 0) for a in (self.points, *arrays)]
 
         def chunk(moved):
             points, *rest = [jnp.moveaxis(a, 0, -1) for a in moved]
-            out = fn(self.rows(points), *rest)
+            out = fn(self.rows(points).specialize(regularizer), *rest)
             return [jnp.moveaxis(a, -1, 0) for a in out]
 
         out = map_chunks(chunk, moved, row_size=self.support.size)
         return [jnp.moveaxis(a, 0, -1) for a in out]
 
+    def all_rows(self, regularizer: Regularizer) -> Simplex:
+        return self.rows(self.points).specialize(regularizer)
+
     def optimality(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
     ) -> Float[Array, "*batch m"]:
-        if (local := self.local(regularizer)) is not None:
-            return local.total(dual, regularizer) - 1
-        (out,) = self.map_rows(lambda rows, d: [rows.optimality(d, regularizer)], dual)
+        (out,) = self.map_rows(
+            lambda rows, d: [rows.optimality(d, regularizer)], regularizer, dual
+        )
         return out
 
-    def equation(self, dual: Float[Array, "*batch m"], regularizer: Regularizer):
-        if (local := self.local(regularizer)) is None:
-            return super().equation(dual, regularizer)
-        total, slope = local.total_and_slope(dual, regularizer)
-        residual, factor = derivative(
-            lambda x: regularizer.contrast(x, jnp.ones_like(x)), total
+    def bracket(
+        self, regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
+        lower, upper = self.map_rows(
+            lambda rows: list(rows.bracket(regularizer)), regularizer
         )
-        return residual, factor * slope
-
-    def rounding(self, regularizer: Regularizer) -> float:
-        if self.local(regularizer) is None:
-            return super().rounding(regularizer)
-        return 32  # the terms of a window are added up one by one
-
-    def guess(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
-        if (local := self.local(regularizer)) is not None:
-            return local.guess(regularizer)
-        return super().guess(regularizer)
-
-    def bracket(self, regularizer: Regularizer):
-        if (local := self.local(regularizer)) is not None:
-            return local.bracket(regularizer)
-        lower, upper = self.map_rows(lambda rows: rows.bracket(regularizer))
         return lower, upper
 
     def flat(self) -> SimplexProjection:
-        return self.rows(self.points).flat()
+        rows = self.rows(self.points).flat()
+        assert isinstance(rows, SimplexProjection)
+        return rows
+
+    def default_solver(self, regularizer: Regularizer) -> str:
+        exponential = regularizer.structure().rate is not None
+        return "closed_form" if exponential else "newton"
+
+    def accepted_by(self, solver: Solver, regularizer: Regularizer) -> bool:
+        row = self.rows(self.points[..., :1]).specialize(regularizer)
+        return row.accepted_by(solver, regularizer)
+
+    def solved_by(self, solver: Solver, regularizer: Regularizer) -> Solution:
+        def solve(rows):
+            found = rows.solved_by(solver, regularizer)
+            out = (found.dual, found.steps, found.residual, found.converged)
+            return [jnp.broadcast_to(x, rows.z.shape[:-1]) for x in out]
+
+        return Solution(self, regularizer, *self.map_rows(solve, regularizer))
 
     def primal(
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
     ) -> Float[Array, "*batch m n"]:
-        return self.rows(self.points).primal(dual, regularizer)
+        return self.all_rows(regularizer).primal(dual, regularizer)
 
-    def expectation(
+    def means(
         self,
         dual: Float[Array, "*batch m"],
         regularizer: Regularizer,
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch m"]:
-        values = jnp.broadcast_to(values, self.support.shape)
-        if (local := self.local(regularizer)) is not None:
-            return local.means(dual, regularizer, values)
         values = values[..., None, :]
         (out,) = self.map_rows(
-            lambda rows, d: [rows.expectation(d, regularizer, values)], dual
+            lambda rows, d: [rows.means(d, regularizer, values)], regularizer, dual
         )
         return out
 
-    def solved_expectation(
+    def column_means(
         self,
+        dual: Float[Array, "*batch m"],
         regularizer: Regularizer,
-        values: Float[Array, "*#batch n"],
-        find_dual: Callable[[Problem, Regularizer], Array],
-    ) -> Float[Array, "*batch m"]:
-        if self.local(regularizer) is None:
-            return super().solved_expectation(regularizer, values, find_dual)
-        values = jnp.broadcast_to(values, self.support.shape)
-        return self.joint_expectation(regularizer, values, find_dual)
-
-    def expectation_and_tangent(
-        self,
-        dual: Float[Array, "*batch n"],
-        regularizer: Regularizer,
-        values: Float[Array, "*batch n"],
-        problem_move: "SortedRows",
-        regularizer_move: Any,
-        values_move: Float[Array, "*batch n"] | None,
-    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-        local = self.local(regularizer)
-        assert local is not None
-        return local.means_and_tangent(
-            dual, regularizer, values, problem_move, regularizer_move, values_move
+        values: Float[Array, "*#batch m"],
+    ) -> Float[Array, "*batch n"]:
+        return self.mean_columns(
+            lambda rows, dual: rows.primal(dual, regularizer), regularizer, values, dual
         )
 
+    def mean_columns(
+        self,
+        primal: Callable[..., Float[Array, "*batch c n"]],
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch m"],
+        *arrays: Float[Array, "*batch m"],
+    ) -> Float[Array, "*batch n"]:
+        """Column means in chunks over the axis m, of the `primal(rows, *arrays)`."""
+        shape = (*self.support.shape[:-1], self.points.shape[-1])
+        values = jnp.broadcast_to(values, shape)
+        counts = jnp.ones_like(values)
+        if (own := self.own_rows()) is not None:
+            counts = jnp.where(own, counts, 0)
 
-def dual_of_sums(
-    total: Float[Array, "*batch m"], regularizer: Regularizer
-) -> Float[Array, "*batch m"]:
-    """theta of an exponential link, from the sums of `exp(rate scores)`."""
-    alone = regularizer.gradient(jnp.ones((), total.dtype))
-    rate: Any = regularizer.rate()
-    return jnp.log(total) / rate - alone
+        def columns(chunk):
+            moved, included = chunk
+            points, values, counts, *rest = (jnp.moveaxis(x, 0, -1) for x in moved)
+            y = primal(self.rows(points).specialize(regularizer), *rest)
+            y = y * (included * counts)[..., None]
+            return jnp.sum(y * values[..., None], axis=-2), jnp.sum(y, axis=-2)
+
+        moved = (self.points, values, counts, *arrays)
+        moved = tuple(jnp.moveaxis(x, -1, 0) for x in moved)
+        weighted, total = sum_chunks(columns, moved, row_size=self.support.size)
+        return safe_divide(weighted, total)
+
+    def evaluated_by(
+        self,
+        solver: Solver,
+        regularizer: Regularizer,
+        readout: Readout,
+        linear_solver: Any = None,
+    ) -> Any:
+        in_chunks = _IN_CHUNKS.get(type(readout))
+        if in_chunks is None:
+            return evaluate_by(solver, self, regularizer, readout, linear_solver)
+
+        def evaluate(rows, readout):
+            return rows.evaluated_by(solver, regularizer, readout, linear_solver)
+
+        return in_chunks(self, regularizer, readout, evaluate)
+
+
+# Chunks of rows are evaluated by the rule for these rows, which can make more of it.
+
+
+def _primal(problem: SortedRows, regularizer, readout, evaluate):
+    return evaluate(problem.all_rows(regularizer), readout)
+
+
+def _means(problem: SortedRows, regularizer, readout, evaluate):
+    means = Means(readout.values[..., None, :])
+    (out,) = problem.map_rows(lambda rows: [evaluate(rows, means)], regularizer)
+    return out
+
+
+def _column_means(problem: SortedRows, regularizer, readout, evaluate):
+    return problem.mean_columns(
+        lambda rows: evaluate(rows, Primal()), regularizer, readout.values
+    )
+
+
+_IN_CHUNKS: dict[type[Readout], Callable[..., Array]] = {
+    Primal: _primal,
+    Means: _means,
+    ColumnMeans: _column_means,
+}
 
 
 def parse_rows(

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import abc
 import functools
-import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ..._core.problem import as_mask
+from ..._core.problem import ScalarDualProblem
+from ..._core.readout import ColumnMeans, Means, Moves
 from ..._core.regularizer import Regularizer
+from ..._core.rows import as_mask
+from ..._core.solution import Solution
 from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
-from ..._kernels.numerics import derivative, eps, safe_divide
+from ..._kernels.numerics import derivative, safe_divide
 from ..simplex import threshold_bracket
 
 _SPACING = 8
 """Over how many elements on either side their density is estimated."""
 
 
-class LocalRows(eqx.Module):
+class WindowedRows(ScalarDualProblem):
     """Rows `y_ij = phi(-gap_ij / softness - theta_i)` with sum 1.
 
     From 0 at the nearest element that is not masked, gaps grow to either side. So where
@@ -76,53 +78,70 @@ class LocalRows(eqx.Module):
     def total(
         self, dual: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        """What the rows sum to."""
+        """Sums of the rows."""
         _, ((total,), _) = self._sums(_row_terms, self._args(dual, regularizer))
         return total
 
-    def total_and_slope(
+    def depth(
+        self, dual: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        """How far below that of its own element the scores of a row count."""
+        return -dual - regularizer.gradient(jnp.zeros((), dual.dtype))
+
+    def optimality(
+        self, dual: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n"]:
+        return self.total(dual, regularizer) - 1
+
+    def residual_and_slope(
         self, dual: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-        """What the rows sum to, and its derivative in the dual."""
         args = self._args(dual, regularizer)
         _, (((total, slope),), _) = self._sums(_row_slopes, args)
-        return total, slope
+        residual, factor = derivative(
+            lambda x: regularizer.contrast(x, jnp.ones_like(x)), total
+        )
+        return residual, factor * slope
+
+    def rounding(self, regularizer: Regularizer) -> float:
+        return 32  # the terms of a window are added up one by one
+
+    def primal(
+        self, dual: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n n"]:
+        return self.general().primal(dual, regularizer)
+
+    def flat(self) -> ScalarDualProblem:
+        return self.general().flat()
 
     def means(
         self,
         dual: Float[Array, "*batch n"],
         regularizer: Regularizer,
-        values: Float[Array, "*batch n"],
+        values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch n"]:
-        """The means of values under the rows."""
-        values = self._unmasked(values)
+        values = self._of_rows(values)
         args = self._args(dual, regularizer, values)
         _, ((total, excess), _) = self._sums(_row_terms, args)
         return values + safe_divide(excess, total)
 
+    # One pass over the neighbours for all that is known, and one that is linear in the
+    # moves. The dual moves along.
     def means_and_tangent(
-        self,
-        dual: Float[Array, "*batch n"],
-        regularizer: Regularizer,
-        values: Float[Array, "*batch n"],
-        move: PyTree,
-        regularizer_move: Any,
-        values_move: Float[Array, "*batch n"] | None,
+        self, solution: Solution, readout: Means, moves: Moves, linear_solver: None
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-        """The means, and how they change with all that they depend on.
-
-        The dual is the optimal one, and moves along. One pass over the neighbours for
-        all that is known, and one that is linear in the moves.
-        """
-        values = self._unmasked(values)
+        regularizer, values = solution.regularizer, self._of_rows(readout.values)
+        values_move = moves.readout.values
         if values_move is not None:
-            values_move = self._unmasked(values_move)
-        args = self._args(dual, regularizer, values)
+            values_move = self._of_rows(values_move)
+        args = self._args(solution.dual, regularizer, values)
         width, (((total, slope), (excess, excess_slope)), _) = self._sums(
             _row_slopes, args
         )
-        moves = self._arg_moves(args, move, regularizer_move, values_move)
-        (total_move, excess_move), _ = self._sum_moves(width, _row_terms, args, moves)
+        arg_moves = self._arg_moves(args, moves, values_move)
+        (total_move, excess_move), _ = self._sum_moves(
+            width, _row_terms, args, arg_moves
+        )
         dual_move = -safe_divide(total_move, slope)
         total_move = total_move + slope * dual_move
         excess_move = excess_move + excess_slope * dual_move
@@ -132,49 +151,55 @@ class LocalRows(eqx.Module):
         self,
         dual: Float[Array, "*batch n"],
         regularizer: Regularizer,
-        values: Float[Array, "*batch n"],
+        values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch n"]:
-        """The means of values under the columns, each divided by its sum."""
+        values = jnp.broadcast_to(values, self.support.shape)
         args = self._args(dual, regularizer, values)
         _, (_, (total, excess)) = self._sums(_column_terms, args)
         return values + safe_divide(excess, total)
 
     def column_means_and_tangent(
         self,
-        dual: Float[Array, "*batch n"],
-        regularizer: Regularizer,
-        values: Float[Array, "*batch n"],
-        move: PyTree,
-        regularizer_move: Any,
-        values_move: Float[Array, "*batch n"] | None,
+        solution: Solution,
+        readout: ColumnMeans,
+        moves: Moves,
+        linear_solver: None,
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-        """The same, and how it changes, as for rows."""
+        dual, regularizer = solution.dual, solution.regularizer
+        values = jnp.broadcast_to(readout.values, self.support.shape)
+        values_move = moves.readout.values
+        if values_move is not None:
+            values_move = jnp.broadcast_to(values_move, values.shape)
         args, rows = (self._args(dual, regularizer, v) for v in (values, None))
         width, (slope, (total, excess)) = self._sums(_column_terms_and_slopes, args)
-        moves = self._arg_moves(args, move, regularizer_move, None)
-        (row_move,), _ = self._sum_moves(width, _row_terms, rows, moves)
+        arg_moves = self._arg_moves(args, moves, None)
+        (row_move,), _ = self._sum_moves(width, _row_terms, rows, arg_moves)
         dual_move = -safe_divide(row_move, slope)
-        shared, (centre, *_), (other, *_) = moves
-        moves = (
+        shared, (centre, *_), (other, *_) = arg_moves
+        arg_moves = (
             shared,
             (centre, dual_move, None, values_move),
             (other, None, values_move),
         )
         _, (total_move, excess_move) = self._sum_moves(
-            width, _column_terms, args, moves
+            width, _column_terms, args, arg_moves
         )
         return _quotient(values, excess, total, values_move, excess_move, total_move)
+
+    fused: ClassVar = {
+        Means: means_and_tangent,
+        ColumnMeans: column_means_and_tangent,
+    }
 
     def bracket(
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-        """Bounds on the dual."""
         s = self.support
         count = jnp.sum(as_mask(self.where, s), axis=-1, keepdims=True)
         count = jnp.broadcast_to(count.astype(s.dtype), s.shape)
         return threshold_bracket(regularizer, -self.farthest() / self.softness, count)
 
-    def guess(self, regularizer: Regularizer) -> Float[Array, "*batch n"]:
+    def initial_dual(self, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """The dual if elements were at equal distances.
 
         The sum of phi is about its integral. With a gap of 1 at the distance d in
@@ -203,20 +228,19 @@ class LocalRows(eqx.Module):
         lower, upper = self.bracket(regularizer)
         return jnp.where((guess >= lower) & (guess <= upper), guess, lower)
 
-    def _unmasked(self, values: Array) -> Array:
+    def _of_rows(self, values: Array) -> Float[Array, "*batch n"]:
+        values = jnp.broadcast_to(values, self.support.shape)
         return values if self.where is None else jnp.where(self.where, values, 0)
 
     def _args(
-        self, dual: Array, regularizer: Regularizer, values: Array | None = None
+        self,
+        dual: Array | None,
+        regularizer: Regularizer,
+        values: Array | None = None,
     ) -> tuple[PyTree, PyTree, PyTree]:
         (centre, other), (centre_still, other_still) = self.moving(), self.still()
-        rate = regularizer.rate()
-        if rate is not None:
-            # What is less is lost to rounding in a sum of so many.
-            depth = math.log(dual.shape[-1] / eps(dual)) + 5
-            depth = jnp.broadcast_to(jnp.asarray(depth / rate, dual.dtype), dual.shape)
-        else:
-            depth = -dual - regularizer.gradient(jnp.zeros((), dual.dtype))
+        dual = jnp.zeros_like(self.support) if dual is None else dual
+        depth = self.depth(dual, regularizer)
         weight = None if self.where is None else self.where.astype(dual.dtype)
         return (
             (regularizer, 1 / self.softness),
@@ -225,13 +249,10 @@ class LocalRows(eqx.Module):
         )
 
     def _arg_moves(
-        self, args: PyTree, move: PyTree, regularizer: Any, values: Array | None
+        self, args: PyTree, moves: Moves, values: Array | None
     ) -> tuple[PyTree, PyTree, PyTree]:
-        """How those move at a fixed dual, and None where they do not.
-
-        `move` holds the moves of `support` and `softness`.
-        """
-        softness = None
+        """How those move at a fixed dual, and None where they do not."""
+        move, softness = moves.problem, None
         if move.softness is not None:
             softness = -move.softness / self.softness**2
 
@@ -243,7 +264,7 @@ class LocalRows(eqx.Module):
             lambda _: None, args
         )
         return (
-            (regularizer, softness),
+            (moves.regularizer, softness),
             ((centre, centre_still), None, None, values),
             ((other, other_still), None, values),
         )

@@ -1,4 +1,5 @@
 from .problem import (
     Potentials as Potentials,
+    Transport as Transport,
     TransportProjection as TransportProjection,
 )

@@ -14,7 +14,8 @@ from jaxtyping import Array, Int
 
 from ..._core.problem import ConcaveDualProblem, Problem
 from ..._core.regularizer import Regularizer
-from ..._core.solver import Adapter, Solution
+from ..._core.solution import Solution
+from ..._core.solver import Adapter
 from ..._kernels.numerics import choose_tolerance, eps
 
 
@@ -48,7 +49,7 @@ class _Minimiser(Adapter):
 
         dual, steps = jax.vmap(find)(problem.flat())
         tolerance = choose_tolerance(self.tolerance, eps(scale) ** -0.5, scale)
-        return problem.restore(dual, steps, regularizer, tolerance)
+        return problem.to_solution(dual, steps, regularizer, tolerance)
 
 
 class OptimistixMinimiser(_Minimiser):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 
 from ..._core.problem import Problem, ScalarDualProblem
 from ..._core.regularizer import Regularizer
-from ..._core.solver import Adapter, Solution
+from ..._core.solution import Solution
+from ..._core.solver import Adapter
 from ..._kernels.numerics import choose_tolerance, derivative, eps
-from ..._problems import SortedRows
 
 
 class OptimistixRootFinder(Adapter):
@@ -44,9 +44,9 @@ class OptimistixRootFinder(Adapter):
     max_steps: int = 256
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, ScalarDualProblem) and not isinstance(
-            problem, SortedRows
-        )
+        # Of rows with structure, it takes the general form.
+        general = problem.general() is problem
+        return isinstance(problem, ScalarDualProblem) and general
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         import optimistix as optx

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 from ..._core.problem import Problem
 from ..._core.regularizer import Regularizer
-from ..._core.solver import Solution, Solver
+from ..._core.solution import Solution
+from ..._core.solver import Solver
 from ..._kernels.numerics import choose_tolerance
-from ..._problems import Potentials, TransportProjection
+from ..._problems import Potentials, Transport
 
 
 class Sinkhorn(Solver):
@@ -41,9 +42,9 @@ class Sinkhorn(Solver):
     max_steps: int = 2000
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        if not isinstance(problem, TransportProjection):
+        if not isinstance(problem, Transport):
             return False
-        return regularizer.rate() is not None
+        return regularizer.structure().rate is not None
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         from ott.geometry import geometry
@@ -51,7 +52,7 @@ class Sinkhorn(Solver):
         from ott.problems.linear import linear_problem
         from ott.solvers.linear import sinkhorn
 
-        assert isinstance(problem, TransportProjection)
+        assert isinstance(problem, Transport)
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *_, n, m = problem.cost.shape
         solver = sinkhorn.Sinkhorn(
@@ -60,19 +61,19 @@ class Sinkhorn(Solver):
             initializer=initializers.SortingInitializer() if n == m else None,
         )
 
-        def find(row: TransportProjection) -> tuple[Any, Any]:
+        def find(row: Transport) -> tuple[Any, Any]:
             softness: Any = row.softness[0, 0]
-            rate: Any = regularizer.rate()
+            rate: Any = regularizer.structure().rate
             found = solver(
                 linear_problem.LinearProblem(
                     geometry.Geometry(cost_matrix=row.cost, epsilon=softness / rate),
-                    a=row.rows,
-                    b=row.columns,
+                    a=row.row_shares,
+                    b=row.column_shares,
                 )
             )
             # Those of columns without mass are infinite.
-            g = jnp.where(row.columns > 0, found.g / softness, 0)
+            g = jnp.where(row.column_shares > 0, found.g / softness, 0)
             return Potentials(found.f, g), found.n_iters
 
         dual, steps = jax.vmap(find)(problem.flat())
-        return problem.restore(dual, steps, regularizer, tolerance)
+        return problem.to_solution(dual, steps, regularizer, tolerance)

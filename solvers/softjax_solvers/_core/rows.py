@@ -1,0 +1,57 @@
+"""Arrays of rows along their last axis: parameters, masks, a single batch axis."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+from .._kernels.numerics import inexact
+
+
+def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
+    """A parameter of `rows`, `*batch n`, as an array that broadcasts over them.
+
+    It is of their type: a Python number would be of 64 bits where there are some.
+
+    **Raises:** `ValueError` if it does not have size 1 along their last axis.
+    """
+    value = inexact(value).astype(rows.dtype)
+    padded = value.reshape((1,) * (rows.ndim - value.ndim) + value.shape)
+    full = (*rows.shape[:-1], 1)
+    if padded.ndim > rows.ndim or any(
+        size not in (1, allowed)
+        for size, allowed in zip(padded.shape, full, strict=True)
+    ):
+        raise ValueError(
+            f"{name} of shape {value.shape} must broadcast against the rows, which are "
+            f"of shape {full}."
+        )
+    return padded
+
+
+def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]:
+    return jnp.ones(like.shape, bool) if where is None else where
+
+
+def check_candidates(z: Array, name: str) -> None:
+    if z.ndim == 0 or z.shape[-1] == 0:
+        raise ValueError(
+            f"{name}: z must have at least one entry along its last axis, got shape "
+            f"{z.shape}."
+        )
+
+
+_Rows = TypeVar("_Rows", bound=PyTree)
+
+
+def flatten_batch(rows: _Rows, batch: tuple[int, ...]) -> _Rows:
+    """Arrays that broadcast over `*batch` and a last axis, with one batch axis."""
+
+    def flatten(x):
+        size = x.shape[-1]
+        return jnp.broadcast_to(x, (*batch, size)).reshape(-1, size)
+
+    return jax.tree.map(flatten, rows)

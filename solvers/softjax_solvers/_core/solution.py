@@ -1,0 +1,163 @@
+"""Solutions, and the one rule by which whatever is read off them is differentiated."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .._kernels.numerics import eps, stop_gradient, tangent_of
+from .problem import Problem
+from .readout import Dual, Means, Moves, Primal, Readout
+from .regularizer import Regularizer
+from .solver import Solver
+
+
+class Solution(eqx.Module):
+    """What a solver found.
+
+    **Attributes:**
+
+    - `problem`, `regularizer`: what was solved.
+    - `dual`: the dual variables, a pytree of arrays; see the problem.
+    - `steps`: number of iterations, a scalar or one for each solution of the batch.
+    - `residual`: how far the dual is from optimal, of the batch's shape.
+    - `converged`: whether the residual is within the solver's tolerance, of the
+        batch's shape. A solver that fails says so here and never raises.
+
+    **Example:**
+
+        >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
+        >>> found = sj.solvers.solve(problem, "c0")
+        >>> print(found.value, found.expectation(jnp.array([0.0, 1.0, 2.0])))
+        [0.  0.8 0.2] 1.2
+    """
+
+    problem: Problem
+    regularizer: Regularizer
+    dual: PyTree[Array]
+    steps: Int[Array, "..."]
+    residual: Float[Array, "..."]
+    converged: Bool[Array, "..."]
+
+    @property
+    def value(self) -> Array:
+        """The solution y itself, formed on demand."""
+        return self.read(Primal())
+
+    def expectation(self, values: Float[Array, "*batch n"]) -> Array:
+        """`y @ values`, without forming y where the problem's structure allows it."""
+        return self.read(Means(values))
+
+    def read(self, readout: Readout) -> Any:
+        """A readout of this solution, with the derivative of the optimal one."""
+        known = Known(stop_gradient(self.dual))
+        return evaluate_by(known, self.problem, self.regularizer, readout)
+
+    def at(
+        self, problem: Problem, regularizer: Regularizer, dual: PyTree[Array]
+    ) -> Solution:
+        """This solution, of another problem and with another dual."""
+        return dataclasses.replace(
+            self, problem=problem, regularizer=regularizer, dual=dual
+        )
+
+    def dual_tangent(self, moves: Moves, linear_solver: Any = None) -> PyTree[Array]:
+        """How the optimal dual moves with the problem and the regularizer.
+
+        The implicit function theorem: minus the inverse Jacobian of the optimality
+        conditions, applied to how they change at a fixed dual; of minimum norm where it
+        is singular.
+        """
+        from .._operators.solve import linear_solve
+
+        shift = tangent_of(
+            lambda problem, regularizer: problem.optimality(self.dual, regularizer),
+            (self.problem, self.regularizer),
+            (moves.problem, moves.regularizer),
+        )
+        shift = jax.tree.map(jnp.negative, shift)
+        jacobian = self.problem.jacobian(self.dual, self.regularizer)
+        return linear_solve(jacobian, shift, linear_solver)
+
+
+def judge(
+    problem: Problem, regularizer: Regularizer, dual: PyTree[Array], steps: Array
+) -> Solution:
+    """A solution that has converged if its residual is a matter of rounding."""
+    residual = problem.residual(dual, regularizer)
+    # The sum of n terms, each with a few units of rounding.
+    converged = residual <= 1000 * eps(residual)
+    return Solution(problem, regularizer, dual, steps, residual, converged)
+
+
+class Known(Solver):
+    """Return a dual that has been found before."""
+
+    dual: PyTree[Array]
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        return True
+
+    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        return Solution(problem, regularizer, self.dual, None, None, None)
+
+
+def evaluate_by(
+    solver: Solver,
+    problem: Problem,
+    regularizer: Regularizer,
+    readout: Readout,
+    linear_solver: Any = None,
+) -> Any:
+    """A readout of the optimal solution, found by a solver that accepts the problem."""
+    kind = type(readout)
+    if kind in problem.cancels:
+        solver = Known(None)
+        if kind not in problem.fused:
+            return readout.read(solver.solve(problem, regularizer))
+    out, *_ = solve_and_read(
+        problem, regularizer, readout, solver=solver, linear_solver=linear_solver
+    )
+    return out
+
+
+# The solver runs inside the function that has the rule: JAX 0.10 drops rules in second
+# derivatives of a `scan`, and is then left with the derivative of the solver.
+@eqx.filter_custom_jvp
+def solve_and_read(
+    problem: Problem,
+    regularizer: Regularizer,
+    readout: Readout,
+    *,
+    solver: Solver,
+    linear_solver: Any = None,
+) -> tuple[Any, Any, Any, Any]:
+    """A readout; and steps, residual and convergence, which have no derivative.
+
+    The readout has that of the optimal solution in all arrays of `problem`,
+    `regularizer` and `readout`. The rule is a JVP that calls itself, so it transposes,
+    and derivatives of any order follow.
+    """
+    found = problem.solved_by(solver, regularizer)
+    return readout.read(found), found.steps, found.residual, found.converged
+
+
+@solve_and_read.def_jvp
+def _solve_and_read_jvp(primals, tangents, *, solver, linear_solver):
+    problem, regularizer, readout = primals
+    dual, *about = solve_and_read(
+        problem, regularizer, Dual(), solver=solver, linear_solver=linear_solver
+    )
+    still = [jnp.zeros_like(x) if eqx.is_inexact_array(x) else None for x in about]
+    solution, moves = Solution(problem, regularizer, dual, *about), Moves(*tangents)
+    fused = problem.fused.get(type(readout))
+    if fused is None:
+        out, move = readout.value_and_tangent(solution, moves, linear_solver)
+    else:
+        out, move = fused(problem, solution, readout, moves, linear_solver)
+    return (out, *about), (move, *still)

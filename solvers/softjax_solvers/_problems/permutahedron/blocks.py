@@ -1,0 +1,71 @@
+"""Groups of entries of sorted rows, and blocks, which isotonic regression finds."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ..._kernels.sorting import permute
+
+
+class Groups(eqx.Module):
+    """Groups of entries of descending arrays, and what is reduced over each."""
+
+    @abc.abstractmethod
+    def totals(self, *arrays: Array) -> list[Array]:
+        """The sums over one's group; they broadcast against the entries."""
+
+    @abc.abstractmethod
+    def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
+        """Of arrays, their entries at the first one `inside` one's group.
+
+        They broadcast against the entries; anything where none is inside.
+        """
+
+
+class Blocks(Groups):
+    """The solution of an isotonic regression: constant blocks of a sorted row.
+
+    The value of a block is measured from the score of an entry of it, its reference:
+    differences of scores within a block are exact where the scores are large and close.
+
+    **Attributes:**
+
+    - `offset`: `*batch n`, constant in each block: its value less the score of its
+        reference, at a fixed score of that as far as derivatives go.
+    - `reference`: `*batch n`, the index in the row of the reference of one's block.
+
+    **Example:**
+
+        >>> z, w = jnp.array([1.0, 0.7, 0.2]), jnp.array([3.0, 2.0, 1.0])
+        >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.4)
+        >>> print(sj.solvers.solve(problem, "c0").dual.reference)
+        [0 0 2]
+    """
+
+    offset: Float[Array, "*batch n"]
+    reference: Int[Array, "*batch n"]
+
+    def totals(self, *arrays: Float[Array, "*batch n"]) -> list[Array]:
+        return [self._reduce(jax.ops.segment_sum, x) for x in arrays]
+
+    def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
+        n = inside.shape[-1]
+        position = jax.lax.broadcasted_iota(jnp.int32, inside.shape, inside.ndim - 1)
+        position = self._reduce(jax.ops.segment_min, jnp.where(inside, position, n - 1))
+        return tuple(permute(x, position) for x in arrays)
+
+    def _reduce(self, reduce: Callable, x: Array) -> Array:
+        n = x.shape[-1]
+        rows = x.size // max(n, 1)
+        first = jnp.arange(rows)[:, None] * n
+        label = (first + self.reference.reshape(rows, n)).reshape(-1)
+        reduced = reduce(
+            x.reshape(-1), label, num_segments=x.size, indices_are_sorted=True
+        )
+        return reduced[label].reshape(x.shape)

@@ -1,0 +1,290 @@
+"""How entries of a block are pooled: sums of links, lines or exponentials."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..._core.regularizer import Regularizer
+from ..._kernels.numerics import derivative, eps, is_traced, safe_divide
+from .blocks import Groups
+
+
+class Balance(NamedTuple):
+    """What ties the value v of a group to its entries.
+
+    **Attributes:**
+
+    - `excess`: decreases in v, and vanishes for the right one.
+    - `slope`: minus its derivative in v.
+    - `size`: the size of what it is a difference of.
+    """
+
+    excess: Array
+    slope: Array
+    size: Array
+
+
+class Rule(eqx.Module):
+    """How entries are pooled, in terms of `u = s - v`."""
+
+    moves_with_w: eqx.AbstractClassVar[bool]  # whether y shifts when w does
+
+    @abc.abstractmethod
+    def alone(self, w: Array) -> Array:
+        """The u of an entry that is a block of its own."""
+
+    @abc.abstractmethod
+    def output(self, u: Array) -> Array:
+        """The y of an entry."""
+
+    @abc.abstractmethod
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        """The balance of each group, of which only the entries `inside` count."""
+
+    def flat(self, balance: Balance) -> Bool[Array, "..."] | bool:
+        """Groups whose value moves infinitely fast with w, as all slopes vanish."""
+        return balance.slope == 0
+
+    def unrounded(self, u: Array, balance: Balance) -> Array | float:
+        """Parts of the excess that a steep link makes of rounding. Default: none."""
+        return 0.0
+
+    def summary(self) -> Summary | None:
+        """How blocks are pooled without their entries. Default: None, they are not."""
+        return None
+
+    def summary_scale(self) -> float | Float[Array, ""]:
+        """Factor of u before it is summarized. Default: 1."""
+        return 1.0
+
+
+Pair = tuple[Array, Array]
+
+
+class Summary(eqx.Module):
+    """Two numbers that say of a block what has to be known to pool it with another.
+
+    They are relative to the first entry: to its s, and to the u that it has alone.
+    """
+
+    new: eqx.AbstractClassVar[tuple[float, float]]  # of an entry
+
+    @abc.abstractmethod
+    def join(self, block: Pair, after: Pair, rise: Array, drop: Array) -> Pair:
+        """That of two blocks, where s and u of the second one are so much more."""
+
+    @abc.abstractmethod
+    def level(self, block: Pair) -> Array:
+        """By how much the value of a block is above that of its first entry alone."""
+
+
+class _Means(Summary):
+    """The number of entries, and the sum of their values."""
+
+    new: ClassVar[tuple[float, float]] = (1, 0)
+
+    def join(self, block, after, rise, drop):
+        (count, total), (more, added) = block, after
+        return count + more, total + added + more * (rise - drop)
+
+    def level(self, block):
+        count, total = block
+        return total / count
+
+
+class _Exponentials(Summary):
+    """The sums of the exponentials of s and of w, which is the u of an entry alone."""
+
+    new: ClassVar[tuple[float, float]] = (1, 1)
+
+    def join(self, block, after, rise, drop):
+        (source, target), (more_source, more_target) = block, after
+        return (
+            source + jnp.exp(rise) * more_source,
+            target + jnp.exp(drop) * more_target,
+        )
+
+    def level(self, block):
+        source, target = block
+        return jnp.log(source / target)
+
+
+class _Sums(Rule):
+    """Sums of links; `odd` says whether they are extended to an odd function."""
+
+    moves_with_w: ClassVar[bool] = False
+
+    regularizer: Regularizer
+    odd: bool | Bool[Array, ""]
+    steep: bool
+
+    def unrounded(self, u: Array, balance: Balance) -> Array | float:
+        # Shared in proportion to slopes, where sums of y are what is balanced.
+        if self.odd is False or not self.steep:
+            return 0.0
+        _, slope = derivative(self.output, jax.lax.stop_gradient(u))
+        share = safe_divide(slope, balance.slope)
+        missing = jnp.where(self.odd, -share * balance.excess, 0)
+        return jax.lax.stop_gradient(missing)
+
+    def _choose(self, odd: Callable, positive: Callable, x: Array) -> Array:
+        if isinstance(self.odd, bool):
+            return odd(x) if self.odd else positive(x)
+        # Not both: what is not meant may overflow.
+        return jax.lax.cond(self.odd, lambda x: odd(x), lambda x: positive(x), x)
+
+    # Where the link is positive everywhere, w and y are arguments of the link of its
+    # unit, so that a multiple of a regularizer is a multiple of the softness.
+
+    def _to_unit(self, u: Array) -> Array:
+        return u / self.regularizer.unit()[1]
+
+    def _from_unit(self, w: Array) -> Array:
+        return self.regularizer.unit()[1] * w
+
+    def _edge(self, like: Array) -> Float[Array, ""]:
+        edge = self.regularizer.gradient(jnp.zeros((), like.dtype))
+        return jnp.where(jnp.isfinite(edge), edge, 0)
+
+    def _extended(self, u: Array) -> Array:
+        edge = self._edge(u)
+        distance = jnp.where(u < edge, edge - u, u - edge)
+        # At the edge the slope is that from the right, of both sides.
+        least = jnp.finfo(u.dtype).tiny + eps(u) * jnp.abs(edge)
+        off = jax.lax.stop_gradient(jnp.maximum(distance, least) - distance)
+        y = self.regularizer.link(edge + (distance + off))
+        # There it is 0, and just has the derivative of what is next to it.
+        y = jnp.where(distance > 0, y, y - jax.lax.stop_gradient(y))
+        return jnp.where(u < edge, -y, y)
+
+    def _inverse(self, w: Array) -> Array:
+        edge = self._edge(w)
+        height = self.regularizer.gradient(jnp.abs(w)) - edge
+        return edge + jnp.where(w < 0, -height, height)
+
+    def _link(self, u: Array) -> Array:
+        return self._choose(self._extended, self.regularizer.link, u)
+
+    def alone(self, w: Array) -> Array:
+        return self._choose(self._inverse, self._from_unit, w)
+
+    def output(self, u: Array) -> Array:
+        return self._choose(self._extended, self._to_unit, u)
+
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        unit, _ = self.regularizer.unit()
+        target = self._choose(_same, unit.link, w)
+        return _balance_sums(self._link, u, target, inside, groups)
+
+
+def _balance_sums(
+    link: Callable[[Array], Array],
+    u: Array,
+    target: Array,
+    inside: Array,
+    groups: Groups,
+) -> Balance:
+    """The balance of groups in which `link(u)` sums to the same as `target`."""
+    y, slope = derivative(link, jnp.where(inside, u, 0))
+    size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(target))
+    terms = (jnp.where(inside, x, 0) for x in (y - target, slope, size))
+    return Balance(*groups.totals(*terms))
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+class _LinearSums(Rule):
+    """The same where a link is a line, whose extension to an odd function is one."""
+
+    moves_with_w: ClassVar[bool] = True
+
+    regularizer: Regularizer
+
+    def _gradient(self, y: float, like: Array) -> Float[Array, ""]:
+        return self.regularizer.gradient(jnp.full((), y, like.dtype))
+
+    def summary(self) -> Summary:
+        return _Means()
+
+    def alone(self, w: Array) -> Array:
+        start = self._gradient(0, w)
+        return start + (self._gradient(1, w) - start) * w
+
+    def output(self, u: Array) -> Array:
+        start = self._gradient(0, u)
+        return (u - start) / (self._gradient(1, u) - start)
+
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        return _balance_sums(self.output, u, w, inside, groups)
+
+
+class _LogSums(Rule):
+    """Logarithms of sums of exponentials, for a multiple of the entropy.
+
+    With the rate c of the link, `sum_B exp(c u_i) = sum_B exp(w_i)` and `y = c u`.
+    """
+
+    moves_with_w: ClassVar[bool] = True
+
+    rate: float | Float[Array, ""]
+
+    def flat(self, balance: Balance) -> bool:
+        return False
+
+    def summary(self) -> Summary:
+        return _Exponentials()
+
+    def summary_scale(self) -> float | Float[Array, ""]:
+        return self.rate
+
+    def alone(self, w: Array) -> Array:
+        return w / self.rate
+
+    def output(self, u: Array) -> Array:
+        return self.rate * u
+
+    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+        u = self.rate * u
+        # Both descend: nothing overflows where the first is 0.
+        source, target = jax.lax.stop_gradient(groups.first(inside, u, w))
+
+        def total(x: Array) -> Array:
+            # One by one, which XLA compiles into faster code for exponentials.
+            (total,) = groups.totals(jnp.exp(jnp.where(inside, x, -jnp.inf)))
+            return jnp.where(total == 0, 1, total)
+
+        sources, targets = total(u - source), total(w - target)
+        excess = source - target + jnp.log(sources / targets)
+        size = 1 + jnp.abs(source) + jnp.abs(target)
+        return Balance(excess, self.rate * jnp.ones_like(excess), size)
+
+
+def choose_rule(regularizer: Regularizer) -> Rule:
+    structure = regularizer.structure()
+    if structure.rate is not None:
+        return _LogSums(structure.rate)
+    odd = is_odd(regularizer)
+    if odd is True and structure.linear:
+        return _LinearSums(regularizer)
+    return _Sums(regularizer, odd, structure.steep)
+
+
+def is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
+    """Whether r'(0) is finite, so that the link is extended to an odd function.
+
+    A `bool` where that is known, and else not the guess of `Structure.sparse`.
+    """
+    # A factor makes no difference, traced or not.
+    regularizer, _ = regularizer.unit()
+    if is_traced(regularizer):
+        return jnp.isfinite(regularizer.gradient(jnp.zeros(())))
+    return regularizer.structure().sparse

@@ -1,0 +1,103 @@
+"""Costs of transport on a line, relative to the hard plan."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..._kernels.numerics import exact_einsum, inexact, is_traced
+from ..._kernels.sorting import permute, sort_with_permutation
+
+_FEW = 16
+"""Up to how many sums of a matrix's first rows are not worth to be shared."""
+
+
+def reduced_costs(
+    points: Any, anchors: Any, counts: Any, where: Any, ascending: bool
+) -> tuple[Float[Array, "*batch m n"], Array | np.ndarray]:
+    """The costs of `TransportProjection.on_line`, and the counts as an array.
+
+    `(points_i - anchors_j)^2` up to potentials of the hard plan, which follow from
+    sorting: nonnegative, and 0 where that has mass.
+    """
+    points = inexact(points)
+    x = jax.lax.stop_gradient(points)
+    # What is known already takes no part in the program.
+    xp = jnp if is_traced((anchors, counts)) else np
+    anchors, counts = (xp.asarray(a).astype(x.dtype) for a in (anchors, counts))
+    before = xp.cumsum(counts, axis=-1).astype(int)
+    before, size = before[..., :-1], before[..., -1:]
+    # Between two anchors stands a threshold, half way between two points.
+    beside = xp.stack([before - 1, before], axis=-2)
+    beside = xp.clip(beside, 0, size[..., None] - 1)
+    beside = beside.reshape(*before.shape[:-1], 2 * before.shape[-1])
+    in_order = x
+    if not ascending:
+        in_order = x if where is None else jnp.where(where, x, jnp.inf)
+        in_order, _ = sort_with_permutation(in_order)
+    batch = jnp.broadcast_shapes(x.shape[:-1], before.shape[:-1])
+    threshold = permute(
+        jnp.broadcast_to(in_order, (*batch, x.shape[-1])),
+        jnp.broadcast_to(beside, (*batch, beside.shape[-1])),
+    )
+    threshold = threshold.reshape(*batch, 2, before.shape[-1]).sum(axis=-2) / 2
+    gap = anchors[..., 1:] - anchors[..., :-1]
+    excess = x[..., None, :] - threshold[..., :, None]
+    weighted = 2 * gap[..., :, None] * excess
+    # Sums of positive terms that begin at a point's own anchor: nothing cancels.
+    cost = _partial_sums(weighted)
+    own = anchors[..., 0, None] + jnp.sum(
+        jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
+    )
+    # The derivative is that of -2 x a, up to another potential.
+    slope = -2 * (anchors[..., :, None] - own[..., None, :])
+    cost = _attach_slope(points, cost, slope)
+    return cost, counts
+
+
+@jax.custom_jvp
+def _attach_slope(points, cost, slope):
+    """`cost`, `*batch m n`, with its derivative in the points `*batch n`."""
+    return cost
+
+
+@_attach_slope.defjvp
+def _attach_slope_jvp(primals, tangents):
+    points, cost, slope = primals
+    moved = slope * tangents[0][..., None, :]
+    return _attach_slope(points, cost, slope), moved
+
+
+def _partial_sums(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch l+1 n"]:
+    """`sum_{i < j} max(-x_i, 0) + sum_{i >= j} max(x_i, 0)` for j from 0 to l."""
+    *batch, size, n = x.shape
+    count = size + 1
+    if count <= _FEW:
+        sign = 1 - 2 * np.tri(count, size, k=-1, dtype=x.dtype)
+        terms = jnp.maximum(sign[..., None] * x[..., None, :, :], 0)
+        return jnp.sum(terms, axis=-2)
+    before, after = jnp.maximum(-x, 0), jnp.maximum(x, 0)
+    # Products with triangular matrices, of the entries of a block and of the blocks:
+    # few operations, and fast.
+    width = math.isqrt(size) + 1
+    blocks = -(-count // width)
+
+    def split(x):
+        x = jnp.pad(x, [(0, 0)] * len(batch) + [(0, blocks * width - size), (0, 0)])
+        return x.reshape(*batch, blocks, width, n)
+
+    terms = jnp.concatenate([split(before), split(after)], axis=-2)
+    lower = np.tri(width, k=-1, dtype=x.dtype)
+    inside = exact_einsum("jl,...ln->...jn", np.hstack([lower, 1 - lower]), terms)
+    halves = jnp.sum(terms.reshape(*batch, blocks, 2, width, n), axis=-2)
+    lower = np.tri(blocks, k=-1, dtype=x.dtype)
+    outside = exact_einsum(
+        "jsl,...lsn->...jn", np.stack([lower, lower.T], axis=1), halves
+    )
+    sums = inside + outside[..., None, :]
+    return sums.reshape(*batch, blocks * width, n)[..., :count, :]
