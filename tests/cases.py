@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import helpers
 import jax.numpy as jnp
 import jaxopt
 import numpy as np
 import optimistix as optx
-import pytest
+import oracles
 import scipy.special
 from jaxtyping import Array
 
@@ -66,7 +65,7 @@ class Case(NamedTuple):
 
     name: str
     mode: str | Regularizer
-    link: helpers.Link
+    link: oracles.Link
     at_zero: float
     at_one: float
     smoothness: float
@@ -84,16 +83,16 @@ class Case(NamedTuple):
 
     @property
     def ends(self) -> tuple[float, float]:
-        """What the width of a transition is found from."""
+        """The values of r' at 0 and 1 that the width of a transition is found from."""
         return self.transition or (self.at_zero, self.at_one)
 
 
 def _pnorm(k: int, closed_form: bool = False) -> Case:
-    link = helpers.power_link((k + 2) / (k + 1))
+    link = oracles.power_link((k + 2) / (k + 1))
     return Case(f"c{k}", f"c{k}", link, 0.0, 1.0, k, closed_form)
 
 
-def _sigmoid(name: str, link: helpers.Link, reach: float, smoothness: float) -> Case:
+def _sigmoid(name: str, link: oracles.Link, reach: float, smoothness: float) -> Case:
     return Case(name, name, link, -reach, reach, smoothness, convex=False, bounded=True)
 
 
@@ -101,7 +100,7 @@ REGULARIZERS = [
     Case(
         "smooth",
         "smooth",
-        helpers.exp_link,
+        oracles.exp_link,
         -math.inf,
         0.0,
         math.inf,
@@ -112,23 +111,23 @@ REGULARIZERS = [
     _pnorm(1, closed_form=True),
     _pnorm(2),
     _pnorm(4),
-    _sigmoid("cubic", helpers.cubic_link, 0.5, 1),
-    _sigmoid("quintic", helpers.quintic_link, 0.5, 2),
-    _sigmoid("pseudohuber", helpers.pseudohuber_link, math.inf, math.inf),
-    Case("user_link", Shifted(), helpers.expm1_link, 0.0, math.log(2), 0),
-    Case("user_gradient", Mixed(), helpers.mixed_link, -math.inf, 1.0, math.inf),
+    _sigmoid("cubic", oracles.cubic_link, 0.5, 1),
+    _sigmoid("quintic", oracles.quintic_link, 0.5, 2),
+    _sigmoid("pseudohuber", oracles.pseudohuber_link, math.inf, math.inf),
+    Case("user_link", Shifted(), oracles.expm1_link, 0.0, math.log(2), 0),
+    Case("user_gradient", Mixed(), oracles.mixed_link, -math.inf, 1.0, math.inf),
 ]
 
 
 # What is made of others, or differs from them in one respect. Of operators, each takes
 # part in one test.
 FURTHER = [
-    Case("tsallis", Tsallis(1.5), helpers.tsallis_link(1.5), -4 / 3, 2 / 3, 1, True),
-    Case("tsallis_2", Tsallis(2), helpers.tsallis_link(2), -0.5, 0.5, 0, True),
+    Case("tsallis", Tsallis(1.5), oracles.tsallis_link(1.5), -4 / 3, 2 / 3, 1, True),
+    Case("tsallis_2", Tsallis(2), oracles.tsallis_link(2), -0.5, 0.5, 0, True),
     Case(
         "tsallis_1",
         Tsallis(1.0),
-        helpers.tsallis_link(1.0),
+        oracles.tsallis_link(1.0),
         -math.inf,
         1.0,
         math.inf,
@@ -138,7 +137,7 @@ FURTHER = [
     Case(
         "tsallis_half",
         Tsallis(0.5),
-        helpers.tsallis_link(0.5),
+        oracles.tsallis_link(0.5),
         -math.inf,
         2.0,
         math.inf,
@@ -147,7 +146,7 @@ FURTHER = [
     Case(
         "tsallis_3",
         Tsallis(3.0),
-        helpers.tsallis_link(3.0),
+        oracles.tsallis_link(3.0),
         -1 / 6,
         1 / 3,
         0,
@@ -174,11 +173,11 @@ FURTHER = [
         True,
         transition=(0.0, 1.0),
     ),
-    Case("sum", Sum(Entropy(), PNorm(2)), helpers.mixed_link, -math.inf, 1, math.inf),
+    Case("sum", Sum(Entropy(), PNorm(2)), oracles.mixed_link, -math.inf, 1, math.inf),
     Case(
         "two_sided",
         TwoSided(PNorm(1.5)),
-        lambda t: helpers.two_point_oracle(t, helpers.power_link(1.5)),
+        lambda t: oracles.two_point_oracle(t, oracles.power_link(1.5)),
         -1.0,
         1.0,
         1,
@@ -188,7 +187,7 @@ FURTHER = [
     Case(
         "barrier",
         LogBarrier(),
-        helpers.barrier_link,
+        oracles.barrier_link,
         -math.inf,
         -1.0,
         math.inf,
@@ -326,128 +325,3 @@ OPERATORS = [
         "mask",
     ),
 ]
-
-
-# What exists, and what holds, of an operator x regularizer x method. Tests over the
-# lists above ask here; they do not name methods.
-
-
-def takes(method: str, case: Case) -> bool:
-    """Whether a method works with a regularizer."""
-    if method == "smooth_sort":
-        return case.exponential
-    return method != "fast_soft_sort" or not case.bounded
-
-
-def has(method: str, operator: Operator) -> bool:
-    """Whether a method has an operator. A mask has no method, and goes with one."""
-    if operator.kind == "mask":
-        return method == METHODS[0]
-    return method in INDEX_METHODS or operator.kind != "index"
-
-
-def moves_with_input(operator: Operator, case: Case, method: str) -> bool:
-    """Whether a shift of the input shifts values and leaves all else as it is.
-
-    Projections onto the permutations of x do with the Euclidean distance and in the
-    logarithmic domain, where a shift is a factor.
-    """
-    if method != "fast_soft_sort" or operator.kind != "value":
-        return True
-    return case.name in ("c0", "smooth")
-
-
-_CUTS = ("top_k_values", "top_k_index", "quantile", "argquantile", "median")
-_CUTS += ("argmedian",)
-
-
-def picks_among_equals(operator: Operator, method: str) -> bool:
-    """Whether gradients depend on which of some equal elements comes first.
-
-    Which of them an order statistic stands for is a convention. Sorted values that are
-    not means under a soft index stand for single elements, all of them.
-    """
-    if method == "smooth_sort":
-        return False
-    single = method in VALUE_METHODS and operator.kind == "value"
-    return single or operator.name in _CUTS
-
-
-def ignores_places(method: str) -> bool:
-    """Whether only the values of a row count, and not which place each of them has.
-
-    The rounds of a sorting network compare places, and the more of them there are, the
-    softer the result.
-    """
-    return method != "sorting_network"
-
-
-def keeps_order(method: str) -> bool:
-    """Whether sorted values are in order at every softness.
-
-    A round of soft exchanges need not leave in order what a hard one does.
-    """
-    return method != "sorting_network"
-
-
-def stays_in_range(method: str) -> bool:
-    """Whether values are between the smallest and the largest of the input.
-
-    Bounds that are smooth where elements are equal are above the largest sums.
-    """
-    return method != "smooth_sort"
-
-
-def is_read_off(operator: Operator, method: str) -> bool:
-    """Whether an operator mixes entries of what another one returns for x or minus x.
-
-    That is argsort, sort or rank.
-    """
-    whole = method in VALUE_METHODS or method == "sorting_network"
-    return whole and operator.name not in ("argsort", "sort", "rank")
-
-
-def each(
-    name: str, entries: list, *, fast: tuple[str, ...] | None = None
-) -> pytest.MarkDecorator:
-    """Parametrize a test over entries of this file, strings, numbers or functions.
-
-    Where `fast` names some of the entries, the test is slow for the others.
-    """
-
-    def parameter(entry):
-        label = getattr(entry, "name", getattr(entry, "__name__", str(entry)))
-        slow = fast is not None and label not in fast
-        return pytest.param(entry, id=label, marks=[pytest.mark.slow] if slow else [])
-
-    return pytest.mark.parametrize(name, [parameter(entry) for entry in entries])
-
-
-def each_pair(
-    regularizers: list[Case],
-    fast: dict[str, str | None] = REPRESENTATIVES,
-    holds: Callable[[str], bool] = lambda method: True,
-) -> pytest.MarkDecorator:
-    """Parametrize a test over `case` and `method`, slow except for the pairs `fast`.
-
-    Leaves out the methods for which it does not hold.
-    """
-    return pytest.mark.parametrize(
-        ("case", "method"),
-        [
-            pytest.param(
-                case,
-                method,
-                id=f"{case.name}-{method}",
-                marks=[pytest.mark.slow] if fast[method] != case.name else [],
-            )
-            for case in regularizers
-            for method in METHODS
-            if takes(method, case) and holds(method)
-        ],
-    )
-
-
-def pick(entries: list, *names: str) -> list:
-    """Some entries of a list, by name."""
-    return [{e.name: e for e in entries}[name] for name in names]

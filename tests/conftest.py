@@ -1,4 +1,4 @@
-"""What all tests share: the compilation cache, hypothesis, 64-bit numbers."""
+"""Set-up of all tests: the compilation cache, hypothesis, 64-bit numbers."""
 
 import os
 import zlib
@@ -23,7 +23,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 
-import helpers
+
 import hypothesis
 import jax
 import pytest
@@ -73,5 +73,5 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture
 def x64():
     """Run the test with 64-bit numbers, whatever the process is set to."""
-    with helpers.x64():
+    with jax.enable_x64(True):
         yield

@@ -1,4 +1,4 @@
-"""What eight devices say to each other, for `test_sharding.py`.
+"""Collectives of programs that run on eight devices, for `test_sharding.py`.
 
 A program of its own, as the number of devices is settled when JAX starts. Called with
 how to distribute a batch, a method, a mode and names of operators, it prints for each
@@ -20,6 +20,7 @@ os.environ["XLA_FLAGS"] = (
 import cases
 import jax
 import numpy as np
+import parametrize
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DEVICES = 8
@@ -31,8 +32,8 @@ BATCH = PartitionSpec("batch")
 
 
 def distribute(how: str, fn: Callable, mesh: Mesh) -> Callable:
-    """By the types of arrays, which say how they are distributed on explicit axes; by
-    XLA's partitioner; or by `jax.shard_map`, with its checks."""
+    """Distribute a function by the types of its arrays, which say how on explicit axes;
+    by XLA's partitioner; or by `jax.shard_map`, with its checks."""
     if how in ("explicit", "partitioner"):
         return fn
     assert how == "checked"
@@ -69,7 +70,7 @@ def compare(how: str, operator: Callable) -> dict:
 
 def main() -> None:
     how, method, name, *operators = sys.argv[1:]
-    (case,) = cases.pick(cases.ALL_REGULARIZERS, name)
+    (case,) = parametrize.pick(cases.ALL_REGULARIZERS, name)
     keywords = dict(mode=case.mode, method=method)
     found = {
         operator.name: compare(
@@ -78,7 +79,7 @@ def main() -> None:
                 x, softness=softness, **keywords
             ),
         )
-        for operator in cases.pick(cases.OPERATORS, *operators)
+        for operator in parametrize.pick(cases.OPERATORS, *operators)
     }
     print(json.dumps(found))
 

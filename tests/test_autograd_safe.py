@@ -2,12 +2,12 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_close
+from assertions import assert_close
 
 import softjax as sj
 
@@ -116,8 +116,8 @@ def test_norm():
 
 @pytest.mark.parametrize("axis", [None, 1, (0, 2)])
 def test_norm_along_axes(axis):
-    """Of an array in which some of the norms are 0."""
-    generator = helpers.rng("norm along axes")
+    """Norms of an array, some of them 0, along one axis, several and all."""
+    generator = inputs.rng("norm along axes")
     x, move = generator.normal(size=(2, 2, 3, 2)).astype(np.float32)
     x[:, 0] = x[..., 1] = 0
     value = np.sqrt((x**2).sum(axis, keepdims=True))

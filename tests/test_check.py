@@ -1,11 +1,12 @@
-"""What the author of a regularizer is told."""
+"""Checks of regularizers: what their authors are told."""
 
 import re
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import ALL_REGULARIZERS, Shifted, each
+from cases import ALL_REGULARIZERS, Shifted
+from parametrize import each
 
 from softjax.solvers import Entropy, PNorm, Regularizer, check_regularizer
 

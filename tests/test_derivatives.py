@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import helpers
+import assertions
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import METHODS, REGULARIZERS, Mixed, each, each_pair, pick
-from helpers import assert_close, finite_difference
+from assertions import assert_close, finite_difference
+from cases import REGULARIZERS, Mixed
 from jax.flatten_util import ravel_pytree
+from parametrize import each, pick
 
-import softjax as sj
 from softjax.solvers import (
     HypersimplexProjection,
     MajorizationProjection,
@@ -38,7 +39,7 @@ class ProblemCase(NamedTuple):
     takes: Callable[[str], bool] = lambda name: True
 
 
-_rng = helpers.rng("contract")
+_rng = inputs.rng("contract")
 _z = _rng.normal(size=(2, 4))
 _support = np.sort(_rng.normal(size=(2, 4)))
 _queries = _rng.normal(size=(2, 3))
@@ -198,7 +199,7 @@ def flat_function(problem: ProblemCase, regularizer: Parametric):
 @pytest.mark.parametrize(("problem", "regularizer"), pairs)
 def test_first_and_second_order(problem, regularizer, x64):
     fn, x = flat_function(problem, regularizer)
-    rng = helpers.rng(problem.name)
+    rng = inputs.rng(problem.name)
     direction = jnp.asarray(rng.normal(size=x.shape))
     weights = jnp.asarray(rng.normal(size=jax.eval_shape(fn, x).shape))
 
@@ -257,7 +258,7 @@ _some = pytest.mark.parametrize(
 def test_jacobians_and_hessian(problem, regularizer, x64):
     """The functions by which users ask for derivatives."""
     fn, x = flat_function(problem, regularizer)
-    weights = jnp.asarray(helpers.rng("w").normal(size=jax.eval_shape(fn, x).shape))
+    weights = jnp.asarray(inputs.rng("w").normal(size=jax.eval_shape(fn, x).shape))
 
     @jax.jit
     def derivatives(x):
@@ -288,7 +289,7 @@ def test_batches(problem, regularizer):
         return jax.grad(lambda x: jnp.sum(jnp.sin(fn(x))))(x)
 
     single = np.stack([jax.jit(gradient)(x) for x in xs])
-    tolerance = 30 * helpers.tolerance(x.dtype)
+    tolerance = 30 * assertions.tolerance(x.dtype)
     batched = jax.vmap(gradient)
     assert_close(jax.jit(batched)(xs), single, atol=tolerance)
     assert_close(jax.jit(batched)(xs[:1]), single[:1], atol=tolerance)
@@ -361,70 +362,6 @@ def test_default_derivative_of_a_dual(name, mode, x64):
         )
 
     shape = jax.eval_shape(lambda: solve(problem, regularizer).dual).shape
-    general, scalar = tangents(jnp.asarray(helpers.rng("shift").normal(size=shape)))
+    general, scalar = tangents(jnp.asarray(inputs.rng("shift").normal(size=shape)))
     assert np.all(np.abs(scalar) > 1e-3)
     assert_close(general, scalar, atol=1e-10)
-
-
-@each("operator", [sj.heaviside, sj.argmax], fast=("argmax",))
-def test_second_derivatives_in_a_loop(operator, x64):
-    """A derivative along a direction is the gradient times it, in any mode."""
-    rng = helpers.rng("loop")
-    x, direction = jnp.asarray(rng.normal(size=(2, 4)))
-
-    def total(x, softness):
-        def step(x, _):
-            return x + operator(x, softness=softness, mode="c4") * x[::-1], None
-
-        return jnp.cos(jnp.arange(4)) @ jax.lax.scan(step, x, None, length=2)[0]
-
-    @jax.jit
-    def derivatives(x, softness):
-        both = jax.value_and_grad(total, (0, 1))
-        return jax.jvp(both, (x, softness), (direction, 0.1))
-
-    (_, (gradient, slope)), (along, _) = derivatives(x, 0.7)
-    assert_close(along, gradient @ direction + 0.1 * slope, atol=1e-10)
-
-
-# One method of either kind, by default.
-_MAPPED = dict.fromkeys(METHODS) | {"softsort": "smooth", "fast_soft_sort": "c0"}
-
-
-@pytest.mark.defaults
-@each_pair(
-    pick(REGULARIZERS, "smooth", "c0", "c1", "quintic"), _MAPPED | {"softsort": None}
-)
-def test_derivatives_of_mapped_operators(case, method):
-    """Derivative of `vmap` and `vmap` of derivative, of what is compiled by itself."""
-    rng = helpers.rng("mapped")
-    x, move, weights = jnp.asarray(rng.normal(size=(3, 5)))
-
-    def total(t):
-        ordered = sj.sort(x + t * move, mode=case.mode, method=method, softness=0.3)
-        return jnp.vdot(weights, ordered)
-
-    t = jnp.asarray([-0.1, 0.0, 0.2])
-    _, outside = jax.jvp(jax.vmap(total), (t,), (jnp.ones_like(t),))
-    inside = jax.vmap(jax.grad(total))(t)
-    assert_close(outside, inside, atol=1e-4)
-    summed = jax.grad(lambda t: jnp.sum(jax.vmap(total)(t)))(t)
-    assert_close(summed, inside, atol=1e-4)
-
-
-@each_pair(pick(REGULARIZERS, "smooth"), _MAPPED)
-def test_second_derivatives_of_mapped_operators(case, method):
-    """Of what is compiled by itself, in the input and then in the softness."""
-    x, move = jnp.asarray(helpers.rng("mapped", "twice").normal(size=(2, 5)))
-
-    @jax.jit
-    def slope(softness):
-        def ranks(x):
-            return sj.rank(x, mode=case.mode, method=method, softness=softness)
-
-        return jax.jvp(ranks, (x,), (move,))[1]
-
-    softness = jnp.asarray([0.3, 0.4])
-    _, found = jax.jvp(jax.vmap(slope), (softness,), (jnp.ones(2),))
-    expected = [jax.jvp(slope, (s,), (jnp.ones(()),))[1] for s in softness]
-    assert_close(found, jnp.stack(expected), atol=1e-4)

@@ -16,13 +16,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "docs"))
 
 import public_names  # noqa: E402
-from cases import each  # noqa: E402
+from parametrize import each  # noqa: E402
 
 NAMES = [name for name in public_names.names() if name not in public_names.VARIANTS]
 
 
 def _docstring(name):
-    """Of a constant too: the string that follows it."""
+    """The docstring of a public name; of a constant, the string that follows it."""
     value = public_names.resolve(name)
     if inspect.isfunction(value) or inspect.isclass(value):
         own = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__

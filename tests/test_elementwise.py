@@ -2,12 +2,13 @@
 
 import functools
 
-import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cases import REGULARIZERS, each, pick
-from helpers import assert_close, finite_difference
+import oracles
+from assertions import assert_close, finite_difference
+from cases import REGULARIZERS
+from parametrize import each, pick
 
 import softjax as sj
 
@@ -42,7 +43,7 @@ def operators(x, y, softness, mode):
 
 
 def references(case, x, y, softness):
-    """The same in NumPy, from the step and its integral alone."""
+    """Every elementwise operator in NumPy, from the step and its integral alone."""
     facts = (case.link, *case.ends)
 
     def once(oracle):
@@ -53,7 +54,7 @@ def references(case, x, y, softness):
 
         return fn
 
-    step, ramp = once(helpers.heaviside_oracle), once(helpers.relu_oracle)
+    step, ramp = once(oracles.heaviside_oracle), once(oracles.relu_oracle)
 
     def distance(x):
         return x * (2 * step(x) - 1)

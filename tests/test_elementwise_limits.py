@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import REGULARIZERS, each, pick
+from cases import REGULARIZERS
+from parametrize import each, pick
 
 import softjax as sj
 
@@ -153,7 +154,7 @@ def test_nan_and_infinity(case):
 @each("mode", ["hard", "smooth", "c1"], fast=("hard", "smooth"))
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8", "int32", "bool"])
 def test_types(dtype, mode):
-    """As jax.numpy promotes them; 16-bit floats are computed in 32 bits."""
+    """Types promote as in jax.numpy; 16-bit floats are computed in 32 bits."""
     x = jnp.asarray([0, 1, 1, 0]).astype(dtype)
     wide = x.astype(jnp.float32)
     expected = jnp.mean(x).dtype
@@ -165,7 +166,7 @@ def test_types(dtype, mode):
 
 
 def test_types_of_two_arguments():
-    """Of two arrays, the wider float; a Python number takes the array's type."""
+    """Two arrays give the wider float; a Python number takes the array's type."""
     half, single = jnp.ones(3, jnp.bfloat16), jnp.ones(3, jnp.float32)
     assert sj.greater(half, single).dtype == jnp.float32
     assert sj.greater(half, 1.0).dtype == jnp.bfloat16

@@ -3,11 +3,11 @@
 Softness 0.1 and no standardization; computed in float32.
 """
 
-import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from assertions import assert_close
 
 import softjax as sj
 
@@ -156,7 +156,7 @@ def evaluate(expression):
 def test_values(expression, expected):
     out = evaluate(expression)
     assert out.dtype == jnp.float32
-    helpers.assert_close(out, np.asarray(expected), atol=2e-6)
+    assert_close(out, np.asarray(expected), atol=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,23 @@
-"""The top-k mask: its problem against independent solves, and its operator."""
+"""Projections onto the hypersimplex, against independent solves."""
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 import scipy.special
-from cases import REGULARIZERS, SOLVERS, each, pick
-from helpers import assert_close, hypersimplex_oracle, two_sided_oracle
+from assertions import assert_close, tolerance
+from cases import REGULARIZERS, SOLVERS
+from oracles import hypersimplex_oracle, two_sided_oracle
+from parametrize import each, pick
 
-import softjax as sj
 from softjax.solvers import HypersimplexProjection, Regularizer, TwoSided, solve
 
 N = 6
-_rng = helpers.rng("hypersimplex")
+_rng = inputs.rng("hypersimplex")
 _ROWS = [
     # z, k, softness
     (_rng.normal(size=N), 1, 0.1),
@@ -70,7 +72,7 @@ def test_one_k_for_all_rows():
 @each("case", REGULARIZERS, fast=("smooth", "c0", "pseudohuber"))
 def test_values(case):
     z, k, softness = map(jnp.asarray, (Z, K, SOFTNESS))
-    where = helpers.rng("hypersimplex mask").uniform(size=Z.shape) < 0.7
+    where = inputs.rng("hypersimplex mask").uniform(size=Z.shape) < 0.7
     # What is masked may be anything that is finite.
     masked = jnp.where(where, z, jnp.asarray(np.resize([1e30, -1e30, 5.0], Z.shape)))
     fits = jnp.minimum(k, 0.7 * where.sum(-1, keepdims=True))
@@ -82,20 +84,20 @@ def test_values(case):
         assert np.all(y <= 1)
         assert_close(np.sum(y, axis=-1, keepdims=True), args[1], atol=1e-6)
         expected = np.sum(expected * VALUES, axis=-1)
-        assert_close(mean, expected, atol=3 * helpers.tolerance(z.dtype))
+        assert_close(mean, expected, atol=3 * tolerance(z.dtype))
         assert np.all(solution.converged)
         # Where rounding does not let the residual vanish, bisection to the last bit.
         assert np.all(solution.steps <= np.finfo(z.dtype).nmant + 7)
         assert y.dtype == z.dtype
 
 
-@each("mode", list(helpers.PRIMAL), fast=("smooth", "c0", "pseudohuber"))
+@each("mode", list(oracles.PRIMAL), fast=("smooth", "c0", "pseudohuber"))
 def test_it_is_the_maximum(mode):
     """Sequential quadratic programming on the primal finds the same point."""
     _, y, _ = _solve(mode)(Z, K, SOFTNESS)
     for row in (2, 4):
-        args = (Z[row], K[row].item(), SOFTNESS[row].item(), helpers.PRIMAL[mode])
-        loss, best = helpers.primal_optimum(*args)
+        args = (Z[row], K[row].item(), SOFTNESS[row].item(), oracles.PRIMAL[mode])
+        loss, best = oracles.primal_optimum(*args)
         assert_close(y[row], best, atol=2e-5)
         assert loss(np.asarray(y[row], np.float64)) <= loss(best) + 1e-6
 
@@ -125,7 +127,7 @@ def test_closed_forms(mode, z, k, softness, expected, slope):
 @each("case", REGULARIZERS, fast=("smooth", "c0", "pseudohuber"))
 def test_one_is_the_simplex(case):
     _, y, _ = _solve(case.mode)(Z, np.ones_like(K), SOFTNESS)
-    assert_close(y, helpers.simplex_oracle(*map(jnp.asarray, (Z, SOFTNESS)), case.link))
+    assert_close(y, oracles.simplex_oracle(*map(jnp.asarray, (Z, SOFTNESS)), case.link))
 
 
 @each("case", pick(REGULARIZERS, "quintic", "pseudohuber"), fast=("pseudohuber",))
@@ -178,7 +180,7 @@ def test_every_solver(solver, case):
 
 @each("mode", ["smooth", "c0", "c2", "cubic", "pseudohuber"], fast=("c0",))
 def test_gradients_stay_finite(mode):
-    """At the rows above too; exactly zero where the mask is hard, ties or not."""
+    """Gradients at extreme rows; exactly zero where the mask is hard, ties or not."""
     hard = np.array([[9, 9, 1, 1, 1, 0], [7, 9, 8, 1, 1, 1], [2.5, 0, 0, 0, 0, 0]])
     z = jnp.asarray(np.concatenate([hard, Z[:2], Z]))
     k = jnp.asarray(np.concatenate([[[2.0], [3], [1], [0], [N]], K]))
@@ -204,7 +206,7 @@ def test_gradients_stay_finite(mode):
 @pytest.mark.x64
 @each("case", pick(REGULARIZERS, "smooth", "c0", "c2", "pseudohuber"), fast=())
 def test_many(case):
-    z = jnp.asarray(helpers.rng("many").normal(size=(3, 5000)))
+    z = jnp.asarray(inputs.rng("many").normal(size=(3, 5000)))
     k = jnp.asarray([[500.0], [4999.5], [20.0]])
     softness = jnp.asarray([[0.2], [10.0], [1e-3]])
     compute = jax.jit(lambda *args: solve(HypersimplexProjection(*args), case.mode))
@@ -223,7 +225,7 @@ class Logistic(Regularizer):
 @pytest.mark.slow
 def test_many_next_to_one():
     """Their rounding is not charged to the few between 0 and 1."""
-    z = jnp.asarray(helpers.rng("next to one").normal(size=(3, 3000)))
+    z = jnp.asarray(inputs.rng("next to one").normal(size=(3, 3000)))
     k, softness = jnp.asarray([[1500.0], [2999.5], [2998.0]]), jnp.asarray(0.1)
 
     @jax.jit
@@ -235,34 +237,13 @@ def test_many_next_to_one():
     assert_close(np.sum(np.float64(y), axis=-1, keepdims=True), k, atol=1e-5)
 
 
-# The operator
-
-X = helpers.rng("mask").normal(size=(2, 3, 4)).astype(np.float32)
-
-
-@pytest.mark.parametrize("axis", [None, 1, (0, 2)])
-def test_axes(axis):
-    axes = range(3) if axis is None else np.atleast_1d(axis)
-    rest = [axis for axis in range(3) if axis not in axes]
-
-    def rows(x):
-        """All that is chosen from together, last."""
-        x = np.transpose(x, (*rest, *axes))
-        return x.reshape(*x.shape[: len(rest)], -1)
-
-    rank = np.argsort(np.argsort(-rows(X), axis=-1), axis=-1)
-    out = sj.top_k_mask(X, 2, axis=axis, mode="hard")
-    assert out.shape == X.shape
-    assert_close(rows(out), (rank < 2) * 1.0)
-
-
 @each(
     "case",
     pick(REGULARIZERS, "smooth", "c0", "c1", "quintic", "pseudohuber", "user_link"),
     fast=("smooth",),
 )
 def test_two_sided_masks(case):
-    """The same problems by another regularizer: float32 against float64."""
+    """Masks of the two-sided regularizer in float32, against the oracle in float64."""
     mode = TwoSided(case.regularizer)
 
     @jax.jit
@@ -283,137 +264,3 @@ def test_two_sided_masks(case):
             # Of scores over the softness, in float32.
             atol = 1e-6 * (1 + 2 * np.max(np.abs(Z[i])) / SOFTNESS[i, 0])
             assert_close(y[i], expected, atol=atol)
-
-
-MASKS = {"ot": two_sided_oracle, "hypersimplex": hypersimplex_oracle}
-
-
-@each("method", list(MASKS), fast=("ot",))
-def test_k_is_an_array_that_is_differentiated(method):
-    x, k = X[0], np.asarray([[0.0], [1.0], [2.5]], np.float32)
-
-    @jax.jit
-    def derivatives(k):
-        def mask(k):
-            return sj.top_k_mask(x, k, softness=0.3, method=method)
-
-        return jax.jvp(mask, (k,), (jnp.ones_like(k),)), jax.vmap(sj.top_k_mask)(x, k)
-
-    (y, slope), mapped = derivatives(k)
-    expected = [
-        MASKS[method](x[i], float(k[i, 0]), 0.3, helpers.exp_link) for i in (1, 2)
-    ]
-    assert_close(y[1:], expected)
-    assert np.all(y[0] == 0)
-    assert_close(slope[1:].sum(-1), np.ones(2))
-    assert_close(mapped.sum(-1, keepdims=True), k)
-
-
-def test_hard():
-    x = np.asarray([1.0, 3, 1, 2, 1], np.float32)
-    for k, expected in (
-        (0, [0, 0, 0, 0, 0]),
-        (3, [1, 1, 0, 1, 0]),
-        (3.25, [1, 1, 0.25, 1, 0]),
-        (5, [1, 1, 1, 1, 1]),
-    ):
-        np.testing.assert_array_equal(sj.top_k_mask(x, k, mode="hard"), expected)
-    # Softly, equals share.
-    shared = [1 / 3, 1, 1 / 3, 1, 1 / 3]
-    for method in MASKS:
-        mask = sj.top_k_mask(x, 3, softness=1e-3, mode="c0", method=method)
-        assert_close(mask, shared)
-
-
-@each("method", list(MASKS), fast=("hypersimplex",))
-def test_absent_candidates(method):
-    x = np.asarray([[0.5, -np.inf, 1.5, -np.inf, 1.0], [-np.inf] * 5], np.float32)
-    there = np.isfinite(x[0])
-
-    @jax.jit
-    def compute(k):
-        def mask(x):
-            return sj.top_k_mask(x, k, softness=0.5, method=method)
-
-        return mask(x), jax.jacrev(mask)(x)
-
-    y, jacobian = compute(2.0)
-    expected = MASKS[method](x[0, there], 2, 0.5, helpers.exp_link)
-    assert_close(y[0, there], expected)
-    assert np.all(y[0, ~there] == 0)
-    assert_close(y[1], np.full(5, 0.4))
-    # Unless the largest is 1, all move against each other.
-    moves = there & (y[0] < 1)
-    moved = np.asarray(jacobian)[0, :, 0] != 0
-    np.testing.assert_array_equal(moved, np.outer(moves, moves))
-    y, _ = compute(4.0)
-    assert_close(y[0], [1, 0.5, 1, 0.5, 1])
-
-
-@each("method", list(MASKS), fast=("hypersimplex",))
-def test_keywords(method):
-    x, keywords = X[0], dict(mode="c2", softness=0.3, method=method)
-    z = (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
-    keys = 1 / (1 + np.exp(-z))
-    standard = sj.top_k_mask(100 * x + 7, 2, standardize=True, **keywords)
-    expected = [MASKS[method](row, 2, 0.3, helpers.power_link(4 / 3)) for row in keys]
-    assert_close(standard, expected, atol=1e-4)
-    assert sj.top_k_mask(3, 0.5, axis=None) == 0.5
-    assert sj.top_k_mask(jnp.zeros((0, 3)), 1, mode="hard").shape == (0, 3)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "message"),
-    [
-        (lambda: sj.top_k_mask(X, 5), ValueError, "k=5 .*4"),
-        (
-            lambda: sj.top_k_mask(X, 2, method="softsort"),
-            ValueError,
-            "'softsort'.*'ot'",
-        ),
-        (lambda: sj.top_k_mask(X, 2, method=None), TypeError, "method must be .*None"),
-        (lambda: sj.top_k_mask(X, -0.1), ValueError, "k=-0.1 .* from 0"),
-        (lambda: sj.top_k_mask(X, np.nan), ValueError, "k=nan"),
-        (lambda: sj.top_k_mask(X, True), TypeError, "k must be .*bool"),
-        (lambda: sj.top_k_mask(X, "2"), TypeError, "k must be .*'2'"),
-        (lambda: sj.top_k_mask(X, np.ones(4)), ValueError, r"k of shape \(4,\)"),
-        (lambda: sj.top_k_mask(X, 2, axis=3), ValueError, "axis=3"),
-        (lambda: sj.top_k_mask(X, 2, solver="closed_form"), TypeError, "'newton'"),
-        (lambda: HypersimplexProjection(jnp.ones(()), 1, 1), ValueError, "Hypersimp"),
-        (lambda: HypersimplexProjection(X, X, 1), ValueError, r"k of .*\(2, 3, 1\)"),
-        (lambda: HypersimplexProjection(X, 1, X), ValueError, "softness of shape"),
-    ],
-)
-def test_errors(call, error, message):
-    with pytest.raises(error, match=f"(?s){message}"):
-        call()
-
-
-def test_what_is_said_of_derivatives():
-    """Of hard masks, and of soft ones that are as hard."""
-    x = jnp.asarray([0.2, 1.0, 0.3, 0.7])
-    # Half of what follows on either side where k is an integer, and there is one.
-    expected = {
-        0: [0, 0.5, 0, 0],
-        0.5: [0, 1, 0, 0],
-        1: [0, 0.5, 0, 0.5],
-        2: [0, 0, 0.5, 0.5],
-        2.5: [0, 0, 1, 0],
-        4: [0.5, 0, 0, 0],
-    }
-
-    @jax.jit
-    def derivatives(k):
-        def hard(x, k):
-            return sj.top_k_mask(x, k, mode="hard")
-
-        soft = functools.partial(sj.top_k_mask, x, mode="c0", softness=1e-3)
-        both = [jax.jacfwd(hard, 1)(x, k), jax.jacrev(hard, 1)(x, k)]
-        return both, jax.jacfwd(hard)(x, k), jax.jacfwd(soft)(k)
-
-    for k, truth in expected.items():
-        in_k, in_x, soft = derivatives(float(k))
-        for found in in_k:
-            np.testing.assert_array_equal(found, truth)
-        np.testing.assert_array_equal(in_x, np.zeros((4, 4)))
-        np.testing.assert_array_equal(soft, truth if k % 1 else np.zeros(4))

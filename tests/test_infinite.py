@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import INDEX_METHODS, METHODS, each
-from helpers import assert_close
+from assertions import assert_close
+from cases import INDEX_METHODS, METHODS
+from parametrize import each
 
 import softjax as sj
 
@@ -16,7 +17,7 @@ _FAST = ("softsort", "fast_soft_sort")
 
 @each("method", METHODS, fast=_FAST)
 def test_one_infinity(method):
-    """It takes the last place, and leaves the other elements as they are."""
+    """An infinity takes the last place, and leaves the other elements as they are."""
     x = jnp.array([1.0, -INF, 2.0])
     two = jnp.array([1.0, 2.0])
 
@@ -88,7 +89,7 @@ def test_nothing_but_infinities(method):
 @pytest.mark.parametrize("mode", ["hard", "smooth", "c0"])
 @each("method", METHODS, fast=("softsort",))
 def test_quantiles_next_to_infinities(method, mode):
-    """As those of jax.numpy; without weight, infinity does not count."""
+    """Quantiles are those of jax.numpy; an infinity without weight does not count."""
     if method == "smooth_sort" and mode == "c0":
         pytest.skip("takes the entropy only")
     x = jnp.array([3.0, INF, 1.0, 2.0, -INF])

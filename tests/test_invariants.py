@@ -9,21 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import (
-    METHODS,
-    OPERATORS,
-    REGULARIZERS,
-    each,
-    each_pair,
+from cases import METHODS, OPERATORS, REGULARIZERS
+from facts import (
     has,
     ignores_places,
     is_read_off,
     keeps_order,
     moves_with_input,
-    pick,
     picks_among_equals,
     stays_in_range,
 )
+from parametrize import each, each_pair, pick
 
 N = 5
 CASES = pick(REGULARIZERS, "smooth", "c0", "quintic", "pseudohuber", "user_link")
@@ -31,7 +27,7 @@ OUTPUTS = [o for o in OPERATORS if "percentile" not in o.name and o.name != "ran
 
 
 def outputs_of(method):
-    """Those that it has, but for what holds because it holds of another one."""
+    """Operators that a method has, except those read off another one's result."""
     return [o for o in OUTPUTS if has(method, o) and not is_read_off(o, method)]
 
 
@@ -104,7 +100,7 @@ def test_outputs_are_finite_distributions_in_order(case, method, x, softness):
 @each_pair(CASES, holds=ignores_places)
 @hypothesis.given(x=inputs, softness=softnesses, order=st.permutations(range(N)))
 def test_permutation_equivariance(case, method, x, softness, order):
-    """Of values and of gradients, also among equal elements."""
+    """Values and gradients move with the elements, equal ones too."""
     order = np.asarray(order)
     outputs, gradients = compiled(case.mode, method)(x, softness)
     moved, moved_gradients = compiled(case.mode, method)(x[order], softness)
@@ -190,7 +186,7 @@ def _with_infinite(draw):
     softness=st.sampled_from([1e-2, 0.5, 3.0]).map(np.float32),
 )
 def test_infinite_elements_take_the_outer_places(case, method, inputs, softness):
-    """As the hard operators have them; the others are as without them."""
+    """Infinite elements are where hard operators have them, and change no others."""
     x, wide = inputs
     outputs, gradients = compiled(case.mode, method)(wide, softness)
     hard, _ = compiled("hard", method)(wide, softness)

@@ -2,16 +2,17 @@
 
 from fractions import Fraction
 
-import helpers
+import inputs
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from assertions import assert_close
 
 from softjax_solvers._operators.laplacian import eliminate, factorize, laplacian_solve
 
 
 def exact(edges, ground, rhs) -> np.ndarray:
-    """By Gauss-Jordan elimination, without any rounding."""
+    """The solution by Gauss-Jordan elimination, without any rounding."""
     m = len(rhs)
     rows = [[-Fraction(float(e)) for e in row] for row in edges]
     for i, row in enumerate(rows):
@@ -29,7 +30,7 @@ def exact(edges, ground, rhs) -> np.ndarray:
 
 
 def graph(m, spread, seed=0):
-    rng = helpers.rng(m, seed)
+    rng = inputs.rng(m, seed)
     edges = np.exp(spread * rng.normal(size=(m, m)))
     edges = (edges + edges.T).astype(np.float32)
     np.fill_diagonal(edges, 0)
@@ -38,14 +39,14 @@ def graph(m, spread, seed=0):
 
 @pytest.mark.parametrize("m", [1, 2, 7])
 def test_elimination_is_accurate_for_weights_of_any_scale(m):
-    """Of 26 orders of magnitude; entries of one sign are accurate one by one."""
+    """Weights span 26 orders of magnitude; entries of one sign are each accurate."""
     edges, rhs = graph(m, 8)
     ground = np.full(m, 1e-9, np.float32)
     for b in (np.abs(rhs), rhs):
         expected = exact(edges, ground, b)
         scale = np.abs(expected) if np.all(b >= 0) else np.max(np.abs(expected))
         actual = eliminate(jnp.asarray(edges), jnp.asarray(ground), jnp.asarray(b))
-        helpers.assert_close(actual / scale, expected / scale, atol=3e-6)
+        assert_close(actual / scale, expected / scale, atol=3e-6)
 
 
 def test_factorization_is_refined():
@@ -56,7 +57,7 @@ def test_factorization_is_refined():
     expected = exact(edges, ground, rhs)
     actual = factorize(jnp.asarray(edges), jnp.asarray(ground), jnp.asarray(rhs), 3)
     scale = np.max(np.abs(expected))
-    helpers.assert_close(actual / scale, expected / scale, atol=1e-4)
+    assert_close(actual / scale, expected / scale, atol=1e-4)
 
 
 @pytest.mark.parametrize("m", [5, 20])
@@ -74,4 +75,4 @@ def test_parts_that_are_disconnected(m):
     x = np.asarray(laplacian_solve(jnp.asarray(edges), jnp.asarray(rhs, jnp.float32)))
     x = x.astype(np.float64)
     flow = np.sum(np.where(np.eye(m) == 1, 0, edges) * (x[:, None] - x), axis=-1)
-    helpers.assert_close(flow, rhs, atol=2e-5 * np.max(np.abs(edges)))
+    assert_close(flow, rhs, atol=2e-5 * np.max(np.abs(edges)))

@@ -1,10 +1,11 @@
 """Soft Booleans and soft indices in use."""
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from assertions import assert_close, finite_difference
 
 import softjax as sj
 
@@ -12,7 +13,7 @@ A = np.asarray([0.0, 0.0, 1.0, 1.0], np.float32)
 B = np.asarray([0.0, 1.0, 0.0, 1.0], np.float32)
 P = np.asarray([0.1, 0.2, 0.8, 1.0], np.float32)
 Q = np.asarray([0.7, 0.3, 0.1, 0.9], np.float32)
-X = helpers.rng("selection").normal(size=(3, 4)).astype(np.float32)
+X = inputs.rng("selection").normal(size=(3, 4)).astype(np.float32)
 
 
 def one_hot(index, n):
@@ -190,7 +191,7 @@ DERIVATIVES = {
 def test_derivatives_of_selection(name, x64):
     """In both modes, by values, soft indices and conditions, also where these are 0."""
     shapes, operator, reference = DERIVATIVES[name]
-    generator = helpers.rng("selection", name)
+    generator = inputs.rng("selection", name)
     indices = [generator.dirichlet(np.ones(s[-1]), s[:-1]) for s in shapes]
     indices[0][..., 0] = 0
     point = (*indices, X.astype(np.float64))
@@ -204,15 +205,15 @@ def test_derivatives_of_selection(name, x64):
         return value, push(*move), jax.linear_transpose(push, *point)(weight)
 
     value, tangent, gradient = derivatives(point, move, weight)
-    slope = helpers.finite_difference(reference, point, move)
-    helpers.assert_close(value, expected)
-    helpers.assert_close(tangent, slope)
+    slope = finite_difference(reference, point, move)
+    assert_close(value, expected)
+    assert_close(tangent, slope)
     backward = sum(map(np.vdot, gradient, move))
-    helpers.assert_close(backward, np.vdot(weight, slope))
+    assert_close(backward, np.vdot(weight, slope))
 
 
 def test_derivatives_beside_infinities():
-    """What has probability 0 keeps out of them."""
+    """Elements of probability 0 keep out of derivatives."""
     p, x = np.float32([0, 0.25, 0.75]), np.float32([np.inf, 1, 3])
 
     def total(p, x):

@@ -1,26 +1,28 @@
-"""Fenchel-Young losses, and metrics with soft operators."""
+"""Fenchel-Young losses; and axes and errors of all losses."""
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 import scipy.special
-import scipy.stats
-from cases import REGULARIZERS, each, pick
-from helpers import assert_close, finite_difference
+from assertions import assert_close, finite_difference
+from cases import REGULARIZERS
+from parametrize import each, pick
 
 import softjax as sj
 from softjax import losses
 from softjax.solvers import LogBarrier, PNorm, TransportProjection, solve
 
 N, K = 5, 2
-_rng = helpers.rng("losses")
+_rng = inputs.rng("losses")
 SCORES = _rng.normal(size=(3, N))
 ONE_HOT = np.eye(N)[[1, 4, 0]]
 SHARES = scipy.special.softmax(_rng.normal(size=(3, N)), axis=-1)
 MASK = np.array([[1, 0, 0, 1, 0], [0.5, 0.5, 0, 0.3, 0.7], [0, 1, 1, 0, 0.0]])
 RANKS = np.array([[1, 2, 3, 4, 5], [3, 5, 4, 2, 1], [2.5, 1, 2.5, 4.5, 4.5]])
+RELEVANCE = np.array([[3, 0, 1, 2, 0], [0, 0, 1, 0, 2.5], [0, 0, 0, 0, 0]])
 MATRIX = np.stack([np.eye(N)[[2, 0, 1, 4, 3]], np.full((N, N), 1 / N)])
 MATRIX_SCORES = _rng.normal(size=(2, N, N))
 
@@ -85,7 +87,7 @@ def test_gradients_are_errors_of_the_prediction(name, mode, x64):
     loss, scores, target, predict = LOSSES[name]
     sign = -1 if name == "rank" else 1
     keywords = dict(softness=0.7, mode=mode)
-    v = helpers.rng("direction").normal(size=scores.shape)
+    v = inputs.rng("direction").normal(size=scores.shape)
     if predict is sj.argmax:
         keywords_of_prediction = keywords | dict(axis=-1)
     else:
@@ -121,7 +123,7 @@ def test_known_losses():
     assert_close(losses.simplex_loss(SCORES, ONE_HOT), expected)
     expected = np.sum(SHARES * (np.log(SHARES) - log_softmax), axis=-1)
     assert_close(losses.simplex_loss(SCORES, SHARES), expected)
-    y = helpers.simplex_oracle(SCORES, 1.0, helpers.power_link(2))
+    y = oracles.simplex_oracle(SCORES, 1.0, oracles.power_link(2))
     expected = np.sum((y - ONE_HOT) * SCORES, axis=-1)
     expected -= (np.sum(y**2, axis=-1) - 1) / 2
     assert_close(losses.simplex_loss(SCORES, ONE_HOT, mode="c0"), expected)
@@ -137,10 +139,10 @@ def test_known_losses():
 )
 def test_softness_and_axis(case, x64):
     """Against the definition, with values of r by quadrature."""
-    y = helpers.simplex_oracle(SCORES, 0.3, case.link)
+    y = oracles.simplex_oracle(SCORES, 0.3, case.link)
 
     def value(y):
-        return np.sum(helpers.value_oracle(np.clip(y, 1e-12, 1), case.link), axis=-1)
+        return np.sum(oracles.value_oracle(np.clip(y, 1e-12, 1), case.link), axis=-1)
 
     gain = np.sum((y - SHARES) * SCORES, axis=-1)
     expected = gain - 0.3 * (value(y) - value(SHARES))
@@ -221,7 +223,7 @@ _K_TARGET = np.broadcast_to(np.array([[2.0, 1.0, 0.5, 2.0, 3.0]]) / 3, (3, 5))
 
 @pytest.mark.slow
 def test_k_of_a_top_k_loss():
-    """As `top_k_mask` takes it: its gradient is the mask less the target."""
+    """Any k of `top_k_mask` will do: the gradient is the mask less the target."""
     k = np.array([[2.0, 1.0, 0.5, 2.0, 3.0]])
     target = _K_TARGET
     for value in (k, np.float32(1.5)):
@@ -251,99 +253,11 @@ def test_what_a_top_k_loss_refuses():
 def test_losses_in_float32():
     for name, (loss, scores, target, _) in LOSSES.items():
         out = jax.jit(lambda z, t, loss=loss: loss(z, t, mode="c0"))(scores, target)
-        with helpers.x64():
+        with jax.enable_x64(True):
             expected = loss(scores, target, mode="c0")
         assert out.dtype == jnp.float32
         assert_close(out, expected, atol=2e-5)
         assert out.shape == scores.shape[: 1 if name != "permutation" else -2]
-
-
-LABELS = np.array([[0, 1, 0, 0, 1], [1, 1, 0, 1, 0], [0, 0, 0, 0, 1]])
-RELEVANCE = np.array([[3, 0, 1, 2, 0], [0, 0, 1, 0, 2.5], [0, 0, 0, 0, 0]])
-
-
-def _hard_ndcg(scores, relevance, k):
-    gains = 2.0**relevance - 1
-    order = np.argsort(-scores)
-    discount = 1 / np.log2(np.arange(2, k + 2))
-    ideal = -np.sort(-gains)[:k] @ discount
-    return gains[order][:k] @ discount / ideal if ideal > 0 else 0.0
-
-
-def test_metrics_in_the_hard_limit():
-    keywords = dict(softness=1e-4)
-    auc = losses.auc(SCORES, LABELS, **keywords)
-    for row, scores, labels in zip(auc, SCORES, LABELS, strict=True):
-        positive, negative = scores[labels == 1], scores[labels == 0]
-        u = scipy.stats.mannwhitneyu(positive, negative).statistic
-        assert_close(row, u / (len(positive) * len(negative)), atol=1e-4)
-    for k in (None, 1, 3):
-        out = losses.ndcg(SCORES, RELEVANCE, k, **keywords)
-        expected = [
-            _hard_ndcg(*row, k or N) for row in zip(SCORES, RELEVANCE, strict=True)
-        ]
-        assert_close(out, np.array(expected), atol=1e-4)
-    other = np.round(SCORES[:, ::-1], 0)
-    expected = [
-        scipy.stats.spearmanr(*row).statistic for row in zip(SCORES, other, strict=True)
-    ]
-    for method in ("softsort", "fast_soft_sort"):
-        out = losses.spearman(SCORES, other, method=method, **keywords)
-        assert_close(out, np.array(expected), atol=1e-4)
-    for proportion in (0.2, 0.45, 0.0):
-        expected = scipy.stats.trim_mean(SCORES, proportion, axis=-1)
-        out = losses.trimmed_mean(SCORES, proportion, **keywords)
-        assert_close(out, expected, atol=1e-4)
-    expected = np.sort(SCORES**2)[:, :3].mean(-1)
-    out = losses.trimmed_mean(SCORES**2, (0.0, 0.4), **keywords)
-    assert_close(out, expected, atol=1e-4)
-    place = scipy.stats.rankdata(-SCORES, axis=-1)
-    inside = np.sum(ONE_HOT * (place <= K), axis=-1) == 1
-    out = np.asarray(losses.top_k_cross_entropy(SCORES, ONE_HOT, K, **keywords))
-    assert np.all(out[inside] < 1e-4)
-    assert np.all(out[~inside] > 10)
-
-
-def test_soft_metrics():
-    """At finite softness, against their definitions."""
-    z = SCORES[0]
-    sigmoid = scipy.special.expit((z[:, None] - z) / 0.3)
-    p = LABELS[0]
-    expected = (p @ sigmoid @ (1 - p)) / (p.sum() * (1 - p).sum())
-    assert_close(losses.auc(z, p, softness=0.3), expected)
-    index = helpers.softsort_oracle(z, 0.3, helpers.exp_link)[::-1]
-    gains = index @ (2 ** RELEVANCE[0] - 1)
-    discount = 1 / np.log2(np.arange(2, N + 2))
-    expected = gains @ discount / (-np.sort(-(2 ** RELEVANCE[0] - 1)) @ discount)
-    assert_close(losses.ndcg(z, RELEVANCE[0], softness=0.3), expected, atol=1e-5)
-    chance = index[0] + 0.4 * index[1]  # the first for sure, the second at times
-    expected = -np.log(chance @ ONE_HOT[0])
-    out = losses.top_k_cross_entropy(z, ONE_HOT[0], (0.6, 0.4), softness=0.3)
-    assert_close(out, expected, atol=1e-5)
-    ranks = np.asarray(sj.rank(z, softness=0.3))
-    expected = np.corrcoef(ranks, scipy.stats.rankdata(-RELEVANCE[0]))[0, 1]
-    assert_close(losses.spearman(z, RELEVANCE[0], softness=0.3), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "metric",
-    [
-        lambda z: losses.auc(z, LABELS),
-        lambda z: losses.ndcg(z, RELEVANCE, 2),
-        lambda z: losses.spearman(z, RELEVANCE),
-        lambda z: losses.trimmed_mean(z, 0.2),
-        lambda z: losses.top_k_cross_entropy(z, ONE_HOT, 2),
-    ],
-    ids=["auc", "ndcg", "spearman", "trimmed_mean", "top_k_cross_entropy"],
-)
-def test_metrics_have_gradients(metric, x64):
-    """Against finite differences; of constant rows they are finite."""
-    v = helpers.rng("metrics").normal(size=SCORES.shape)
-    total = jax.jit(lambda z: jnp.sum(metric(z)))
-    gradient = jax.jit(jax.grad(total))
-    expected = finite_difference(total, (SCORES,), (v,))
-    assert_close(np.sum(gradient(SCORES) * v), expected, atol=1e-7)
-    assert np.all(np.isfinite(gradient(np.zeros_like(SCORES))))
 
 
 @pytest.mark.parametrize(

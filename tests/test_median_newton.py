@@ -1,12 +1,15 @@
 """The median as the root of a sum of soft steps."""
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 import scipy.optimize
-from cases import REGULARIZERS, each
+from assertions import assert_close
+from cases import REGULARIZERS
+from parametrize import each
 
 import softjax as sj
 
@@ -15,11 +18,11 @@ SOFTNESS = 0.3
 
 @each("case", REGULARIZERS, fast=("smooth", "c1"))
 def test_value_and_derivatives(case, x64):
-    x, v = helpers.rng("median", case.name).normal(size=(2, 5))
+    x, v = inputs.rng("median", case.name).normal(size=(2, 5))
 
     def balance(m):
         facts = (case.link, *case.ends)
-        return np.mean(helpers.heaviside_oracle(x - m, SOFTNESS, *facts)) - 0.5
+        return np.mean(oracles.heaviside_oracle(x - m, SOFTNESS, *facts)) - 0.5
 
     expected = scipy.optimize.brentq(balance, x.min() - 1, x.max() + 1, xtol=1e-13)
 
@@ -30,11 +33,11 @@ def test_value_and_derivatives(case, x64):
 
     h = 1e-6
     (value, (gx, gs)), (dot, _) = everything(x, SOFTNESS)
-    helpers.assert_close(value, expected, atol=1e-9)
-    helpers.assert_close(np.sum(gx * v) + 0.1 * gs, dot, atol=1e-10)
+    assert_close(value, expected, atol=1e-9)
+    assert_close(np.sum(gx * v) + 0.1 * gs, dot, atol=1e-10)
     (upper, _), _ = everything(x + h * v, SOFTNESS + 0.1 * h)
     (lower, _), _ = everything(x - h * v, SOFTNESS - 0.1 * h)
-    helpers.assert_close(dot, (upper - lower) / (2 * h), atol=1e-7)
+    assert_close(dot, (upper - lower) / (2 * h), atol=1e-7)
 
 
 @pytest.mark.parametrize("mode", ["c0", "cubic", "smooth"])

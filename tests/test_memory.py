@@ -1,9 +1,9 @@
-"""What programs need, as the compiler counts it: none of them is run."""
+"""Memory that programs need, as the compiler counts it: none of them is run."""
 
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import each
+from parametrize import each
 
 import softjax as sj
 

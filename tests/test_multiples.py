@@ -2,23 +2,15 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import (
-    METHODS,
-    OPERATORS,
-    REGULARIZERS,
-    TRANSPORT_SOLVERS,
-    Mixed,
-    each,
-    each_pair,
-    has,
-    pick,
-)
-from helpers import assert_close, finite_difference
+from assertions import assert_close, finite_difference
+from cases import METHODS, OPERATORS, REGULARIZERS, TRANSPORT_SOLVERS, Mixed
+from facts import has
+from parametrize import each, each_pair, pick
 
 import softjax as sj
 from softjax.solvers import (
@@ -40,7 +32,7 @@ from softjax.solvers import (
 )
 
 FACTOR, SOFTNESS = 2.5, 0.2
-X = helpers.rng("multiples").normal(size=(2, 5))
+X = inputs.rng("multiples").normal(size=(2, 5))
 
 WRAPPINGS = {
     "scaled": lambda r, f: Scaled(r, f),
@@ -154,7 +146,7 @@ _CHOICES = {
 
 
 def _long():
-    return np.sort(helpers.rng("multiples").normal(size=200)).astype(np.float32)
+    return np.sort(inputs.rng("multiples").normal(size=200)).astype(np.float32)
 
 
 @pytest.mark.parametrize("problem", _CHOICES)
@@ -199,8 +191,8 @@ def _largest(fn, *args) -> int:
 
 @each("method", ["softsort", "neuralsort", "fast_soft_sort"], fast=("softsort",))
 def test_no_square_array(method):
-    """Of 500 elements, values and gradients, where the entropy needs none."""
-    x = helpers.rng("memory").normal(size=500).astype(np.float32)
+    """Multiples of the entropy need no n x n array, like the entropy itself."""
+    x = inputs.rng("memory").normal(size=500).astype(np.float32)
 
     def gradient(mode, x):
         return jax.grad(lambda x: jnp.sum(sj.sort(x, mode=mode, method=method) ** 2))(x)
@@ -220,7 +212,7 @@ def test_no_square_array(method):
 def test_transport(solver):
     """Plans of a multiple of the entropy, by each solver: few columns, and many."""
     for columns in (3, 20):
-        rng = helpers.rng("transport", columns)
+        rng = inputs.rng("transport", columns)
         cost = jnp.asarray(rng.uniform(size=(20, columns)))
         mu, nu = np.full(20, 1 / 20), np.full(columns, 1 / columns)
         multiple = TransportProjection(cost, mu, nu, SOFTNESS)
@@ -242,8 +234,8 @@ def test_transport(solver):
     fast=("c0",),
 )
 def test_permutahedra(case):
-    """Also of a link that is positive everywhere: w is in the unit of what it wraps."""
-    w = helpers.rng("permutahedra").normal(size=X.shape)
+    """A factor is a softness, where links are positive too; it leaves the unit of w."""
+    w = inputs.rng("permutahedra").normal(size=X.shape)
     expected = solve(PermutahedronProjection(X, w, FACTOR * SOFTNESS), case.mode)
     problem = PermutahedronProjection(X, w, SOFTNESS)
 
@@ -258,7 +250,7 @@ def test_permutahedra(case):
 
 @pytest.mark.slow
 def test_a_rate_is_differentiated(x64):
-    """Of a traced factor of the entropy, in closed forms: to second order."""
+    """Closed forms with a traced factor of the entropy, to second order."""
     s = np.sort(X[0])
     problems = [
         SimplexProjection(X, SOFTNESS),
@@ -297,7 +289,7 @@ def test_any_solver_of_a_multiple():
         assert_close(closed.dual, newton.dual, atol=2e-5)
         assert_close(closed.value, newton.value, atol=5e-6)
         assert np.all(closed.converged & newton.converged)
-    cost = helpers.rng("alternating").uniform(size=(4, 4))
+    cost = inputs.rng("alternating").uniform(size=(4, 4))
     problem = TransportProjection(cost, *np.ones((2, 4)), SOFTNESS)
     found = [solve(problem, mode, solver).value for solver in (None, Alternating())]
     assert_close(*found, atol=1e-5)
@@ -306,7 +298,7 @@ def test_any_solver_of_a_multiple():
 @pytest.mark.slow
 def test_windows_of_a_multiple():
     """Long rows of neuralsort: what is left out is as little as of the entropy."""
-    x = helpers.rng("windows").normal(size=200).astype(np.float32)
+    x = inputs.rng("windows").normal(size=200).astype(np.float32)
     for fn in (sj.sort, sj.rank):
         for factor in (0.1, 30.0):
             found = fn(x, mode=Scaled(Entropy(), factor), method="neuralsort")
@@ -315,7 +307,7 @@ def test_windows_of_a_multiple():
 
 
 def test_other_bounds_are_refused():
-    """Those of a majorization are for the entropy, at the softness of the problem."""
+    """Majorization bounds are for the entropy, at the softness of the problem."""
     z = np.sort(X[0])[::-1]
     problem = MajorizationProjection(z, z, SOFTNESS)
     for mode in (Scaled(Entropy(), 2.0), PNorm(2), Scaled(Entropy(), jnp.asarray(2.0))):

@@ -2,17 +2,15 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_close, finite_difference
+from assertions import assert_close, finite_difference
 
 from softjax_solvers._kernels.scans import _by_doubling, _one_by_one
-from softjax_solvers.internal import (
-    linear_recurrence,
-)
+from softjax_solvers.internal import linear_recurrence
 
 
 def loop(a, b, reverse):
@@ -34,7 +32,7 @@ both_ways = pytest.mark.parametrize("reverse", [False, True])
 @both_ways
 @pytest.mark.parametrize("shape", [(1,), (2,), (7,), (3, 64), (2, 1, 33)])
 def test_values(shape, reverse):
-    rng = helpers.rng("recurrence", len(shape))
+    rng = inputs.rng("recurrence", len(shape))
     a, b = jnp.asarray(rng.uniform(-1, 1, size=(2, *shape)))
     h = linear_recurrence(a, b, reverse=reverse)
     assert_close(h, loop(a, b, reverse))
@@ -43,8 +41,8 @@ def test_values(shape, reverse):
 @pytest.mark.parametrize("solve", [_one_by_one, _by_doubling])
 @pytest.mark.parametrize("n", [1, 2, 7, 64, 100])
 def test_on_any_device(solve, n):
-    """What a CPU does, and what others do: any number of sums in each direction."""
-    rng = helpers.rng("any device", n)
+    """Recurrences on a CPU and elsewhere, any number of sums in each direction."""
+    rng = inputs.rng("any device", n)
     a, b, c, d = rng.uniform(-1, 1, size=(4, 2, n))
     a[:, 0] = 0
     rows = [tuple(map(jnp.asarray, rows)) for rows in ((b, c), (d,))]
@@ -61,7 +59,7 @@ def test_on_any_device(solve, n):
 @both_ways
 def test_long_products_do_not_drift(reverse):
     # Factors next to 1, and factors of 0, which cut the recurrence.
-    rng = helpers.rng("drift")
+    rng = inputs.rng("drift")
     a = 1 - rng.uniform(0, 1e-3, size=5000)
     a[::977] = 0
     a, b = jnp.asarray(a), jnp.asarray(rng.uniform(0, 1, size=5000))
@@ -71,7 +69,7 @@ def test_long_products_do_not_drift(reverse):
 
 @both_ways
 def test_derivatives(reverse, x64):
-    rng = helpers.rng("recurrence", "derivatives")
+    rng = inputs.rng("recurrence", "derivatives")
     a, b, a_dot, b_dot, weights = rng.uniform(-1, 1, size=(5, 2, 6))
     recurrence = functools.partial(linear_recurrence, reverse=reverse)
 

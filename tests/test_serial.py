@@ -1,10 +1,11 @@
 """Loops over numbers: rows are kept apart, and XLA compiles them to one each."""
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from assertions import assert_close
 
 import softjax as sj
 from softjax_solvers._platform.serial import read, serially, write
@@ -35,9 +36,9 @@ def expected(x, y):
 
 @pytest.mark.parametrize("shape", [(5,), (1,), (3, 4), (2, 3, 4), (0, 4), (2, 0)])
 def test_rows(shape):
-    x, y = helpers.rng("rows", len(shape)).uniform(-1, 1, size=(2, *shape))
+    x, y = inputs.rng("rows", len(shape)).uniform(-1, 1, size=(2, *shape))
     out, places = running_products(x, y)
-    helpers.assert_close(out, expected(x, y))
+    assert_close(out, expected(x, y))
     assert places.shape == shape
     assert places.dtype == jnp.int32
     np.testing.assert_array_equal(np.ravel(places), np.arange(x.size))
@@ -45,20 +46,20 @@ def test_rows(shape):
 
 def test_rows_of_mapped_functions():
     """One argument alone, both, and one within the other."""
-    x, y = helpers.rng("mapped").uniform(-1, 1, size=(2, 2, 3, 4))
+    x, y = inputs.rng("mapped").uniform(-1, 1, size=(2, 2, 3, 4))
     for axes in ((1, 1), (0, 0)):
         out, _ = jax.vmap(running_products, axes, axes[0])(x, y)
-        helpers.assert_close(out, expected(x, y))
+        assert_close(out, expected(x, y))
     out, _ = jax.vmap(running_products, (0, None))(x, y[0])
-    helpers.assert_close(out, expected(x, np.broadcast_to(y[0], x.shape)))
+    assert_close(out, expected(x, np.broadcast_to(y[0], x.shape)))
     inner = jax.vmap(running_products, (None, 0))
     out, _ = jax.vmap(inner, (0, None))(x[0], y[0])
     x, y = (np.broadcast_to(a, (3, 3, 4)) for a in (x[0][:, None], y[0]))
-    helpers.assert_close(out, expected(x, y))
+    assert_close(out, expected(x, y))
 
 
 def test_what_is_not_finite_stays_in_its_row():
-    x, y = helpers.rng("not finite").uniform(-1, 1, size=(2, 3, 4))
+    x, y = inputs.rng("not finite").uniform(-1, 1, size=(2, 3, 4))
     clean, _ = running_products(x, y)
     x[0], y[1, 3] = np.inf, np.nan
     out, _ = running_products(x, y)

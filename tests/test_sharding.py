@@ -8,7 +8,9 @@ from pathlib import Path
 
 import jax
 import pytest
-from cases import METHODS, OPERATORS, REGULARIZERS, each_pair, has, pick
+from cases import METHODS, OPERATORS, REGULARIZERS
+from facts import has
+from parametrize import each_pair, pick
 
 # Those whose results have the batch as the first axis.
 NAMES = ["sort", "rank", "max", "argmax", "argsort", "median", "argmedian"]

@@ -2,16 +2,19 @@
 
 import functools
 
-import helpers
 import hypothesis
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
-from cases import ALL_REGULARIZERS, REGULARIZERS, each, pick
-from helpers import assert_close, simplex_oracle, tolerance
+from assertions import assert_close, tolerance
+from cases import ALL_REGULARIZERS, REGULARIZERS
+from oracles import simplex_oracle
+from parametrize import each, pick
 
 from softjax.solvers import SimplexProjection, solve
 
@@ -36,7 +39,7 @@ def _solve(name: str):
 
 def _inputs():
     """Rows of six of every kind, with a softness each, in the default type."""
-    rng = helpers.rng("simplex")
+    rng = inputs.rng("simplex")
     normal = rng.normal(size=(12, 6))
     rows = [
         (normal[0], 0.1),
@@ -81,7 +84,7 @@ def test_values(case):
 @each("case", ALL_REGULARIZERS, fast=("smooth", "c0", "quintic"))
 def test_masks(case):
     z, softness, values = _inputs()
-    where = helpers.rng("mask").uniform(size=z.shape) < 0.6
+    where = inputs.rng("mask").uniform(size=z.shape) < 0.6
     where[0] = [False, False, True, False, False, False]
     where[1] = True
     # What is masked may be anything that is finite.
@@ -97,7 +100,7 @@ def test_masks(case):
 def test_a_largest_that_is_known():
     z, softness, _ = _inputs()
     (case,) = pick(ALL_REGULARIZERS, "c0")
-    where = helpers.rng("mask").uniform(size=z.shape) < 0.6
+    where = inputs.rng("mask").uniform(size=z.shape) < 0.6
     where[:, 2] = True
     largest = jnp.max(jnp.where(where, z, -jnp.inf), axis=-1, keepdims=True)
     # What is masked may be larger.
@@ -156,7 +159,7 @@ def test_one_candidate(case):
 @each("case", REGULARIZERS, fast=("smooth", "c0", "c2", "pseudohuber"))
 @pytest.mark.parametrize("n", [2, 5000])
 def test_sizes(case, n):
-    rng = helpers.rng("sizes", n)
+    rng = inputs.rng("sizes", n)
     z = jnp.asarray(rng.normal(size=(2, n)))
     values = jnp.asarray(rng.normal(size=(2, n)))
     softness = jnp.asarray([[0.2], [100.0]])
@@ -170,13 +173,13 @@ def test_sizes(case, n):
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (4, 1), (3, 1, 1), (3, 4, 1)])
 def test_softness_broadcasts(shape):
-    rng = helpers.rng("broadcast")
+    rng = inputs.rng("broadcast")
     z = jnp.asarray(rng.normal(size=(3, 4, 2)))
     softness = rng.uniform(0.2, 2, size=shape)
     project = jax.jit(lambda z, tau: solve(SimplexProjection(z, tau), "c0").value)
     value = project(z, softness)
     expected = simplex_oracle(
-        z, softness if shape else [softness], helpers.power_link(2)
+        z, softness if shape else [softness], oracles.power_link(2)
     )
     assert_close(value, expected)
 
@@ -197,12 +200,12 @@ def test_nothing_to_choose_from(shape):
         SimplexProjection(jnp.zeros(shape), 0.1)
 
 
-@each("mode", list(helpers.PRIMAL), fast=("smooth", "c0"))
+@each("mode", list(oracles.PRIMAL), fast=("smooth", "c0"))
 def test_it_is_the_maximum(mode, x64):
     """Sequential quadratic programming on the primal finds the same point."""
-    rng = helpers.rng("primal")
+    rng = inputs.rng("primal")
     z, softness = rng.normal(size=4), 0.8
-    loss, best = helpers.primal_optimum(z, 1, softness, helpers.PRIMAL[mode])
+    loss, best = oracles.primal_optimum(z, 1, softness, oracles.PRIMAL[mode])
     y = np.asarray(solve(SimplexProjection(jnp.asarray(z), softness), mode).value)
     assert_close(y, best, atol=1e-5)
     assert loss(y) <= loss(best) + 1e-12
@@ -252,7 +255,7 @@ def test_invariants(case, z, shift, permutation, exponent):
 @each("case", REGULARIZERS, fast=("smooth", "c0", "quintic"))
 def test_limits(case):
     z = jnp.asarray(
-        helpers.rng("limits").permuted(np.tile(np.arange(6.0), (12, 1)), axis=1)
+        inputs.rng("limits").permuted(np.tile(np.arange(6.0), (12, 1)), axis=1)
     )
     hard = np.asarray(z == 5.0, np.float64)
     for softness, expected in ((1e-3, hard), (1e5, np.full((12, 6), 1 / 6))):

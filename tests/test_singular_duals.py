@@ -2,14 +2,14 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import pytest
 import scipy.linalg
-from helpers import assert_close, finite_difference
+from assertions import assert_close, finite_difference
 
 from softjax.solvers import Problem, Solution, Solver, expectation, primal, solve
 from softjax_solvers._operators.pseudo_inverse import pseudo_solve
@@ -71,7 +71,7 @@ WEIGHTS = np.cos(np.arange(4.0))
 
 
 def _inputs(*batch, scale=1.0):
-    rng = helpers.rng("singular", *batch)
+    rng = inputs.rng("singular", *batch)
     z, dz = rng.normal(size=(2, *batch, 4))
     # What the constraints allow, each time.
     goal = np.array([1.0, 1.3]) + 0.1 * rng.normal(size=(*batch, 2))
@@ -124,7 +124,7 @@ def test_in_float32_and_in_a_batch():
     out = _derivatives()(
         tuple(single), tuple(jnp.asarray(m, jnp.float32) for m in moves)
     )
-    with helpers.x64():
+    with jax.enable_x64(True):
         expected = [
             _derivatives()(
                 tuple(jnp.asarray(a[i]) for a in args),
@@ -206,7 +206,7 @@ def test_nan_keeps_to_its_row():
 
 def test_blocks_of_any_pattern():
     """Chains, empty rows and triangular blocks, each with a scale of its own."""
-    rng = helpers.rng("blocks")
+    rng = inputs.rng("blocks")
     chain = np.eye(5, k=1) + np.eye(5, k=-1)  # singular
     blocks = [1e6 * chain, np.zeros((1, 1)), 1e-6 * np.triu(rng.normal(size=(3, 3)))]
     blocks.append(1e-3 * np.ones((2, 2)))

@@ -4,32 +4,26 @@ import functools
 import itertools
 from fractions import Fraction
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import jaxopt
 import lineax as lx
 import numpy as np
 import optimistix as optx
+import oracles
 import pytest
-from helpers import assert_close, majorization_oracle
+from assertions import assert_close, tolerance
+from oracles import majorization_oracle
 
 import softjax as sj
-from softjax.solvers import (
-    MajorizationProjection,
-    PNorm,
-    solve,
-)
+from softjax.solvers import MajorizationProjection, PNorm, solve
 from softjax_solvers._operators.fourth_differences import eliminate
-from softjax_solvers.internal import (
-    log_subset_sums,
-    surplus,
-    surplus_of_sizes,
-)
+from softjax_solvers.internal import log_subset_sums, surplus, surplus_of_sizes
 
 N = 6
 Z = np.linspace(1, 0, N)
-_rng = helpers.rng("smooth sort")
+_rng = inputs.rng("smooth sort")
 _ROWS = [
     (_rng.normal(size=N), 0.1),
     (_rng.normal(size=N), 2.0),
@@ -52,17 +46,17 @@ WHERE = np.arange(N) < np.resize([6, 5, 1, 3, 2], (len(W), 1))
     "n", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 5)), 9]
 )
 def test_subset_sums(n):
-    """And their derivative, against enumeration."""
+    """Logarithms of sums over subsets, and their derivative, against enumeration."""
     scale = np.array([[0.0], [1.0], [30.0], [1e4]])
-    x = -np.sort(-scale * helpers.rng("subsets").normal(size=(4, n)), axis=-1)
+    x = -np.sort(-scale * inputs.rng("subsets").normal(size=(4, n)), axis=-1)
     for offset in (0, 1000):
         # What JAX has of it.
         rows = np.asarray(jnp.asarray(x + offset), np.float64)
         largest = np.cumsum(rows, axis=-1)
-        expected = np.stack([helpers.subset_sums_oracle(row) for row in rows])
+        expected = np.stack([oracles.subset_sums_oracle(row) for row in rows])
         sums = jax.jit(log_subset_sums)(rows)
-        assert_close(sums, expected - largest, atol=2 * helpers.tolerance(sums.dtype))
-        included = np.stack([helpers.inclusion_oracle(row) for row in rows])
+        assert_close(sums, expected - largest, atol=2 * tolerance(sums.dtype))
+        included = np.stack([oracles.inclusion_oracle(row) for row in rows])
         more = jax.jit(surplus)(rows)
         assert_close(more, included - np.tri(n))
         jacobian = jax.jacrev(lambda x: log_subset_sums(x).sum(0))(jnp.asarray(rows))
@@ -77,7 +71,7 @@ def test_subset_sums(n):
 # Those of ranks, in `test_operators.py` too, are the same.
 @pytest.mark.slow
 def test_derivatives_of_sums_of_surplus():
-    """As of what is added up, one after the other, in both modes and twice."""
+    """Derivatives are those of plain sums, forward and reverse, to second order."""
     x = jnp.asarray([[2.0, 1.0, 1.0, 0.3, -1.0], [0.1, 0.0, -0.1, -0.2, -5.0]])
     sizes = jnp.asarray([True, False, True, True, False])
     where = jnp.arange(5) < jnp.asarray([[5], [4]])
@@ -167,7 +161,7 @@ def test_solvers(solver, atol):
 @pytest.mark.slow
 def test_clusters():
     """Many elements of few values, or whose gaps differ by many powers of ten."""
-    rng = helpers.rng("clusters")
+    rng = inputs.rng("clusters")
     few, even = np.round(2 * rng.normal(size=512)) / 2, rng.uniform(size=512)
     w = -np.sort(-np.stack([few, even]), axis=-1).astype(np.float32)
     softness = np.array([[1e-3], [1e-2]], np.float32)
@@ -216,7 +210,7 @@ def fourth_differences(inner, outer, rhs):
 @pytest.mark.parametrize("spread", [0, 4, 12])
 def test_elimination(spread):
     """To rounding, whatever the condition; of rows that end early, too."""
-    rng = helpers.rng("elimination", spread)
+    rng = inputs.rng("elimination", spread)
     m, sizes = 40, (40, 40, 1, 2, 23)
     inner, outer = np.exp(spread * rng.normal(size=(2, 5, m))).astype(np.float32)
     inner[1], outer[1] = 1, 1e-7
@@ -232,7 +226,7 @@ def test_elimination(spread):
 
 
 def test_elimination_where_the_condition_is_bad():
-    """That is 1e8 here; a difference of large numbers would be seen."""
+    """At a condition of 1e8, a difference of large numbers would be seen."""
     m = 300
     inner, outer = np.ones((1, m), np.float32), np.full((1, m), 2.0**-20, np.float32)
     rhs = np.ones((1, m), np.float32)
@@ -296,9 +290,9 @@ def test_equal_elements_have_equal_ranks():
 @pytest.mark.parametrize("operator", [sj.sort, sj.rank])
 def test_many_elements_in_float32(operator):
     """Values and gradients as in float64."""
-    x = helpers.rng("many").normal(size=(2, 300)).astype(np.float32)
+    x = inputs.rng("many").normal(size=(2, 300)).astype(np.float32)
     x[1] = np.round(x[1], 1)
-    weights = helpers.rng("weights").normal(size=(2, 300)).astype(np.float32)
+    weights = inputs.rng("weights").normal(size=(2, 300)).astype(np.float32)
 
     def fn(x):
         out = operator(x, axis=-1, method="smooth_sort")
@@ -306,7 +300,7 @@ def test_many_elements_in_float32(operator):
 
     compute = jax.grad(fn, has_aux=True)
     gradient, out = jax.jit(compute)(x)
-    with helpers.x64():
+    with jax.enable_x64(True):
         exact_gradient, exact = jax.jit(compute)(x.astype(np.float64))
     scale = float(np.max(np.abs(exact)))
     assert_close(out / scale, exact / scale, atol=2e-5)

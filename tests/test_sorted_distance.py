@@ -2,13 +2,15 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import REGULARIZERS, each, pick
-from helpers import assert_close, finite_difference, simplex_oracle, tolerance
+from assertions import assert_close, finite_difference, tolerance
+from cases import REGULARIZERS
+from oracles import simplex_oracle
+from parametrize import each, pick
 
 from softjax.solvers import (
     PNorm,
@@ -17,9 +19,7 @@ from softjax.solvers import (
     expectation,
     solve,
 )
-from softjax_solvers.internal import (
-    sort_with_permutation,
-)
+from softjax_solvers.internal import sort_with_permutation
 
 _SHORT = "softjax_solvers._problems.sorted_rows.distance._SHORT"
 
@@ -55,7 +55,7 @@ def _solve(name: str, rows: str):
 
 def _inputs():
     """Seven sorted numbers a row, four queries each, and a softness a row."""
-    rng = helpers.rng("sorted distance")
+    rng = inputs.rng("sorted distance")
     normal = np.sort(rng.normal(size=(10, 7)), axis=-1)
     softness = np.array([0.1, 1.0, 100.0, 1e-4, 1.0, 1e5, 0.5, 0.3, 0.2, 0.05])[:, None]
     support = normal.copy()
@@ -115,7 +115,7 @@ def test_values(case, rows):
 @each("case", REGULARIZERS, fast=("smooth", "c0"))
 def test_masks(case, rows):
     queries, support, softness, values = _inputs()
-    where = helpers.rng("sorted mask").uniform(size=support.shape) < 0.6
+    where = inputs.rng("sorted mask").uniform(size=support.shape) < 0.6
     where[0] = [False, False, True, False, False, False, False]
     where[1] = True
     where[6:8, 3] = True
@@ -138,74 +138,6 @@ def test_nan_stays_in_its_row(rows):
                     spoiled[kind][key][~bad], clean[kind][key][~bad]
                 )
             assert np.all(np.any(np.isnan(spoiled[kind]["expectation"][bad]), axis=-1))
-
-
-# The entropy's recurrences, at sizes where rounding would show
-
-
-def _laplace_means(queries, support, softness, values):
-    """The plain dense formula, in the type of its arguments."""
-    scores = (
-        -jnp.abs(queries[..., :, None] - support[..., None, :]) / softness[..., None]
-    )
-    return jnp.sum(jax.nn.softmax(scores, axis=-1) * values[..., None, :], axis=-1)
-
-
-def _many(n=700):
-    rng = helpers.rng("many")
-    support = np.sort(np.stack([rng.normal(size=n), 1e3 * rng.standard_cauchy(n)]))
-    queries = np.stack([rng.normal(size=50), 1e3 * rng.standard_cauchy(50)])
-    values = rng.normal(size=support.shape)
-    return [jnp.asarray(a) for a in (queries, support, np.full((2, 1), 0.1), values)]
-
-
-@jax.jit
-def _entropy(queries, support, softness, values):
-    means = []
-    for q in (None, queries):
-        problem = SortedDistanceProjection(q, support, softness)
-        means.append(solve(problem, "smooth").expectation(values))
-    return means
-
-
-@pytest.mark.x64
-def test_recurrences_against_the_dense_formula():
-    args = _many()
-    own, general = _entropy(*args)
-    exact = [np.asarray(a, np.float64) for a in args]
-    with helpers.x64():
-        q, s, tau, v = map(jnp.asarray, exact)
-        expected = [_laplace_means(p, s, tau, v) for p in (s, q)]
-    assert_close(own, expected[0], atol=5 * tolerance(own.dtype))
-    assert_close(general, expected[1], atol=5 * tolerance(own.dtype))
-
-
-def test_derivatives_of_the_recurrences(x64):
-    """Away from ties, all of them, against autodiff of the plain formula."""
-    queries, support, softness, values = _many(40)
-    queries, weights = queries[:, :9], helpers.rng("weights").normal(size=(2, 49))
-
-    def total(means):
-        return jnp.sum(weights * jnp.concatenate(means, axis=-1))
-
-    def dense(queries, support, softness, values):
-        points = (support, queries)
-        return total([_laplace_means(q, support, softness, values) for q in points])
-
-    def fast(queries, support, softness, values):
-        return total(_entropy(queries, support, softness, values))
-
-    def derivatives(fn):
-        gradient = jax.grad(fn, (0, 1, 2, 3))
-        direction = (queries, jnp.sin(support), softness, values)
-        args = (queries, support, softness, values)
-        return [gradient(*args), jax.jvp(gradient, args, direction)[1]]
-
-    actual, expected = jax.jit(lambda: [derivatives(fast), derivatives(dense)])()
-    for got, true in zip(actual, expected, strict=True):
-        for a, b in zip(got, true, strict=True):
-            # Distances of 1e6 softness leave some rounding in the dense formula.
-            assert_close(a, b, atol=1e-7, rtol=1e-9)
 
 
 # Ties: |d| counts as having the derivative 0 at d = 0, whichever of two equals is first
@@ -291,132 +223,6 @@ def test_equal_elements_are_interchangeable(case, rows):
     assert_close(out[1, ::-1], out[0], atol=1e-5)
 
 
-# Windows of neighbours
-
-
-def _spread(n=150):
-    """Samples whose windows are narrow, wide, of all elements, and of very few."""
-    rng = helpers.rng("spread")
-    support = np.stack(
-        [
-            rng.normal(size=n),
-            np.round(rng.normal(size=n), 1),
-            np.full(n, -0.7),
-            rng.standard_cauchy(n),
-            np.repeat([-1.0, 2.0], n // 2) + 1e-3 * rng.normal(size=n),
-        ]
-    )
-    values = rng.normal(size=support.shape)
-    softness = np.array([0.1, 0.33, 1.0, 0.2, 1e-3])[:, None]
-    return [np.asarray(jnp.asarray(a)) for a in (np.sort(support), softness, values)]
-
-
-@functools.cache
-def _means(name: str):
-    (case,) = pick(REGULARIZERS, name)
-
-    @jax.jit
-    def compute(support, softness, values):
-        solution = solve(SortedDistanceProjection(None, support, softness), case.mode)
-        return solution.expectation(values), solution.converged, solution.steps
-
-    return compute
-
-
-@pytest.mark.x64
-@each("case", REGULARIZERS, fast=("c0", "c2"))
-def test_windows(case):
-    support, softness, values = _spread()
-    means, converged, _ = _means(case.name)(support, softness, values)
-    s, tau, v = (np.asarray(a, np.float64) for a in (support, softness, values))
-    z = -np.abs(s[:, :, None] - s[:, None, :])
-    y = simplex_oracle(z, tau[..., None], case.link)
-    expected = np.sum(y * v[:, None, :], axis=-1)
-    assert np.all(converged)
-    assert_close(means, expected, atol=5 * tolerance(support.dtype))
-
-
-@each("case", pick(REGULARIZERS, "c0", "c1", "c2"))
-def test_windows_take_few_steps(case):
-    _, _, steps = _means(case.name)(*_spread())
-    assert np.max(steps) <= 8
-
-
-@each("case", REGULARIZERS, fast=())
-def test_derivatives_of_windows(case, x64):
-    """Against central differences of values, and of gradients."""
-    support, softness, values = _spread(80)
-    # Apart from ties, where some of the sparse ones have kinks.
-    rows = [0, 3, 4]
-    args = tuple(jnp.asarray(a[rows]) for a in (support, softness, values))
-    weights, *moves = (
-        helpers.rng("moves", k).normal(size=a.shape)
-        for k, a in enumerate((support[rows], *args))
-    )
-    moves[0] *= np.min(np.diff(args[0]), axis=-1, keepdims=True)
-    moves[1] *= 0.1 * args[1]
-    args, moves = (*args, jnp.asarray(weights)), (*moves, np.zeros_like(weights))
-
-    def total(support, softness, values, weights):
-        problem = SortedDistanceProjection(None, support, softness)
-        return jnp.sum(weights * expectation(problem, case.mode, values), axis=-1)
-
-    @jax.jit
-    def compute(args):
-        one = lambda *args: jnp.sum(total(*args))  # noqa: E731
-        gradient = jax.grad(one, (0, 1, 2, 3))
-        return (
-            total(*args),
-            jax.jvp(total, args, tuple(moves))[1],
-            gradient(*args),
-            jax.jvp(gradient, args, tuple(moves))[1],
-            jax.vmap(gradient)(*args),
-        )
-
-    def differences(index):
-        return finite_difference(
-            lambda *args: compute(args)[index], args, tuple(moves), step=1e-4
-        )
-
-    _, forward, gradient, hessian, mapped = compute(args)
-    reverse = sum(np.sum(g * m, axis=-1) for g, m in zip(gradient, moves, strict=True))
-    assert_close(forward, differences(0), atol=1e-6, rtol=1e-5)
-    assert_close(reverse, forward, atol=1e-10, rtol=1e-9)
-    for a, b in zip(mapped, gradient, strict=True):
-        assert_close(a, b, atol=1e-10, rtol=1e-9)
-    if case.name != "c0":
-        expected = jax.tree.leaves(differences(2))
-        for a, b in zip(hessian, expected, strict=True):
-            assert_close(a, b, atol=1e-3, rtol=1e-3)
-
-
-@each("case", pick(REGULARIZERS, "smooth", "c1"), fast=("smooth",))
-def test_one_step_and_two(case, x64):
-    """`expectation` is `solve(...).expectation`, and so are all its derivatives."""
-    support, softness, values = _spread(70)
-    args = support[[0, 3]], softness[[0, 3]], values[[0, 3]]
-
-    def two(problem, values):
-        return solve(problem, case.mode).expectation(values)
-
-    def one(problem, values):
-        return expectation(problem, case.mode, values)
-
-    def gradient(mean):
-        def total(support, softness, values):
-            problem = SortedDistanceProjection(None, support, softness)
-            return jnp.sum(jnp.cos(mean(problem, values)))
-
-        return jax.value_and_grad(total, (0, 1, 2))
-
-    actual, expected = jax.jit(lambda *a: (gradient(one)(*a), gradient(two)(*a)))(*args)
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        assert_close(a, b, atol=1e-9, rtol=1e-9)
-
-
-# Chunks and memory
-
-
 @each("case", pick(REGULARIZERS, "c1", "pseudohuber"), fast=())
 def test_chunks_change_nothing(case, monkeypatch):
     queries, support, softness, values = _inputs()
@@ -449,38 +255,6 @@ def test_chunks_change_nothing(case, monkeypatch):
         assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("mode", "limit"),
-    [("smooth", 300), pytest.param("c0", 2000, marks=pytest.mark.slow)],
-)
-@pytest.mark.parametrize("differentiate", [False, True])
-def test_memory_is_linear(mode, limit, differentiate):
-    """At n = 100,000 a dense matrix would take 4e5 bytes for each element."""
-    n = 100_000
-
-    def total(x):
-        problem = SortedDistanceProjection(None, x, 0.1)
-        return jnp.sum(solve(problem, mode).expectation(x) ** 2)
-
-    fn = jax.grad(total) if differentiate else total
-    x = jax.ShapeDtypeStruct((n,), jnp.float32)
-    memory = jax.jit(fn).lower(x).compile().memory_analysis()
-    assert memory.temp_size_in_bytes < limit * n
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_numbers():
-    """One row in a thousand, against the dense formula."""
-    rng = helpers.rng("hundred thousand")
-    x = np.sort(rng.normal(size=100_000)).astype(np.float32)
-    values = rng.normal(size=x.size).astype(np.float32)
-    problem = SortedDistanceProjection(None, jnp.asarray(x), 0.01)
-    means = np.asarray(solve(problem, "smooth").expectation(jnp.asarray(values)))
-    exact, weights = x.astype(np.float64), values.astype(np.float64)
-    rows = np.exp(-np.abs(exact[::1000, None] - exact) / 0.01)
-    assert_close(means[::1000], rows @ weights / rows.sum(-1), atol=3e-6)
-
-
 def test_rows_are_simplex_projections():
     queries, support, softness, _ = _inputs()
     problem = SortedDistanceProjection(queries, support, softness)
@@ -498,7 +272,7 @@ def test_shapes(mode):
         solution = solve(SortedDistanceProjection(None, support, 0.1), mode)
         return solution.value, solution.expectation(values)
 
-    support = jnp.sort(jnp.asarray(helpers.rng("shapes").normal(size=(2, 3, 5))))
+    support = jnp.sort(jnp.asarray(inputs.rng("shapes").normal(size=(2, 3, 5))))
     for shape in [(2, 3, 5), (0, 3), (1,)]:
         value, expectation = compute(
             jnp.resize(support, shape), jnp.full(shape[-1], 4.0)

@@ -1,14 +1,14 @@
 """Sorting with the permutation, against NumPy."""
 
-import helpers
 import hypothesis
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_close
+from assertions import assert_close
 
 from softjax_solvers.internal import (
     invert,
@@ -57,7 +57,7 @@ def test_float32(x):
     )
 )
 def test_float64(x):
-    with helpers.x64():
+    with jax.enable_x64(True):
         check(x)
 
 
@@ -70,9 +70,9 @@ _kth = jax.jit(kth_largest)
     k=st.lists(st.integers(1, 9), min_size=2, max_size=2),
 )
 def test_kth_largest(x, k):
-    """Of every type, which 16 bits are enough to tell apart."""
+    """The k-th largest in every floating type; 16 bits tell the elements apart."""
     k = np.asarray(k)[:, None]
-    with helpers.x64():
+    with jax.enable_x64(True):
         for dtype in (np.float16, np.float32, np.float64):
             wide = np.clip(x, -6e4, 6e4).astype(dtype)
             wide = np.where(np.abs(wide) < np.finfo(dtype).tiny, 0, wide)
@@ -86,8 +86,8 @@ _largest = jax.jit(largest, static_argnums=1)
 
 @hypothesis.given(x=hnp.arrays(np.float32, (2, 6), elements=_FINITE | st.just(np.inf)))
 def test_largest(x):
-    """Of every type; of equals, the first come first."""
-    with helpers.x64():
+    """The largest in every floating type; of equals, the first come first."""
+    with jax.enable_x64(True):
         for dtype in (np.float16, np.float32, np.float64):
             wide = np.clip(x, -6e4, 6e4).astype(dtype)
             wide = np.where(np.abs(wide) < np.finfo(dtype).tiny, 0, wide)
@@ -101,8 +101,8 @@ def test_largest(x):
 
 
 def test_derivatives_of_the_largest():
-    """Those of the entries found, twice, and in mapped functions."""
-    x = jnp.asarray(helpers.rng("largest").normal(size=(2, 3, 7)), jnp.float32)
+    """Derivatives are those of the entries found, to second order and under `vmap`."""
+    x = jnp.asarray(inputs.rng("largest").normal(size=(2, 3, 7)), jnp.float32)
     order = np.argsort(-x, axis=-1)[..., :2]
 
     def total(x):
@@ -127,7 +127,7 @@ def test_zeros_are_ties():
 
 @pytest.mark.x64
 def test_long():
-    rng = helpers.rng("long")
+    rng = inputs.rng("long")
     dtype = jnp.zeros(()).dtype
     check(rng.normal(size=(2, 3000)).astype(dtype))
     check(rng.integers(-20, 20, size=3000).astype(dtype))
@@ -137,7 +137,7 @@ def test_long():
 
 @pytest.mark.x64
 def test_derivatives_follow_the_permutation():
-    rng = helpers.rng("permuted")
+    rng = inputs.rng("permuted")
     x, cotangent = jnp.asarray(rng.normal(size=(2, 3, 7)))
     order = np.argsort(x, axis=-1, kind="stable")
 
@@ -165,7 +165,7 @@ def test_ties_keep_their_derivatives_apart():
 
 
 def test_invert_and_permute():
-    rng = helpers.rng("invert")
+    rng = inputs.rng("invert")
     permutation = rng.permuted(np.tile(np.arange(8), (2, 3, 1)), axis=-1)
     inverse = invert(jnp.asarray(permutation))
     np.testing.assert_array_equal(inverse, np.argsort(permutation, axis=-1))
@@ -196,7 +196,7 @@ def test_exported_with_symbolic_sizes():
     n = jax.export.symbolic_shape("b, n")
     shape = jax.ShapeDtypeStruct(n, jnp.float32)
     program = jax.export.export(_sort)(shape)
-    x = helpers.rng("export").normal(size=(3, 7)).astype(np.float32)
+    x = inputs.rng("export").normal(size=(3, 7)).astype(np.float32)
     values, permutation = program.call(x)
     np.testing.assert_array_equal(permutation, np.argsort(x, axis=-1, kind="stable"))
     np.testing.assert_array_equal(values, np.sort(x, axis=-1))

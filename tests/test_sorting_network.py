@@ -2,13 +2,15 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
-from cases import REGULARIZERS, each, pick
-from helpers import assert_close, finite_difference
+from assertions import assert_close, finite_difference
+from cases import REGULARIZERS
+from parametrize import each, pick
 
 import softjax as sj
 from softjax.methods import SortingNetwork
@@ -59,7 +61,7 @@ def compiled(network: str, mode="smooth"):
 
 def rows(n: int):
     """Apart by 1/2 at least but for some ties, of both signs and far from zero."""
-    rng = helpers.rng("network", n)
+    rng = inputs.rng("network", n)
     apart = rng.permuted(np.tile(np.arange(n) / 2, (4, 1)), axis=-1)
     apart[1] -= 100
     apart[2] += 100
@@ -71,10 +73,10 @@ def rows(n: int):
 @pytest.mark.x64
 @each_size
 def test_against_the_reference(network, n):
-    """Also that padding mixes with nothing, and that derivatives do not see it."""
+    """Padding mixes with nothing, and derivatives do not see it."""
     x = rows(n)
     out = compiled(network)(x, SOFTNESS)
-    index = helpers.sorting_network_oracle(x, SOFTNESS, SMOOTH, network)
+    index = oracles.sorting_network_oracle(x, SOFTNESS, SMOOTH, network)
     wide = x.dtype == np.float64
     atol = 1e-9 if wide else 1e-5
     assert_close(out["index"], index, atol=atol)
@@ -100,8 +102,8 @@ def test_hard_limit(network, n):
 
 
 def test_other_operators_mix_rows():
-    """Those of x from the largest on, and of minus x for a minimum."""
-    rng = helpers.rng("network", "rows")
+    """Operators mix rows of soft sorts: of x descending, of minus x for a minimum."""
+    rng = inputs.rng("network", "rows")
     levels = np.asarray([0.0, 0.2, 0.75, 1.0])
     n = 6
     x = rng.normal(size=(2, n)).astype(np.float32)
@@ -119,8 +121,8 @@ def test_other_operators_mix_rows():
             (sj.argquantile(x, levels, **along), sj.quantile(x, levels, **along)),
         ]
 
-    index = helpers.sorting_network_oracle(x, SOFTNESS, SMOOTH)
-    opposite = helpers.sorting_network_oracle(-x, SOFTNESS, SMOOTH)
+    index = oracles.sorting_network_oracle(x, SOFTNESS, SMOOTH)
+    opposite = oracles.sorting_network_oracle(-x, SOFTNESS, SMOOTH)
     weights = [np.interp(levels * (n - 1), range(n), row) for row in np.eye(n)]
     expected = [
         index[:, 0],
@@ -162,7 +164,7 @@ def test_absent_candidates(case, network):
         return sj.max(x, axis=-1, **keywords), values, index, gradient
 
     largest, values, index, gradient = map(np.asarray, run(x))
-    expected = helpers.sorting_network_oracle(x, SOFTNESS, case, network, there)
+    expected = oracles.sorting_network_oracle(x, SOFTNESS, case, network, there)
     expected = expected[:, :3]
     finite = np.where(there, x, 0).astype(np.float64)
     means = np.einsum("bij,bj->bi", expected, finite)
@@ -184,9 +186,9 @@ def test_absent_candidates(case, network):
 @each("case", pick(REGULARIZERS, "smooth", "c2", "pseudohuber"), fast=())
 @each("network", NETWORKS)
 def test_derivatives(case, network, x64):
-    """Of values, indices and ranks at once, with respect to the input and softness."""
+    """Derivatives of values, indices and ranks at once, in the input and softness."""
     n = 5
-    rng = helpers.rng("network", "derivatives")
+    rng = inputs.rng("network", "derivatives")
     x, v = rng.normal(size=(2, n))
     weights = rng.normal(size=(n + 2, n))
     keywords = dict(mode=case.mode, method=SortingNetwork(network), descending=True)
@@ -203,7 +205,7 @@ def test_derivatives(case, network, x64):
         return jax.grad(fn, (0, 1))(x, softness)
 
     def truth(x, softness):
-        index = helpers.sorting_network_oracle(x, softness, case, network)
+        index = oracles.sorting_network_oracle(x, softness, case, network)
         return combine(index @ x, index, np.arange(1, n + 1) @ index)
 
     by_x, by_softness = gradient(x, SOFTNESS)
@@ -230,7 +232,7 @@ def test_gated_grad_and_standardize(network):
 
     closed, opened, index, closed_slope, opened_slope = run(x)
     z = (x - x.mean()) / x.std()
-    expected = helpers.sorting_network_oracle(
+    expected = oracles.sorting_network_oracle(
         -1 / (1 + np.exp(-z)), SOFTNESS, SMOOTH, network
     )
     assert_close(index, expected, atol=1e-5)
@@ -272,7 +274,7 @@ def test_programs_do_not_grow(network):
 def test_far_from_zero_and_from_an_outlier(present):
     """Where numbers have few digits left, those of differences are all there."""
     n = 100
-    rng = helpers.rng("network", "far")
+    rng = inputs.rng("network", "far")
     apart = rng.permuted(np.tile(np.arange(n) / 2, (2, 1)), axis=-1)
     x = (2**20 + apart).astype(np.float32)
     x[:, 7] = -(2.0**22)
@@ -280,13 +282,13 @@ def test_far_from_zero_and_from_an_outlier(present):
     there = np.isfinite(x)
     keywords = dict(softness=SOFTNESS, method="sorting_network")
     index = jax.jit(lambda x: sj.top_k(x, 3, **keywords)[1])(x)
-    expected = helpers.sorting_network_oracle(x, SOFTNESS, SMOOTH, "bitonic", there)
+    expected = oracles.sorting_network_oracle(x, SOFTNESS, SMOOTH, "bitonic", there)
     filled = np.arange(3) < there.sum(-1, keepdims=True)
     assert_close(np.asarray(index)[filled], expected[:, :3][filled], atol=1e-5)
 
 
 def test_differences_that_overflow():
-    """Of numbers that are as far apart as there are any."""
+    """Numbers whose difference exceeds the largest float have their gradient."""
 
     def total(x):
         return jnp.vdot(jnp.arange(1.0, 5.0), sj.sort(x, method="sorting_network"))

@@ -2,14 +2,14 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import each
-from helpers import assert_close, finite_difference
+from assertions import assert_close, finite_difference
 from jax.flatten_util import ravel_pytree
+from parametrize import each
 
 import softjax as sj
 
@@ -96,7 +96,7 @@ def test_value_is_hard_and_derivative_soft(name, x64):
     """In both modes of differentiation, by all arguments and the softness."""
     args, hard, *how = CALLS[name]
     point = jax.tree.map(np.asarray, (*args, 0.3))
-    normal = helpers.rng("straight-through", name).normal
+    normal = inputs.rng("straight-through", name).normal
     move = jax.tree.map(lambda a: normal(size=a.shape), point)
     weight = jax.tree.map(lambda a: normal(size=np.shape(a)), hard)
 
@@ -253,7 +253,7 @@ def test_a_mode_that_is_bound_is_the_default():
 
 
 def test_calls_by_keywords():
-    """What is passed on, and that nothing is made up where no mode was passed."""
+    """Keywords are passed on, and none is made up where no mode was passed."""
     calls = []
 
     def fn(x, *args, scale=1.0, **kwargs):

@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import optimistix as optx
+import oracles
 import pytest
-from cases import REGULARIZERS, TRANSPORT_SOLVERS, each, pick
-from helpers import assert_close
+from assertions import assert_close, finite_difference
+from cases import REGULARIZERS, TRANSPORT_SOLVERS
+from parametrize import each, pick
 
 import softjax as sj
 from softjax.solvers import (
@@ -25,7 +27,7 @@ from softjax.solvers import (
     solve,
 )
 
-_rng = helpers.rng("transport")
+_rng = inputs.rng("transport")
 COST = _rng.normal(size=(2, 5, 3)) ** 2
 MU = _rng.dirichlet(np.full(5, 3.0))
 NU = _rng.dirichlet(np.full(3, 3.0), size=2)
@@ -37,7 +39,7 @@ def oracle(name: str) -> np.ndarray:
     (case,) = pick(REGULARIZERS, name)
     return np.stack(
         [
-            helpers.transport_oracle(c, MU, nu, tau, case.link)
+            oracles.transport_oracle(c, MU, nu, tau, case.link)
             for c, nu, tau in zip(COST, NU, SOFTNESS, strict=True)
         ]
     )
@@ -149,8 +151,8 @@ def test_derivatives_where_parts_just_come_apart(tmp_path):
     # A sparse plan falls into parts, and a solver often ends where one entry between
     # two of them is 0 but for rounding. A program of its own, as what a compiler rounds
     # differently in different places depends on what is optimized, and here little is.
-    x = helpers.rng("parts").normal(size=(16, 100)).astype(np.float32)
-    moves = np.stack([np.ones_like(x), helpers.rng("parts", 1).normal(size=x.shape)])
+    x = inputs.rng("parts").normal(size=(16, 100)).astype(np.float32)
+    moves = np.stack([np.ones_like(x), inputs.rng("parts", 1).normal(size=x.shape)])
     np.savez(tmp_path / "parts.npz", x=x, moves=moves)
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     done = subprocess.run(
@@ -166,8 +168,8 @@ def test_derivatives_where_parts_just_come_apart(tmp_path):
         return jnp.sum(sj.sort(x, method="ot", mode="c0") ** 2)
 
     for found, move in zip(map(float, done.stdout.split()), moves, strict=True):
-        with helpers.x64():
-            expected = helpers.finite_difference(total, (x,), (move,), 1e-6)
+        with jax.enable_x64(True):
+            expected = finite_difference(total, (x,), (move,), 1e-6)
         assert_close(found, expected, atol=2e-2)
 
 

@@ -2,13 +2,16 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
-from cases import METHODS, each
-from helpers import assert_close, finite_difference, tsallis_link
+from assertions import assert_close, finite_difference
+from cases import METHODS
+from oracles import tsallis_link
+from parametrize import each
 
 import softjax as sj
 from softjax.solvers import (
@@ -26,7 +29,7 @@ from softjax.solvers import (
 ALPHAS = [0.3, 0.5, 0.9, 0.999, 1 - 1e-5, 1.0, 1 + 1e-5, 1.001]
 ALPHAS += [1.2, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0]
 STEEP = [alpha for alpha in ALPHAS if alpha > 2]
-Z = helpers.rng("tsallis").normal(size=(5, 6))
+Z = inputs.rng("tsallis").normal(size=(5, 6))
 T = np.array([-2.0, -0.6, -0.2, -0.07, 0.0, 0.03, 0.1, 0.4, 1.5])
 
 
@@ -41,8 +44,8 @@ def _traced(z, t, softness, alpha):
 
 def _simplex(alpha, z, softness):
     if alpha > 1:
-        return helpers.entmax_oracle(z, softness, alpha)
-    return helpers.simplex_oracle(z, softness, tsallis_link(alpha))
+        return oracles.entmax_oracle(z, softness, alpha)
+    return oracles.simplex_oracle(z, softness, tsallis_link(alpha))
 
 
 def _sigmoid(alpha, t):
@@ -52,7 +55,7 @@ def _sigmoid(alpha, t):
 @pytest.mark.x64
 @each("alpha", ALPHAS, fast=("0.5", "1.0", "1.5", "3.0"))
 def test_values(alpha):
-    """Of a number that is known, and of a traced one."""
+    """Values at an exponent that is known, and at a traced one."""
     found = _traced(Z, T, 0.7, jnp.asarray(alpha))
     y = solve(SimplexProjection(jnp.asarray(Z), 0.7), Tsallis(alpha)).value
     expected = _simplex(alpha, Z, 0.7)
@@ -71,7 +74,7 @@ def test_integrals(alpha, x64):
     _, mask, _, softplus = _traced(Z, T, 0.7, jnp.asarray(alpha))
     link = tsallis_link(alpha)
     if alpha <= 3:  # beyond, a reference by duals loses too many digits
-        expected = helpers.hypersimplex_oracle(Z, 2.0, 0.7, link)
+        expected = oracles.hypersimplex_oracle(Z, 2.0, 0.7, link)
         assert_close(mask, expected, atol=1e-7)
 
     def integral(t):
@@ -111,7 +114,7 @@ def test_derivatives(alpha, x64):
     args = (Z, np.asarray(0.7), np.asarray(alpha))
     _, gradient = compute(*args)
     moves = [
-        helpers.rng("moves", i).normal(size=np.shape(a)) for i, a in enumerate(args)
+        inputs.rng("moves", i).normal(size=np.shape(a)) for i, a in enumerate(args)
     ]
     for i in range(3):
         only = tuple(m if i == j else 0 * m for j, m in enumerate(moves))
@@ -122,7 +125,7 @@ def test_derivatives(alpha, x64):
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.5, 1 - 1e-5, 1.0, 1 + 1e-5, 1.2, 3.0])
 def test_second_derivatives_in_the_exponent(alpha, x64):
-    """Also at and around 1, where formulas are 0 / 0."""
+    """Second derivatives in alpha, at and around 1 too, where formulas are 0 / 0."""
     args = (Z, np.asarray(0.7))
     found = _derivatives(True)(*args, jnp.asarray(alpha))
 
@@ -139,9 +142,9 @@ def test_second_derivatives_in_the_exponent(alpha, x64):
 @pytest.mark.slow
 @each("alpha", ALPHAS)
 def test_derivatives_in_float32(alpha):
-    """They are those in float64, up to rounding."""
+    """Derivatives in float32 are those in float64, up to rounding."""
     args = (Z.astype(np.float32), np.float32(0.7), np.float32(alpha))
-    with helpers.x64():
+    with jax.enable_x64(True):
         # Of the exponent after rounding.
         expected = _derivatives(False)(Z, 0.7, np.float64(args[2]))
         expected = jax.tree.map(np.asarray, expected)
@@ -178,7 +181,7 @@ def test_continuous_in_the_exponent():
 
 
 def test_a_limit_of_elementwise_widths():
-    """They do not vanish where transitions become unbounded."""
+    """Widths do not vanish where transitions become unbounded."""
     x = jnp.asarray([-0.3, -0.1, 0.0, 0.05, 0.4])
     for fn in (sj.heaviside, sj.relu):
         smooth = fn(x)
@@ -202,7 +205,7 @@ def test_two_scores_make_a_monotone_curve(alpha):
 @each("alpha", STEEP, fast=("3.0",))
 def test_peaked_scores(alpha):
     """One-hot rows, and finite gradients; also where entries just leave 0."""
-    z = 1000 * helpers.rng("peaked").normal(size=(200, 8)).astype(np.float32)
+    z = 1000 * inputs.rng("peaked").normal(size=(200, 8)).astype(np.float32)
     # A row whose second entry is at the edge of the support, and next to it.
     edge = np.float32(1 / (alpha - 1))
     beside = np.nextafter(edge, np.float32([0, 1]))
@@ -261,7 +264,7 @@ _OPERATORS = {
 
 @each("name", list(_OPERATORS), fast=("softsort",))
 def test_operators_with_a_traced_exponent(name, x64):
-    """They agree with those of a number, and have its derivative in all arguments."""
+    """Operators at a traced alpha are those at a number, and differentiate in all."""
     operator, x = _OPERATORS[name], Z[0]
 
     @jax.jit
@@ -285,9 +288,9 @@ def test_operators_with_a_traced_exponent(name, x64):
 @each("method", ["softsort", "neuralsort"], fast=("softsort",))
 def test_long_rows(alpha, method):
     """Where some regularizers have windows: of a known and of a traced exponent."""
-    x = helpers.rng("long").normal(size=150).astype(np.float32)
+    x = inputs.rng("long").normal(size=150).astype(np.float32)
     oracle = dict(
-        softsort=helpers.softsort_oracle, neuralsort=helpers.neuralsort_oracle
+        softsort=oracles.softsort_oracle, neuralsort=oracles.neuralsort_oracle
     )
     link = tsallis_link(alpha)
     args = (x, 0.3, link) if method == "softsort" else (x, 0.3, link, np.arange(1, 151))
@@ -345,7 +348,7 @@ def test_what_it_says_of_itself():
 
 
 def test_a_pole_is_refused_by_name():
-    """By projections that have to reach any number."""
+    """Projections that have to reach any number refuse a link with a pole."""
     for mode in (Tsallis(0.5), Scaled(Tsallis(0.9), 2.0), Sum(Tsallis(0.3))):
         with pytest.raises(ValueError, match=r"Tsallis\(alpha=0\..*'smooth', 'c0'"):
             sj.sort(Z[0], mode=mode, method="fast_soft_sort")

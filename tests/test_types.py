@@ -2,12 +2,12 @@
 
 import functools
 
-import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import public
 import pytest
+from assertions import assert_close
 from cases import (
     ALL_REGULARIZERS,
     METHODS,
@@ -15,12 +15,9 @@ from cases import (
     REPRESENTATIVES,
     SOLVERS,
     TRANSPORT_SOLVERS,
-    each,
-    each_pair,
-    has,
-    is_read_off,
-    pick,
 )
+from facts import has, is_read_off
+from parametrize import each, each_pair, pick
 
 import softjax as sj
 
@@ -41,7 +38,7 @@ def test_every_public_name_is_walked_over():
 
 
 def with_gradient(fn):
-    """What a function returns, and the gradient of the sum of all of it."""
+    """A function that returns its result and the gradient of the sum of all of it."""
 
     def compute(x):
         def total(x):
@@ -55,7 +52,7 @@ def with_gradient(fn):
 
 
 def types(fn, dtype, shape=X.shape):
-    """Those of all results and of the gradient; what a trace tells is all of it."""
+    """Types of all results of a function, as a trace tells them: nothing is run."""
     x = jax.ShapeDtypeStruct(shape, dtype)
     return {leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(fn, x))}
 
@@ -74,7 +71,7 @@ def test_types_are_kept(name):
     fn = with_gradient(FUNCTIONS[name])
     # The optimization layer computes in what it is given.
     wide = name not in public.FUNCTIONS
-    with helpers.x64():
+    with jax.enable_x64(True):
         for dtype in (jnp.float32, jnp.float64 if wide else jnp.bfloat16):
             assert types(fn, dtype) == {jnp.dtype(dtype)}
 
@@ -95,7 +92,7 @@ def test_64_bits_change_nothing(name):
     fn = jax.jit(with_gradient(FUNCTIONS[name]))
     x = jnp.asarray(X, jnp.float32)
     eager, single = FUNCTIONS[name](x), fn(x)
-    with helpers.x64():
+    with jax.enable_x64(True):
         fn = jax.jit(with_gradient(FUNCTIONS[name]))
         x = jnp.asarray(X, jnp.float32)
         found = [(eager, FUNCTIONS[name](x)), (single, fn(x))]
@@ -103,7 +100,7 @@ def test_64_bits_change_nothing(name):
     for one, other in [*found, (wide, single)]:
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             scale = 1 + np.abs(np.asarray(a, np.float64))
-            helpers.assert_close(b / scale, a / scale, atol=2e-5)
+            assert_close(b / scale, a / scale, atol=2e-5)
 
 
 def outputs(method, case):
@@ -119,10 +116,10 @@ def outputs(method, case):
 
 @each_pair(ALL_REGULARIZERS, _PAIRS)
 def test_types_of_methods_and_modes(case, method):
-    """Of operators by each, with a softness of a wider type."""
+    """Operators by each method and mode keep their type beside a wider softness."""
     call = outputs(method, case)
     fn = with_gradient(lambda x: call(x, np.full((2, 1), 0.3)))
-    with helpers.x64():
+    with jax.enable_x64(True):
         assert types(fn, jnp.float32) == {jnp.dtype(jnp.float32)}
 
 

@@ -1,12 +1,13 @@
 """Value methods have softness in the unit of what is sorted: rows of any scale."""
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import VALUE_METHODS, each
-from helpers import assert_close
+from assertions import assert_close, finite_difference
+from cases import VALUE_METHODS
+from parametrize import each
 
 import softjax as sj
 
@@ -32,7 +33,7 @@ def test_millions_at_a_softness_of_a_tenth():
 @pytest.mark.parametrize(("method", "mode"), _PAIRS)
 def test_scale_one_is_the_projection_itself(method, mode, x64):
     """`s F(x / s, softness / s)` with the F of scale 1, and as F where asked to."""
-    x = helpers.rng("units").normal(size=(3, 7))
+    x = inputs.rng("units").normal(size=(3, 7))
     s = np.std(x, axis=-1, keepdims=True)
     keywords = dict(mode=mode, descending=True)
     plain = SCALED[method](scale=1)
@@ -70,7 +71,7 @@ def test_constant_rows_have_their_mean(method, mode, level):
 @each("spread", [1e-30, 1e-5, 1e-2], fast=("1e-30", "1e-05"))
 def test_nearly_constant_rows(mode, level, spread):
     """In float32 as in float64, continuous in the spread; gradients lose nothing."""
-    noise = helpers.rng("nearly").normal(size=6)
+    noise = inputs.rng("nearly").normal(size=6)
     x = (level + spread * noise).astype(np.float32)
     weights = np.cos(np.arange(6.0))
 
@@ -83,7 +84,7 @@ def test_nearly_constant_rows(mode, level, spread):
         return jax.grad(total, has_aux=True)(x)
 
     gradient, out = found(x)
-    with helpers.x64():
+    with jax.enable_x64(True):
         expected, expected_out = found(x.astype(np.float64))
     # The rounding of numbers of this size.
     atol = 2e-7 * max(level, spread)
@@ -104,12 +105,12 @@ def test_scales_are_checked(method):
 
 @each("method", list(SCALED), fast=("fast_soft_sort",))
 def test_a_scale_may_be_learned(method, x64):
-    x = helpers.rng("learned").normal(size=5)
+    x = inputs.rng("learned").normal(size=5)
 
     @jax.jit
     def total(scale):
         out = sj.sort(x, method=SCALED[method](scale), softness=0.5)
         return jnp.sum(jnp.cos(out))
 
-    slope = helpers.finite_difference(total, (1.5,), (1.0,))
+    slope = finite_difference(total, (1.5,), (1.0,))
     assert_close(jax.grad(total)(1.5), slope, atol=1e-7)

@@ -2,20 +2,16 @@
 
 import functools
 
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import REGULARIZERS, each, pick
-from helpers import (
-    assert_close,
-    finite_difference,
-    neuralsort_oracle,
-    neuralsort_rank_oracle,
-    tolerance,
-)
+from assertions import assert_close, finite_difference, tolerance
+from cases import REGULARIZERS
 from jax.extend.core import jaxprs_in_params
+from oracles import neuralsort_oracle, neuralsort_rank_oracle
+from parametrize import each, pick
 
 import softjax as sj
 from softjax.solvers import SortedDeviationProjection, get_regularizer, solve
@@ -24,7 +20,7 @@ SIZE = 400
 
 
 def _samples():
-    rng = helpers.rng("windows")
+    rng = inputs.rng("windows")
     return {
         "normal": rng.normal(size=SIZE),
         "ties": np.round(rng.normal(size=SIZE), 2),
@@ -48,7 +44,7 @@ def _compute(name: str):
 
 
 def test_values_come_from_windows():
-    """So that the tests below are of them."""
+    """Rows of this size are solved by windows, as the tests in this file assume."""
     support = jnp.linspace(0, 1, SIZE)
     for case in CASES:
         regularizer = get_regularizer(case.mode)
@@ -81,7 +77,7 @@ def test_values(case, name):
 @each("case", pick(REGULARIZERS, "smooth", "c2"), fast=())
 def test_derivatives(case, x64):
     x = _samples()["normal"]
-    rng = helpers.rng("windows", "derivatives")
+    rng = inputs.rng("windows", "derivatives")
     weights, direction = rng.normal(size=(2, SIZE))
     direction *= np.min(np.diff(np.sort(x)))
     compute = _compute(case.name)
