@@ -68,7 +68,7 @@ def check_links(site: Path, pages: dict[Path, Page]) -> list[str]:
 
 
 def check_loads(site: Path, pages: dict[Path, Page]) -> list[str]:
-    """That nothing is loaded from elsewhere, by pages or by style sheets."""
+    """Check that nothing is loaded from elsewhere, by pages or by style sheets."""
     found = [
         f"{path.relative_to(site)}: loads {url}"
         for path, page in pages.items()

@@ -1,4 +1,4 @@
-"""What happens when the site is built: pictures are drawn, mathematics is converted.
+"""Hooks of the build of the site: pictures are drawn, mathematics is converted.
 
 TeX between dollars becomes MathML, which browsers show by themselves, without a script.
 Where a page shows a picture that has been drawn, it gets both of its versions, of which

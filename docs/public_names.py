@@ -1,4 +1,4 @@
-"""What is public, by the name that a user writes, such as `softjax.solvers.PNorm`."""
+"""Public names, as a user writes them, such as `softjax.solvers.PNorm`."""
 
 import inspect
 from collections.abc import Iterator

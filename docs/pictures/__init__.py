@@ -1,0 +1,1 @@
+"""Pictures of the documentation; `docs/gallery.py` draws them."""
