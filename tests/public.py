@@ -80,7 +80,7 @@ def _compare(f, x, **keywords):
 
 
 # Operators with a mode: how to call each, and its straight-through variant. Parameters
-# are NumPy's or Python's here and below, none of which may decide about the type.
+# are NumPy's or Python's in all of these lists, and must not decide about the type.
 WITH_MODE = {
     **dict.fromkeys(("argmax", "max", "argmin", "min", "argsort", "sort"), _along),
     **dict.fromkeys(("rank", "ranking", "argmedian", "median"), _along),
@@ -158,7 +158,7 @@ FUNCTIONS = {
     "losses.trimmed_mean": lambda x: losses.trimmed_mean(x, 0.25),
 }
 
-# The same of the optimization layer, which does not compute 16-bit numbers in float32.
+# How to call the optimization layer, which does not compute 16-bit numbers in float32.
 SOLVERS = {
     "SimplexProjection": _solved(lambda x: solvers.SimplexProjection(x, 0.3), "c2"),
     "HypersimplexProjection": _solved(
@@ -229,7 +229,7 @@ INTERNAL: dict[str, Any] = {
 }
 
 
-# What is no function of arrays, and what arrays reach through the above.
+# Names that are no functions of arrays, or that other functions pass arrays to.
 OTHERS = {
     # Types of keywords and of soft arrays, and makers of variants
     *("AxisKeywords", "ValueKeywords", "SoftBool", "SoftIndex"),

@@ -149,8 +149,8 @@ REGULARIZER_CASES = [
     Parametric("user_weight", lambda a: Mixed(a["weight"]), dict(weight=np.array(1.6))),
 ]
 
-# By default, one problem of one dual a row. Those of the others are in the operators
-# of a method each, in `test_operators.py`, and in files of their own.
+# By default, one problem of one dual a row. Derivatives of the others are part of those
+# of operators, in `test_operators.py`, and of files of their own.
 pairs = [
     pytest.param(
         problem,

@@ -127,7 +127,7 @@ def test_known_losses():
     expected = np.sum((y - ONE_HOT) * SCORES, axis=-1)
     expected -= (np.sum(y**2, axis=-1) - 1) / 2
     assert_close(losses.simplex_loss(SCORES, ONE_HOT, mode="c0"), expected)
-    # Of a top-1 mask, the same.
+    # The loss of a top-1 mask is sparsemax's too.
     loss = losses.top_k_loss(SCORES, ONE_HOT, 1, mode="c0", method="hypersimplex")
     assert_close(loss, expected)
 

@@ -10,7 +10,7 @@ import softjax as sj
 SIZE = 1_000_000
 LIMIT = 1e9
 
-# Those that take memory in proportion to n.
+# Operator, mode and method whose memory is in proportion to n.
 LINEAR = [
     ("sort", "smooth", "softsort"),
     ("rank", "smooth", "softsort"),

@@ -72,8 +72,8 @@ def test_values(case, name):
     assert_close(ranks, ranks_expected, atol=SIZE * 30 * tolerance(x.dtype))
 
 
-# With sparse regularizers, `test_sorted_distance.py` has those of windows. Of shorter
-# rows, `test_operators.py` has them by default: compiling these takes 13 seconds.
+# Shorter rows are differentiated in `test_operators.py`, by default, and windows in
+# `test_softsort_windows.py`: programs of long rows take 13 seconds to compile.
 @each("case", pick(REGULARIZERS, "smooth", "c2"), fast=())
 def test_derivatives(case, x64):
     x = _samples()["normal"]
@@ -134,7 +134,8 @@ def test_memory_is_linear(mode):
     assert memory.temp_size_in_bytes < 500 * n
 
 
-# Those of SoftSort, which are handed on in the same place, are in `test_solvers.py`.
+# By default, `test_solvers.py` has solvers of SoftSort's rows: the rows of both are
+# handed on to a solver in the same place.
 @pytest.mark.slow
 def test_any_solver_of_the_rows():
     """Solutions of a sparse problem do not depend on who finds them."""

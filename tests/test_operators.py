@@ -14,9 +14,9 @@ from parametrize import each, each_pair
 
 import softjax as sj
 
-# Those that behave alike are tested on the level of problems.
+# Regularizers that behave like another one are tested on the level of problems.
 CASES = [case for case in REGULARIZERS if case.name not in ("c4", "cubic")]
-# Those that are not another one with a sign, a shift or a factor.
+# Operators that are not another one with a sign, a shift or a factor.
 DISTINCT = ("argmax", "max", "argsort", "sort", "argquantile", "quantile", "argmedian")
 DISTINCT += (
     "median",
@@ -29,7 +29,7 @@ DISTINCT += (
 
 
 _FAST = REPRESENTATIVES | {"neuralsort": "user_link", "fast_soft_sort": "c2"}
-# Of methods that are not the default: those that do not follow from one another.
+# Operators of each method that do not follow from one another.
 _SEPARATE = dict.fromkeys(METHODS, ("max", "argsort", "sort", "rank"))
 _SEPARATE |= {"softsort": DISTINCT, "ot": ("max", "argsort", "rank")}
 _SEPARATE["neuralsort"] = ("max", "argsort", "rank", "quantile")

@@ -58,7 +58,7 @@ def _reached(case, t):
 
 
 INTEGRABLE = [case for case in ALL_REGULARIZERS if case.integrable]
-# Those that another one stands for.
+# Regularizers that another one stands for.
 _ALIKE = ("c4", "tsallis_1", "tsallis_2", "scaled", "sum")
 _QUICK = tuple(case.name for case in INTEGRABLE if case.name not in _ALIKE)
 

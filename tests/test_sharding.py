@@ -12,7 +12,7 @@ from cases import METHODS, OPERATORS, REGULARIZERS
 from facts import has
 from parametrize import each_pair, pick
 
-# Those whose results have the batch as the first axis.
+# Operators whose results have the batch as the first axis.
 NAMES = ["sort", "rank", "max", "argmax", "argsort", "median", "argmedian"]
 NAMES += ["percentile", "top_k_values", "top_k_index", "top_k_mask"]
 FAST = ("sort", "argmax")

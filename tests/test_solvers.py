@@ -76,7 +76,7 @@ def test_every_solver_with_every_regularizer(solver, case):
     out = _solve(solver.name, case.name)(z, softness, values)
     expected = simplex_oracle(z, softness, case.link)
     foreign, bracketed = solver.name.startswith("optx"), "Bisection" in solver.name
-    # Those of Optimistix stop at a tolerance of 1e-6.
+    # Solvers of Optimistix stop at a tolerance of 1e-6.
     atol = 1e-5 if foreign else None
     found = np.asarray(out["converged"])
     # Without a bracket nothing is promised for links that are not convex.

@@ -1,4 +1,4 @@
-"""SoftSort's rows, against dense projections; and that they never become dense."""
+"""SoftSort's rows, against dense projections: values, masks, ties and chunks."""
 
 import functools
 

@@ -57,8 +57,8 @@ def types(fn, dtype, shape=X.shape):
     return {leaf.dtype for leaf in jax.tree.leaves(jax.eval_shape(fn, x))}
 
 
-# Variants are made by one wrapper, percentiles are quantiles, and what operators use of
-# the projections is in the tests of methods below.
+# Variants are made by one wrapper, percentiles are quantiles, and projections are part
+# of `test_types_of_methods_and_modes`.
 _PLAIN = [n for n in FUNCTIONS if not n.endswith("_st")]
 _FAST = tuple(n for n in _PLAIN if not ("percentile" in n or n.endswith("Projection")))
 # The others take up to 11 seconds each.
