@@ -60,8 +60,8 @@ def _solved(make: Any, mode: str = "smooth") -> Any:
             found.value,
             found.residual,
             found.expectation(x),
-            solvers.primal(problem, mode),
-            solvers.expectation(problem, mode, x),
+            solvers.evaluate(problem, mode, solvers.Primal()),
+            solvers.evaluate(problem, mode, solvers.Means(x)),
         )
 
     return call
@@ -164,11 +164,9 @@ SOLVERS = {
     "HypersimplexProjection": _solved(
         lambda x: solvers.HypersimplexProjection(x, 2, 0.3), "c1"
     ),
-    "SortedDistanceProjection": _solved(
-        lambda x: solvers.SortedDistanceProjection(None, jnp.sort(x), 0.3)
-    ),
-    "SortedDeviationProjection": _solved(
-        lambda x: solvers.SortedDeviationProjection(None, jnp.sort(x), 0.3), "c0"
+    "SoftSortRows": _solved(lambda x: solvers.SoftSortRows(None, jnp.sort(x), 0.3)),
+    "NeuralSortRows": _solved(
+        lambda x: solvers.NeuralSortRows(None, jnp.sort(x), 0.3), "c0"
     ),
     "TransportProjection": _solved(_plan, "c1"),
     "PermutahedronProjection": _solved(
@@ -180,10 +178,14 @@ SOLVERS = {
         )
     ),
     "solve": lambda x: solvers.solve(solvers.SimplexProjection(x, 0.3), "c0").dual,
-    "primal": lambda x: solvers.primal(_plan(x), "smooth"),
-    "expectation": lambda x: solvers.expectation(_plan(x), "smooth", x),
-    "column_means": lambda x: solvers.column_means(
-        solvers.SortedDeviationProjection(None, jnp.sort(x), 0.3), "smooth", x
+    "evaluate": lambda x: (
+        solvers.evaluate(_plan(x), "smooth", solvers.Primal()),
+        solvers.evaluate(_plan(x), "smooth", solvers.Means(x)),
+        solvers.evaluate(
+            solvers.NeuralSortRows(None, jnp.sort(x), 0.3),
+            "smooth",
+            solvers.ColumnMeans(x),
+        ),
     ),
     "optimal_value": lambda x: solvers.optimal_value(_plan(x), "smooth"),
     "fenchel_young_loss": lambda x: solvers.fenchel_young_loss(
@@ -239,6 +241,9 @@ OTHERS = {
     # Interfaces, and what holds results
     *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
     *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),
+    *("solvers.Readout", "solvers.Primal", "solvers.Dual", "solvers.Value"),
+    *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
+    *("solvers.Exponential", "solvers.General"),
     *("solvers.Blocks", "solvers.Potentials", "solvers.Solver", "solvers.Regularizer"),
     # Regularizers, and what tells about them
     *(f"solvers.{type(r).__name__}" for r in _REGULARIZERS),
@@ -246,7 +251,7 @@ OTHERS = {
     *("solvers.check_regularizer", "solvers.measure_smoothness"),
     # Solvers
     *(f"solvers.{make.__name__}" for make in solvers.SOLVERS.values()),
-    *("solvers.SOLVERS", "solvers.choose_solver", "solvers.Rowwise"),
+    *("solvers.SOLVERS", "solvers.choose_solver"),
     *("solvers.OptimistixRootFinder", "solvers.OptimistixMinimiser"),
     "solvers.JaxoptMinimiser",
 }

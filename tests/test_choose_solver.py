@@ -16,23 +16,23 @@ from softjax.solvers import (
     HypersimplexProjection,
     MajorizationProjection,
     MaximizationProblem,
+    NeuralSortRows,
     Newton,
     OptimistixRootFinder,
     PermutahedronProjection,
     PNorm,
     PoolAdjacentViolators,
+    Primal,
     Problem,
-    Rowwise,
     ScalarDualProblem,
     SemiDual,
     SimplexProjection,
+    SoftSortRows,
     Solver,
-    SortedDeviationProjection,
-    SortedDistanceProjection,
     TransportProjection,
     choose_solver,
+    evaluate,
     optimal_value,
-    primal,
     solve,
 )
 from softjax_solvers._core.registry import ADAPTERS
@@ -41,13 +41,13 @@ from softjax_solvers._core.solver import Adapter
 
 def test_choice():
     simplex = SimplexProjection(jnp.ones(3), 0.1)
-    rows = SortedDistanceProjection(None, jnp.ones(3), 0.1)
+    rows = SoftSortRows(None, jnp.ones(3), 0.1)
     assert choose_solver(None, simplex, Entropy()) == ClosedForm()
     assert choose_solver(None, simplex, PNorm(1.5)) == Newton()
     assert choose_solver("closed_form", simplex, PNorm(1.5)) == ClosedForm()
     assert choose_solver(None, rows, Entropy()) == ClosedForm()
-    assert choose_solver("newton", rows, Entropy()) == Rowwise(Newton())
-    assert choose_solver("closed_form", rows, PNorm(2)) == Rowwise(ClosedForm())
+    assert choose_solver("newton", rows, Entropy()) == Newton()
+    assert choose_solver("closed_form", rows, PNorm(2)) == ClosedForm()
     own = Newton(max_steps=3)
     assert choose_solver(own, simplex, Entropy()) is own
     bisection = optx.Bisection(1e-3, 1e-3)
@@ -82,10 +82,10 @@ def test_no_solver_at_all(wrong):
         _project(wrong)
 
 
-@pytest.mark.parametrize("problem", [SimplexProjection, SortedDistanceProjection])
+@pytest.mark.parametrize("problem", [SimplexProjection, SoftSortRows])
 def test_solver_that_cannot(problem):
     args = (jnp.ones(3), 0.1)
-    if problem is SortedDistanceProjection:
+    if problem is SoftSortRows:
         args = (None, *args)
     for solver in ("closed_form", ClosedForm()):
         with pytest.raises(TypeError, match=problem.__name__) as error:
@@ -127,8 +127,12 @@ _INTERFACES = {
 }
 
 
+def _primal(problem, regularizer, solver):
+    return evaluate(problem, regularizer, Primal(), solver)
+
+
 @pytest.mark.parametrize("bases", _INTERFACES)
-@pytest.mark.parametrize("call", [solve, primal, optimal_value])
+@pytest.mark.parametrize("call", [solve, _primal, optimal_value])
 def test_no_default_for_a_problem_of_the_users_own(bases, call):
     problem = _of_the_users_own(*bases)
     able = _INTERFACES[bases]
@@ -155,8 +159,8 @@ def test_defaults_accept_what_they_are_the_default_of():
         scalar,
         SimplexProjection(ones, 0.1),
         HypersimplexProjection(ones, 2, 0.1),
-        SortedDistanceProjection(None, ones, 0.1),
-        SortedDeviationProjection(None, ones, 0.1),
+        SoftSortRows(None, ones, 0.1),
+        NeuralSortRows(None, ones, 0.1),
         TransportProjection(jnp.ones((3, 3)), ones, ones, 0.1),
         TransportProjection(jnp.ones((3, 40)), ones, jnp.ones(40) * 3 / 40, 0.1),
         PermutahedronProjection(ones, ones, 0.1),
@@ -166,8 +170,11 @@ def test_defaults_accept_what_they_are_the_default_of():
         for case in ALL_REGULARIZERS:
             if isinstance(problem, PermutahedronProjection) and case.bounded:
                 continue
+            if isinstance(problem, MajorizationProjection) and case.name != "smooth":
+                continue
             chosen = choose_solver(None, problem, case.regularizer)
-            assert chosen.accepts(problem, case.regularizer)
+            form = problem.specialize(case.regularizer)
+            assert form.accepted_by(chosen, case.regularizer)
     assert choose_solver(None, scalar, PNorm(2)) == Newton()
     with pytest.raises(TypeError, match=r"'newton', .*optimistix\.Bisection"):
         solve(scalar, "c0", "merging")

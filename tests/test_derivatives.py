@@ -7,6 +7,7 @@ import assertions
 import inputs
 import jax
 import jax.numpy as jnp
+import lineax as lx
 import numpy as np
 import pytest
 from assertions import assert_close, finite_difference
@@ -17,17 +18,18 @@ from parametrize import each, pick
 from softjax.solvers import (
     HypersimplexProjection,
     MajorizationProjection,
+    NeuralSortRows,
     PermutahedronProjection,
     PNorm,
     Problem,
     Regularizer,
     SimplexProjection,
-    SortedDeviationProjection,
-    SortedDistanceProjection,
+    SoftSortRows,
     TransportProjection,
     get_regularizer,
     solve,
 )
+from softjax_solvers._operators.solve import linear_solve
 
 
 class ProblemCase(NamedTuple):
@@ -73,31 +75,27 @@ PROBLEMS = [
     ),
     ProblemCase(
         "sorted",
-        lambda a: SortedDistanceProjection(None, a["support"], a["softness"]),
+        lambda a: SoftSortRows(None, a["support"], a["softness"]),
         dict(support=_support, softness=_softness, values=_values),
     ),
     ProblemCase(
         "sorted_queries",
-        lambda a: SortedDistanceProjection(a["queries"], a["support"], a["softness"]),
+        lambda a: SoftSortRows(a["queries"], a["support"], a["softness"]),
         dict(queries=_queries, support=_support, softness=_softness, values=_values),
     ),
     ProblemCase(
         "sorted_masked",
-        lambda a: SortedDistanceProjection(
-            a["queries"], a["support"], a["softness"], _where
-        ),
+        lambda a: SoftSortRows(a["queries"], a["support"], a["softness"], _where),
         dict(queries=_queries, support=_support, softness=_softness, values=_values),
     ),
     ProblemCase(
         "deviations",
-        lambda a: SortedDeviationProjection(None, a["support"], a["softness"]),
+        lambda a: NeuralSortRows(None, a["support"], a["softness"]),
         dict(support=_support, softness=_softness, values=_values),
     ),
     ProblemCase(
         "deviations_between",
-        lambda a: SortedDeviationProjection(
-            a["positions"], a["support"], a["softness"]
-        ),
+        lambda a: NeuralSortRows(a["positions"], a["support"], a["softness"]),
         dict(
             positions=np.array([0.3, 1.6]),
             support=_support,
@@ -347,8 +345,8 @@ def test_gradients_stay_finite(mode):
 
 @pytest.mark.parametrize("name", ["simplex", "simplex_masked", "sorted_queries"])
 @pytest.mark.parametrize("mode", ["smooth", "c2"])
-def test_default_derivative_of_a_dual(name, mode, x64):
-    """A dense linear solve by Lineax agrees with the closed form of scalar duals."""
+def test_default_jacobian_of_a_dual(name, mode, x64):
+    """A dense linear solve agrees with the closed form of scalar duals."""
     (case,) = pick(PROBLEMS, name)
     problem = case.make({k: jnp.asarray(v) for k, v in case.arrays.items()})
     regularizer = get_regularizer(mode)
@@ -357,11 +355,30 @@ def test_default_derivative_of_a_dual(name, mode, x64):
     def tangents(shift):
         dual = solve(problem, regularizer).dual
         return (
-            Problem.dual_tangent(problem, dual, regularizer, shift),
-            problem.dual_tangent(dual, regularizer, shift),
+            linear_solve(Problem.jacobian(problem, dual, regularizer), shift),
+            linear_solve(problem.jacobian(dual, regularizer), shift),
         )
 
     shape = jax.eval_shape(lambda: solve(problem, regularizer).dual).shape
     general, scalar = tangents(jnp.asarray(inputs.rng("shift").normal(size=shape)))
     assert np.all(np.abs(scalar) > 1e-3)
     assert_close(general, scalar, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["simplex", "transport", "permutahedron"])
+def test_a_linear_solver_of_the_users_is_taken(name, x64):
+    """By every problem, with the same derivative."""
+    (case,) = pick(PROBLEMS, name)
+    arrays = {k: jnp.asarray(v) for k, v in case.arrays.items()}
+
+    @jax.jit
+    def gradients(arrays):
+        def total(arrays, linear_solver):
+            found = solve(case.make(arrays), "c1", None, linear_solver)
+            return jnp.sum(jnp.sin(jnp.arange(found.value.size) + found.value.ravel()))
+
+        other = lx.AutoLinearSolver(well_posed=None)
+        return [jax.grad(total)(arrays, solver) for solver in (None, other)]
+
+    for a, b in zip(*map(jax.tree.leaves, gradients(arrays)), strict=True):
+        assert_close(a, b, atol=1e-8)

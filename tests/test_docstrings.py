@@ -39,7 +39,7 @@ def _docstring(name):
 
 
 # Of the optimization layer and losses, examples that take 1 to 5 seconds.
-_HEAVY = ("JaxoptMinimiser", "SortedDeviationProjection", "SortedRows", "TwoSided")
+_HEAVY = ("JaxoptMinimiser", "NeuralSortRows", "SortedRows", "TwoSided")
 _HEAVY += ("ConcaveDualProblem", "MajorizationProjection", "OptimistixMinimiser")
 _HEAVY += ("Tsallis",)
 _FAST = set(NAMES) - {f"softjax.solvers.{name}" for name in _HEAVY}

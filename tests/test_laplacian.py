@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from assertions import assert_close
 
-from softjax_solvers._operators.laplacian import eliminate, factorize, laplacian_solve
+from softjax_solvers._kernels.laplacian import eliminate, factorize
+from softjax_solvers._operators.laplacian import laplacian_solve
 
 
 def exact(edges, ground, rhs) -> np.ndarray:

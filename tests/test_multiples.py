@@ -17,12 +17,12 @@ from softjax.solvers import (
     Alternating,
     Entropy,
     MajorizationProjection,
+    NeuralSortRows,
     PermutahedronProjection,
     PNorm,
     Scaled,
     SimplexProjection,
-    SortedDeviationProjection,
-    SortedDistanceProjection,
+    SoftSortRows,
     Sum,
     TransportProjection,
     Tsallis,
@@ -114,13 +114,12 @@ def _everything(regularizer, t, y):
 @each("case", pick(REGULARIZERS, "smooth", "c0", "c1", "c2", "quintic"))
 def test_facts_are_kept(case, name):
     r, wrapped = case.regularizer, WRAPPINGS[name](case.regularizer, FACTOR)
-    assert wrapped.reaches_zero() == r.reaches_zero()
-    assert wrapped.unbounded() == r.unbounded()
-    assert wrapped.linear() == r.linear()
-    assert wrapped.steep() == r.steep()
-    assert (wrapped.rate() is None) == (r.rate() is None)
+    shape, wrapped_shape = r.structure(), wrapped.structure()
+    for fact in ("sparse", "unbounded", "linear", "steep"):
+        assert getattr(wrapped_shape, fact) == getattr(shape, fact)
+    assert (wrapped_shape.rate is None) == (shape.rate is None)
     if case.exponential:
-        assert wrapped.rate() == pytest.approx(1 / FACTOR)
+        assert wrapped_shape.rate == pytest.approx(1 / FACTOR)
     assert (wrapped.simplex_dual() is None) == (r.simplex_dual() is None)
     unit, factor = wrapped.unit()
     assert unit == r
@@ -138,8 +137,8 @@ def test_facts_are_kept(case, name):
 
 _CHOICES = {
     "simplex": lambda: SimplexProjection(X, SOFTNESS),
-    "softsort": lambda: SortedDistanceProjection(None, _long(), SOFTNESS),
-    "neuralsort": lambda: SortedDeviationProjection(None, _long(), SOFTNESS),
+    "softsort": lambda: SoftSortRows(None, _long(), SOFTNESS),
+    "neuralsort": lambda: NeuralSortRows(None, _long(), SOFTNESS),
     "transport": lambda: TransportProjection(np.eye(20), *np.ones((2, 20)), SOFTNESS),
     "permutahedron": lambda: PermutahedronProjection(X, X, SOFTNESS),
 }
@@ -254,8 +253,8 @@ def test_a_rate_is_differentiated(x64):
     s = np.sort(X[0])
     problems = [
         SimplexProjection(X, SOFTNESS),
-        SortedDistanceProjection(None, s, SOFTNESS),
-        SortedDeviationProjection(None, s, SOFTNESS),
+        SoftSortRows(None, s, SOFTNESS),
+        NeuralSortRows(None, s, SOFTNESS),
         TransportProjection(X[:, :2], np.ones(2), np.ones(2), SOFTNESS),
         PermutahedronProjection(X, X, SOFTNESS),
     ]
@@ -280,8 +279,8 @@ def test_any_solver_of_a_multiple():
     s = _long()[::20]
     for problem in (
         SimplexProjection(jnp.asarray(X), SOFTNESS),
-        SortedDistanceProjection(None, s, SOFTNESS),
-        SortedDeviationProjection(None, s, SOFTNESS),
+        SoftSortRows(None, s, SOFTNESS),
+        NeuralSortRows(None, s, SOFTNESS),
     ):
         closed, newton = (
             solve(problem, mode, name) for name in ("closed_form", "newton")
@@ -318,5 +317,5 @@ def test_other_bounds_are_refused():
 
 
 def test_rates():
-    assert Scaled(Tsallis(1), 2.0).rate() == 0.5
-    assert Scaled(get_regularizer("c0"), 2.0).rate() is None
+    assert Scaled(Tsallis(1), 2.0).structure().rate == 0.5
+    assert Scaled(get_regularizer("c0"), 2.0).structure().rate is None

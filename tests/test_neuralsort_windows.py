@@ -14,7 +14,8 @@ from oracles import neuralsort_oracle, neuralsort_rank_oracle
 from parametrize import each, pick
 
 import softjax as sj
-from softjax.solvers import SortedDeviationProjection, get_regularizer, solve
+from softjax.solvers import NeuralSortRows, get_regularizer, solve
+from softjax_solvers._problems.sorted_rows.windows import WindowedRows
 
 SIZE = 400
 
@@ -48,14 +49,14 @@ def test_values_come_from_windows():
     support = jnp.linspace(0, 1, SIZE)
     for case in CASES:
         regularizer = get_regularizer(case.mode)
-        problem = SortedDeviationProjection(None, support, 0.1)
-        assert problem.local(regularizer) is not None
+        problem = NeuralSortRows(None, support, 0.1)
+        assert isinstance(problem.specialize(regularizer), WindowedRows)
         for refused in (
-            SortedDeviationProjection(jnp.arange(2), support, 0.1),
-            SortedDeviationProjection(None, support, 0.1, support < 0.5),
-            SortedDeviationProjection(None, support[:10], 0.1),
+            NeuralSortRows(jnp.arange(2), support, 0.1),
+            NeuralSortRows(None, support, 0.1, support < 0.5),
+            NeuralSortRows(None, support[:10], 0.1),
         ):
-            assert refused.local(regularizer) is None
+            assert refused.specialize(regularizer) is refused
 
 
 @pytest.mark.parametrize("name", list(_samples()))
@@ -140,7 +141,7 @@ def test_memory_is_linear(mode):
 def test_any_solver_of_the_rows():
     """Solutions of a sparse problem do not depend on who finds them."""
     support = jnp.sort(jnp.asarray(_samples()["normal"]))
-    problem = SortedDeviationProjection(None, support, 0.1)
+    problem = NeuralSortRows(None, support, 0.1)
     rows = solve(problem, "c0", solver="closed_form")
     windows = solve(problem, "c0")
     assert bool(jnp.all(rows.converged))

@@ -6,14 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from assertions import assert_close, finite_difference
+from jax.flatten_util import ravel_pytree
 
 import softjax as sj
 from softjax.solvers import (
     Problem,
     SimplexProjection,
+    SoftSortRows,
     Solution,
     Solver,
-    SortedDistanceProjection,
     solve,
 )
 
@@ -55,7 +56,7 @@ def test_solver_of_ones_own():
     assert_close(own, default)
     assert_close(own_gradient, gradient, atol=1e-5)
     assert_close(sj.argmax(z, softness=0.7, mode="c2", solver=Dumb())[0], default)
-    rows = SortedDistanceProjection(None, jnp.sort(z), 0.7)
+    rows = SoftSortRows(None, jnp.sort(z), 0.7)
     with pytest.raises(TypeError, match="Refuses"):
         solve(rows, "c2", Refuses())
     # What solves simplex projections solves rows of them.
@@ -85,9 +86,6 @@ class Moments(Problem):
         y = self.primal(dual, regularizer)
         return dict(total=y.sum() - 1, moment=y @ self.moments - self.mean)
 
-    def expectation(self, dual, regularizer, values):
-        return self.primal(dual, regularizer) @ values
-
     def residual(self, dual, regularizer):
         residual = self.optimality(dual, regularizer)
         return jnp.abs(residual["total"]) + jnp.abs(residual["moment"])
@@ -102,8 +100,10 @@ class FullNewton(Solver):
     def solve(self, problem, regularizer):
         def step(_, dual):
             residual = problem.optimality(dual, regularizer)
-            change = problem.dual_tangent(dual, regularizer, residual)
-            return jax.tree.map(lambda d, c: d + c, dual, change)
+            residual, unravel = ravel_pytree(residual)
+            jacobian = problem.jacobian(dual, regularizer).as_matrix()
+            change = unravel(jnp.linalg.solve(jacobian, residual))
+            return jax.tree.map(lambda d, c: d - c, dual, change)
 
         start = dict(total=jnp.asarray(1.0), moment=jnp.asarray(0.0))
         dual = jax.lax.fori_loop(0, 40, step, start)

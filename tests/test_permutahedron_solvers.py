@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
 import optimistix as optx
 import pytest
@@ -89,8 +88,7 @@ def test_bounded_links_are_refused(case):
 
 def test_errors():
     problem = PermutahedronProjection(jnp.ones(3), jnp.ones(3), 0.1)
-    for linear_solver in (lx.CG(1e-6, 1e-6), "cg"):
-        with pytest.raises(TypeError, match=r"linear_solver.*Pass None"):
-            solve(problem, "c0", linear_solver=linear_solver)
+    with pytest.raises(TypeError, match=r"linear_solver.*Lineax.*'cg'"):
+        solve(problem, "c0", linear_solver="cg")
     with pytest.raises(ValueError, match="z must have at least one axis"):
         PermutahedronProjection(jnp.ones(()), jnp.ones(()), 0.1)

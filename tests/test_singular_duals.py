@@ -11,7 +11,15 @@ import pytest
 import scipy.linalg
 from assertions import assert_close, finite_difference
 
-from softjax.solvers import Problem, Solution, Solver, expectation, primal, solve
+from softjax.solvers import (
+    Means,
+    Primal,
+    Problem,
+    Solution,
+    Solver,
+    evaluate,
+    solve,
+)
 from softjax_solvers._operators.pseudo_inverse import pseudo_solve
 
 
@@ -32,9 +40,6 @@ class Constrained(Problem):
     def optimality(self, dual, regularizer):
         y = self.primal(dual, regularizer)
         return dict(of=y @ self.constraints.T - self.goal)
-
-    def expectation(self, dual, regularizer, values):
-        return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
 
     def residual(self, dual, regularizer):
         return jnp.max(jnp.abs(self.optimality(dual, regularizer)["of"]), axis=-1)
@@ -155,9 +160,9 @@ def test_all_ways_to_ask(batch):
             problem = Constrained(z, jnp.asarray(A, z.dtype), goal)
             args = (problem, "smooth")
             if how == "expectation":
-                return expectation(*args, values, MinimumNorm())
+                return evaluate(*args, Means(values), MinimumNorm())
             if how == "primal":
-                return primal(*args, MinimumNorm()) @ values
+                return evaluate(*args, Primal(), MinimumNorm()) @ values
             return solve(*args, MinimumNorm()).value @ values
 
         if how == "mapped" and batch:

@@ -18,7 +18,7 @@ from oracles import majorization_oracle
 
 import softjax as sj
 from softjax.solvers import MajorizationProjection, PNorm, solve
-from softjax_solvers._operators.fourth_differences import eliminate
+from softjax_solvers._kernels.fourth_differences import eliminate
 from softjax_solvers.internal import log_subset_sums, surplus, surplus_of_sizes
 
 N = 6

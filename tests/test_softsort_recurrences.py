@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from assertions import assert_close, tolerance
 
-from softjax.solvers import SortedDistanceProjection, solve
+from softjax.solvers import SoftSortRows, solve
 
 
 def _laplace_means(queries, support, softness, values):
@@ -30,7 +30,7 @@ def _many(n=700):
 def _entropy(queries, support, softness, values):
     means = []
     for q in (None, queries):
-        problem = SortedDistanceProjection(q, support, softness)
+        problem = SoftSortRows(q, support, softness)
         means.append(solve(problem, "smooth").expectation(values))
     return means
 
@@ -85,7 +85,7 @@ def test_memory_is_linear(mode, limit, differentiate):
     n = 100_000
 
     def total(x):
-        problem = SortedDistanceProjection(None, x, 0.1)
+        problem = SoftSortRows(None, x, 0.1)
         return jnp.sum(solve(problem, mode).expectation(x) ** 2)
 
     fn = jax.grad(total) if differentiate else total
@@ -100,7 +100,7 @@ def test_a_hundred_thousand_numbers():
     rng = inputs.rng("hundred thousand")
     x = np.sort(rng.normal(size=100_000)).astype(np.float32)
     values = rng.normal(size=x.size).astype(np.float32)
-    problem = SortedDistanceProjection(None, jnp.asarray(x), 0.01)
+    problem = SoftSortRows(None, jnp.asarray(x), 0.01)
     means = np.asarray(solve(problem, "smooth").expectation(jnp.asarray(values)))
     exact, weights = x.astype(np.float64), values.astype(np.float64)
     rows = np.exp(-np.abs(exact[::1000, None] - exact) / 0.01)

@@ -12,7 +12,7 @@ from cases import REGULARIZERS
 from oracles import simplex_oracle
 from parametrize import each, pick
 
-from softjax.solvers import SortedDistanceProjection, expectation, solve
+from softjax.solvers import Means, SoftSortRows, evaluate, solve
 
 
 def _spread(n=150):
@@ -38,7 +38,7 @@ def _means(name: str):
 
     @jax.jit
     def compute(support, softness, values):
-        solution = solve(SortedDistanceProjection(None, support, softness), case.mode)
+        solution = solve(SoftSortRows(None, support, softness), case.mode)
         return solution.expectation(values), solution.converged, solution.steps
 
     return compute
@@ -79,8 +79,8 @@ def test_derivatives_of_windows(case, x64):
     args, moves = (*args, jnp.asarray(weights)), (*moves, np.zeros_like(weights))
 
     def total(support, softness, values, weights):
-        problem = SortedDistanceProjection(None, support, softness)
-        return jnp.sum(weights * expectation(problem, case.mode, values), axis=-1)
+        problem = SoftSortRows(None, support, softness)
+        return jnp.sum(weights * evaluate(problem, case.mode, Means(values)), axis=-1)
 
     @jax.jit
     def compute(args):
@@ -121,11 +121,11 @@ def test_one_step_and_two(case, x64):
         return solve(problem, case.mode).expectation(values)
 
     def one(problem, values):
-        return expectation(problem, case.mode, values)
+        return evaluate(problem, case.mode, Means(values))
 
     def gradient(mean):
         def total(support, softness, values):
-            problem = SortedDistanceProjection(None, support, softness)
+            problem = SoftSortRows(None, support, softness)
             return jnp.sum(jnp.cos(mean(problem, values)))
 
         return jax.value_and_grad(total, (0, 1, 2))

@@ -18,8 +18,8 @@ from softjax.solvers import (
     Newton,
     OptimistixRootFinder,
     SimplexProjection,
+    SoftSortRows,
     Solution,
-    SortedDistanceProjection,
     solve,
 )
 
@@ -218,7 +218,7 @@ def test_solvers_of_rows(name, mode):
     @jax.jit
     def compute(support):
         def total(support, solver=None):
-            problem = SortedDistanceProjection(None, support, 0.4)
+            problem = SoftSortRows(None, support, 0.4)
             solution = solve(problem, mode, solver)
             mean = solution.expectation(support)
             return jnp.sum(mean**2), (mean, solution.converged, solution.dual)

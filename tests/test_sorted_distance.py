@@ -13,10 +13,11 @@ from oracles import simplex_oracle
 from parametrize import each, pick
 
 from softjax.solvers import (
+    Means,
     PNorm,
     SimplexProjection,
-    SortedDistanceProjection,
-    expectation,
+    SoftSortRows,
+    evaluate,
     solve,
 )
 from softjax_solvers.internal import sort_with_permutation
@@ -39,7 +40,7 @@ def _solve(name: str, rows: str):
     def compute(queries, support, softness, values, where=None):
         out = {}
         for key, q in dict(own=None, general=queries).items():
-            problem = SortedDistanceProjection(q, support, softness, where)
+            problem = SoftSortRows(q, support, softness, where)
             solution = solve(problem, case.mode)
             out[key] = dict(
                 value=solution.value,
@@ -158,8 +159,8 @@ def test_derivatives_at_ties(case, masked, rows, x64):
     softness = 0.8
 
     def compute(queries, support, values):
-        problem = SortedDistanceProjection(queries, support, softness, where)
-        return expectation(problem, case.mode, values)
+        problem = SoftSortRows(queries, support, softness, where)
+        return evaluate(problem, case.mode, Means(values))
 
     def reference(queries, support, values):
         points = support if queries is None else queries
@@ -215,7 +216,7 @@ def test_equal_elements_are_interchangeable(case, rows):
 
     def total(x):
         support, _ = sort_with_permutation(x)
-        problem = SortedDistanceProjection(None, support, 0.7)
+        problem = SoftSortRows(None, support, 0.7)
         return jnp.sum(solve(problem, case.mode).expectation(support) ** 3)
 
     x = jnp.asarray([0.5, -0.2, 0.5, 0.9, 0.5, -0.2])
@@ -230,7 +231,7 @@ def test_chunks_change_nothing(case, monkeypatch):
     def compute(queries, support, softness, values):
         means = []
         for q in (None, queries):
-            solution = solve(SortedDistanceProjection(q, support, softness), case.mode)
+            solution = solve(SoftSortRows(q, support, softness), case.mode)
             means.append(solution.expectation(values))
             means.append(solution.dual)
         return means
@@ -257,7 +258,7 @@ def test_chunks_change_nothing(case, monkeypatch):
 
 def test_rows_are_simplex_projections():
     queries, support, softness, _ = _inputs()
-    problem = SortedDistanceProjection(queries, support, softness)
+    problem = SoftSortRows(queries, support, softness)
     rows = problem.rows(problem.points)
     assert isinstance(rows, SimplexProjection)
     assert rows.z.shape == (10, 4, 7)
@@ -269,7 +270,7 @@ def test_rows_are_simplex_projections():
 def test_shapes(mode):
     @jax.jit
     def compute(support, values):
-        solution = solve(SortedDistanceProjection(None, support, 0.1), mode)
+        solution = solve(SoftSortRows(None, support, 0.1), mode)
         return solution.value, solution.expectation(values)
 
     support = jnp.sort(jnp.asarray(inputs.rng("shapes").normal(size=(2, 3, 5))))

@@ -271,8 +271,6 @@ def test_errors():
         solve(problem, "smooth", optx.Bisection(rtol=1e-6, atol=1e-6))
     with pytest.raises(TypeError, match=r"linear_solver.*Lineax"):
         solve(problem, "c0", linear_solver="cg")
-    with pytest.raises(TypeError, match=r"SimplexProjection.*Pass None"):
-        solve(SimplexProjection(MU, 1.0), "c0", linear_solver=lx.CG(1e-6, 1e-6))
     with pytest.raises(TypeError, match="semi_dual"):
         solve(SimplexProjection(MU, 1.0), "c0", "semi_dual")
     for name, arguments in (

@@ -308,7 +308,7 @@ def test_long_rows(alpha, method):
 def test_one_is_the_entropy():
     """With its rate, its default solver, its closed forms, and no root find."""
     one, entropy = Tsallis(1.0), get_regularizer("smooth")
-    assert one.rate() == entropy.rate() == 1
+    assert one.structure().rate == entropy.structure().rate == 1
     assert one.simplex_dual() is not None
     y = np.array([0.0, 0.2, 1.0])
     # r is y log y: Shannon's, without a linear term.
@@ -326,10 +326,10 @@ def test_one_is_the_entropy_for_operators(method):
 def test_what_it_says_of_itself():
     for alpha in ALPHAS:
         known = Tsallis(alpha)
-        assert known.reaches_zero() == (alpha > 1)
-        assert known.unbounded() == (alpha >= 1)
-        assert known.steep() == (alpha > 2)
-        assert known.linear() == (alpha == 2)
+        assert known.structure().sparse == (alpha > 1)
+        assert known.structure().unbounded == (alpha >= 1)
+        assert known.structure().steep == (alpha > 2)
+        assert known.structure().linear == (alpha == 2)
         # Where there is a pole, and what there is beyond.
         if alpha < 0.95:  # closer to 1, what is next to the pole overflows
             pole = 1 / (alpha * (1 - alpha))
@@ -342,9 +342,9 @@ def test_what_it_says_of_itself():
             assert np.isfinite(slope[1])
             assert np.all(np.isnan([link[2], slope[2]]))
     steep, mixed = Tsallis(3.0), Sum(Tsallis(3.0), Entropy())
-    assert Scaled(steep, 2.0).steep()
-    assert Sum(steep, steep).steep()
-    assert not mixed.steep()
+    assert Scaled(steep, 2.0).structure().steep
+    assert Sum(steep, steep).structure().steep
+    assert not mixed.structure().steep
 
 
 def test_a_pole_is_refused_by_name():

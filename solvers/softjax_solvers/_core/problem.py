@@ -101,9 +101,9 @@ class Problem(eqx.Module):
         linear_solver: Any = None,
     ) -> Any:
         """A readout of the optimal solution. Default: under the one rule for it."""
-        from .solution import evaluate_by
+        from .solution import Search, evaluate_by
 
-        return evaluate_by(solver, self, regularizer, readout, linear_solver)
+        return evaluate_by(Search(solver), self, regularizer, readout, linear_solver)
 
     def closed_form(
         self, regularizer: Regularizer

@@ -95,33 +95,39 @@ def judge(
     return Solution(problem, regularizer, dual, steps, residual, converged)
 
 
-class Known(Solver):
-    """Return a dual that has been found before."""
+class Search(eqx.Module):
+    """A solution by a solver."""
+
+    solver: Solver
+
+    def __call__(self, problem: Problem, regularizer: Regularizer) -> Solution:
+        return problem.solved_by(self.solver, regularizer)
+
+
+class Known(eqx.Module):
+    """A solution by a dual that has been found before."""
 
     dual: PyTree[Array]
 
-    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return True
-
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+    def __call__(self, problem: Problem, regularizer: Regularizer) -> Solution:
         return Solution(problem, regularizer, self.dual, None, None, None)
 
 
 def evaluate_by(
-    solver: Solver,
+    find: Search | Known,
     problem: Problem,
     regularizer: Regularizer,
     readout: Readout,
     linear_solver: Any = None,
 ) -> Any:
-    """A readout of the optimal solution, found by a solver that accepts the problem."""
+    """A readout of the optimal solution of a specialized problem."""
     kind = type(readout)
     if kind in problem.cancels:
-        solver = Known(None)
+        find = Known(None)
         if kind not in problem.fused:
-            return readout.read(solver.solve(problem, regularizer))
+            return readout.read(find(problem, regularizer))
     out, *_ = solve_and_read(
-        problem, regularizer, readout, solver=solver, linear_solver=linear_solver
+        problem, regularizer, readout, find=find, linear_solver=linear_solver
     )
     return out
 
@@ -134,7 +140,7 @@ def solve_and_read(
     regularizer: Regularizer,
     readout: Readout,
     *,
-    solver: Solver,
+    find: Search | Known,
     linear_solver: Any = None,
 ) -> tuple[Any, Any, Any, Any]:
     """A readout; and steps, residual and convergence, which have no derivative.
@@ -143,15 +149,15 @@ def solve_and_read(
     `regularizer` and `readout`. The rule is a JVP that calls itself, so it transposes,
     and derivatives of any order follow.
     """
-    found = problem.solved_by(solver, regularizer)
+    found = find(problem, regularizer)
     return readout.read(found), found.steps, found.residual, found.converged
 
 
 @solve_and_read.def_jvp
-def _solve_and_read_jvp(primals, tangents, *, solver, linear_solver):
+def _solve_and_read_jvp(primals, tangents, *, find, linear_solver):
     problem, regularizer, readout = primals
     dual, *about = solve_and_read(
-        problem, regularizer, Dual(), solver=solver, linear_solver=linear_solver
+        problem, regularizer, Dual(), find=find, linear_solver=linear_solver
     )
     still = [jnp.zeros_like(x) if eqx.is_inexact_array(x) else None for x in about]
     solution, moves = Solution(problem, regularizer, dual, *about), Moves(*tangents)

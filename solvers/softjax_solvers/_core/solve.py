@@ -9,7 +9,7 @@ from .problem import Problem
 from .readout import Dual, Readout
 from .registry import prepare
 from .regularizer import Regularizer
-from .solution import Solution, solve_and_read
+from .solution import Search, Solution, solve_and_read
 
 
 def solve(
@@ -47,7 +47,7 @@ def solve(
     regularizer = get_regularizer(regularizer)
     problem, solver = prepare(problem, regularizer, solver, linear_solver)
     found = solve_and_read(
-        problem, regularizer, Dual(), solver=solver, linear_solver=linear_solver
+        problem, regularizer, Dual(), find=Search(solver), linear_solver=linear_solver
     )
     return Solution(problem, regularizer, *found)
 

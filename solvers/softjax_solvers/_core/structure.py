@@ -42,11 +42,25 @@ class Structure(eqx.Module):
         None True False False
     """
 
-    rate: eqx.AbstractVar[float | Float[Array, ""] | None]
-    sparse: eqx.AbstractVar[bool]
-    unbounded: eqx.AbstractVar[bool]
-    linear: eqx.AbstractVar[bool]
-    steep: eqx.AbstractVar[bool]
+    @property
+    @abc.abstractmethod
+    def rate(self) -> float | Float[Array, ""] | None: ...
+
+    @property
+    @abc.abstractmethod
+    def sparse(self) -> bool: ...
+
+    @property
+    @abc.abstractmethod
+    def unbounded(self) -> bool: ...
+
+    @property
+    @abc.abstractmethod
+    def linear(self) -> bool: ...
+
+    @property
+    @abc.abstractmethod
+    def steep(self) -> bool: ...
 
     @abc.abstractmethod
     def scaled(self, factor: float | Float[Array, ""]) -> Structure:
@@ -67,7 +81,7 @@ class Exponential(Structure):
         0.25
     """
 
-    rate: float | Float[Array, ""]
+    rate: float | Float[Array, ""] = 1.0
     sparse: bool = eqx.field(default=False, init=False, static=True)
     unbounded: bool = eqx.field(default=True, init=False, static=True)
     linear: bool = eqx.field(default=False, init=False, static=True)
@@ -89,10 +103,10 @@ class General(Structure):
     """
 
     rate: None = eqx.field(default=None, init=False)
-    sparse: bool = eqx.field(static=True, kw_only=True)
-    unbounded: bool = eqx.field(static=True, kw_only=True)
-    linear: bool = eqx.field(static=True, default=False, kw_only=True)
-    steep: bool = eqx.field(static=True, default=False, kw_only=True)
+    sparse: bool = eqx.field(default=False, static=True, kw_only=True)
+    unbounded: bool = eqx.field(default=False, static=True, kw_only=True)
+    linear: bool = eqx.field(default=False, static=True, kw_only=True)
+    steep: bool = eqx.field(default=False, static=True, kw_only=True)
 
     def scaled(self, factor: float | Float[Array, ""]) -> General:
         return self

@@ -12,7 +12,7 @@ from ..._core.problem import ScalarDualProblem
 from ..._core.readout import ColumnMeans, Means, Primal, Readout
 from ..._core.regularizer import Regularizer
 from ..._core.rows import per_row
-from ..._core.solution import Solution, evaluate_by
+from ..._core.solution import Search, Solution, evaluate_by
 from ..._core.solver import Solver
 from ..._kernels.chunks import map_chunks, sum_chunks
 from ..._kernels.numerics import inexact, safe_divide
@@ -37,8 +37,8 @@ class SortedRows(ScalarDualProblem):
 
         >>> support = jnp.array([0.2, 0.7, 1.0])
         >>> for problem in (
-        ...     sj.solvers.SortedDistanceProjection(None, support, 0.1),
-        ...     sj.solvers.SortedDeviationProjection(None, support, 0.1),
+        ...     sj.solvers.SoftSortRows(None, support, 0.1),
+        ...     sj.solvers.NeuralSortRows(None, support, 0.1),
         ... ):
         ...     print(sj.solvers.solve(problem, "c0").expectation(support))
         [0.2 0.7 1. ]
@@ -184,7 +184,9 @@ class SortedRows(ScalarDualProblem):
     ) -> Any:
         in_chunks = _IN_CHUNKS.get(type(readout))
         if in_chunks is None:
-            return evaluate_by(solver, self, regularizer, readout, linear_solver)
+            return evaluate_by(
+                Search(solver), self, regularizer, readout, linear_solver
+            )
 
         def evaluate(rows, readout):
             return rows.evaluated_by(solver, regularizer, readout, linear_solver)
