@@ -73,8 +73,9 @@ def test_values(case, name):
     assert_close(ranks, ranks_expected, atol=SIZE * 30 * tolerance(x.dtype))
 
 
-# Shorter rows are differentiated in `test_operators.py`, by default, and windows in
-# `test_softsort_windows.py`: programs of long rows take 13 seconds to compile.
+# By default, only shorter rows are differentiated, in `test_operators.py`: programs of
+# long ones take 13 seconds to compile. For windows of SoftSort, sparse ones too, see
+# `test_softsort_windows.py`.
 @each("case", pick(REGULARIZERS, "smooth", "c2"), fast=())
 def test_derivatives(case, x64):
     x = _samples()["normal"]

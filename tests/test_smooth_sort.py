@@ -68,7 +68,7 @@ def test_subset_sums(n):
         assert_close(surplus_of_sizes(jnp.asarray(rows), sizes), total)
 
 
-# By default, `test_operators.py` has derivatives of ranks, which are these sums.
+# By default, `test_operators.py` has derivatives of ranks, which are such sums.
 @pytest.mark.slow
 def test_derivatives_of_sums_of_surplus():
     """Derivatives are those of plain sums, forward and reverse, to second order."""
