@@ -1,0 +1,22 @@
+"""Types of arrays inside of `jax.shard_map`."""
+
+from __future__ import annotations
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+
+def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
+    """`tree`, as arrays that differ between devices if any of `like` does.
+
+    Inside of `jax.shard_map`, that is part of an array's type (since JAX 0.7), and a
+    loop has to keep the types of its state. So constants that a loop starts from take
+    the type of what it will write to them.
+    """
+    same = (jnp.ones_like(x, bool, shape=()) for x in like)
+    kept = functools.reduce(operator.and_, same)
+    return jax.tree.map(lambda x: jnp.where(kept, x, jnp.zeros((), x.dtype)), tree)
