@@ -27,10 +27,10 @@ from timing import medians
 from tqdm import tqdm
 
 from softjax.solvers import (
-    Alternating,
+    DualCoordinateAscent,
     OptimistixMinimiser,
+    OTTSinkhorn,
     SemiDual,
-    Sinkhorn,
     TransportProjection,
     choose_solver,
     get_regularizer,
@@ -178,8 +178,8 @@ LIMITED: dict[str, Callable[[Any], Any]] = {
     "4 alternating, then semi_dual": lambda steps: SemiDual(
         tolerance=0, max_steps=steps, alternations=4
     ),
-    "alternating": lambda steps: Alternating(tolerance=0, max_steps=steps),
-    "sinkhorn (OTT-JAX)": lambda steps: Sinkhorn(tolerance=0, max_steps=steps),
+    "alternating": lambda steps: DualCoordinateAscent(tolerance=0, max_steps=steps),
+    "sinkhorn (OTT-JAX)": lambda steps: OTTSinkhorn(tolerance=0, max_steps=steps),
     "optimistix.LBFGS": lambda steps: OptimistixMinimiser(
         optx.LBFGS(rtol=0, atol=0), max_steps=steps
     ),

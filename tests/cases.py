@@ -14,8 +14,8 @@ from jaxtyping import Array
 
 import softjax as sj
 from softjax.solvers import (
-    Alternating,
     BinaryEntropy,
+    DualCoordinateAscent,
     Entropy,
     LogBarrier,
     PNorm,
@@ -240,7 +240,7 @@ _CLOSE = dict(rtol=1e-7, atol=1e-7)
 TRANSPORT_SOLVERS = [
     TransportSolver("default", None),
     TransportSolver("semi_dual", "semi_dual"),
-    TransportSolver("alternating", Alternating()),
+    TransportSolver("alternating", DualCoordinateAscent()),
     TransportSolver("sinkhorn", "sinkhorn", entropy_only=True),
     TransportSolver("started", SemiDual(alternations=2)),
     TransportSolver("optx.LBFGS", optx.LBFGS(**_CLOSE), 2e-4),

@@ -14,7 +14,7 @@ from parametrize import each, each_pair, pick
 
 import softjax as sj
 from softjax.solvers import (
-    Alternating,
+    DualCoordinateAscent,
     Entropy,
     MajorizationProjection,
     NeuralSortRows,
@@ -290,7 +290,9 @@ def test_any_solver_of_a_multiple():
         assert np.all(closed.converged & newton.converged)
     cost = inputs.rng("alternating").uniform(size=(4, 4))
     problem = TransportProjection(cost, *np.ones((2, 4)), SOFTNESS)
-    found = [solve(problem, mode, solver).value for solver in (None, Alternating())]
+    found = [
+        solve(problem, mode, solver).value for solver in (None, DualCoordinateAscent())
+    ]
     assert_close(*found, atol=1e-5)
 
 

@@ -11,7 +11,7 @@ from permutahedra import CASES, rows
 
 import softjax as sj
 from softjax.solvers import (
-    Merging,
+    DivideAndConquerIsotonic,
     PermutahedronProjection,
     PoolAdjacentViolators,
     Scaled,
@@ -29,13 +29,18 @@ def test_choice():
     problem = PermutahedronProjection(jnp.ones(3), jnp.ones(3), 0.1)
     for mode in ("smooth", "c0", "c2"):
         regularizer = get_regularizer(mode)
-        for solver in ("merging", Merging()):
-            assert choose_solver(solver, problem, regularizer) == Merging()
-        default = Merging() if mode == "c2" else PoolAdjacentViolators()
+        for solver in ("merging", DivideAndConquerIsotonic()):
+            assert (
+                choose_solver(solver, problem, regularizer)
+                == DivideAndConquerIsotonic()
+            )
+        default = (
+            DivideAndConquerIsotonic() if mode == "c2" else PoolAdjacentViolators()
+        )
         assert choose_solver(None, problem, regularizer) == default
     halved = Scaled(Tsallis(2.0), 0.5)
     assert choose_solver(None, problem, halved) == PoolAdjacentViolators()
-    own = Merging(max_steps=3)
+    own = DivideAndConquerIsotonic(max_steps=3)
     assert choose_solver(own, problem, get_regularizer("c0")) is own
 
 
@@ -45,7 +50,7 @@ def test_too_few_steps_are_told():
     @jax.jit
     def run(*arrays):
         problem = PermutahedronProjection(*arrays)
-        solution = solve(problem, case.mode, Merging(max_steps=1))
+        solution = solve(problem, case.mode, DivideAndConquerIsotonic(max_steps=1))
         return solution.value, solution.residual, solution.converged
 
     value, residual, converged = map(np.asarray, run(*rows(case, 2)))

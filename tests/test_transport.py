@@ -19,10 +19,10 @@ from parametrize import each, pick
 
 import softjax as sj
 from softjax.solvers import (
-    Alternating,
+    DualCoordinateAscent,
+    OTTSinkhorn,
     SemiDual,
     SimplexProjection,
-    Sinkhorn,
     TransportProjection,
     solve,
 )
@@ -250,8 +250,8 @@ def test_failure_is_told():
             solve(problem, mode, solver)
             for mode, solver in (
                 ("c1", SemiDual(max_steps=0)),
-                ("c1", Alternating(max_steps=1)),
-                ("smooth", Sinkhorn(max_steps=1, tolerance=1e-12)),
+                ("c1", DualCoordinateAscent(max_steps=1)),
+                ("smooth", OTTSinkhorn(max_steps=1, tolerance=1e-12)),
                 ("smooth", optx.GradientDescent(1e-6, rtol=1e-9, atol=1e-9)),
             )
         ]
@@ -263,8 +263,8 @@ def test_failure_is_told():
 
 def test_errors():
     problem = TransportProjection(COST, MU, NU, 1.0)
-    with pytest.raises(TypeError, match=r"Sinkhorn.*TransportProjection.*PNorm.*'semi"):
-        solve(problem, "c0", Sinkhorn())
+    with pytest.raises(TypeError, match=r"OTTSinkhorn.*Transport.*PNorm.*'semi"):
+        solve(problem, "c0", OTTSinkhorn())
     with pytest.raises(TypeError, match=r"closed_form.*alternating"):
         solve(problem, "c0", "closed_form")
     with pytest.raises(TypeError, match="TransportProjection"):

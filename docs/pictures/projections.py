@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 
 import softjax as sj
 from softjax.solvers import (
-    Alternating,
     BinaryEntropy,
     DampedNewton,
+    DualCoordinateAscent,
     Entropy,
     LogBarrier,
     MajorizationProjection,
@@ -133,9 +133,14 @@ def _draw_transport_convergence(axes: Axes, rng: np.random.Generator) -> None:
     axes.set_title("transport, 32 x 8")
     choices = {
         "SemiDual, smooth": (SemiDual, "smooth", "#2f7ed8", "-"),
-        "Alternating, smooth": (Alternating, "smooth", "#2f7ed8", "--"),
+        "alternating, smooth": (
+            DualCoordinateAscent,
+            "smooth",
+            "#2f7ed8",
+            "--",
+        ),
         "SemiDual, c1": (SemiDual, "c1", "#c9a200", "-"),
-        "Alternating, c1": (Alternating, "c1", "#c9a200", "--"),
+        "alternating, c1": (DualCoordinateAscent, "c1", "#c9a200", "--"),
     }
     for label, (kind, mode, color, line) in choices.items():
         residual = _residuals(

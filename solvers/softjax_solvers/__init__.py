@@ -3,8 +3,8 @@
 from ._checks.regularizer import (
     RegularizerReport as RegularizerReport,
     check_regularizer as check_regularizer,
-    measure_smoothness as measure_smoothness,
 )
+from ._checks.smoothness import measure_smoothness as measure_smoothness
 from ._core.fenchel_young import (
     fenchel_young_loss as fenchel_young_loss,
     optimal_value as optimal_value,
@@ -73,16 +73,16 @@ from ._regularizers import (
     TwoSided as TwoSided,
 )
 from ._solvers import (
-    Alternating as Alternating,
     ClosedForm as ClosedForm,
     ConjugateGradients as ConjugateGradients,
     DampedNewton as DampedNewton,
+    DivideAndConquerIsotonic as DivideAndConquerIsotonic,
+    DualCoordinateAscent as DualCoordinateAscent,
     JaxoptMinimiser as JaxoptMinimiser,
-    Merging as Merging,
     Newton as Newton,
     OptimistixMinimiser as OptimistixMinimiser,
     OptimistixRootFinder as OptimistixRootFinder,
+    OTTSinkhorn as OTTSinkhorn,
     PoolAdjacentViolators as PoolAdjacentViolators,
     SemiDual as SemiDual,
-    Sinkhorn as Sinkhorn,
 )

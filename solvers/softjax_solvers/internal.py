@@ -2,7 +2,6 @@
 
 from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
 from ._kernels.numerics import (
-    anywhere as anywhere,
     derivative as derivative,
     distance as distance,
     is_traced as is_traced,
@@ -10,7 +9,6 @@ from ._kernels.numerics import (
     pad_last as pad_last,
     safe_divide as safe_divide,
     tangent_of as tangent_of,
-    varying_as as varying_as,
 )
 from ._kernels.scans import (
     linear_recurrence as linear_recurrence,
@@ -27,4 +25,10 @@ from ._kernels.subsets import (
     log_subset_sums as log_subset_sums,
     surplus as surplus,
     surplus_of_sizes as surplus_of_sizes,
+)
+from ._platform.batches import (
+    anywhere as anywhere,
+)
+from ._platform.varying import (
+    varying_as as varying_as,
 )

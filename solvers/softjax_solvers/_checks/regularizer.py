@@ -1,4 +1,4 @@
-"""What the author of a regularizer is told about it."""
+"""Checks of a regularizer against its definition."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from .._core.regularizer import Regularizer
-from .._kernels.numerics import derivative
 from .._kernels.roots import find_root
 from .._problems import SimplexProjection
+from .smoothness import differentiate, measure_smoothness
 
 _Y = np.array([0.003, 0.03, 0.2, 0.5, 0.8, 0.97, 0.997])
 _GAPS = np.array([-3.0, -0.6, -0.1, 0.0, 0.04, 0.3, 1.2])
 
 
 class RegularizerReport(NamedTuple):
-    """What [`softjax.solvers.check_regularizer`][] found.
+    """Findings of [`softjax.solvers.check_regularizer`][].
 
     **Attributes:**
 
@@ -191,7 +190,7 @@ def _find(
     smooth = np.abs(_slope(link, off, 2e-6) - expected) < 1e-3 * (1 + expected)
     got = np.asarray(call("slope")(off))
     yield from _worst("slope", off[smooth], got[smooth], expected[smooth], tolerance)
-    got = np.asarray(jax.jit(_differentiate(regularizer.link))(off))
+    got = np.asarray(jax.jit(differentiate(regularizer.link))(off))
     yield from _worst(
         "The derivative of link", off[smooth], got[smooth], expected[smooth], tolerance
     )
@@ -281,58 +280,3 @@ def _smoothness(
     if regularizer.link(jnp.asarray(upper)) == jnp.inf:
         upper = edges[1]
     return measure_smoothness(regularizer.link, lower - 0.5 * width, upper, orders)
-
-
-def measure_smoothness(
-    fn: Callable[[Array], Array], lower: float, upper: float, orders: int = 3
-) -> float:
-    """How many times a function of one number is continuously differentiable.
-
-    Its derivatives, by automatic differentiation, are looked at on a grid of 400
-    points. Where one of them changes most, the interval is halved until what is left
-    of the change is a jump or nothing. A jump far smaller than the function's variation
-    goes unnoticed, and so does one of several where another is larger.
-
-    **Arguments:**
-
-    - `fn`: maps an array to one of the same shape, elementwise. It is best computed in
-        64 bits.
-    - `lower`, `upper`: the interval.
-    - `orders`: up to which derivative to look.
-
-    **Returns:** -1 if it jumps itself, k if it is C^k on the interval and not C^(k+1),
-    infinity if no derivative up to `orders` jumps.
-
-    **Example:**
-
-        >>> with jax.enable_x64(True):
-        ...     print(sj.solvers.measure_smoothness(jnp.abs, -1.03, 1.0, 1))
-        ...     print(sj.solvers.measure_smoothness(jnp.sin, -1.03, 1.0, 1))
-        ...
-        0
-        inf
-    """
-    grid = np.linspace(lower, upper, 402)
-    rounding = 0.0  # what it may leave of a derivative that is 0
-    for order in range(orders + 1):
-        at = jax.jit(fn)
-        values = np.asarray(at(jnp.asarray(grid)))
-        if order == 0:
-            rounding = 1e-8 * np.ptp(values)
-        steps = np.abs(np.diff(values))
-        i = int(np.argmax(np.where(np.isnan(steps), np.inf, steps)))
-        a, b = grid[i], grid[i + 1]
-        for _ in range(30):
-            middle = (a + b) / 2
-            fa, fm, fb = np.asarray(at(jnp.asarray([a, middle, b])))
-            a, b = (a, middle) if not abs(fm - fa) < abs(fb - fm) else (middle, b)
-        fa, fb = np.asarray(at(jnp.asarray([a, b])))
-        scale = np.median(np.abs(values[np.isfinite(values)])) + np.ptp(values) / 10
-        if not abs(fb - fa) <= max(1e-2 * scale, rounding / (upper - lower) ** order):
-            return order - 1
-        fn = _differentiate(fn)
-    return np.inf
-
-
-def _differentiate(fn: Callable) -> Callable:
-    return lambda t: derivative(fn, t)[1]

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._kernels.numerics import derivative
+from .._kernels.numerics import derivative, safe_divide
 from .readout import Readout
 from .regularizer import Regularizer
 
@@ -119,6 +119,17 @@ class Problem(eqx.Module):
     ) -> Array:
         """`y @ values`. Default: of the dense y."""
         return jnp.sum(self.primal(dual, regularizer) * values, axis=-1)
+
+    def column_means(
+        self,
+        dual: PyTree[Array],
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch m"],
+    ) -> Array:
+        """`y^T values / y^T 1` of a matrix y, `*batch m n`. Default: of the dense y."""
+        y = self.primal(dual, regularizer)
+        weighted = jnp.sum(y * values[..., None], axis=-2)
+        return safe_divide(weighted, jnp.sum(y, axis=-2))
 
     def jacobian(
         self, dual: PyTree[Array], regularizer: Regularizer

@@ -150,14 +150,14 @@ class Value(Readout):
     """
 
     def read(self, solution):
-        return solution.problem.objective(solution.value, solution.regularizer)
+        problem: Any = solution.problem
+        return problem.objective(solution.value, solution.regularizer)
 
     def value_and_tangent(self, solution, moves, linear_solver):
         y = solution.value
-        args = solution.problem, solution.regularizer
         tangent = tangent_of(
             lambda problem, regularizer: problem.objective(y, regularizer),
-            args,
+            (solution.problem, solution.regularizer),
             (moves.problem, moves.regularizer),
         )
         return self.read(solution), tangent

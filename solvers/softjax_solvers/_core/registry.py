@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from .._solvers import (
-    Alternating,
     ClosedForm,
     ConjugateGradients,
     DampedNewton,
+    DivideAndConquerIsotonic,
+    DualCoordinateAscent,
     JaxoptMinimiser,
-    Merging,
     Newton,
     OptimistixMinimiser,
     OptimistixRootFinder,
+    OTTSinkhorn,
     PoolAdjacentViolators,
     SemiDual,
-    Sinkhorn,
 )
 from .problem import Problem
 from .regularizer import Regularizer
@@ -27,10 +27,10 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "closed_form": ClosedForm,
     "newton": Newton,
     "semi_dual": SemiDual,
-    "sinkhorn": Sinkhorn,
-    "alternating": Alternating,
+    "sinkhorn": OTTSinkhorn,
+    "alternating": DualCoordinateAscent,
     "pool_adjacent_violators": PoolAdjacentViolators,
-    "merging": Merging,
+    "merging": DivideAndConquerIsotonic,
     "conjugate_gradients": ConjugateGradients,
     "damped_newton": DampedNewton,
 }

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._kernels.numerics import (
-    any_true,
     derivative,
     inexact,
     is_traced,
@@ -22,6 +21,9 @@ from .._kernels.numerics import (
 )
 from .._kernels.quadrature import integrate
 from .._kernels.roots import bracketed_newton, find_root
+from .._platform.batches import (
+    any_true,
+)
 from .structure import Structure, Unknown
 
 

@@ -110,7 +110,8 @@ class Known(eqx.Module):
     dual: PyTree[Array]
 
     def __call__(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        return Solution(problem, regularizer, self.dual, None, None, None)
+        unknown: Any = None  # by nobody who asks for a readout
+        return Solution(problem, regularizer, self.dual, *[unknown] * 3)
 
 
 def evaluate_by(

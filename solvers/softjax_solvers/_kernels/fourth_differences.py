@@ -11,7 +11,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._platform.serial import read, serially, write
-from .numerics import eps, iterate, pad_last, varying_as
+from .._platform.varying import (
+    varying_as,
+)
+from .numerics import (
+    eps,
+    iterate,
+    pad_last,
+)
 
 
 def second_differences(
@@ -148,7 +155,7 @@ def eliminate(
         return (jnp.where(inside, out, rhs),)
 
     rows = inner, outer, rhs, inside
-    (x,) = serially(solve, *varying_as(rows, *rows), outputs=1)
+    (x,) = serially(solve, *rows, outputs=1)
     return x
 
 

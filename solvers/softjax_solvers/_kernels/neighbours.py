@@ -13,7 +13,17 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .numerics import anywhere, pad_last, slice_last, tangent_of, varying_as
+from .._platform.batches import (
+    anywhere,
+)
+from .._platform.varying import (
+    varying_as,
+)
+from .numerics import (
+    pad_last,
+    slice_last,
+    tangent_of,
+)
 
 
 def half_width(

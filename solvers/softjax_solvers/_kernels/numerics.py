@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
 
 import equinox as eqx
@@ -12,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
+
+from .._platform.batches import any_true
+from .._platform.varying import varying_as
 
 # Of full precision on devices where less is the default.
 exact_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
@@ -42,40 +44,6 @@ def slice_last(x: Array, start: Array, size: int) -> Array:
     return jax.lax.dynamic_slice_in_dim(
         x, start, size, axis=-1, allow_negative_indices=False
     )
-
-
-def any_true(x: Array) -> Array:
-    """`jnp.any`, by integers: on a CPU, XLA compiles that five times faster."""
-    return jnp.max(x.astype(jnp.int32), initial=0) > 0
-
-
-def anywhere(x: Array) -> Array:
-    """Whether any of it is true: one answer for a whole batch, also one of `vmap`.
-
-    What `jax.lax.cond` then does for all of a batch is one of its branches, where
-    `jnp.any` would make it do both.
-    """
-    return _anywhere(x)
-
-
-@jax.custom_batching.custom_vmap
-def _anywhere(x: Array) -> Array:
-    return any_true(x)
-
-
-@_anywhere.def_vmap
-def _anywhere_in_batch(axis_size, in_batched, x):
-    return _anywhere(x), False
-
-
-def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
-    """`tree`, as arrays that differ between devices if any of `like` does.
-
-    Inside `jax.shard_map`, that is part of an array's type, which a loop has to keep.
-    """
-    same = (jnp.ones_like(x, bool, shape=()) for x in like)
-    kept = functools.reduce(operator.and_, same)
-    return jax.tree.map(lambda x: jnp.where(kept, x, jnp.zeros((), x.dtype)), tree)
 
 
 def iterate(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
 from .numerics import pad_last, slice_last
 
@@ -84,9 +85,7 @@ def _both_ways(
 def _solve_both(
     a: Float[Array, "*batch n"], forward: Rows, backward: Rows
 ) -> tuple[Rows, Rows]:
-    return jax.lax.platform_dependent(
-        a, forward, backward, cpu=_one_by_one, default=_by_doubling
-    )
+    return on_cpu(_one_by_one, _by_doubling, a, forward, backward)
 
 
 def _one_by_one(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._platform.packed_sort import sort_pairs
 from .._platform.serial import row_by_row
 from .numerics import replace_value
 
@@ -32,34 +33,6 @@ def _from_bits(bits: Int[Array, "..."], dtype) -> Float[Array, "..."]:
     return jax.lax.bitcast_convert_type(_flip(bits), dtype)
 
 
-def _sort_pairs(
-    bits: Int[Array, "*batch n"], index: Int[Array, "*batch n"]
-) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
-    bits, index = jax.lax.sort((bits, index), num_keys=1, is_stable=True)
-    return bits, index
-
-
-def _sort_packed(
-    bits: Int[Array, "*batch n"], index: Int[Array, "*batch n"]
-) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
-    """The same by one sort of 64-bit integers whose upper halves are the bits.
-
-    On a CPU, XLA compiles the comparison of single integers into the sort; in some
-    versions, that of pairs is a call for each. Nothing but this needs 64 bits, which
-    JAX turns into 32 without its flag; so there are no constants of that size.
-    """
-
-    def convert(x: Array, dtype) -> Array:
-        return jax.lax.convert_element_type(x, dtype)
-
-    with jax.enable_x64(True):
-        half = convert(jnp.full_like(index, 32), jnp.int64)
-        upper = jax.lax.shift_left(convert(bits, jnp.int64), half)
-        pairs = jax.lax.sort(upper | convert(index, jnp.int64), is_stable=False)
-        upper = jax.lax.shift_right_arithmetic(pairs, half)
-        return convert(upper, bits.dtype), convert(pairs, index.dtype)
-
-
 def sort_with_permutation(
     x: Float[Array, "*batch n"],
 ) -> tuple[Float[Array, "*batch n"], Int[Array, "*batch n"]]:
@@ -71,12 +44,7 @@ def sort_with_permutation(
     """
     bits = _ordered_bits(x)
     index = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
-    if bits.dtype.itemsize > index.dtype.itemsize:
-        bits, permutation = _sort_pairs(bits, index)
-    else:
-        bits, permutation = jax.lax.platform_dependent(
-            bits, index, cpu=_sort_packed, default=_sort_pairs
-        )
+    bits, permutation = sort_pairs(bits, index)
     ordered = _from_bits(bits, x.dtype)
     return replace_value(permute(x, permutation), ordered), permutation
 

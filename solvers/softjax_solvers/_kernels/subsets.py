@@ -12,7 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .numerics import linear_map, pad_last, slice_last, varying_as
+from .._platform.varying import (
+    varying_as,
+)
+from .numerics import (
+    linear_map,
+    pad_last,
+    slice_last,
+)
 
 _NEVER = -1e30
 """The logarithm of a sum without terms; infinity would make differences NaN."""

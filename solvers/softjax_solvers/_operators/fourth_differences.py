@@ -14,6 +14,7 @@ from .._kernels.fourth_differences import (
     second_differences,
 )
 from .._kernels.numerics import eps
+from .._platform.choice import on_cpu
 from .structured import StructuredOperator
 
 
@@ -43,9 +44,7 @@ class FourthDifferences(StructuredOperator):
         def solve(rhs):
             rows = *weights, rhs, self.inside
             if linear_solver is None:
-                x = jax.lax.platform_dependent(
-                    *rows, cpu=eliminate, default=_solve_iteratively
-                )
+                x = on_cpu(eliminate, _solve_iteratively, *rows)
             else:
                 x = _solve_rows(*rows, linear_solver)
             return jnp.where(jnp.isfinite(x), x, 0)

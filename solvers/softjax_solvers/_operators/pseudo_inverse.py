@@ -6,7 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._kernels.numerics import any_true, exact_einsum, varying_as
+from .._kernels.numerics import (
+    exact_einsum,
+)
+from .._platform.batches import (
+    any_true,
+)
+from .._platform.varying import (
+    varying_as,
+)
 
 
 def pseudo_solve(matrix: Float[Array, "n n"], rhs: Float[Array, " n"]) -> Array:

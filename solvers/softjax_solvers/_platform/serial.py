@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax.experimental.custom_partitioning import custom_partitioning
 from jaxtyping import Array
 
+from .varying import varying_as
+
 
 def read(x: Array, i: Array) -> Array:
     """`x[i]`, of an index that is known to be there."""
@@ -29,7 +31,9 @@ def row_by_row(
 ) -> tuple[Array, ...]:
     """`fn(*rows)` for an `fn` that treats each row alike, without derivatives.
 
-    On several devices, each does this with its own rows, where XLA might gather them.
+    On several devices, each does this with its own rows, where XLA might gather them:
+    `custom_partitioning` says so. It has no rule for `jax.vmap` (JAX 0.10), for which
+    there is `custom_vmap`.
 
     **Arguments:**
 
@@ -79,8 +83,7 @@ def serially(
 
     - `fn`: of flat arrays, to a tuple of so many `outputs` of that shape; without
         derivatives.
-    - `rows`: `*batch n`. If any of them differs between devices, all have to: see
-        `varying_as`.
+    - `rows`: `*batch n`.
     """
     if not rows[0].size:
         # For the types: of a row, which some functions know the length of.
@@ -95,4 +98,5 @@ def serially(
         out = fn(first.ravel(), *(x.ravel() for x in rows))
         return tuple(x.reshape(shape) for x in out)
 
+    rows = varying_as(rows, *rows)
     return row_by_row(one_row, *rows, outputs=outputs)

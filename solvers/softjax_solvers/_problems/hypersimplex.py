@@ -10,7 +10,7 @@ from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import as_mask, check_candidates, flatten_batch, per_row
-from .._kernels.numerics import inexact, safe_divide, tangent_of
+from .._kernels.numerics import inexact, replace_value, safe_divide, tangent_of
 from .._kernels.sorting import kth_largest
 from .by_primal import means_and_tangent
 from .steep import settle, tangent_of_solution, within_rounding
@@ -157,7 +157,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         size = jnp.abs(rest)
         share = safe_divide(excess, jnp.sum(size, axis=-1, keepdims=True))
         rounded = jnp.minimum(y - jnp.clip(share, -1, 1) * size, 1)
-        return self.decide(y + jax.lax.stop_gradient(rounded - y))
+        return self.decide(replace_value(y, rounded))
 
     def means(
         self,

@@ -235,7 +235,8 @@ class _Softmax(Simplex):
     def closed_form(self, regularizer):
         def dual():
             # The largest score is 0, so nothing over- or underflows.
-            terms = jnp.exp(regularizer.structure().rate * self.scores)
+            rate: Any = regularizer.structure().rate
+            terms = jnp.exp(rate * self.scores)
             total = jnp.sum(terms, axis=-1, where=self.where)
             return dual_of_sums(total, regularizer)
 

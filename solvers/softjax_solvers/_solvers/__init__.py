@@ -3,12 +3,12 @@ from ._adapters.minimisers import (
     OptimistixMinimiser as OptimistixMinimiser,
 )
 from ._adapters.optimistix import OptimistixRootFinder as OptimistixRootFinder
-from ._adapters.sinkhorn import Sinkhorn as Sinkhorn
-from .alternating import Alternating as Alternating
+from ._adapters.ott import OTTSinkhorn as OTTSinkhorn
 from .closed_form import ClosedForm as ClosedForm
 from .conjugate_gradients import ConjugateGradients as ConjugateGradients
 from .damped_newton import DampedNewton as DampedNewton
-from .merging import Merging as Merging
+from .divide_and_conquer import DivideAndConquerIsotonic as DivideAndConquerIsotonic
+from .dual_coordinate_ascent import DualCoordinateAscent as DualCoordinateAscent
 from .newton import Newton as Newton
 from .pool_adjacent_violators import PoolAdjacentViolators as PoolAdjacentViolators
 from .semi_dual import SemiDual as SemiDual

@@ -16,8 +16,14 @@ from .._kernels.fourth_differences import (
     damped_step,
     stops,
 )
-from .._kernels.numerics import choose_tolerance, varying_as
+from .._kernels.numerics import (
+    choose_tolerance,
+)
+from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
+from .._platform.varying import (
+    varying_as,
+)
 from .._problems import MajorizationProjection
 from .conjugate_gradients import ConjugateGradients, Descent
 
@@ -65,7 +71,7 @@ class DampedNewton(Descent):
         def default(problem: MajorizationProjection, start: Array):
             return others.search(problem, start, regularizer)
 
-        return jax.lax.platform_dependent(problem, start, cpu=cpu, default=default)
+        return on_cpu(cpu, default, problem, start)
 
 
 # Compiled as a part of what calls it; but traced once, for values and derivatives.
@@ -85,7 +91,7 @@ def _one_by_one(
     def solve(_, *rows: Array) -> tuple[Array, Array]:
         return _each_row(m, *rows)
 
-    x, steps = serially(solve, *varying_as(rows, *rows), outputs=2)
+    x, steps = serially(solve, *rows, outputs=2)
     return x, jnp.max(steps, axis=-1, initial=0)
 
 

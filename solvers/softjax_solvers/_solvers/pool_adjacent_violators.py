@@ -9,15 +9,18 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution, judge
 from .._core.solver import Solver
-from .._kernels.numerics import varying_as
+from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
+from .._platform.varying import (
+    varying_as,
+)
 from .._problems.permutahedron import (
     Blocks,
     IsotonicRegression,
     Rule,
     Summary,
 )
-from .merging import Merging
+from .divide_and_conquer import DivideAndConquerIsotonic
 
 
 class PoolAdjacentViolators(Solver):
@@ -28,7 +31,7 @@ class PoolAdjacentViolators(Solver):
     the loop is that of Best and Chakravarti, 1990). What a block has to know of its
     entries are two numbers, so the regularizer has to be the entropy or a quadratic
     one. That is for a CPU; on other devices, on which a loop over numbers is slow, it
-    does what [`softjax.solvers.Merging`][] does.
+    does what [`softjax.solvers.DivideAndConquerIsotonic`][] does.
 
     **Example:**
 
@@ -55,10 +58,10 @@ class PoolAdjacentViolators(Solver):
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, IsotonicRegression)
         rule = problem.rule
-        blocks, steps = jax.lax.platform_dependent(
+        blocks, steps = on_cpu(
+            lambda problem: _one_by_one(problem, rule),
+            lambda problem: _by_halves(problem, rule),
             problem,
-            cpu=lambda problem: _one_by_one(problem, rule),
-            default=lambda problem: _by_halves(problem, rule),
         )
         return judge(problem, regularizer, blocks, steps)
 
@@ -76,9 +79,8 @@ def _one_by_one(
     # In the unit of the summary, in which offsets are found.
     scale = rule.summary_scale()
     rows = z, scale * rule.alone(problem.w), softness / scale, problem.mask
-    rows = varying_as(rows, *rows)
     offset, reference = serially(lambda *r: _pool(summary, *r), *rows, outputs=2)
-    steps = varying_as(jnp.zeros((), jnp.int32), rows[0])
+    steps = varying_as(jnp.zeros((), jnp.int32), offset)
     return Blocks(offset / scale, reference), steps
 
 
@@ -86,7 +88,7 @@ def _one_by_one(
 def _by_halves(
     problem: IsotonicRegression, rule: Rule
 ) -> tuple[Blocks, Int[Array, ""]]:
-    blocks, steps = Merging().blocks(problem, rule)
+    blocks, steps = DivideAndConquerIsotonic().blocks(problem, rule)
     reference = blocks.reference.astype(jnp.int32)
     return Blocks(blocks.offset, reference), steps.astype(jnp.int32)
 

@@ -12,14 +12,16 @@ from .._core.solution import Solution
 from .._core.solver import Solver
 from .._kernels.laplacian import direct_solve
 from .._kernels.numerics import (
-    any_true,
     choose_tolerance,
     exact_einsum,
     iterate,
     safe_divide,
 )
+from .._platform.batches import (
+    any_true,
+)
 from .._problems import Potentials, Transport
-from .alternating import alternation
+from .dual_coordinate_ascent import alternation
 
 
 class _Point(NamedTuple):
@@ -62,8 +64,8 @@ class SemiDual(Solver):
         stop at; None for 32 units of rounding.
     - `max_steps`: the number of steps after which the best iterate is returned.
     - `alternations`: how many of them, the first ones, are those of
-        [`softjax.solvers.Alternating`][]. None for 4 with many columns and the entropy,
-        which usually leaves nothing to do, and else 0.
+        [`softjax.solvers.DualCoordinateAscent`][]. None for 4 with many columns and the
+        entropy, which usually leaves nothing to do, and else 0.
 
     **Example:**
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -192,8 +192,9 @@ class _ExponentialWindows(_DeviationWindows):
 
     def depth(self, dual, regularizer):
         # What is less is lost to rounding in a sum of so many.
+        rate: Any = regularizer.structure().rate
         depth = math.log(dual.shape[-1] / eps(dual)) + 5
-        depth = jnp.asarray(depth / regularizer.structure().rate, dual.dtype)
+        depth = jnp.asarray(depth / rate, dual.dtype)
         return jnp.broadcast_to(depth, dual.shape)
 
     def default_solver(self, regularizer):

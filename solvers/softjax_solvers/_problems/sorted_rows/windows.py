@@ -19,6 +19,7 @@ from ..._core.solution import Solution
 from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
 from ..._kernels.numerics import derivative, safe_divide
 from ..simplex import threshold_bracket
+from .rows import SortedRows
 
 _SPACING = 8
 """Over how many elements on either side their density is estimated."""
@@ -110,6 +111,10 @@ class WindowedRows(ScalarDualProblem):
         self, dual: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch n n"]:
         return self.general().primal(dual, regularizer)
+
+    @abc.abstractmethod
+    def general(self) -> SortedRows:
+        """The rows that these are windows of."""
 
     def flat(self) -> ScalarDualProblem:
         return self.general().flat()

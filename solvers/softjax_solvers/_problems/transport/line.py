@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._kernels.numerics import exact_einsum, inexact, is_traced
+from ..._kernels.numerics import exact_einsum, inexact, is_traced, replace_value
 from ..._kernels.sorting import permute, sort_with_permutation
 
 _FEW = 16
@@ -56,21 +56,8 @@ def reduced_costs(
     )
     # The derivative is that of -2 x a, up to another potential.
     slope = -2 * (anchors[..., :, None] - own[..., None, :])
-    cost = _attach_slope(points, cost, slope)
+    cost = replace_value(slope * points[..., None, :], cost)
     return cost, counts
-
-
-@jax.custom_jvp
-def _attach_slope(points, cost, slope):
-    """`cost`, `*batch m n`, with its derivative in the points `*batch n`."""
-    return cost
-
-
-@_attach_slope.defjvp
-def _attach_slope_jvp(primals, tangents):
-    points, cost, slope = primals
-    moved = slope * tangents[0][..., None, :]
-    return _attach_slope(points, cost, slope), moved
 
 
 def _partial_sums(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch l+1 n"]:

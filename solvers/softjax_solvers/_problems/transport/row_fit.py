@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -21,7 +22,7 @@ def fit_exponential(
 ) -> Float[Array, "*batch n"]:
     """`fit` by logarithms of sums, for an exponential link."""
     target, inside, top = _prepare(scores, target, present)
-    rate = regularizer.structure().rate
+    rate: Any = regularizer.structure().rate
     # Nothing overflows where the largest is 0.
     terms = jnp.exp(rate * (scores - top[..., None, :]))
     total = jnp.sum(jnp.where(present, terms, 0), axis=-2)

@@ -11,11 +11,13 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
 from .._kernels.numerics import (
-    any_true,
     choose_tolerance,
     exact_einsum,
     iterate,
     safe_divide,
+)
+from .._platform.batches import (
+    any_true,
 )
 from .._problems import Potentials, Transport
 
@@ -31,7 +33,7 @@ class _State(NamedTuple):
     done: Bool[Array, "*batch"]
 
 
-class Alternating(Solver):
+class DualCoordinateAscent(Solver):
     """Alternating ascent of the dual of a transport problem: a generalized Sinkhorn.
 
     Rows and columns are made to sum to their marginals in turn, each by one scalar
@@ -47,7 +49,7 @@ class Alternating(Solver):
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
-        >>> solver = sj.solvers.Alternating(tolerance=1e-4)
+        >>> solver = sj.solvers.DualCoordinateAscent(tolerance=1e-4)
         >>> print(sj.sort(x, method="ot", mode="c1", solver=solver))
         [0.2 0.7 1. ]
 

@@ -13,11 +13,15 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution, judge
 from .._core.solver import Solver
 from .._kernels.numerics import (
-    any_true,
     eps,
     exact_einsum,
     pad_last,
     safe_divide,
+)
+from .._platform.batches import (
+    any_true,
+)
+from .._platform.varying import (
     varying_as,
 )
 from .._problems.permutahedron import (
@@ -30,7 +34,7 @@ from .._problems.permutahedron import (
 _CHUNK = 16
 
 
-class Merging(Solver):
+class DivideAndConquerIsotonic(Solver):
     """Isotonic regression by divide and conquer, of logarithmic depth.
 
     Two solved halves violate the order at most where they meet: what lies left of the
@@ -46,7 +50,7 @@ class Merging(Solver):
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
-        >>> solver = sj.solvers.Merging()
+        >>> solver = sj.solvers.DivideAndConquerIsotonic()
         >>> print(sj.rank(x, method="fast_soft_sort", softness=2.0, solver=solver))
         [2.569 1.769 2.069]
     """

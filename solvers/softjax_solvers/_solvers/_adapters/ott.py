@@ -13,7 +13,7 @@ from ..._kernels.numerics import choose_tolerance
 from ..._problems import Potentials, Transport
 
 
-class Sinkhorn(Solver):
+class OTTSinkhorn(Solver):
     """Sinkhorn's algorithm of OTT-JAX, in the log domain; for the entropy only.
 
     Square problems start from the potentials of OTT-JAX's sorting initializer, which is
@@ -28,7 +28,8 @@ class Sinkhorn(Solver):
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
-        >>> print(sj.sort(x, method="ot", solver=sj.solvers.Sinkhorn(tolerance=1e-4)))
+        >>> solver = sj.solvers.OTTSinkhorn(tolerance=1e-4)
+        >>> print(sj.sort(x, method="ot", solver=solver))
         [0.235 0.718 0.947]
 
     ??? cite
