@@ -89,8 +89,8 @@ class WrongDual(PNorm):
 
 
 class NotExponential(PNorm):
-    def rate(self):
-        return 1.0
+    def structure(self):
+        return Exponential(1.0)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from ._core.readout import (
     ColumnMeans as ColumnMeans,
     Dual as Dual,
     Means as Means,
-    Moves as Moves,
     Primal as Primal,
     Readout as Readout,
     Value as Value,

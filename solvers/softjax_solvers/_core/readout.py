@@ -74,6 +74,8 @@ class Dual(Readout):
         return solution.dual
 
     def value_and_tangent(self, solution, moves, linear_solver):
+        if solution.dual is None:  # which cancels
+            return None, None
         return solution.dual, solution.dual_tangent(moves, linear_solver)
 
 
