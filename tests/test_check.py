@@ -8,7 +8,13 @@ import pytest
 from cases import ALL_REGULARIZERS, Shifted
 from parametrize import each
 
-from softjax.solvers import Entropy, PNorm, Regularizer, check_regularizer
+from softjax.solvers import (
+    Entropy,
+    Exponential,
+    PNorm,
+    Regularizer,
+    check_regularizer,
+)
 
 _QUICK = ("smooth",)
 

@@ -86,7 +86,7 @@ def test_values_are_those_of_simplices(mode, x64):
     z, _ = _inputs(3)
     y = spend(jnp.asarray(z), jnp.asarray(MEMBER), jnp.ones((3, 2)), 0.3, mode)
     for group in (slice(0, 3), slice(3, 5)):
-        expected = sj.argmax(jnp.asarray(z[:, group]), mode=mode, softness=0.3)
+        expected = sj.argmax(jnp.asarray(z[:, group]), -1, mode=mode, softness=0.3)
         assert_close(y[:, group], expected, atol=1e-9)
 
 
