@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 from softjax_solvers import Entropy, Regularizer
 
 from ._devices import on_each_device
+from ._dispatch import dispatch
 from ._infinite import (
     Outer,
     find_infinite,
@@ -25,7 +25,7 @@ from ._infinite import (
     put_values,
     stand_in,
 )
-from ._keywords import as_float, parse_mode, parse_softness
+from ._keywords import as_float, check_softness, parse_mode, parse_softness
 from .methods import Level, Method, Relaxation, Sample, ValueMethod, get_method
 from .methods.hard import Hard
 
@@ -182,7 +182,8 @@ def at_centre(n: int, options: Any) -> tuple[Level, bool]:
     return Level(lower, upper, np.full(1, 0.5)), True
 
 
-class Operation(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operation:
     """An axiswise operator, as what it asks of a method.
 
     **Attributes:**
@@ -211,7 +212,7 @@ class Operation(NamedTuple):
 
     def ascend(self, name: str | None = None) -> "Operation":
         """The same, counting from the smallest."""
-        return self._replace(name=name or self.name, ascending=True)
+        return dataclasses.replace(self, name=name or self.name, ascending=True)
 
     def keywords(self) -> dict[str, Any]:
         """The common keywords and their defaults."""
@@ -247,9 +248,40 @@ def with_keywords(operation: Operation) -> Callable[[_Function], _Function]:
     return decorate
 
 
+def call(
+    body: Callable[..., Any],
+    operation: Operation,
+    x: Any,
+    axis: Any,
+    keywords: Mapping[str, Any],
+    *parameters: Any,
+    **options: Any,
+) -> Any:
+    """Check what depends on values, and call an operator's program.
+
+    **Arguments:**
+
+    - `body`: what is compiled, called as `body(x, softness, *parameters, operation=,
+        axis=, keywords=, **options)`.
+    - `keywords`: the common ones that were given.
+    """
+    others = dict(keywords)
+    softness = others.pop("softness", 0.1)
+    check_softness(softness)
+    return dispatch(
+        body,
+        *(x, softness, *parameters),
+        operation=operation,
+        axis=axis,
+        keywords=others,
+        **options,
+    )
+
+
 def run(
     operation: Operation,
     x: Any,
+    softness: Any,
     axis: Any,
     keywords: Mapping[str, Any],
     *,
@@ -260,7 +292,7 @@ def run(
 
     **Arguments:**
 
-    - `keywords`: the common ones that were given.
+    - `keywords`: the common ones that were given, but for the softness.
     - `several`: whether `axis` may be a tuple.
     - `options`: makes the operation's options of the layout and the type of x.
 
@@ -279,7 +311,7 @@ def run(
     layout = parse_axis(x.shape, axis, name, several=several)
     regularizer = parse_mode(given["mode"]).regularizer
     method, solver = get_method(given["method"]), given["solver"]
-    softness = parse_softness(given["softness"], x.dtype)
+    softness = parse_softness(softness, x.dtype)
     softness = split_parameter(softness, layout, name, "softness")
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
@@ -291,36 +323,7 @@ def run(
             f"{name}: gated_grad=False stops gradients through soft indices, and "
             f"method={given['method']!r} has none."
         )
-    # No other than there is. But JAX says so to the rules of derivatives, and would not
-    # find in its caches there what had been traced before without saying so.
-    with jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh()):
-        outputs = _run(
-            operation,
-            layout.split(x) if x.ndim else x.reshape(1),
-            softness,
-            options(layout, x.dtype) if options else None,
-            regularizer,
-            method,
-            solver,
-            standardize,
-            gated_grad,
-        )
-    outputs = tuple(None if out is None else out.astype(out_dtype) for out in outputs)
-    return outputs, layout
 
-
-@eqx.filter_jit
-def _run(
-    operation: Operation,
-    x: Float[Array, "*batch n"],
-    softness: Float[Array, "*#batch 1"],
-    options: Any,
-    regularizer: Regularizer,
-    method: Method,
-    solver: Any,
-    standardize: bool,
-    gated_grad: bool,
-) -> tuple[Array | None, ...]:
     def by_rows(x, softness, options, regularizer, method, solver):
         if operation.ascending:
             x = -x
@@ -348,7 +351,15 @@ def _run(
             for out, kind in zip(outputs, operation.outputs, strict=True)
         )
 
-    return on_each_device(by_rows, x, softness, options, regularizer, method, solver)
+    outputs = on_each_device(
+        by_rows,
+        layout.split(x) if x.ndim else x.reshape(1),
+        softness,
+        options(layout, x.dtype) if options else None,
+        *(regularizer, method, solver),
+    )
+    outputs = tuple(None if out is None else out.astype(out_dtype) for out in outputs)
+    return outputs, layout
 
 
 def _run_hard(

@@ -17,7 +17,13 @@ from softjax_solvers.internal import (
     is_traced,
 )
 
+ARGUMENTS = (jax.Array, np.ndarray, np.generic, int, float, complex)
+"""Types of what a compiled program takes as it is."""
+
 _GATED = "gated_"
+_PLAIN = int, float  # what is checked without NumPy, and is no subclass like a bool
+_COUNTS = "a number or an array of them"
+_SOFTNESS = "a positive number or array"
 
 
 class Mode(NamedTuple):
@@ -65,45 +71,95 @@ def parse_parameter(value: Any, name: str, allowed: str) -> Array:
     if value is None or isinstance(value, str):
         raise TypeError(f"{wanted}, got {value!r}.")
     value = jnp.asarray(value)
-    if not (
-        jnp.issubdtype(value.dtype, jnp.floating)
-        or jnp.issubdtype(value.dtype, jnp.integer)
-    ):
+    if not _is_real(value.dtype):
         raise TypeError(f"{wanted}, got type {value.dtype}.")
     return value
 
 
-def parse_count(k: Any, size: int, name: str) -> Array:
-    """How many of `size` candidates to choose: a number, or an array of them.
+def _known(value: Any, name: str, allowed: str) -> np.ndarray | None:
+    """The value of a parameter as far as it is known: None where it is traced.
+
+    In the precision that it will have, and without any operation of JAX.
+
+    **Raises:** `TypeError` if it is not of real numbers.
+    """
+    if is_traced(value):
+        return None
+    wanted = f"{name} must be {allowed}"
+    if value is None or isinstance(value, str):
+        raise TypeError(f"{wanted}, got {value!r}.")
+    value = np.asarray(value)
+    if not _is_real(value.dtype):
+        raise TypeError(f"{wanted}, got type {value.dtype}.")
+    if value.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            value = value.astype(jax.dtypes.canonicalize_dtype(np.float64))
+    return value
+
+
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
+def check_count(k: Any, size: int, name: str) -> None:
+    """Check how many of `size` candidates to choose: a number, or an array of them.
 
     **Raises:** `ValueError` if it is not from 0 to `size`, as far as its value is
     known; `TypeError` if it is not a real number or an array of them.
     """
-    value = parse_parameter(k, f"{name}: k", "a number or an array of them")
-    if not is_traced(value):
-        known = np.asarray(value, np.float64)
-        if not np.all((known >= 0) & (known <= size)):
-            raise ValueError(
-                f"{name}: k={k} must be from 0 to the size of the axis, {size}."
-            )
-    return value
+    if type(k) in _PLAIN and 0 <= k <= size:
+        return
+    known = _known(k, f"{name}: k", _COUNTS)
+    if known is not None and not ((known >= 0) & (known <= size)).all():
+        raise ValueError(
+            f"{name}: k={k} must be from 0 to the size of the axis, {size}."
+        )
+
+
+def parse_count(k: Any, name: str) -> Array:
+    """`k` as an array of its own type.
+
+    **Raises:** `TypeError` if it is not a real number or an array of them.
+    """
+    return parse_parameter(k, f"{name}: k", _COUNTS)
+
+
+def check_levels(q: Any, full: int, name: str) -> None:
+    """Check levels of quantiles: a number, or an array of them.
+
+    **Raises:** `ValueError` if they are not in [0, full], as far as they are known;
+    `TypeError` if they are not real numbers.
+    """
+    if type(q) in _PLAIN and 0 <= q <= full:
+        return
+    known = _known(q, f"{name}: q", _COUNTS)
+    if known is not None and not ((known >= 0) & (known <= full)).all():
+        raise ValueError(f"{name}: q must lie in [0, {full}], got {q}.")
+
+
+def check_softness(softness: Any) -> None:
+    """Check a parameter of all operators, as far as its value is known.
+
+    **Raises:** `ValueError` if it is not positive and finite; `TypeError` if it is not
+    a real number or an array of them.
+    """
+    # Neither 0 nor infinite in float32.
+    if type(softness) in _PLAIN and 1e-30 < softness < 1e30:
+        return
+    known = _known(softness, "softness", _SOFTNESS)
+    if known is not None and not ((known > 0) & (known < np.inf)).all():
+        raise ValueError(
+            f"softness must be positive and finite, got {softness}. For the hard "
+            "operator pass mode='hard'."
+        )
 
 
 def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     """`softness` as an array of type `dtype`.
 
-    **Raises:** `ValueError` if it is not positive and finite, as far as its value is
-    known; `TypeError` if it is not a real number or an array of them.
+    **Raises:** `TypeError` if it is not a real number or an array of them.
     """
-    softness = parse_parameter(softness, "softness", "a positive number or array")
-    if not is_traced(softness):
-        known = np.asarray(softness, np.float64)
-        if not np.all((known > 0) & np.isfinite(known)):
-            raise ValueError(
-                f"softness must be positive and finite, got {softness}. For the hard "
-                "operator pass mode='hard'."
-            )
-    return softness.astype(dtype)
+    return parse_parameter(softness, "softness", _SOFTNESS).astype(dtype)
 
 
 def broadcast_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -125,6 +181,16 @@ def float_type(dtype: Any) -> Any:
     return jax.eval_shape(jnp.mean, jax.ShapeDtypeStruct((1,), dtype)).dtype
 
 
+def as_array(x: Any, name: str = "x") -> Any:
+    """`x` where it is an array or a number, and else what `jnp.asarray` makes of it.
+
+    **Raises:** `TypeError` for None and strings.
+    """
+    if isinstance(x, str) or x is None:
+        raise TypeError(f"{name} must be an array of real numbers, got {x!r}.")
+    return x if isinstance(x, ARGUMENTS) else jnp.asarray(x)
+
+
 def as_float(x: Any, name: str = "x") -> tuple[Float[Array, "..."], Any]:
     """`x` in the type that the operator computes in, and the type that it returns.
 
@@ -133,9 +199,7 @@ def as_float(x: Any, name: str = "x") -> tuple[Float[Array, "..."], Any]:
 
     **Raises:** `TypeError` for complex numbers and for what is no array of numbers.
     """
-    if isinstance(x, str) or x is None:
-        raise TypeError(f"{name} must be an array of real numbers, got {x!r}.")
-    x = jnp.asarray(x)
+    x = jnp.asarray(as_array(x, name))
     if jnp.issubdtype(x.dtype, jnp.complexfloating) or not (
         jnp.issubdtype(x.dtype, jnp.number) or x.dtype == bool
     ):

@@ -15,7 +15,7 @@ from softjax_solvers.internal import (
     derivative,
 )
 
-from ._axis import VALUE, Operation, at_centre, run
+from ._axis import VALUE, Operation, at_centre, call, run
 from .methods import Method, Relaxation, Sample
 from .methods.hard import Hard
 
@@ -43,6 +43,12 @@ def _root(method: Method, sample: Sample, relaxation: Relaxation, _: Any):
 _MEDIAN_NEWTON = Operation("median_newton", _root, (VALUE,), at_centre)
 
 
+def _median(x, softness, *, operation, axis, keywords, keepdims):
+    (out,), layout = run(operation, x, softness, axis, keywords, several=True)
+    assert out is not None
+    return layout.keep(out) if keepdims else out
+
+
 def median_newton(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -64,8 +70,11 @@ def median_newton(
         >>> print(sj.median_newton(x, axis=1))
         [0.594 0.266]
     """
-    (out,), layout = run(
-        _MEDIAN_NEWTON, x, axis, dict(softness=softness, mode=mode), several=True
+    return call(
+        _median,
+        _MEDIAN_NEWTON,
+        x,
+        axis,
+        dict(softness=softness, mode=mode),
+        keepdims=bool(keepdims),
     )
-    assert out is not None
-    return layout.keep(out) if keepdims else out

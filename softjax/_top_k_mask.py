@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import (
@@ -18,8 +19,8 @@ from softjax_solvers.internal import (
     sort_with_permutation,
 )
 
-from ._axis import MASK, Layout, Operation, run, split_parameter
-from ._keywords import parse_count
+from ._axis import MASK, Layout, Operation, call, parse_axis, run, split_parameter
+from ._keywords import as_array, check_count, parse_count
 from ._types import SoftBool
 from .methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
 from .methods.hard import Hard
@@ -50,6 +51,20 @@ def _mask(
 
 
 _TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True)
+
+
+def _largest(x, softness, k, *, operation, axis, keywords, method):
+    chosen = get_mask_method(method)
+
+    def parse(layout: Layout, dtype: Any) -> _Options:
+        value = parse_count(k, "top_k_mask").astype(dtype)
+        return _Options(split_parameter(value, layout, "top_k_mask", "k"), chosen)
+
+    (out,), layout = run(
+        operation, x, softness, axis, keywords, several=True, options=parse
+    )
+    assert out is not None
+    return layout.merge(out)
 
 
 def top_k_mask(
@@ -111,15 +126,10 @@ def top_k_mask(
         Puigcerver, Djolonga, Peyré and Blondel, "Fast, differentiable and sparse top-k:
         a convex analysis perspective", ICML 2023.
     """
-    chosen = get_mask_method(method)
-
-    def parse(layout: Layout, dtype: Any) -> _Options:
-        value = parse_count(k, layout.size, "top_k_mask").astype(dtype)
-        return _Options(split_parameter(value, layout, "top_k_mask", "k"), chosen)
-
+    x = as_array(x)
+    layout = parse_axis(np.shape(x), axis, "top_k_mask", several=True)
+    check_count(k, layout.size, "top_k_mask")
     keywords = dict(
         softness=softness, mode=mode, solver=solver, standardize=standardize
     )
-    (out,), layout = run(_TOP_K_MASK, x, axis, keywords, several=True, options=parse)
-    assert out is not None
-    return layout.merge(out)
+    return call(_largest, _TOP_K_MASK, x, axis, keywords, k, method=method)

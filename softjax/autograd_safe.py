@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ._dispatch import dispatch
 from ._keywords import as_float
 from .elementwise import promote
 
@@ -23,9 +24,31 @@ from .elementwise import promote
 # branch that was not taken by 0. So each function first sees a harmless argument.
 
 
+def _evaluate(x, *, rule):
+    x, dtype = as_float(x)
+    return rule(x).astype(dtype)
+
+
 def _sqrt(x: Array) -> Array:
     singular = x <= 0
     return jnp.where(singular, 0, jnp.sqrt(jnp.where(singular, 1, x)))
+
+
+def _log(x: Array) -> Array:
+    singular = x <= 0
+    return jnp.where(singular, 0, jnp.log(jnp.where(singular, 1, x)))
+
+
+def _arcsin(x: Array) -> Array:
+    singular = jnp.abs(x) >= 1
+    inner = jnp.arcsin(jnp.where(singular, 0, x))
+    return jnp.where(singular, jnp.sign(x) * (math.pi / 2), inner)
+
+
+def _arccos(x: Array) -> Array:
+    singular = jnp.abs(x) >= 1
+    inner = jnp.arccos(jnp.where(singular, 0, x))
+    return jnp.where(singular, jnp.where(x > 0, 0, math.pi), inner)
 
 
 def sqrt(x: Any) -> Float[Array, "..."]:
@@ -39,8 +62,7 @@ def sqrt(x: Any) -> Float[Array, "..."]:
         >>> print(jax.grad(lambda x: sj.sqrt(x).sum())(x))
         [0.   0.5  0.25]
     """
-    x, dtype = as_float(x)
-    return _sqrt(x).astype(dtype)
+    return dispatch(_evaluate, x, rule=_sqrt)
 
 
 def log(x: Any) -> Float[Array, "..."]:
@@ -54,9 +76,7 @@ def log(x: Any) -> Float[Array, "..."]:
         >>> print(jax.grad(lambda x: sj.log(x).sum())(x))
         [0.  1.  0.5]
     """
-    x, dtype = as_float(x)
-    singular = x <= 0
-    return jnp.where(singular, 0, jnp.log(jnp.where(singular, 1, x))).astype(dtype)
+    return dispatch(_evaluate, x, rule=_log)
 
 
 def arcsin(x: Any) -> Float[Array, "..."]:
@@ -70,10 +90,7 @@ def arcsin(x: Any) -> Float[Array, "..."]:
         >>> print(jax.grad(lambda x: sj.arcsin(x).sum())(x))
         [0. 1. 0.]
     """
-    x, dtype = as_float(x)
-    singular = jnp.abs(x) >= 1
-    inner = jnp.arcsin(jnp.where(singular, 0, x))
-    return jnp.where(singular, jnp.sign(x) * (math.pi / 2), inner).astype(dtype)
+    return dispatch(_evaluate, x, rule=_arcsin)
 
 
 def arccos(x: Any) -> Float[Array, "..."]:
@@ -87,10 +104,7 @@ def arccos(x: Any) -> Float[Array, "..."]:
         >>> print(jax.grad(lambda x: sj.arccos(x).sum())(x))
         [ 0.    -1.155  0.   ]
     """
-    x, dtype = as_float(x)
-    singular = jnp.abs(x) >= 1
-    inner = jnp.arccos(jnp.where(singular, 0, x))
-    return jnp.where(singular, jnp.where(x > 0, 0, math.pi), inner).astype(dtype)
+    return dispatch(_evaluate, x, rule=_arccos)
 
 
 @jax.custom_jvp
@@ -107,6 +121,13 @@ def _quotient_jvp(primals, tangents):
     return quotient, _quotient(x_dot - quotient * y_dot, y)
 
 
+def _div(x, y):
+    raw, dtype = promote(x=x, y=y)
+    x, y = jnp.broadcast_arrays(*(as_float(a.astype(dtype))[0] for a in raw.values()))
+    lost = jnp.isnan(x) & (y == 0)
+    return jnp.where(lost, x, _quotient(x, y)).astype(dtype)
+
+
 def div(x: Any, y: Any) -> Float[Array, "..."]:
     """`jax.numpy.divide`, and 0 for y = 0.
 
@@ -118,10 +139,7 @@ def div(x: Any, y: Any) -> Float[Array, "..."]:
         >>> print(jax.grad(lambda x: sj.div(x, y).sum())(x))
         [0.  0.5]
     """
-    raw, dtype = promote(x=x, y=y)
-    x, y = jnp.broadcast_arrays(*(as_float(a.astype(dtype))[0] for a in raw.values()))
-    lost = jnp.isnan(x) & (y == 0)
-    return jnp.where(lost, x, _quotient(x, y)).astype(dtype)
+    return dispatch(_div, x, y)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -138,6 +156,20 @@ def _length_jvp(axis, primals, tangents):
     length = _length(x, axis)
     direction = _quotient(x, jnp.broadcast_to(length, x.shape))
     return length, jnp.sum(direction * x_dot, axis=axis, keepdims=True)
+
+
+def _norm(x, *, ord, axis: Any, keepdims) -> Array:
+    x, dtype = as_float(x)
+    vector = isinstance(axis, int | np.integer) or (axis is None and x.ndim == 1)
+    if not (ord is None or (ord == 2 and vector)):
+        raise ValueError(
+            f"norm: ord={ord!r} with axis={axis} of an array of shape {x.shape} is not "
+            "supported. Allowed: ord=None, and ord=2 along a single axis."
+        )
+    out = _length(x, axis)
+    if not keepdims:
+        out = jnp.squeeze(out, axis)  # pyright: ignore[reportArgumentType]
+    return out.astype(dtype)
 
 
 def norm(
@@ -164,14 +196,4 @@ def norm(
         [[0.6 0.8]
          [0.  0. ]]
     """
-    x, dtype = as_float(x)
-    vector = isinstance(axis, int | np.integer) or (axis is None and x.ndim == 1)
-    if not (ord is None or (ord == 2 and vector)):
-        raise ValueError(
-            f"norm: ord={ord!r} with axis={axis} of an array of shape {x.shape} is not "
-            "supported. Allowed: ord=None, and ord=2 along a single axis."
-        )
-    out = _length(x, axis)
-    if not keepdims:
-        out = jnp.squeeze(out, axis)
-    return out.astype(dtype)
+    return dispatch(_norm, x, ord=ord, axis=axis, keepdims=bool(keepdims))

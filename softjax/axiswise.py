@@ -8,16 +8,13 @@ derivatives are 0. A row with NaN is NaN.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-
-from softjax_solvers.internal import (
-    is_traced,
-)
 
 from ._axis import (
     INDEX,
@@ -28,9 +25,11 @@ from ._axis import (
     Operation,
     ValueKeywords,
     at_centre,
+    call,
     run,
     with_keywords,
 )
+from ._keywords import check_levels
 from ._types import SoftIndex
 from .methods import Level, ValueMethod, get_method
 
@@ -78,6 +77,8 @@ _QUANTILE = Operation(
     _at_level,
     method="neuralsort",
 )
+_ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
+_PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
 _ARGMEDIAN = Operation(
     "argmedian",
     lambda m, s, r, _: (m.argmedian(s, r),),
@@ -94,7 +95,57 @@ _MEDIAN = Operation(
 )
 
 
-def _reduce(
+# What is compiled of each operator, with the results put where they belong.
+
+
+def _reduce(x, softness, *, operation, axis, keywords, keepdims, several):
+    (out,), layout = run(operation, x, softness, axis, keywords, several=several)
+    assert out is not None
+    return layout.keep(out) if keepdims else out
+
+
+def _index(x, softness, *, operation, axis, keywords, descending):
+    operation = operation if descending else operation.ascend()
+    (out,), layout = run(operation, x, softness, axis, keywords)
+    assert out is not None
+    return layout.place(out, -2)
+
+
+def _sorted(x, softness, *, operation, axis, keywords, descending):
+    # Formulations without a soft argsort to agree with need not treat x and -x alike;
+    # ascending values are the descending ones, read backwards.
+    method = get_method(keywords.get("method", operation.method))
+    backwards = isinstance(method, ValueMethod) and not descending
+    operation = operation if descending or backwards else operation.ascend()
+    (out,), layout = run(operation, x, softness, axis, keywords)
+    assert out is not None
+    return layout.place(jnp.flip(out, -1) if backwards else out, -1)
+
+
+def _positions(x, softness, *, operation, axis, keywords, descending):
+    operation = operation if descending else operation.ascend()
+    (out,), layout = run(operation, x, softness, axis, keywords)
+    assert out is not None
+    return layout.place(out, -1)
+
+
+def _largest(x, softness, *, operation, axis, keywords, k):
+    def check(layout: Layout, dtype: Any) -> int:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise TypeError(f"top_k: k must be an integer, got {k!r}.")
+        if not 1 <= k <= layout.size:
+            raise ValueError(
+                f"top_k: k={k} must be from 1 to the size of the axis, {layout.size}."
+            )
+        return int(k)
+
+    (values, index), layout = run(operation, x, softness, axis, keywords, options=check)
+    assert values is not None
+    values = layout.place(values, -1)
+    return values, None if index is None else layout.place(index, -2)
+
+
+def _reduction(
     operation: Operation,
     x: Any,
     axis: Any,
@@ -102,9 +153,8 @@ def _reduce(
     keywords: Any,
     several: bool = False,
 ) -> Array:
-    (out,), layout = run(operation, x, axis, keywords, several=several)
-    assert out is not None
-    return layout.keep(out) if keepdims else out
+    flags = dict(keepdims=bool(keepdims), several=several)
+    return call(_reduce, operation, x, axis, keywords, **flags)
 
 
 @with_keywords(_ARGMAX)
@@ -130,7 +180,7 @@ def argmax(
         >>> print(sj.argmax(x, mode="c0", softness=0.5))
         [0.  0.8 0.2]
     """
-    return _reduce(_ARGMAX, x, axis, keepdims, keywords)
+    return _reduction(_ARGMAX, x, axis, keepdims, keywords)
 
 
 @with_keywords(_ARGMIN)
@@ -150,7 +200,7 @@ def argmin(
         >>> print(sj.argmin(jnp.array([0.2, 1.0, 0.3])))
         [0.731 0.    0.269]
     """
-    return _reduce(_ARGMIN, x, axis, keepdims, keywords)
+    return _reduction(_ARGMIN, x, axis, keepdims, keywords)
 
 
 @with_keywords(_MAX)
@@ -173,7 +223,7 @@ def max(
         >>> print(jax.grad(lambda x: sj.max(x))(x[0]))
         [-0.002  1.09  -0.088]
     """
-    return _reduce(_MAX, x, axis, keepdims, keywords, several=True)
+    return _reduction(_MAX, x, axis, keepdims, keywords, several=True)
 
 
 @with_keywords(_MIN)
@@ -194,7 +244,7 @@ def min(
         >>> print(sj.min(x, axis=1))
         [0.204 0.007]
     """
-    return _reduce(_MIN, x, axis, keepdims, keywords, several=True)
+    return _reduction(_MIN, x, axis, keepdims, keywords, several=True)
 
 
 @with_keywords(_ARGSORT)
@@ -222,10 +272,7 @@ def argsort(
          [0. 0. 1.]
          [0. 1. 0.]]
     """
-    operation = _ARGSORT if descending else _ARGSORT.ascend()
-    (out,), layout = run(operation, x, axis, keywords)
-    assert out is not None
-    return layout.place(out, -2)
+    return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
 
 
 @with_keywords(_SORT)
@@ -246,14 +293,7 @@ def sort(
         >>> print(sj.sort(x, mode="c1", method="ot", softness=0.01, descending=True))
         [1.  0.7 0.2]
     """
-    # Formulations without a soft argsort to agree with need not treat x and -x alike;
-    # ascending values are the descending ones, read backwards.
-    method = get_method(keywords.get("method", _SORT.method))
-    backwards = isinstance(method, ValueMethod) and not descending
-    operation = _SORT if descending or backwards else _SORT.ascend()
-    (out,), layout = run(operation, x, axis, keywords)
-    assert out is not None
-    return layout.place(jnp.flip(out, -1) if backwards else out, -1)
+    return call(_sorted, _SORT, x, axis, keywords, descending=bool(descending))
 
 
 @with_keywords(_RANK)
@@ -281,7 +321,7 @@ def rank(
         >>> print(sj.rank(x, mode="hard", descending=False))
         [1. 3. 2.]
     """
-    return _rank(_RANK, x, axis, descending, keywords)
+    return call(_positions, _RANK, x, axis, keywords, descending=bool(descending))
 
 
 @with_keywords(_RANKING)
@@ -299,16 +339,7 @@ def ranking(
         >>> print(sj.ranking(jnp.array([0.2, 1.0, 0.7])))
         [1.993 0.048 0.959]
     """
-    return _rank(_RANKING, x, axis, descending, keywords)
-
-
-def _rank(
-    operation: Operation, x: Any, axis: Any, descending: bool, keywords: Any
-) -> Float[Array, "..."]:
-    operation = operation if descending else operation.ascend()
-    (out,), layout = run(operation, x, axis, keywords)
-    assert out is not None
-    return layout.place(out, -1)
+    return call(_positions, _RANKING, x, axis, keywords, descending=bool(descending))
 
 
 @with_keywords(_TOP_K)
@@ -336,20 +367,7 @@ def top_k(
         [[0.    0.952 0.047]
          [0.006 0.047 0.946]]
     """
-
-    def check(layout: Layout, dtype: Any) -> int:
-        if isinstance(k, bool) or not isinstance(k, int | np.integer):
-            raise TypeError(f"top_k: k must be an integer, got {k!r}.")
-        if not 1 <= k <= layout.size:
-            raise ValueError(
-                f"top_k: k={k} must be from 1 to the size of the axis, {layout.size}."
-            )
-        return int(k)
-
-    (values, index), layout = run(_TOP_K, x, axis, keywords, options=check)
-    assert values is not None
-    values = layout.place(values, -1)
-    return values, None if index is None else layout.place(index, -2)
+    return call(_largest, _TOP_K, x, axis, keywords, k=k)
 
 
 @with_keywords(_ARGQUANTILE)
@@ -376,7 +394,7 @@ def argquantile(
         >>> print(sj.argquantile(x, 0.5, mode="hard"))
         [0.  0.  0.5 0.5]
     """
-    return _quantile(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return _at(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
 @with_keywords(_QUANTILE)
@@ -407,10 +425,10 @@ def quantile(
         >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0]), mode="hard"))
         [0.  0.4 1. ]
     """
-    return _quantile(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return _at(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
-@with_keywords(_ARGQUANTILE._replace(name="argpercentile"))
+@with_keywords(_ARGPERCENTILE)
 def argpercentile(
     x: Any,
     q: Any,
@@ -428,11 +446,10 @@ def argpercentile(
         >>> print(sj.argpercentile(x, 50))
         [0.002 0.018 0.98 ]
     """
-    operation = _ARGQUANTILE._replace(name="argpercentile")
-    return _quantile(operation, x, q, axis, keepdims, quantile_method, keywords, 100)
+    return _at(_ARGPERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
-@with_keywords(_QUANTILE._replace(name="percentile"))
+@with_keywords(_PERCENTILE)
 def percentile(
     x: Any,
     q: Any,
@@ -450,8 +467,7 @@ def percentile(
         >>> print(sj.percentile(x, jnp.array([25, 75])))
         [0.143 0.698]
     """
-    operation = _QUANTILE._replace(name="percentile")
-    return _quantile(operation, x, q, axis, keepdims, quantile_method, keywords, 100)
+    return _at(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
 _INTERPOLATIONS = {
@@ -465,7 +481,7 @@ _INTERPOLATIONS = {
 the one above, None where there is nothing to mix."""
 
 
-def _quantile(
+def _at(
     operation: Operation,
     x: Any,
     q: Any,
@@ -475,19 +491,24 @@ def _quantile(
     keywords: Any,
     full: int = 1,
 ) -> Array:
-    name = operation.name
+    check_levels(q, full, operation.name)
+    options = dict(keepdims=bool(keepdims), quantile_method=quantile_method)
+    return call(_quantile, operation, x, axis, keywords, q, full, **options)
+
+
+def _quantile(
+    x, softness, q, full, *, operation, axis, keywords, keepdims, quantile_method
+):
     if quantile_method not in _INTERPOLATIONS:
         raise ValueError(
-            f"{name}: quantile_method={quantile_method!r} is not known. Allowed: "
-            f"{', '.join(map(repr, _INTERPOLATIONS))}."
+            f"{operation.name}: quantile_method={quantile_method!r} is not known. "
+            f"Allowed: {', '.join(map(repr, _INTERPOLATIONS))}."
         )
     levels = jnp.asarray(q)
-    if not is_traced(levels):
-        known = np.asarray(levels)
-        if not np.all((known >= 0) & (known <= full)):
-            raise ValueError(f"{name}: q must lie in [0, {full}], got {q}.")
 
     def level(layout: Layout, dtype: Any) -> Level:
+        # The range is an argument: XLA would multiply by the inverse of a constant,
+        # whose rounding moves levels that are those of elements.
         h = levels.ravel().astype(dtype) / full * (layout.size - 1)
         lower, weight = _INTERPOLATIONS[quantile_method](h)
         lower = jax.lax.stop_gradient(lower).astype(jnp.int32)
@@ -499,7 +520,7 @@ def _quantile(
 
     indices = operation.outputs == (INDEX,)
     (out,), layout = run(
-        operation, x, axis, keywords, several=not indices, options=level
+        operation, x, softness, axis, keywords, several=not indices, options=level
     )
     assert out is not None
     out = jnp.moveaxis(out, -2 if indices else -1, 0)
@@ -528,7 +549,7 @@ def argmedian(
         >>> print(sj.argmedian(x, mode="hard"))
         [0. 0. 1.]
     """
-    return _reduce(_ARGMEDIAN, x, axis, keepdims, keywords)
+    return _reduction(_ARGMEDIAN, x, axis, keepdims, keywords)
 
 
 @with_keywords(_MEDIAN)
@@ -549,4 +570,4 @@ def median(
         >>> print(sj.median(x, axis=1))
         [0.606 0.173]
     """
-    return _reduce(_MEDIAN, x, axis, keepdims, keywords, several=True)
+    return _reduction(_MEDIAN, x, axis, keepdims, keywords, several=True)

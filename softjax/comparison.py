@@ -158,17 +158,12 @@ def isclose(
         >>> print(sj.isclose(x, 0.0, atol=0.3, mode="hard"))
         [1. 1. 0. 0.]
     """
-
-    def hard(x, y):
-        return jnp.isclose(x, y, rtol, atol, equal_nan)
-
     return apply(
         _isclose,
-        hard,
+        jnp.isclose,
         {"x": x, "y": y},
         softness,
         mode,
-        rtol=jnp.asarray(rtol),
-        atol=jnp.asarray(atol),
-        equal_nan=equal_nan,
+        parameters={"rtol": rtol, "atol": atol},
+        equal_nan=bool(equal_nan),
     )

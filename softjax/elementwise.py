@@ -18,7 +18,15 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
-from ._keywords import as_float, broadcast_shape, float_type, parse_mode, parse_softness
+from ._dispatch import dispatch
+from ._keywords import (
+    as_float,
+    broadcast_shape,
+    check_softness,
+    float_type,
+    parse_mode,
+    parse_softness,
+)
 
 _FAR = 1e15
 """How many units of softness away a step has ended, for any regularizer."""
@@ -75,6 +83,9 @@ def promote(**arrays: Any) -> tuple[dict[str, Array], Any]:
     return raw, float_type(dtype)
 
 
+_NONE: dict[str, Any] = {}
+
+
 def apply(
     soft: Callable[..., Array],
     hard: Callable[..., Any],
@@ -83,36 +94,50 @@ def apply(
     mode: str | Regularizer,
     *,
     gated: bool | None = None,
+    parameters: dict[str, Any] = _NONE,
     **options: Any,
 ) -> Float[Array, "..."]:
     """Check the keywords and evaluate an elementwise operator.
 
     **Arguments:**
 
-    - `soft`: called as `soft(transition, **arrays, **options)`. It is compiled, so it
-        has to be a function of its module, not a new one each time.
-    - `hard`: what `mode="hard"` stands for, called with the arrays.
+    - `soft`: called as `soft(transition, **arrays, **parameters, **options)`. It is
+        compiled, so it has to be a function of its module, not a new one each time.
+    - `hard`: such a function, which `mode="hard"` stands for. Called with the values
+        of `arrays`, and all others by name.
     - `gated`: whether relus are gated; None where the operator has none.
-    - `options`: further arguments of `soft`: arrays, or else constants of the program.
+    - `parameters`: further arrays, which do not decide about the type of the result.
+    - `options`: constants of the program.
     """
-    raw, out_dtype = promote(**arrays)
+    check_softness(softness)
+    return dispatch(
+        _evaluate,
+        softness,
+        *arrays.values(),
+        *parameters.values(),
+        names=(tuple(arrays), tuple(parameters)),
+        operator=(soft, hard),
+        mode=mode,
+        gated=None if gated is None else bool(gated),
+        options=options,
+    )
+
+
+def _evaluate(softness, *values, names, operator, mode, gated, options):
+    (names, others), (soft, hard) = names, operator
+    raw, out_dtype = promote(**dict(zip(names, values, strict=False)))
+    parameters = values[len(names) :]
+    options |= zip(others, map(jnp.asarray, parameters), strict=True)
     regularizer, by_name = parse_mode(mode, gated=gated is not None)
     softness = parse_softness(softness, jnp.promote_types(out_dtype, jnp.float32))
     shapes = {name: x.shape for name, x in raw.items()}
     shape = broadcast_shape(**shapes, softness=softness.shape)
     if regularizer is None:
-        return jnp.broadcast_to(hard(*raw.values()), shape).astype(out_dtype)
-    gated = by_name or bool(gated)
-    return _evaluate(soft, regularizer, gated, softness, raw, options, out_dtype)
-
-
-# Compiled once for each operator and shape. Without this, the loops inside a
-# regularizer of the user's own would be compiled again at every eager call.
-@eqx.filter_jit
-def _evaluate(soft, regularizer, gated, softness, arrays, options, out_dtype):
-    arrays = {name: x.astype(softness.dtype) for name, x in arrays.items()}
+        return jnp.broadcast_to(hard(*raw.values(), **options), shape).astype(out_dtype)
+    arrays = {name: x.astype(softness.dtype) for name, x in raw.items()}
     scale = jnp.asarray(regularizer.transition_scale(), softness.dtype)
-    out = soft(Transition(regularizer, softness * scale, gated), **arrays, **options)
+    transition = Transition(regularizer, softness * scale, by_name or bool(gated))
+    out = soft(transition, **arrays, **options)
     # Where softness was traced, it could not be checked.
     return jnp.where(softness > 0, out, jnp.nan).astype(out_dtype)
 
@@ -216,6 +241,10 @@ def _round(transition, x, neighbor_radius):
     return jnp.where(finite, rounded, x)
 
 
+def _hard_round(x, neighbor_radius):
+    return jnp.round(x)
+
+
 def round(
     x: Any,
     *,
@@ -250,7 +279,7 @@ def round(
         raise ValueError(f"neighbor_radius must be at least 0, got {neighbor_radius}.")
     return apply(
         _round,
-        jnp.round,
+        _hard_round,
         {"x": x},
         softness,
         mode,
@@ -333,6 +362,15 @@ def _clip(transition, x, min=None, max=None):
     return hard + excess
 
 
+_HARD_CLIPS = {
+    (): lambda x: x,
+    ("min",): lambda x, min: jnp.clip(x, min),
+    ("max",): lambda x, max: jnp.clip(x, max=max),
+    ("min", "max"): jnp.clip,
+}
+"""The bounds that there are -> the hard operator, called with x and with these."""
+
+
 def difference(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "..."]:
     """`x - y`, and 0 where both are the same infinity."""
     same = (x == y) & jnp.isinf(x)
@@ -365,10 +403,7 @@ def clip(
     """
     bounds = {"min": min, "max": max}
     bounds = {name: bound for name, bound in bounds.items() if bound is not None}
-
-    def hard(x, *values):
-        return jnp.clip(x, **dict(zip(bounds, values, strict=True)))
-
+    hard = _HARD_CLIPS[tuple(bounds)]
     return apply(_clip, hard, dict(x=x, **bounds), softness, mode, gated=gated)
 
 

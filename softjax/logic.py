@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ._axis import layout_of
+from ._dispatch import dispatch
 from ._keywords import as_float
 from ._types import SoftBool
 from .elementwise import promote
@@ -35,7 +36,7 @@ def _xor(x: Array, y: Array, geometric: bool) -> Array:
     return _or(_and(x, 1 - y, geometric), _and(1 - x, y, geometric), geometric)
 
 
-def _all(x: Array, axis: Any, keepdims: bool, geometric: bool, name: str) -> Array:
+def _product(x: Array, axis: Any, keepdims: bool, geometric: bool, name: str) -> Array:
     axis = layout_of(x.shape, axis, name, several=True).axes
     if not geometric:
         return jnp.prod(x, axis=axis, keepdims=keepdims)
@@ -44,16 +45,43 @@ def _all(x: Array, axis: Any, keepdims: bool, geometric: bool, name: str) -> Arr
     return jnp.exp(total / max(count, 1))
 
 
+def _all(x: Array, axis: Any, keepdims: bool, geometric: bool) -> Array:
+    return _product(x, axis, keepdims, geometric, "all")
+
+
+def _any(x: Array, axis: Any, keepdims: bool, geometric: bool) -> Array:
+    return 1 - _product(1 - x, axis, keepdims, geometric, "any")
+
+
 def _lift(p: Array) -> Array:
     """Probabilities in [0, 1], mapped to (0, 1]."""
     p = jnp.where(p < 0, 0, p)  # by a unit of rounding
     return p + _LEAST * (1 - p)
 
 
-def _pair(rule: Any, x: Any, y: Any, geometric: bool) -> SoftBool:
+def _evaluate(x, y, *, rule: Any, geometric: bool) -> SoftBool:
     raw, dtype = promote(x=x, y=y)
     x, y = (as_float(p.astype(dtype))[0] for p in raw.values())
     return rule(x, y, geometric).astype(dtype)
+
+
+def _pair(rule: Any, x: Any, y: Any, geometric: bool) -> SoftBool:
+    return dispatch(_evaluate, x, y, rule=rule, geometric=bool(geometric))
+
+
+def _reduce(x, *, rule: Any, axis: Any, keepdims: bool, geometric: bool) -> SoftBool:
+    x, dtype = as_float(x)
+    return rule(x, axis, keepdims, geometric).astype(dtype)
+
+
+def _along(rule: Any, x: Any, axis: Any, keepdims: bool, geometric: bool) -> SoftBool:
+    flags = dict(keepdims=bool(keepdims), geometric=bool(geometric))
+    return dispatch(_reduce, x, rule=rule, axis=axis, **flags)
+
+
+def _not(x):
+    x, dtype = as_float(x)
+    return (1 - x).astype(dtype)
 
 
 def logical_not(x: Any) -> SoftBool:
@@ -64,8 +92,7 @@ def logical_not(x: Any) -> SoftBool:
         >>> print(sj.logical_not(jnp.array([0.0, 0.3, 1.0])))
         [1.  0.7 0. ]
     """
-    x, dtype = as_float(x)
-    return (1 - x).astype(dtype)
+    return dispatch(_not, x)
 
 
 def logical_and(x: Any, y: Any, *, use_geometric_mean: bool = False) -> SoftBool:
@@ -123,8 +150,7 @@ def all(
         >>> print(sj.all(p, axis=1, use_geometric_mean=True))
         [0.9 0. ]
     """
-    x, dtype = as_float(x)
-    return _all(x, axis, keepdims, use_geometric_mean, "all").astype(dtype)
+    return _along(_all, x, axis, keepdims, use_geometric_mean)
 
 
 def any(
@@ -142,6 +168,4 @@ def any(
         >>> print(sj.any(p, axis=1))
         [0.271 1.   ]
     """
-    x, dtype = as_float(x)
-    every = _all(1 - x, axis, keepdims, use_geometric_mean, "any")
-    return (1 - every).astype(dtype)
+    return _along(_any, x, axis, keepdims, use_geometric_mean)

@@ -31,7 +31,14 @@ from softjax_solvers.internal import (
 
 from . import axiswise, comparison
 from ._axis import parse_axis, split_parameter
-from ._keywords import as_float, parse_count, parse_mode, parse_softness
+from ._keywords import (
+    as_float,
+    check_count,
+    check_softness,
+    parse_count,
+    parse_mode,
+    parse_softness,
+)
 from .methods import MaskMethod, Sample, get_mask_method
 from .methods.fast_soft_sort import rank_problem
 
@@ -74,6 +81,7 @@ def _fenchel_young(
             f"{name}: the loss of mode='hard' has no useful gradient. Use 'smooth', "
             "'c0', 'c1', ... or a Regularizer."
         )
+    check_softness(softness)
     softness = parse_softness(softness, scores.dtype)
     if softness.ndim:
         raise ValueError(f"{name}: softness must be a scalar, got {softness.shape}.")
@@ -179,8 +187,8 @@ def top_k_loss(
         (2020), section 7.
     """
     layout = parse_axis(jnp.shape(scores), axis, "top_k_loss")
-    k = parse_count(k, layout.size, "top_k_loss")
-    k = split_parameter(k, layout, "top_k_loss", "k")
+    check_count(k, layout.size, "top_k_loss")
+    k = split_parameter(parse_count(k, "top_k_loss"), layout, "top_k_loss", "k")
     return _fenchel_young(
         "top_k_loss",
         lambda z, softness: HypersimplexProjection(z, k, softness),
@@ -324,6 +332,7 @@ def _rows(name: str, axis: int, keywords: dict[str, Any], **arrays: Any) -> _Row
             )
     layout = parse_axis(x.shape, axis, name)
     if "softness" in keywords:
+        check_softness(keywords["softness"])
         softness = parse_softness(keywords["softness"], x.dtype)
         softness = split_parameter(softness, layout, name, "softness")
         keywords = keywords | dict(softness=softness)

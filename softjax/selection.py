@@ -11,7 +11,6 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -21,6 +20,7 @@ from softjax_solvers.internal import (
 )
 
 from ._axis import parse_axis
+from ._dispatch import dispatch
 from ._keywords import as_float, broadcast_shape
 from ._types import SoftBool, SoftIndex
 from .elementwise import promote
@@ -32,13 +32,11 @@ def _weigh(weights: Array, values: Array) -> Array:
     return weights.astype(values.dtype) * jnp.where(left_out, 0, values)
 
 
-@jax.jit
 def _expect(weights: Float[Array, "... n"], values: Float[Array, "... n"]) -> Array:
     """The sum of weights times values along the last axis, with broadcasting."""
     return jnp.sum(_weigh(weights, values), axis=-1)
 
 
-@eqx.filter_jit
 def _take(weights: Float[Array, "*m n"], values: Array, axis: int) -> Array:
     """The same with `axis` of the values, whose place the axes `*m` take."""
 
@@ -90,6 +88,14 @@ def _parse_index(index: Any, size: int, name: str, argument: str) -> Array:
     return weights
 
 
+def _where(condition, x, y):
+    p, _ = as_float(condition, "condition")
+    raw, dtype = promote(x=x, y=y)
+    broadcast_shape(condition=p.shape, **{name: a.shape for name, a in raw.items()})
+    x, y = (as_float(a.astype(dtype))[0] for a in raw.values())
+    return (_weigh(p, x) + _weigh(1 - p, y)).astype(dtype)
+
+
 def where(condition: SoftBool, x: Any, y: Any) -> Float[Array, "..."]:
     """Soft `jax.numpy.where`: `p x + (1 - p) y` with `p = condition`.
 
@@ -101,11 +107,13 @@ def where(condition: SoftBool, x: Any, y: Any) -> Float[Array, "..."]:
         >>> print(sj.where(sj.greater(x, 0.0), x, 0.0))
         [-0.     0.031  1.   ]
     """
-    p, _ = as_float(condition, "condition")
-    raw, dtype = promote(x=x, y=y)
-    broadcast_shape(condition=p.shape, **{name: a.shape for name, a in raw.items()})
-    x, y = (as_float(a.astype(dtype))[0] for a in raw.values())
-    return (_weigh(p, x) + _weigh(1 - p, y)).astype(dtype)
+    return dispatch(_where, condition, x, y)
+
+
+def _take_axis(a, indices, *, axis):
+    values, axis, dtype = _parse_operand(a, axis, "take", "a")
+    weights = _parse_index(indices, values.shape[axis], "take", "indices")
+    return _take(weights, values, axis).astype(dtype)
 
 
 def take(a: Any, indices: SoftIndex, axis: int | None = None) -> Float[Array, "..."]:
@@ -124,9 +132,21 @@ def take(a: Any, indices: SoftIndex, axis: int | None = None) -> Float[Array, ".
         >>> print(sj.take(a, jnp.array([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])))
         [15. 30.]
     """
-    values, axis, dtype = _parse_operand(a, axis, "take", "a")
-    weights = _parse_index(indices, values.shape[axis], "take", "indices")
-    return _take(weights, values, axis).astype(dtype)
+    return dispatch(_take_axis, a, indices, axis=axis)
+
+
+def _take_along(arr, indices, *, axis):
+    name = "take_along_axis"
+    values, axis, dtype = _parse_operand(arr, axis, name, "arr")
+    weights = _parse_index(indices, values.shape[axis], name, "indices")
+    along = jnp.expand_dims(jnp.moveaxis(values, axis, -1), axis)
+    if weights.ndim != along.ndim or not _broadcast(weights.shape, along.shape):
+        raise ValueError(
+            f"{name}: indices of shape {weights.shape} must have the axes of the array "
+            f"of shape {values.shape}, equal or 1 except for axis {axis}, and one more "
+            f"of size {values.shape[axis]} at the end."
+        )
+    return _expect(weights, along).astype(dtype)
 
 
 def take_along_axis(
@@ -152,17 +172,7 @@ def take_along_axis(
         >>> print(sj.take_along_axis(x, sj.argsort(x, mode="hard")))
         [0.2 0.7 1. ]
     """
-    name = "take_along_axis"
-    values, axis, dtype = _parse_operand(arr, axis, name, "arr")
-    weights = _parse_index(indices, values.shape[axis], name, "indices")
-    along = jnp.expand_dims(jnp.moveaxis(values, axis, -1), axis)
-    if weights.ndim != along.ndim or not _broadcast(weights.shape, along.shape):
-        raise ValueError(
-            f"{name}: indices of shape {weights.shape} must have the axes of the array "
-            f"of shape {values.shape}, equal or 1 except for axis {axis}, and one more "
-            f"of size {values.shape[axis]} at the end."
-        )
-    return _expect(weights, along).astype(dtype)
+    return dispatch(_take_along, arr, indices, axis=axis)
 
 
 def _broadcast(*shapes: tuple[int, ...]) -> bool:
@@ -171,6 +181,26 @@ def _broadcast(*shapes: tuple[int, ...]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _choose_from(a, *choices):
+    raw, dtype = promote(**{f"choices[{i}]": x for i, x in enumerate(choices)})
+    parts = jnp.broadcast_arrays(*(x.astype(dtype) for x in raw.values()))
+    return _choose(a, jnp.stack(parts))
+
+
+def _choose(a, choices):
+    values, dtype = as_float(choices, "choices")
+    if values.ndim == 0:
+        raise ValueError("choose: choices must be a sequence of arrays, got a scalar.")
+    weights = _parse_index(a, values.shape[0], "choose", "a")
+    values = jnp.moveaxis(values, 0, -1)
+    if not _broadcast(weights.shape, values.shape):
+        raise ValueError(
+            f"choose: the shape {weights.shape[:-1]} of a, without its last axis, must "
+            f"broadcast against the shape {values.shape[:-1]} of the choices."
+        )
+    return _expect(weights, values).astype(dtype)
 
 
 def choose(a: SoftIndex, choices: Any) -> Float[Array, "..."]:
@@ -191,21 +221,15 @@ def choose(a: SoftIndex, choices: Any) -> Float[Array, "..."]:
     if isinstance(choices, Sequence) and not isinstance(choices, str):
         if not choices:
             raise ValueError("choose: choices must hold at least one array, got none.")
-        named = {f"choices[{i}]": choice for i, choice in enumerate(choices)}
-        raw, dtype = promote(**named)
-        parts = jnp.broadcast_arrays(*(x.astype(dtype) for x in raw.values()))
-        choices = jnp.stack(parts)
-    values, dtype = as_float(choices, "choices")
-    if values.ndim == 0:
-        raise ValueError("choose: choices must be a sequence of arrays, got a scalar.")
-    weights = _parse_index(a, values.shape[0], "choose", "a")
-    values = jnp.moveaxis(values, 0, -1)
-    if not _broadcast(weights.shape, values.shape):
-        raise ValueError(
-            f"choose: the shape {weights.shape[:-1]} of a, without its last axis, must "
-            f"broadcast against the shape {values.shape[:-1]} of the choices."
-        )
-    return _expect(weights, values).astype(dtype)
+        return dispatch(_choose_from, a, *choices)
+    return dispatch(_choose, a, choices)
+
+
+def _index_in_dim(operand, index, *, axis, keepdims):
+    name = "dynamic_index_in_dim"
+    values, axis, dtype = _parse_operand(operand, axis, name, "operand")
+    weights = _parse_start(index, values.shape[axis], name, "index")
+    return _take(weights[None] if keepdims else weights, values, axis).astype(dtype)
 
 
 def dynamic_index_in_dim(
@@ -224,11 +248,17 @@ def dynamic_index_in_dim(
         >>> print(sj.dynamic_index_in_dim(a, jnp.array([0.5, 0.5, 0.0])))
         [[2. 3.]]
     """
-    name = "dynamic_index_in_dim"
-    axis = _one_axis(axis, name)
+    axis = _integer(axis, "dynamic_index_in_dim", "axis")
+    return dispatch(_index_in_dim, operand, index, axis=axis, keepdims=bool(keepdims))
+
+
+def _slice_in_dim(operand, start_index, *, axis, length):
+    name = "dynamic_slice_in_dim"
     values, axis, dtype = _parse_operand(operand, axis, name, "operand")
-    weights = _parse_start(index, values.shape[axis], name, "index")
-    return _take(weights[None] if keepdims else weights, values, axis).astype(dtype)
+    size = values.shape[axis]
+    start = _parse_start(start_index, size, name, "start_index")
+    _check_length(length, size, name, "slice_size")
+    return _slice(values, start, length, axis).astype(dtype)
 
 
 def dynamic_slice_in_dim(
@@ -251,12 +281,9 @@ def dynamic_slice_in_dim(
         [1.5 2.5]
     """
     name = "dynamic_slice_in_dim"
-    axis = _one_axis(axis, name)
-    values, axis, dtype = _parse_operand(operand, axis, name, "operand")
-    size = values.shape[axis]
-    start = _parse_start(start_index, size, name, "start_index")
-    length = _parse_length(slice_size, size, name, "slice_size")
-    return _slice(values, start, length, axis).astype(dtype)
+    axis = _integer(axis, name, "axis")
+    length = _integer(slice_size, name, "slice_size")
+    return dispatch(_slice_in_dim, operand, start_index, axis=axis, length=length)
 
 
 def dynamic_slice(
@@ -280,29 +307,40 @@ def dynamic_slice(
          [6.5 7.5]]
     """
     name = "dynamic_slice"
-    values, dtype = as_float(operand, "operand")
     given = {"start_indices": start_indices, "slice_sizes": slice_sizes}
     for argument, entries in given.items():
         if not hasattr(entries, "__len__"):
             raise TypeError(f"{name}: {argument} must be a sequence, got {entries!r}.")
+    lengths = tuple(
+        _integer(size, name, f"slice_sizes[{axis}]")
+        for axis, size in enumerate(slice_sizes)
+    )
+    return dispatch(_slice_each, operand, *start_indices, lengths=lengths)
+
+
+def _slice_each(operand, *starts, lengths):
+    name = "dynamic_slice"
+    values, dtype = as_float(operand, "operand")
+    for argument, entries in {"start_indices": starts, "slice_sizes": lengths}.items():
         if len(entries) != values.ndim:
             raise ValueError(
                 f"{name}: {argument} must have one entry for each of the "
                 f"{values.ndim} axes of the operand, got {len(entries)}."
             )
-    for axis, size in enumerate(values.shape):
-        start, length = start_indices[axis], slice_sizes[axis]
-        start = _parse_start(start, size, name, f"start_indices[{axis}]")
-        length = _parse_length(length, size, name, f"slice_sizes[{axis}]")
+    for axis, (size, length) in enumerate(zip(values.shape, lengths, strict=True)):
+        start = _parse_start(starts[axis], size, name, f"start_indices[{axis}]")
+        _check_length(length, size, name, f"slice_sizes[{axis}]")
         values = _slice(values, start, length, axis)
     return values.astype(dtype)
 
 
-def _one_axis(axis: Any, name: str) -> int:
+def _integer(value: Any, name: str, argument: str) -> int:
     try:
-        return operator.index(axis)
+        return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name}: axis must be an integer, got {axis!r}.") from None
+        raise TypeError(
+            f"{name}: {argument} must be an integer, got {value!r}."
+        ) from None
 
 
 def _parse_start(index: Any, size: int, name: str, argument: str) -> Array:
@@ -315,21 +353,13 @@ def _parse_start(index: Any, size: int, name: str, argument: str) -> Array:
     return weights
 
 
-def _parse_length(length: Any, size: int, name: str, argument: str) -> int:
-    try:
-        length = operator.index(length)
-    except TypeError:
-        raise TypeError(
-            f"{name}: {argument} must be an integer, got {length!r}."
-        ) from None
+def _check_length(length: int, size: int, name: str, argument: str) -> None:
     if not 0 <= length <= size:
         raise ValueError(
             f"{name}: {argument}={length} must be from 0 to the axis size {size}."
         )
-    return length
 
 
-@eqx.filter_jit
 def _slice(values: Array, start: Float[Array, " n"], length: int, axis: int) -> Array:
     last = start.shape[0] - length
     start = jnp.append(start[:last], jnp.sum(start[last:]))

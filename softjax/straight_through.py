@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from softjax_solvers.internal import is_traced
+
 _Function = TypeVar("_Function", bound=Callable)
 
 
@@ -44,7 +46,8 @@ def _swap_leaf(value: Any, surrogate: Any) -> Any:
         surrogate = surrogate.astype(value.dtype)
     else:
         value = value.astype(surrogate.dtype)
-    return _swap(value, surrogate)
+    # Outside of transformations nothing is differentiated.
+    return _swap(value, surrogate) if is_traced((value, surrogate)) else value
 
 
 def _combine(value: PyTree, surrogate: PyTree) -> PyTree:
@@ -55,6 +58,8 @@ def _combine(value: PyTree, surrogate: PyTree) -> PyTree:
 
 def _frozen(tree: PyTree) -> PyTree:
     """Arguments for the value, whose own derivative is not wanted or may not exist."""
+    if not is_traced(tree):
+        return tree
     dynamic, static = eqx.partition(tree, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(dynamic), static)
 
@@ -119,11 +124,14 @@ def st(fn: _Function) -> _Function:
         stochastic neurons for conditional computation", arXiv:1308.3432 (2013).
     """
     signature, named = _signature_with(fn, "mode", "st")
+    parameter = signature.parameters["mode"] if named else None
+    default = None if parameter is None else parameter.default
+    by_keyword = parameter is None or parameter.kind is parameter.KEYWORD_ONLY
 
     def hardened(args: tuple, kwargs: dict) -> tuple[Any, tuple, dict]:
         """The mode that is passed, if any, and the arguments with a hard one."""
-        if not named:
-            return kwargs.get("mode"), args, kwargs | dict(mode="hard")
+        if by_keyword:
+            return kwargs.get("mode", default), args, kwargs | dict(mode="hard")
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         mode = bound.arguments["mode"]
