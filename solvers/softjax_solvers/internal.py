@@ -1,4 +1,4 @@
-"""What `softjax` shares with this package, without any promise that it stays."""
+"""Parts of this package that `softjax` uses, without any promise that they stay."""
 
 from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
 from ._kernels.numerics import (

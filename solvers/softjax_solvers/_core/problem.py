@@ -195,7 +195,7 @@ class ConcaveDualProblem(Problem):
 
     @abc.abstractmethod
     def flat(self) -> ConcaveDualProblem:
-        """The same problems with a single, leading batch axis, to `vmap` over."""
+        """These problems with a single, leading batch axis, to `vmap` over."""
 
     @abc.abstractmethod
     def to_solution(
@@ -231,7 +231,7 @@ class ScalarDualProblem(Problem):
 
     @abc.abstractmethod
     def flat(self) -> ScalarDualProblem:
-        """The same rows with a single, leading batch axis, to `vmap` over."""
+        """These rows with a single, leading batch axis, to `vmap` over."""
 
     def default_solver(self, regularizer: Regularizer) -> str | Solver | None:
         return "newton"
@@ -247,7 +247,7 @@ class ScalarDualProblem(Problem):
     def residual_and_slope(
         self, dual: Array, regularizer: Regularizer
     ) -> tuple[Float[Array, "*rows"], Float[Array, "*rows"]]:
-        """What Newton's method makes zero, and its derivative in the dual.
+        """The function that Newton's method makes zero, and its derivative in the dual.
 
         Of the sign of `optimality`. Default: `optimality`.
         """

@@ -1,4 +1,4 @@
-"""What is wanted of a solution: the dual, the primal, means under it, the maximum."""
+"""Readouts of a solution: the dual, the primal, means under it, the maximum."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class Regularizer(eqx.Module):
         )
 
     def transition_scale(self) -> Float[Array, ""]:
-        """What softness is multiplied by in elementwise operators.
+        """The factor of softness in elementwise operators.
 
         `5 / (r'(1) - r'(0))`, and at least 1: a bounded transition then fills
         [-5 softness, 5 softness], unless it is already that wide at the softness
@@ -229,7 +229,7 @@ def _link_residual(t, args):
 
 
 def _relative(residual: Array, size: Array) -> Array:
-    """Of large numbers, so that a search stops at about one unit of their rounding."""
+    """A residual relative to large numbers: a search stops at their rounding."""
     return residual / jnp.maximum(jnp.abs(jax.lax.stop_gradient(size)) / 4, 1)
 
 

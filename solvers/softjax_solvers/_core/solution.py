@@ -18,7 +18,7 @@ from .solver import Solver
 
 
 class Solution(eqx.Module):
-    """What a solver found.
+    """A dual that a solver found, with the report of the search.
 
     **Attributes:**
 

@@ -77,7 +77,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
     def _excess(
         self, y: Float[Array, "*batch n"]
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
-        """What separates each entry from the nearer of 0 and 1, and `sum y - k`.
+        """Distances of entries from the nearer of 0 and 1, and `sum y - k`.
 
         The entries near 1 are counted, which is exact, and only what they lack is
         summed: the rounding of a sum of thousands of them would drown the others.

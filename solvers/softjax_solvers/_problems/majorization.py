@@ -111,7 +111,7 @@ class MajorizationProjection(ConcaveDualProblem):
     def arguments(
         self, dual: Float[Array, "*batch m"]
     ) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
-        """What the link is applied to, for the slacks s and for the gaps d."""
+        """Arguments of the link, for the slacks s and for the gaps d."""
         return -(self.drop + second_differences(dual, self.inside)), -dual
 
     def optimality(

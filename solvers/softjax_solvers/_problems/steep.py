@@ -18,7 +18,7 @@ from .._core.regularizer import Regularizer
 from .._kernels.numerics import derivative, eps, safe_divide, tangent_of
 
 _LEAST = 1e-30
-"""Of r'', so that neither its inverse nor a sum of those overflows."""
+"""Least value of r'', so that neither its inverse nor a sum of those overflows."""
 
 
 def settle(

@@ -93,8 +93,8 @@ class SemiDual(Solver):
 
         def evaluate(g, start):
             dual = Potentials(problem.fit_rows(g, regularizer, start), g)
-            gap = problem.gap(dual, regularizer)
-            return _Point(dual, gap, problem.error(gap))
+            gap = problem.column_residual(dual, regularizer)
+            return _Point(dual, gap, problem.feasibility_error(gap))
 
         columns = problem.column_shares
         smallest = jnp.min(jnp.where(columns > 0, columns, 1), axis=-1)

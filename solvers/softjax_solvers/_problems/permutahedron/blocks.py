@@ -22,7 +22,7 @@ class Groups(eqx.Module):
 
     @abc.abstractmethod
     def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
-        """Of arrays, their entries at the first one `inside` one's group.
+        """Entries of arrays at the first place `inside` of one's group.
 
         They broadcast against the entries; anything where none is inside.
         """

@@ -17,7 +17,7 @@ from .blocks import Groups
 
 
 class Balance(NamedTuple):
-    """What ties the value v of a group to its entries.
+    """The equation that ties the value v of a group to its entries.
 
     **Attributes:**
 
@@ -78,7 +78,7 @@ class Summary(eqx.Module):
 
     @abc.abstractmethod
     def join(self, block: Pair, after: Pair, rise: Array, drop: Array) -> Pair:
-        """That of two blocks, where s and u of the second one are so much more."""
+        """The summary of two blocks, of which the second has s and u so much larger."""
 
     @abc.abstractmethod
     def level(self, block: Pair) -> Array:
@@ -203,7 +203,7 @@ def _same(x: Array) -> Array:
 
 
 class _LinearSums(Rule):
-    """The same where a link is a line, whose extension to an odd function is one."""
+    """Sums of a linear link, which is its own extension to an odd function."""
 
     moves_with_w: ClassVar[bool] = True
 

@@ -107,7 +107,7 @@ class NeuralSortRows(SortedRows):
 def _deviations(
     s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-    """What scores are to differentiation: `2 (i - middle_j) s_j + below_j`.
+    """The differentiable form of scores: `2 (i - middle_j) s_j + below_j`.
 
     Up to what a row shares. The sums of s over the elements below j, and up to it, are
     added in `below`; of equals the first and the last one counts, and the middle one,

@@ -53,11 +53,11 @@ class WindowedRows(ScalarDualProblem):
 
     @abc.abstractmethod
     def moving(self) -> tuple[PyTree, PyTree]:
-        """What derivatives of gaps reach, of an element as the centre and the other."""
+        """Differentiated parts of gaps: of an element as centre, and as the other."""
 
     @abc.abstractmethod
     def still(self) -> tuple[PyTree, PyTree]:
-        """What else gaps are made of, of an element as the centre and as the other."""
+        """Constant parts of gaps: of an element as the centre, and as the other."""
 
     @staticmethod
     @abc.abstractmethod
@@ -310,7 +310,7 @@ def _near(shared, centre, other, lag, *, gap):
 
 
 def _argument(shared, centre, other, lag, gap):
-    """What the link is applied to, for an entry of a row."""
+    """The argument of the link for an entry of a row."""
     _, inverse_softness = shared
     pair, dual, _, _ = centre
     return -gap(pair, other[0], lag) * inverse_softness - dual
@@ -335,7 +335,7 @@ def _row_terms(shared, centre, other, lag, *, gap):
 
 
 def _row_slopes(shared, centre, other, lag, *, gap):
-    """The same, each with its derivative in the dual."""
+    """Terms of rows, each with its derivative in the dual."""
     t = _argument(shared, centre, other, lag, gap)
     terms = _entry(shared[0].link(t), centre, other, 1)
     slopes = _entry(-shared[0].slope(t), centre, other, 1)
@@ -348,7 +348,7 @@ def _column_terms(shared, centre, other, lag, *, gap):
 
 
 def _column_terms_and_slopes(shared, centre, other, lag, *, gap):
-    """The same, and what rows' sums change by with the dual."""
+    """Terms of columns, and the derivatives of the rows' sums in the dual."""
     t = _argument(shared, centre, other, lag, gap)
     slope, *_ = _entry(-shared[0].slope(t), centre, other, 1)
     return slope, _entry(shared[0].link(t), centre, other, -1)

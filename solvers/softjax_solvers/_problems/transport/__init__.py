@@ -1,5 +1,2 @@
-from .problem import (
-    Potentials as Potentials,
-    Transport as Transport,
-    TransportProjection as TransportProjection,
-)
+from .problem import Potentials as Potentials, Transport as Transport
+from .projection import TransportProjection as TransportProjection

@@ -14,9 +14,8 @@ from ..._core.readout import Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._kernels.laplacian import eliminate_rows
-from ..._kernels.numerics import eps, inexact, safe_divide, tangent_of
-from .line import reduced_costs
-from .row_fit import fit, fit_exponential
+from ..._kernels.numerics import eps, safe_divide, tangent_of
+from .row_fit import fit
 
 if TYPE_CHECKING:
     import lineax as lx
@@ -80,7 +79,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         return -self.cost.swapaxes(-1, -2) / self.softness
 
     def arguments(self, dual: Potentials) -> Float[Array, "*batch m n"]:
-        """What the link is applied to."""
+        """Arguments of the link, for all entries of the transposed plan."""
         return dual.g[..., :, None] + dual.f[..., None, :] + self.scores
 
     def unnormalized(
@@ -142,10 +141,10 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         plan = self.transposed(dual, regularizer)
         return jnp.sum(plan * values[..., :, None], axis=-2)
 
-    def gap(
+    def column_residual(
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m"]:
-        """What the columns of the plan lack: `nu - sum_i P_ij`."""
+        """Residuals of the columns: `nu - sum_i P_ij`."""
         plan = self.transposed(dual, regularizer)
         mu = self.mu[..., None, :]
         # Most of a column's mass usually is from rows that have nearly all of theirs
@@ -162,11 +161,15 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     def residual(
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        return self.error(self.gap(dual, regularizer))
+        return self.feasibility_error(self.column_residual(dual, regularizer))
 
-    def error(self, gap: Float[Array, "*batch m"]) -> Float[Array, "*batch"]:
+    def feasibility_error(
+        self, residual: Float[Array, "*batch m"]
+    ) -> Float[Array, "*batch"]:
         """The largest error of a column's sum, relative to its marginal."""
-        return jnp.max(jnp.abs(gap) / jnp.where(self.nu > 0, self.nu, jnp.inf), axis=-1)
+        return jnp.max(
+            jnp.abs(residual) / jnp.where(self.nu > 0, self.nu, jnp.inf), axis=-1
+        )
 
     def _slope(self, dual: Potentials, regularizer: Regularizer, mask: Any) -> Array:
         """The derivative of the plan's entries in the link's arguments."""
@@ -291,7 +294,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         regularizer: Regularizer,
         tolerance: float,
     ) -> Solution:
-        """What a solver found that aims at an error of `tolerance`.
+        """The solution of a solver that aims at an error of `tolerance`.
 
         Sums of many terms may be rounded by more, which does not count as a failure.
         """
@@ -321,122 +324,3 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
 
     def default_solver(self, regularizer: Regularizer) -> str:
         return "semi_dual"
-
-
-class TransportProjection(Transport):
-    """Regularized optimal transport, `min_P <C, P> + softness M R(P / M)`.
-
-    The plan P is nonnegative, its rows sum to `mu` and its columns to `nu`, both of
-    which have the total mass M, unless that is given as the `unit`. With M = 1 this is
-    `min_G <C, G> + softness R(G)` over the transport polytope. The solution is
-    `P = M phi(f_i + g_j - C_ij / softness)` with the dual
-    [`softjax.solvers.Potentials`][]; rows and columns without mass are 0.
-
-    **Arguments:**
-
-    - `cost`: `*batch n m`.
-    - `mu`, `nu`: nonnegative, of shapes that broadcast against `*batch n` and
-        `*batch m`, and of equal sums.
-    - `softness`: positive, of a shape that broadcasts against `*batch`.
-    - `unit`: the mass M that the regularizer is relative to, of a shape that broadcasts
-        against `*batch`; None for the total one.
-
-    **Example:**
-
-        >>> cost = jnp.array([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]])
-        >>> mu, nu = jnp.array([1.5, 1.5]), jnp.ones(3)
-        >>> problem = sj.solvers.TransportProjection(cost, mu, nu, 1.0)
-        >>> print(sj.solvers.solve(problem, "smooth").value)
-        [[0.799 0.35  0.35 ]
-         [0.201 0.65  0.65 ]]
-
-    ??? cite
-
-        Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport",
-        NeurIPS 2013; Blondel, Seguy and Rolet, "Smooth and sparse optimal transport",
-        AISTATS 2018.
-    """
-
-    def __init__(self, cost: Any, mu: Any, nu: Any, softness: Any, unit: Any = None):
-        self.cost = inexact(cost)
-        dtype = self.cost.dtype
-        self.mu, self.nu = _as_constant(mu, dtype), _as_constant(nu, dtype)
-        self.softness = jnp.asarray(softness, dtype)[..., None, None]
-        self.unit = None if unit is None else jnp.asarray(unit, dtype)[..., None]
-        shape = self.cost.shape
-        if self.cost.ndim < 2 or 0 in shape[-2:]:
-            raise ValueError(
-                "TransportProjection: cost must have two last axes of at least one "
-                f"entry, got shape {shape}."
-            )
-        for name, x, full in (
-            ("mu", self.mu, shape[:-1]),
-            ("nu", self.nu, (*shape[:-2], shape[-1])),
-            ("softness", self.softness, (*shape[:-2], 1, 1)),
-            *([] if self.unit is None else [("unit", self.unit, (*shape[:-2], 1))]),
-        ):
-            try:
-                fits = x.ndim > 0 and x.shape[-1] == full[-1]
-                fits = fits and jnp.broadcast_shapes(x.shape, full) == full
-            except ValueError:
-                fits = False
-            if not fits:
-                raise ValueError(
-                    f"TransportProjection: {name} of shape {x.shape} does not fit to a "
-                    f"cost of shape {shape}."
-                )
-
-    @classmethod
-    def on_line(
-        cls,
-        points: Any,
-        anchors: Any,
-        counts: Any,
-        softness: Any,
-        where: Any = None,
-        ascending: bool = False,
-        unit: Any = None,
-    ) -> "TransportProjection":
-        """Move `points` of mass 1 to `anchors` of mass `counts`, at squared distance.
-
-        The cost is `(points_i - anchors_j)^2` up to potentials, which do not change the
-        plan: those of the hard plan, which follow from sorting. So costs are exact
-        where they are small, zero potentials are optimal as softness goes to 0, and
-        nearly so at any softness.
-
-        **Arguments:**
-
-        - `points`: `*batch n`.
-        - `anchors`: ascending, of a shape that broadcasts against `*batch m`;
-            constants.
-        - `counts`: nonnegative integers that broadcast against `*batch m`, and add up
-            to the number of points; constants.
-        - `softness`: positive, of a shape that broadcasts against `*batch`.
-        - `where`: optional mask `*batch n` of the points that take part.
-        - `ascending`: whether `points` are, with those that take part first.
-        - `unit`: as of the class.
-        """
-        points = inexact(points)
-        cost, counts = reduced_costs(points, anchors, counts, where, ascending)
-        dtype = points.dtype
-        mu = np.ones(points.shape[-1], dtype) if where is None else where.astype(dtype)
-        return cls(cost.swapaxes(-1, -2), mu, counts, softness, unit)
-
-    def specialize(self, regularizer: Regularizer) -> Transport:
-        if regularizer.structure().rate is None:
-            return self
-        return _Entropic(self.cost, self.mu, self.nu, self.softness, self.unit)
-
-
-class _Entropic(Transport):
-    """Transport by an exponential link."""
-
-    fit: ClassVar[Callable[..., Array]] = staticmethod(fit_exponential)
-
-    def moving(self, dual, regularizer):
-        return self.mask
-
-
-def _as_constant(x: Any, dtype: Any) -> Array | np.ndarray:
-    """`x` as an array: one of NumPy, whose values are known, where it is one."""
-    return x.astype(dtype) if isinstance(x, np.ndarray) else jnp.asarray(x, dtype)
