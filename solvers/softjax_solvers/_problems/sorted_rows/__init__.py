@@ -1,3 +1,3 @@
-from .deviation import NeuralSortRows as NeuralSortRows
-from .distance import SoftSortRows as SoftSortRows
+from .neuralsort import NeuralSortRows as NeuralSortRows
+from .softsort import SoftSortRows as SoftSortRows
 from .rows import SortedRows as SortedRows
