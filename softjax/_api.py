@@ -1,9 +1,6 @@
 """The table of contents: every public name, and where it stands."""
 
 from . import losses as losses, methods as methods, solvers as solvers
-from ._axis import AxisKeywords as AxisKeywords, ValueKeywords as ValueKeywords
-from ._median_newton import median_newton as median_newton
-from ._top_k_mask import top_k_mask as top_k_mask
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .autograd_safe import (
     arccos as arccos,
@@ -14,6 +11,8 @@ from .autograd_safe import (
     sqrt as sqrt,
 )
 from .axiswise import (
+    AxisKeywords as AxisKeywords,
+    ValueKeywords as ValueKeywords,
     argmax as argmax,
     argmedian as argmedian,
     argmin as argmin,
@@ -22,6 +21,7 @@ from .axiswise import (
     argsort as argsort,
     max as max,
     median as median,
+    median_newton as median_newton,
     min as min,
     percentile as percentile,
     quantile as quantile,
@@ -29,6 +29,7 @@ from .axiswise import (
     ranking as ranking,
     sort as sort,
     top_k as top_k,
+    top_k_mask as top_k_mask,
 )
 from .comparison import (
     equal as equal,

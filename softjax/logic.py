@@ -12,9 +12,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ._axis import layout_of
 from ._dispatch import dispatch
 from ._keywords import as_float
+from ._layout import layout_of
 from ._types import SoftBool
 from .elementwise import promote
 

@@ -19,9 +19,9 @@ from softjax_solvers.internal import (
     anywhere,
 )
 
-from ._axis import parse_axis
 from ._dispatch import dispatch
 from ._keywords import as_float, broadcast_shape
+from ._layout import parse_axis
 from ._types import SoftBool, SoftIndex
 from .elementwise import promote
 

@@ -93,6 +93,22 @@ def test_gated_grad_of_returned_indices(method):
     assert_close(jacobian(x), index)
 
 
+@pytest.mark.parametrize(
+    ("call", "times"), [(sj.sort, 1), (lambda x, **kw: sj.top_k(x, 2, **kw), 2)]
+)
+def test_gated_grad_solves_values_once(call, times):
+    """And once more for an index that is returned, which has its own gradient."""
+    solved = []
+
+    class Counted(sj.methods.IndexMethod):
+        def argsort(self, sample, relaxation):
+            solved.append(sample)
+            return sj.methods.SoftSort().argsort(sample, relaxation)
+
+    call(X, method=Counted(), gated_grad=False)
+    assert len(solved) == times
+
+
 def test_gated_grad_of_hard_operators():
     """There is nothing to stop, whatever the method."""
     for method in cases.METHODS:

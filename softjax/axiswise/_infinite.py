@@ -12,7 +12,7 @@ from softjax_solvers.internal import (
     safe_divide,
 )
 
-from .methods import Infinite, Level
+from ..methods import Infinite, Level
 
 
 class Outer(NamedTuple):

@@ -1,8 +1,8 @@
-"""The mask of the k largest elements, over the hypersimplex."""
+"""Masks: which elements are among the k largest."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,35 +19,35 @@ from softjax_solvers.internal import (
     sort_with_permutation,
 )
 
-from ._axis import MASK, Layout, Operation, call, parse_axis, run, split_parameter
-from ._keywords import as_array, check_count, parse_count
-from ._types import SoftBool
-from .methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
-from .methods.hard import Hard
-
-
-class _Options(NamedTuple):
-    k: Float[Array, "*#batch 1"]
-    method: MaskMethod
+from .._keywords import as_array, check_count, parse_count
+from .._layout import Layout, parse_axis, split_parameter
+from .._types import SoftBool
+from ..methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
+from ..methods.hard import Hard
+from ._operation import MASK, Operation
+from ._run import call, run
 
 
 def _mask(
-    method: Method, sample: Sample, relaxation: Relaxation, options: _Options
-) -> tuple[Float[Array, "*batch n"]]:
-    k = options.k
+    method: Method,
+    sample: Sample,
+    relaxation: Relaxation,
+    k: Float[Array, "*#batch 1"],
+    formulation: MaskMethod,
+) -> Float[Array, "*batch n"]:
     if isinstance(method, Hard):
         place = invert(sort_with_permutation(-sample.keys)[1])
-        return (jnp.clip(k - place, 0, 1),)
+        return jnp.clip(k - place, 0, 1)
     where = sample.where
     problem = HypersimplexProjection(sample.keys, k, relaxation.softness, where)
-    regularizer = options.method.regularizer(relaxation.regularizer)
+    regularizer = formulation.regularizer(relaxation.regularizer)
     mask = solve(problem, regularizer, relaxation.solver).value
     if where is None:
-        return (mask,)
+        return mask
     # What is left when all that are present are in full is shared by the absent.
     missing, absent = k - sample.present, sample.size - sample.present
     share = jnp.clip(safe_divide(missing, absent), 0, 1)
-    return (jnp.where(where, mask, share),)
+    return jnp.where(where, mask, share)
 
 
 _TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True)
@@ -56,9 +56,9 @@ _TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True)
 def _largest(x, softness, k, *, operation, axis, keywords, method):
     chosen = get_mask_method(method)
 
-    def parse(layout: Layout, dtype: Any) -> _Options:
+    def parse(layout: Layout, dtype: Any) -> tuple[Array, MaskMethod]:
         value = parse_count(k, "top_k_mask").astype(dtype)
-        return _Options(split_parameter(value, layout, "top_k_mask", "k"), chosen)
+        return split_parameter(value, layout, "top_k_mask", "k"), chosen
 
     (out,), layout = run(
         operation, x, softness, axis, keywords, several=True, options=parse

@@ -1,0 +1,102 @@
+"""How an array is laid out for what works along an axis, or along several."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Layout(NamedTuple):
+    """How an array of shape `shape` is laid out as `*batch n`."""
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]  # ascending
+    flat: bool  # axis=None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape[axis] for axis in self.axes)
+
+    def split(self, x: Array) -> Float[Array, "*batch n"]:
+        """Move the axes to the end and merge them, also where they have size 1."""
+        x = jnp.moveaxis(x, self.axes, range(-len(self.axes), 0))
+        batch = x.shape[: x.ndim - len(self.axes)]
+        return x.reshape(*batch, math.prod(x.shape[len(batch) :]))
+
+    def merge(self, x: Float[Array, "*batch n"]) -> Array:
+        """The inverse of `split`."""
+        sizes = (self.shape[axis] for axis in self.axes)
+        x = x.reshape(*x.shape[:-1], *sizes)
+        return jnp.moveaxis(x, range(-len(self.axes), 0), self.axes)
+
+    def keep(self, x: Array) -> Array:
+        """Put axes of size 1 back into `*batch *rest`, where the input had them."""
+        return jnp.expand_dims(x, self.axes)
+
+    def place(self, x: Array, axis: int) -> Array:
+        """Bring axis `axis` of the output to where the input had the operated one."""
+        return x if self.flat else jnp.moveaxis(x, axis, self.axes[0])
+
+
+def layout_of(
+    shape: tuple[int, ...], axis: Any, name: str, *, several: bool = False
+) -> Layout:
+    """Check `axis` as jax.numpy does; None stands for the flattened array."""
+    ndim = len(shape)
+    if axis is None:
+        layout = Layout(shape, tuple(range(ndim)), True)
+    else:
+        allowed = "None, an integer or a tuple" if several else "None or an integer"
+        parts = axis if isinstance(axis, tuple | list) and several else (axis,)
+        normalized = []
+        for part in parts:
+            if isinstance(part, bool) or not isinstance(part, int | np.integer):
+                raise TypeError(f"{name}: axis must be {allowed}, got {axis!r}.")
+            if not -ndim <= part < ndim:
+                raise ValueError(
+                    f"{name}: axis={axis} is out of bounds for an array of shape "
+                    f"{shape}; allowed are {-ndim} to {ndim - 1}."
+                )
+            normalized.append(int(part) % ndim)
+        if len(set(normalized)) < len(normalized):
+            raise ValueError(f"{name}: axis={axis} names an axis twice.")
+        layout = Layout(shape, tuple(sorted(normalized)), False)
+    return layout
+
+
+def parse_axis(
+    shape: tuple[int, ...], axis: Any, name: str, *, several: bool = False
+) -> Layout:
+    """`layout_of` for operators that need an entry to choose."""
+    layout = layout_of(shape, axis, name, several=several)
+    if layout.size == 0:
+        raise ValueError(
+            f"{name}: the axis must have at least one entry; axis={axis} of an array "
+            f"of shape {shape} has none."
+        )
+    return layout
+
+
+def split_parameter(
+    value: Array, layout: Layout, operator: str, name: str
+) -> Float[Array, "*#batch 1"]:
+    """A parameter with one value for each row, or for several."""
+    shape = value.shape
+    ndim = len(layout.shape)
+    padded = value.reshape((1,) * (ndim - value.ndim) + shape)
+    fits = padded.ndim == ndim and all(
+        size == 1 or (size == full and axis not in layout.axes)
+        for axis, (size, full) in enumerate(
+            zip(padded.shape, layout.shape, strict=False)
+        )
+    )
+    if not fits:
+        raise ValueError(
+            f"{operator}: {name} of shape {shape} must broadcast against the input of "
+            f"shape {layout.shape}, with size 1 along the operated axis."
+        )
+    return layout.split(padded) if ndim else value.reshape(1)

@@ -1,0 +1,81 @@
+"""The keywords that axiswise operators share, and their defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar
+
+from softjax_solvers import Regularizer
+
+from ..methods import Method
+from ._operation import Operation
+
+_Function = TypeVar("_Function", bound=Callable)
+
+
+class AxisKeywords(TypedDict, total=False):
+    """The keywords that all axiswise operators share.
+
+    - `softness`: how far from hard, in the unit of the input: `op(c x, softness=c tau)`
+        is `c op(x, softness=tau)` for values, and the same index, rank or mask. A
+        positive number, or an array that broadcasts against the input with size 1 along
+        the axis. Default 0.1.
+    - `mode`: the regularizer, a name or an instance; `"hard"` for the hard operator.
+        See `softjax.solvers.get_regularizer`. Default `"smooth"`.
+    - `method`: the formulation, a name or an instance; see `softjax.methods`.
+    - `solver`: the algorithm; None for the best known. See `softjax.solvers.solve`.
+    - `standardize`: whether to compare z-scores, squashed by a sigmoid, in place of
+        the input itself, so that softness does not depend on its scale. Default False.
+
+    **Example:**
+
+        >>> keywords: sj.AxisKeywords = dict(mode="c0", softness=0.5)
+        >>> print(sj.argmax(jnp.array([0.2, 1.0, 0.7]), **keywords))
+        [0.  0.8 0.2]
+    """
+
+    softness: Any
+    mode: str | Regularizer
+    method: str | Method
+    solver: Any
+    standardize: bool
+
+
+class ValueKeywords(AxisKeywords, total=False):
+    """The keywords of axiswise operators that return values.
+
+    - `gated_grad`: if False, no gradient of a value flows through the soft index, only
+        through the values that it averages; a returned index keeps its own. Default
+        True.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> for gated_grad in (True, False):
+        ...     print(jax.grad(lambda x: sj.max(x, gated_grad=gated_grad))(x))
+        ...
+        [-0.002  1.09  -0.088]
+        [0.    0.952 0.047]
+    """
+
+    gated_grad: bool
+
+
+def with_keywords(operation: Operation) -> Callable[[_Function], _Function]:
+    """Show the common keywords and their defaults in a function's signature."""
+
+    def decorate(fn: _Function) -> _Function:
+        own = inspect.signature(fn)
+        shown = [
+            parameter
+            for parameter in own.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        for name, default in operation.keywords().items():
+            kind = inspect.Parameter.KEYWORD_ONLY
+            shown.append(inspect.Parameter(name, kind, default=default))
+        fn.__signature__ = own.replace(parameters=shown)  # pyright: ignore
+        return fn
+
+    return decorate

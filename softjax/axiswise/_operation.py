@@ -1,0 +1,89 @@
+"""What an axiswise operator is: a question to a method, and what its answer means."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array
+
+from ..methods import Level, Method, Relaxation, Sample
+
+VALUE, INDEX, POSITION, MASK = "value", "index", "position", "mask"
+
+
+def ask(function: str) -> Callable[..., Any]:
+    """What asks a method by one of its functions."""
+
+    def apply(
+        method: Method, sample: Sample, relaxation: Relaxation, *options: Any
+    ) -> Any:
+        return getattr(method, function)(sample, relaxation, *options)
+
+    return apply
+
+
+def all_places(n: int, *options: Any) -> tuple[Level, bool]:
+    return Level(np.arange(n)), False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operation:
+    """An axiswise operator, as what it asks of a method.
+
+    **Attributes:**
+
+    - `name`: of the operator, for messages.
+    - `apply`: `(method, sample, relaxation, *options) -> an array of shape *batch ...`,
+        or a tuple of them where there are several outputs.
+    - `outputs`: the kind of each of them: `VALUE` (in the unit of the input), `INDEX`
+        (a soft index), `POSITION` (a rank, counted from 1) or `MASK` (soft booleans).
+    - `places`: `(n, *options) -> which positions the outputs stand for, and whether
+        these are a single one, without an axis of its own`. Default: all n.
+    - `ascending`: whether positions count from the smallest, so that the method sees
+        minus the input.
+    - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
+    - `method`: the default.
+    - `first`: the position of the largest element.
+    """
+
+    name: str
+    apply: Callable[..., Any]
+    outputs: tuple[str, ...]
+    places: Callable[..., tuple[Level, bool]] = all_places
+    ascending: bool = False
+    absent: bool = False
+    method: str = "softsort"
+    first: int = 1
+
+    def answers(
+        self,
+        method: Method,
+        sample: Sample,
+        relaxation: Relaxation,
+        options: tuple[Any, ...],
+    ) -> tuple[Array | None, ...]:
+        """One array for each output, positions counted from `first`."""
+        answer = self.apply(method, sample, relaxation, *options)
+        answers = answer if len(self.outputs) > 1 else (answer,)
+        return tuple(
+            out + (self.first - 1) if kind == POSITION else out
+            for out, kind in zip(answers, self.outputs, strict=True)
+        )
+
+    def ascend(self, name: str | None = None) -> "Operation":
+        """The same, counting from the smallest."""
+        return dataclasses.replace(self, name=name or self.name, ascending=True)
+
+    def keywords(self) -> dict[str, Any]:
+        """The common keywords and their defaults."""
+        common = dict(
+            softness=0.1,
+            mode="smooth",
+            method=self.method,
+            solver=None,
+            standardize=False,
+        )
+        return common | (dict(gated_grad=True) if VALUE in self.outputs else {})

@@ -1,0 +1,204 @@
+"""What every axiswise operator does around its method: once, here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from softjax_solvers import Entropy
+
+from .._dispatch import dispatch
+from .._keywords import as_float, check_softness, parse_mode, parse_softness
+from .._layout import Layout, parse_axis, split_parameter
+from ..methods import Relaxation, Sample, ValueMethod, get_method
+from ..methods.hard import Hard
+from ._devices import on_each_device
+from ._infinite import Outer, put_indices, put_positions, put_values
+from ._operation import MASK, POSITION, VALUE, Operation
+from ._sample import prepare, without_gradient
+
+
+def call(
+    body: Callable[..., Any],
+    operation: Operation,
+    x: Any,
+    axis: Any,
+    keywords: Mapping[str, Any],
+    *parameters: Any,
+    **options: Any,
+) -> Any:
+    """Check what depends on values, and call an operator's program.
+
+    **Arguments:**
+
+    - `body`: what is compiled, called as `body(x, softness, *parameters, operation=,
+        axis=, keywords=, **options)`.
+    - `keywords`: the common ones that were given.
+    """
+    others = dict(keywords)
+    softness = others.pop("softness", 0.1)
+    check_softness(softness)
+    return dispatch(
+        body,
+        *(x, softness, *parameters),
+        operation=operation,
+        axis=axis,
+        keywords=others,
+        **options,
+    )
+
+
+def run(
+    operation: Operation,
+    x: Any,
+    softness: Any,
+    axis: Any,
+    keywords: Mapping[str, Any],
+    *,
+    several: bool = False,
+    options: Callable[[Layout, Any], tuple[Any, ...]] | None = None,
+) -> tuple[tuple[Array | None, ...], Layout]:
+    """Check the keywords, lay out the input, and apply an operation along an axis.
+
+    **Arguments:**
+
+    - `keywords`: the common ones that were given, but for the softness.
+    - `several`: whether `axis` may be a tuple.
+    - `options`: makes the operation's options of the layout and the type of x.
+
+    **Returns:** the outputs, laid out as `*batch ...`, and the layout.
+    """
+    name = operation.name
+    defaults = operation.keywords()
+    for keyword in keywords:
+        if keyword not in defaults:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
+                f"own arguments it takes {', '.join(defaults)}."
+            )
+    given = defaults | dict(keywords)
+    x, out_dtype = as_float(x)
+    layout = parse_axis(x.shape, axis, name, several=several)
+    regularizer = parse_mode(given["mode"]).regularizer
+    method, solver = get_method(given["method"]), given["solver"]
+    softness = parse_softness(softness, x.dtype)
+    softness = split_parameter(softness, layout, name, "softness")
+    standardize = bool(given["standardize"])
+    gated_grad = bool(given.get("gated_grad", True))
+    if regularizer is None:
+        method, regularizer, solver, standardize = Hard(), Entropy(), None, False
+        gated_grad = True
+    if not gated_grad and isinstance(method, ValueMethod):
+        raise ValueError(
+            f"{name}: gated_grad=False stops gradients through soft indices, and "
+            f"method={given['method']!r} has none."
+        )
+
+    def by_rows(x, softness, options, regularizer, method, solver):
+        if operation.ascending:
+            x = -x
+        relaxation = Relaxation(regularizer, softness, solver)
+        if isinstance(method, Hard):
+            return _run_hard(operation, method, x, relaxation, options)
+        absent = operation.absent
+        sample, bad, outer = prepare(
+            x, softness, absent=absent, standardize=standardize
+        )
+        still = sample if gated_grad else without_gradient(sample)
+        outputs = operation.answers(method, still, relaxation, options)
+        if not gated_grad and set(operation.outputs) != {VALUE}:
+            # An index that is returned keeps its gradient.
+            moving = operation.answers(method, sample, relaxation, options)
+            pairs = zip(operation.outputs, outputs, moving, strict=True)
+            outputs = tuple(out if kind == VALUE else m for kind, out, m in pairs)
+        return tuple(
+            None if out is None else _finish(out, kind, operation, options, bad, outer)
+            for out, kind in zip(outputs, operation.outputs, strict=True)
+        )
+
+    outputs = on_each_device(
+        by_rows,
+        layout.split(x) if x.ndim else x.reshape(1),
+        softness,
+        options(layout, x.dtype) if options else (),
+        *(regularizer, method, solver),
+    )
+    outputs = tuple(None if out is None else out.astype(out_dtype) for out in outputs)
+    return outputs, layout
+
+
+def _reduced(x, softness, *, operation, axis, keywords, keepdims, several):
+    (out,), layout = run(operation, x, softness, axis, keywords, several=several)
+    assert out is not None
+    return layout.keep(out) if keepdims else out
+
+
+def call_reduction(
+    operation: Operation,
+    x: Any,
+    axis: Any,
+    keepdims: bool,
+    keywords: Mapping[str, Any],
+    *,
+    several: bool = False,
+) -> Array:
+    """`call` for operators that leave no axis behind, but where `keepdims` says so."""
+    flags = dict(keepdims=bool(keepdims), several=several)
+    return call(_reduced, operation, x, axis, keywords, **flags)
+
+
+def _run_hard(
+    operation: Operation,
+    method: Hard,
+    x: Float[Array, "*batch n"],
+    relaxation: Relaxation,
+    options: tuple[Any, ...],
+) -> tuple[Array | None, ...]:
+    """The operation on x as it is, infinities included."""
+    nan = jnp.isnan(x)
+    sample, bad = Sample(jnp.where(nan, 0, x)), jnp.any(nan, axis=-1)
+    outputs = operation.answers(method, sample, relaxation, options)
+    return tuple(
+        None if out is None else _sign(out, kind, operation, bad)
+        for out, kind in zip(outputs, operation.outputs, strict=True)
+    )
+
+
+def _finish(
+    out: Array,
+    kind: str,
+    operation: Operation,
+    options: tuple[Any, ...],
+    bad: Bool[Array, "*batch"],
+    outer: Outer,
+) -> Array:
+    """The places of infinite elements, the sign of an ascending operation, and NaN."""
+    out = _place_infinite(out, kind, operation, options, outer)
+    return _sign(out, kind, operation, bad)
+
+
+def _sign(
+    out: Array, kind: str, operation: Operation, bad: Bool[Array, "*batch"]
+) -> Array:
+    """The sign of an ascending operation's values, and NaN in bad rows."""
+    if operation.ascending and kind == VALUE:
+        out = -out
+    rest = out.ndim - bad.ndim
+    return jnp.where(bad.reshape(*bad.shape, *(1,) * rest), jnp.nan, out)
+
+
+def _place_infinite(
+    out: Array, kind: str, operation: Operation, options: Any, outer: Outer
+) -> Array:
+    if kind == MASK:  # which has none: an element is in it or not
+        return out
+    if kind == POSITION:
+        return put_positions(out, outer, operation.first)
+    places, single = operation.places(outer.up.shape[-1], *options)
+    axis = outer.up.ndim - 1
+    out = jnp.expand_dims(out, axis) if single else out
+    out = (put_values if kind == VALUE else put_indices)(out, places, outer)
+    return jnp.squeeze(out, axis) if single else out

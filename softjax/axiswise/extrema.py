@@ -1,0 +1,114 @@
+"""The largest and the smallest element, and where they are."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._types import SoftIndex
+from ..methods import Level
+from ._keywords import AxisKeywords, ValueKeywords, with_keywords
+from ._operation import INDEX, VALUE, Operation, ask
+from ._run import call_reduction
+
+
+def _first(n: int) -> tuple[Level, bool]:
+    return Level(np.zeros(1, int)), True
+
+
+_ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), _first, absent=True)
+_MAX = Operation("max", ask("max"), (VALUE,), _first, absent=True)
+_ARGMIN = _ARGMAX.ascend("argmin")
+_MIN = _MAX.ascend("min")
+
+
+@with_keywords(_ARGMAX)
+def argmax(
+    x: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """Soft `jax.numpy.argmax`: where the largest element is, as a distribution.
+
+    `argmax_{y in simplex} <x, y> - softness R(y)`; with the entropy, the softmax.
+    Elements of -inf count as absent.
+
+    **Returns:** a soft index, of the shape of `jnp.argmax` and a last axis of size n.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x))
+        [0.    0.952 0.047]
+        >>> print(sj.argmax(x, mode="c0", softness=0.5))
+        [0.  0.8 0.2]
+    """
+    return call_reduction(_ARGMAX, x, axis, keepdims, keywords)
+
+
+@with_keywords(_ARGMIN)
+def argmin(
+    x: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """Soft `jax.numpy.argmin`: the soft argmax of -x. Elements of inf are absent.
+
+    **Returns:** a soft index, of the shape of `jnp.argmin` and a last axis of size n.
+
+    **Example:**
+
+        >>> print(sj.argmin(jnp.array([0.2, 1.0, 0.3])))
+        [0.731 0.    0.269]
+    """
+    return call_reduction(_ARGMIN, x, axis, keepdims, keywords)
+
+
+@with_keywords(_MAX)
+def max(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.max`: the mean of x under its soft argmax.
+
+    Elements of -inf count as absent. Never larger than the hard maximum.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.2, 1.0, 0.7], [0.0, 0.5, 0.5]])
+        >>> print(sj.max(x, axis=1))
+        [0.986 0.498]
+        >>> print(jax.grad(lambda x: sj.max(x))(x[0]))
+        [-0.002  1.09  -0.088]
+    """
+    return call_reduction(_MAX, x, axis, keepdims, keywords, several=True)
+
+
+@with_keywords(_MIN)
+def min(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.min`: minus the soft maximum of -x.
+
+    Elements of inf count as absent. Never smaller than the hard minimum.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.2, 1.0, 0.7], [0.0, 0.5, 0.5]])
+        >>> print(sj.min(x, axis=1))
+        [0.204 0.007]
+    """
+    return call_reduction(_MIN, x, axis, keepdims, keywords, several=True)

@@ -1,0 +1,193 @@
+"""Orders and ranks: sorted values, their soft permutation, and the first k of them."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._layout import Layout
+from .._types import SoftIndex
+from ..methods import Level, ValueMethod, get_method
+from ._keywords import AxisKeywords, ValueKeywords, with_keywords
+from ._operation import INDEX, POSITION, VALUE, Operation, ask
+from ._run import call, run
+
+
+def _first_k(n: int, k: int) -> tuple[Level, bool]:
+    return Level(np.arange(k)), False
+
+
+_ARGSORT = Operation("argsort", ask("argsort"), (INDEX,))
+_SORT = Operation("sort", ask("sort"), (VALUE,))
+_RANK = Operation("rank", ask("rank"), (POSITION,))
+_RANKING = Operation("ranking", ask("rank"), (POSITION,), first=0)
+_TOP_K = Operation("top_k", ask("top_k"), (VALUE, INDEX), _first_k, absent=True)
+
+# What is compiled of each operator, with the results put where they belong.
+
+
+def _index(x, softness, *, operation, axis, keywords, descending):
+    operation = operation if descending else operation.ascend()
+    (out,), layout = run(operation, x, softness, axis, keywords)
+    assert out is not None
+    return layout.place(out, -2)
+
+
+def _sorted(x, softness, *, operation, axis, keywords, descending):
+    # Formulations without a soft argsort to agree with need not treat x and -x alike;
+    # ascending values are the descending ones, read backwards.
+    method = get_method(keywords.get("method", operation.method))
+    backwards = isinstance(method, ValueMethod) and not descending
+    operation = operation if descending or backwards else operation.ascend()
+    (out,), layout = run(operation, x, softness, axis, keywords)
+    assert out is not None
+    return layout.place(jnp.flip(out, -1) if backwards else out, -1)
+
+
+def _positions(x, softness, *, operation, axis, keywords, descending):
+    operation = operation if descending else operation.ascend()
+    (out,), layout = run(operation, x, softness, axis, keywords)
+    assert out is not None
+    return layout.place(out, -1)
+
+
+def _largest(x, softness, *, operation, axis, keywords, k):
+    def check(layout: Layout, dtype: Any) -> tuple[int]:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise TypeError(f"top_k: k must be an integer, got {k!r}.")
+        if not 1 <= k <= layout.size:
+            raise ValueError(
+                f"top_k: k={k} must be from 1 to the size of the axis, {layout.size}."
+            )
+        return (int(k),)
+
+    (values, index), layout = run(operation, x, softness, axis, keywords, options=check)
+    assert values is not None
+    values = layout.place(values, -1)
+    return values, None if index is None else layout.place(index, -2)
+
+
+@with_keywords(_ARGSORT)
+def argsort(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """Soft `jax.numpy.argsort`: a soft permutation matrix.
+
+    **Returns:** a soft index, of the shape of `jnp.argsort` and a last axis of size n:
+    row i is the distribution of where the i-th element in order stands.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argsort(x))
+        [[0.993 0.    0.007]
+         [0.006 0.047 0.946]
+         [0.    0.952 0.047]]
+        >>> print(sj.argsort(x, mode="hard"))
+        [[1. 0. 0.]
+         [0. 0. 1.]
+         [0. 1. 0.]]
+    """
+    return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
+
+
+@with_keywords(_SORT)
+def sort(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.sort`: the means of x under the rows of its soft argsort.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.sort(x))
+        [0.204 0.711 0.986]
+        >>> print(sj.sort(x, mode="c1", method="ot", softness=0.01, descending=True))
+        [1.  0.7 0.2]
+    """
+    return call(_sorted, _SORT, x, axis, keywords, descending=bool(descending))
+
+
+@with_keywords(_RANK)
+def rank(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = True,
+    **keywords: Unpack[AxisKeywords],
+) -> Float[Array, "..."]:
+    """Soft ranks, counted from 1: the largest element has rank 1.
+
+    **Arguments:**
+
+    - `descending`: whether to count from the largest element, or from the smallest.
+
+    **Returns:** an array of the shape of x, with values in [1, n]. The hard rank of
+    equal elements is the average of theirs, as in `scipy.stats.rankdata`.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.rank(x))
+        [2.993 1.048 1.959]
+        >>> print(sj.rank(x, mode="hard", descending=False))
+        [1. 3. 2.]
+    """
+    return call(_positions, _RANK, x, axis, keywords, descending=bool(descending))
+
+
+@with_keywords(_RANKING)
+def ranking(
+    x: Any,
+    axis: int | None = -1,
+    *,
+    descending: bool = True,
+    **keywords: Unpack[AxisKeywords],
+) -> Float[Array, "..."]:
+    """Soft ranks, counted from 0: [`softjax.rank`][] minus 1.
+
+    **Example:**
+
+        >>> print(sj.ranking(jnp.array([0.2, 1.0, 0.7])))
+        [1.993 0.048 0.959]
+    """
+    return call(_positions, _RANKING, x, axis, keywords, descending=bool(descending))
+
+
+@with_keywords(_TOP_K)
+def top_k(
+    x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueKeywords]
+) -> tuple[Float[Array, "..."], SoftIndex | None]:
+    """Soft `jax.lax.top_k`: the k largest elements, from the largest, and where.
+
+    Elements of -inf count as absent; positions beyond the elements that are present
+    have the value -inf.
+
+    **Arguments:**
+
+    - `k`: an integer from 1 to the size of the axis.
+
+    **Returns:** the values, with size k along the axis, and their soft indices, with a
+    last axis of size n; None for a method that has no soft indices.
+
+    **Example:**
+
+        >>> values, index = sj.top_k(jnp.array([0.2, 1.0, 0.7]), 2)
+        >>> print(values)
+        [0.986 0.711]
+        >>> print(index)
+        [[0.    0.952 0.047]
+         [0.006 0.047 0.946]]
+    """
+    return call(_largest, _TOP_K, x, axis, keywords, k=k)

@@ -1,0 +1,276 @@
+"""Quantiles and medians: elements in the order, or between two of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Unpack
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softjax_solvers import Regularizer, find_root
+from softjax_solvers.internal import derivative
+
+from .._keywords import check_levels
+from .._layout import Layout
+from .._types import SoftIndex
+from ..methods import Level, Method, Relaxation, Sample
+from ..methods.hard import Hard
+from ._keywords import AxisKeywords, ValueKeywords, with_keywords
+from ._levels import parse_levels
+from ._operation import INDEX, VALUE, Operation, ask
+from ._run import call, call_reduction, run
+
+
+def _at_level(n: int, level: Level) -> tuple[Level, bool]:
+    return level, False
+
+
+def _at_centre(n: int) -> tuple[Level, bool]:
+    """The position in the middle, or the mean of two."""
+    upper, lower = np.full(1, n // 2), np.full(1, (n - 1) // 2)
+    return Level(lower, upper, np.full(1, 0.5)), True
+
+
+def _residual(m: Array, args: Any) -> Array:
+    x, scale, regularizer = args
+    return jnp.mean(regularizer.sigmoid((x - m[..., None]) / scale), axis=-1) - 1 / 2
+
+
+def _root(
+    method: Method, sample: Sample, relaxation: Relaxation
+) -> Float[Array, "*batch"]:
+    x = sample.keys
+    middle = Hard().median(Sample(x), relaxation)
+    if isinstance(method, Hard):
+        return middle
+    regularizer = relaxation.regularizer
+    scale = relaxation.softness * regularizer.transition_scale().astype(x.dtype)
+    args = (x, scale, regularizer)
+    root = find_root(_residual, args, jnp.min(x, axis=-1), jnp.max(x, axis=-1), middle)
+    # Steps of bounded width may leave an interval of roots, all with slope 0. Its
+    # midpoint is the hard median.
+    _, slope = derivative(lambda m: _residual(m, args), root)
+    return jnp.where(slope < 0, root, middle)
+
+
+_ARGQUANTILE = Operation(
+    "argquantile", ask("argquantile"), (INDEX,), _at_level, method="neuralsort"
+)
+_QUANTILE = Operation(
+    "quantile", ask("quantile"), (VALUE,), _at_level, method="neuralsort"
+)
+_ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
+_PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
+_ARGMEDIAN = Operation(
+    "argmedian", ask("argmedian"), (INDEX,), _at_centre, method="neuralsort"
+)
+_MEDIAN = Operation("median", ask("median"), (VALUE,), _at_centre, method="neuralsort")
+_MEDIAN_NEWTON = Operation("median_newton", _root, (VALUE,), _at_centre)
+
+
+def _at(
+    operation: Operation,
+    x: Any,
+    q: Any,
+    axis: Any,
+    keepdims: bool,
+    quantile_method: str,
+    keywords: Any,
+    full: int = 1,
+) -> Array:
+    check_levels(q, full, operation.name)
+    options = dict(keepdims=bool(keepdims), quantile_method=quantile_method)
+    return call(_quantile, operation, x, axis, keywords, q, full, **options)
+
+
+def _quantile(
+    x, softness, q, full, *, operation, axis, keywords, keepdims, quantile_method
+):
+    # The range is an argument: XLA would multiply by the inverse of a constant, whose
+    # rounding moves levels that are those of elements.
+    q = jnp.asarray(q)
+
+    def level(layout: Layout, dtype: Any) -> tuple[Level]:
+        name = operation.name
+        return (parse_levels(q, full, layout.size, dtype, quantile_method, name),)
+
+    indices = operation.outputs == (INDEX,)
+    (out,), layout = run(
+        operation, x, softness, axis, keywords, several=not indices, options=level
+    )
+    assert out is not None
+    out = jnp.moveaxis(out, -2 if indices else -1, 0)
+    if keepdims:
+        out = jnp.expand_dims(out, tuple(axis + 1 for axis in layout.axes))
+    return out.reshape(q.shape + out.shape[1:])
+
+
+@with_keywords(_ARGQUANTILE)
+def argquantile(
+    x: Any,
+    q: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """The soft index of a quantile: a mixture of two rows of the soft argsort.
+
+    **Arguments:** as for [`softjax.quantile`][].
+
+    **Returns:** a soft index of shape `q.shape + reduced shape + (n,)`.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6, 0.2])
+        >>> print(sj.argquantile(x, 0.5))
+        [0.059 0.009 0.49  0.442]
+        >>> print(sj.argquantile(x, 0.5, mode="hard"))
+        [0.  0.  0.5 0.5]
+    """
+    return _at(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+
+
+@with_keywords(_QUANTILE)
+def quantile(
+    x: Any,
+    q: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.quantile`: the mean of x under its soft argquantile.
+
+    **Arguments:**
+
+    - `q`: levels in [0, 1], of any shape, possibly traced.
+    - `quantile_method`: how to interpolate between two order statistics: `"linear"`,
+        `"lower"`, `"higher"`, `"midpoint"` or `"nearest"`, as numpy's `method`.
+
+    **Returns:** an array of shape `q.shape + reduced shape`.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6, 0.2])
+        >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0])))
+        [0.024 0.391 0.993]
+        >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0]), mode="hard"))
+        [0.  0.4 1. ]
+    """
+    return _at(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+
+
+@with_keywords(_ARGPERCENTILE)
+def argpercentile(
+    x: Any,
+    q: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """[`softjax.argquantile`][] for q in [0, 100].
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6])
+        >>> print(sj.argpercentile(x, 50))
+        [0.002 0.018 0.98 ]
+    """
+    return _at(_ARGPERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
+
+
+@with_keywords(_PERCENTILE)
+def percentile(
+    x: Any,
+    q: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    quantile_method: str = "linear",
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.percentile`: [`softjax.quantile`][] for q in [0, 100].
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6, 0.2])
+        >>> print(sj.percentile(x, jnp.array([25, 75])))
+        [0.143 0.698]
+    """
+    return _at(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
+
+
+@with_keywords(_ARGMEDIAN)
+def argmedian(
+    x: Any,
+    axis: int | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[AxisKeywords],
+) -> SoftIndex:
+    """The soft index of the median: the centre row of the method.
+
+    Hard, an even number of elements has two medians, of weight 1/2 each.
+
+    **Example:**
+
+        >>> x = jnp.array([0.0, 1.0, 0.6])
+        >>> print(sj.argmedian(x))
+        [0.002 0.018 0.98 ]
+        >>> print(sj.argmedian(x, mode="hard"))
+        [0. 0. 1.]
+    """
+    return call_reduction(_ARGMEDIAN, x, axis, keepdims, keywords)
+
+
+@with_keywords(_MEDIAN)
+def median(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    **keywords: Unpack[ValueKeywords],
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.median`: the mean of x under its soft argmedian.
+
+    At finite softness the centre row is not the quantile at 1/2, which mixes two rows.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.0, 1.0, 0.6], [0.1, 0.2, 9.0]])
+        >>> print(sj.median(x, axis=1))
+        [0.606 0.173]
+    """
+    return call_reduction(_MEDIAN, x, axis, keepdims, keywords, several=True)
+
+
+def median_newton(
+    x: Any,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+) -> Float[Array, "..."]:
+    """The soft median m at which soft steps balance: `sum_i H((x_i - m)) = n / 2`.
+
+    H is [`softjax.heaviside`][]. Takes O(n) time a step of Newton's method, and no soft
+    index. Where bounded steps leave an interval of roots, its midpoint is returned.
+
+    **Returns:** an array of the shape of `jnp.median`.
+
+    **Example:**
+
+        >>> x = jnp.array([[0.0, 1.0, 0.6], [0.1, 0.2, 9.0]])
+        >>> print(sj.median_newton(x, axis=1))
+        [0.594 0.266]
+    """
+    keywords = dict(softness=softness, mode=mode)
+    return call_reduction(_MEDIAN_NEWTON, x, axis, keepdims, keywords, several=True)
