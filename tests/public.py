@@ -209,9 +209,13 @@ INTERNAL: dict[str, Any] = {
     "linear_map": lambda x: internal.linear_map(jnp.negative, jnp.negative, x),
     "linear_recurrence": lambda x: internal.linear_recurrence(_X(x), x),
     "log_subset_sums": lambda x: internal.log_subset_sums(_descending(x)),
-    "surplus": lambda x: internal.surplus(_descending(x)),
-    "surplus_of_sizes": lambda x: internal.surplus_of_sizes(
-        _descending(x), np.broadcast_to([True, True, False, False], x.shape)
+    "centered_inclusion_probabilities": lambda x: (
+        internal.centered_inclusion_probabilities(_descending(x))
+    ),
+    "centered_inclusion_probabilities_of_sizes": lambda x: (
+        internal.centered_inclusion_probabilities_of_sizes(
+            _descending(x), np.broadcast_to([True, True, False, False], x.shape)
+        )
     ),
     "pad_last": lambda x: internal.pad_last(x, 1, 2),
     "permute": lambda x: internal.permute(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from assertions import assert_close, finite_difference
 
-from softjax_solvers._kernels.scans import _by_doubling, _one_by_one
+from softjax_solvers._kernels.scans import _recursive_doubling, _sequential
 from softjax_solvers.internal import linear_recurrence
 
 
@@ -38,7 +38,7 @@ def test_values(shape, reverse):
     assert_close(h, loop(a, b, reverse))
 
 
-@pytest.mark.parametrize("solve", [_one_by_one, _by_doubling])
+@pytest.mark.parametrize("solve", [_sequential, _recursive_doubling])
 @pytest.mark.parametrize("n", [1, 2, 7, 64, 100])
 def test_on_any_device(solve, n):
     """Recurrences on a CPU and elsewhere, any number of sums in each direction."""

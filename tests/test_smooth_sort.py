@@ -19,7 +19,11 @@ from oracles import majorization_oracle
 import softjax as sj
 from softjax.solvers import MajorizationProjection, PNorm, solve
 from softjax_solvers._kernels.fourth_differences import eliminate
-from softjax_solvers.internal import log_subset_sums, surplus, surplus_of_sizes
+from softjax_solvers.internal import (
+    centered_inclusion_probabilities,
+    centered_inclusion_probabilities_of_sizes,
+    log_subset_sums,
+)
 
 N = 6
 Z = np.linspace(1, 0, N)
@@ -57,7 +61,7 @@ def test_subset_sums(n):
         sums = jax.jit(log_subset_sums)(rows)
         assert_close(sums, expected - largest, atol=2 * tolerance(sums.dtype))
         included = np.stack([oracles.inclusion_oracle(row) for row in rows])
-        more = jax.jit(surplus)(rows)
+        more = jax.jit(centered_inclusion_probabilities)(rows)
         assert_close(more, included - np.tri(n))
         jacobian = jax.jacrev(lambda x: log_subset_sums(x).sum(0))(jnp.asarray(rows))
         assert_close(jnp.moveaxis(jacobian, 1, 0), more, atol=1e-6)
@@ -65,22 +69,26 @@ def test_subset_sums(n):
         assert_close(jnp.moveaxis(jacobian, 1, 0), more, atol=1e-6)
         sizes = np.broadcast_to(np.arange(n) % 3 != 1, rows.shape)
         total = np.sum((included - np.tri(n)) * sizes[..., None], axis=-2)
-        assert_close(surplus_of_sizes(jnp.asarray(rows), sizes), total)
+        assert_close(
+            centered_inclusion_probabilities_of_sizes(jnp.asarray(rows), sizes), total
+        )
 
 
 # By default, `test_operators.py` has derivatives of ranks, which are such sums.
 @pytest.mark.slow
-def test_derivatives_of_sums_of_surplus():
+def test_derivatives_of_sums_of_inclusion_probabilities():
     """Derivatives are those of plain sums, forward and reverse, to second order."""
     x = jnp.asarray([[2.0, 1.0, 1.0, 0.3, -1.0], [0.1, 0.0, -0.1, -0.2, -5.0]])
     sizes = jnp.asarray([True, False, True, True, False])
     where = jnp.arange(5) < jnp.asarray([[5], [4]])
 
     def fast(x):
-        return surplus_of_sizes(x, jnp.broadcast_to(sizes, x.shape), where)
+        return centered_inclusion_probabilities_of_sizes(
+            x, jnp.broadcast_to(sizes, x.shape), where
+        )
 
     def plain(x):
-        more = surplus(x, where)
+        more = centered_inclusion_probabilities(x, where)
         return jnp.sum(more, axis=-2, where=sizes[:, None])
 
     assert_close(fast(x), plain(x))
@@ -97,8 +105,8 @@ def test_subset_sums_without_some():
     x = jnp.asarray([3.0, 2.0, 1.5, 0.0, 7.0])
     where = jnp.arange(5) < 3
     assert_close(log_subset_sums(x, where)[:3], log_subset_sums(x[:3]))
-    more = surplus(x, where)
-    assert_close(more[:3, :3], surplus(x[:3]))
+    more = centered_inclusion_probabilities(x, where)
+    assert_close(more[:3, :3], centered_inclusion_probabilities(x[:3]))
     assert_close(more[:3, 3:], np.zeros((3, 2)))
 
 

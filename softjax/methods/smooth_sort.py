@@ -11,7 +11,7 @@ from softjax_solvers import (
     MajorizationProjection,
 )
 from softjax_solvers.internal import (
-    surplus_of_sizes,
+    centered_inclusion_probabilities_of_sizes,
 )
 
 from ._anchors import anchors
@@ -100,7 +100,9 @@ class SmoothSort(ValueMethod):
         ordered = sample.ordered()
         x, place = -ordered.support, jnp.arange(1, sample.size + 1)
         drawn = jnp.broadcast_to(place < sample.present, x.shape)
-        more = surplus_of_sizes(x / relaxation.softness, drawn, ordered.where)
+        more = centered_inclusion_probabilities_of_sizes(
+            x / relaxation.softness, drawn, ordered.where
+        )
         return jnp.add(above, ordered.unsort(place - more))
 
 

@@ -22,9 +22,9 @@ from ._kernels.sorting import (
     sort_with_permutation as sort_with_permutation,
 )
 from ._kernels.subsets import (
+    centered_inclusion_probabilities as centered_inclusion_probabilities,
+    centered_inclusion_probabilities_of_sizes as centered_inclusion_probabilities_of_sizes,  # noqa: E501
     log_subset_sums as log_subset_sums,
-    surplus as surplus,
-    surplus_of_sizes as surplus_of_sizes,
 )
 from ._platform.batches import (
     anywhere as anywhere,

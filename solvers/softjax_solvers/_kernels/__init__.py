@@ -1,1 +1,1 @@
-"""Loops over arrays, which know nothing of the theory."""
+"""Sums, scans, sorts, roots and linear systems, which know nothing of the theory."""

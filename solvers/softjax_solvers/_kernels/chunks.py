@@ -12,13 +12,13 @@ from jaxtyping import Array, PyTree
 _BLOCK = 2**20
 """Elements of the largest intermediate array that one chunk of rows may form.
 
-A few such arrays fit into a processor's cache; four times as many elements took most of
-their time for fetching pages.
+A few such arrays fit into a processor's cache; chunks four times as large spent most of
+their time on fetching pages.
 """
 
 
 def chunk_length(rows: int, row_size: int) -> int:
-    """How many of `rows` rows with `row_size` elements each to work on at a time."""
+    """Number of rows in a chunk, of `rows` rows with `row_size` elements each."""
     fit = max(1, _BLOCK // max(1, row_size))
     chunks = math.ceil(rows / fit)
     # Chunks of equal length waste the least on padding.
@@ -28,12 +28,11 @@ def chunk_length(rows: int, row_size: int) -> int:
 def map_chunks(
     fn: Callable[[PyTree], PyTree], rows: PyTree, *, row_size: int
 ) -> PyTree:
-    """`fn(rows)`, in chunks along the leading axis.
+    """Map of a row-wise function over chunks along the leading axis: `fn(rows)`.
 
-    `fn` maps a pytree of arrays with leading axis `c` to another one, row by row.
-    Where all rows fit into one chunk it is simply called; otherwise it runs chunk by
-    chunk, and again for the gradient, which then stores no more than the chunks'
-    inputs.
+    `fn` maps a pytree of arrays with leading axis `c` to another one, row by row. It is
+    called once where all rows fit into one chunk. Otherwise it runs chunk by chunk, and
+    again for the gradient, which then stores no more than the chunks' inputs.
     """
     (count,) = {leaf.shape[0] for leaf in jax.tree.leaves(rows)}
     length = chunk_length(count, row_size)
@@ -46,7 +45,7 @@ def map_chunks(
 
 
 def _split(rows: Array, length: int) -> Array:
-    """Chunks of rows, the last of which is filled up with copies of the last row."""
+    """Chunks of equal length, the last one filled up with copies of the last row."""
     missing = -rows.shape[0] % length
     if missing:
         rows = jnp.concatenate([rows, jnp.repeat(rows[-1:], missing, axis=0)])
@@ -56,7 +55,7 @@ def _split(rows: Array, length: int) -> Array:
 def sum_chunks(
     fn: Callable[[tuple[PyTree, Array]], PyTree], rows: PyTree, *, row_size: int
 ) -> PyTree:
-    """The sum of `fn((rows, included))` over chunks along the leading axis.
+    """Sum of `fn((rows, included))` over chunks along the leading axis.
 
     `fn` returns a pytree of sums over the rows it is given, each times its entry of
     `included`, which is 1, or 0 for rows that only fill up the last chunk.

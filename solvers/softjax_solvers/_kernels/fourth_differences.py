@@ -1,4 +1,4 @@
-"""Convex functions with Hessians of fourth differences, and linear systems of them."""
+"""Linear systems of weighted fourth differences: `L diag(inner) L + diag(outer)`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .numerics import (
 def second_differences(
     x: Float[Array, "*batch m"], inside: Bool[Array, "*#batch m"]
 ) -> Float[Array, "*batch m"]:
-    """`2 x_k - x_(k-1) - x_(k+1)`, where all that is not `inside` is 0."""
+    """Second differences `2 x_k - x_(k-1) - x_(k+1)`, where x is 0 if not `inside`."""
     x = jnp.where(inside, x, 0)
     return jnp.where(inside, 2 * x - pad_last(x, 1, -1) - pad_last(x, -1, 1), 0)
 
@@ -35,8 +35,9 @@ def nearly_solve(
     rhs: Float[Array, "*batch m"],
     inside: Bool[Array, "*batch m"],
 ) -> Float[Array, "*batch m"]:
-    """About the x in `(L diag(inner) L + diag(outer)) x = rhs`.
+    """Approximate inverse of weighted fourth differences, as a preconditioner.
 
+    It is about the x in `(L diag(inner) L + diag(outer)) x = rhs`.
     L are the `second_differences`; `inner` and `outer` are positive, and `inside` is a
     prefix of each row, outside which x is 0. With `s^2 = outer / inner`, the real part
     of
@@ -49,7 +50,7 @@ def nearly_solve(
     """
     if rhs.shape[-1] == 0:
         return rhs
-    # Less than that does not count beside `outer`.
+    # A smaller `inner` is lost to rounding beside `outer`.
     inner = jnp.maximum(inner, eps(rhs) * outer + jnp.finfo(rhs.dtype).tiny)
     diagonal = jax.lax.complex(jnp.full_like(rhs, 2), jnp.sqrt(outer / inner))
     beside = -inside[..., 1:].astype(diagonal.dtype)
@@ -64,10 +65,11 @@ def nearly_solve(
 
 
 class Pivot(NamedTuple):
-    """What elimination in `eliminate` has of an entry, from those before it.
+    """Inverse of an entry's 2 x 2 pivot in `eliminate`, and its x and u so far.
 
-    The inverse of the pivot is `[[a, b], [b, -c]]`, and `rest` is `1 - b`, which is
-    small where L is what counts. None of them is negative, and none is a difference.
+    The inverse is `[[a, b], [b, -c]]`, and `rest` is `1 - b`, which is small where L
+    dominates. None of these is negative, or a difference that cancels. `x` and `u` lack
+    the contribution of the entries after it.
     """
 
     a: Float[Array, ""]
@@ -79,20 +81,20 @@ class Pivot(NamedTuple):
 
     @classmethod
     def none(cls, zero: Float[Array, ""]) -> Pivot:
-        """Where there is nothing before."""
+        """Pivot in the place of the one before the first entry."""
         return cls(zero, zero, zero, zero + 1, zero, zero)
 
     @property
     def to_keep(self) -> tuple[Array, ...]:
-        """What `back_substitute` takes."""
+        """Fields that `back_substitute` takes."""
         return self.a, self.b, self.c, self.x, self.u
 
     def then(self, inner: Array, outer: Array, rhs: Array) -> Pivot:
-        """That of the next entry."""
+        """Pivot of the next entry."""
         # The pivot is [[p, q], [q, -r]].
         p, q, r = outer + self.c, 1 + self.rest, 1 / inner + self.a
         size = p * r + q * q
-        # Of sums that may overflow to infinity, or are 0.
+        # In forms that allow sums to overflow to infinity, or to be 0.
         a, b, c = 1 / (p + q * q / r), q / size, 1 / (r + q * q / p)
         rest = jnp.where(size > 4, 1 - b, (p * r + self.rest * q) / size)
         rhs = rhs + self.u
@@ -102,7 +104,7 @@ class Pivot(NamedTuple):
 def back_substitute(
     kept: tuple[Array, ...], k: Array, after: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """x and u of entry k, from those of the entry `after` it."""
+    """Back substitution: x and u of entry k, from those of the entry `after` it."""
     a, b, c, x, u = (read(row, k) for row in kept)
     next_x, next_u = after
     return x + (a * next_u + b * next_x), u + (b * next_u - c * next_x)
@@ -115,15 +117,17 @@ def eliminate(
     rhs: Float[Array, "*batch m"],
     inside: Bool[Array, "*batch m"],
 ) -> Float[Array, "*batch m"]:
-    """The x in the linear system that `nearly_solve` has, in a loop over entries.
+    """Block elimination of weighted fourth differences, in a loop over entries.
 
-    With `u = diag(inner) L x`, the system is
+    Solves `(L diag(inner) L + diag(outer)) x = rhs`, where L are the
+    `second_differences`; `inner` and `outer` are positive, and `inside` is a prefix of
+    each row, outside which x is `rhs`. With `u = diag(inner) L x`, the system is
 
         diag(outer) x + L u = rhs,    L x - diag(1 / inner) u = 0,
 
     where entries depend on those before and after them. Elimination of pairs of x and
     u, one after the other, only adds, multiplies and divides positive numbers, so that
-    all of what it has of the matrix is accurate, whatever its condition.
+    all pivots are accurate, whatever the condition of the matrix.
     """
 
     def solve(

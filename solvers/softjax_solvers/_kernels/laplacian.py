@@ -1,4 +1,4 @@
-"""Elimination and factorization of the Laplacian of a weighted graph."""
+"""Linear systems with the Laplacian of a weighted graph, grounded or bipartite."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from .numerics import eps, exact_einsum, safe_divide
 
-_FEW = 16
-"""Up to how many nodes elimination beats a factorization by LAPACK."""
+_FEW_NODES = 16
+"""Largest number of nodes with which elimination beats a factorization by LAPACK."""
 
 
 def eliminate(
@@ -18,12 +18,13 @@ def eliminate(
     ground: Float[Array, "*batch m"],
     rhs: Float[Array, "*batch m"],
 ) -> Float[Array, "*batch m"]:
-    """Solve `(Laplacian(edges) + diag(ground)) x = rhs` without a subtraction.
+    """Gauss-Jordan elimination of a grounded Laplacian, without any subtraction.
 
-    Gauss-Jordan elimination in which a node's degree is summed anew from its remaining
-    edges. So every coefficient is accurate to a few units of rounding however badly the
-    weights are scaled (Grassmann, Taksar and Heyman, 1985). Nodes without any edge get
-    0, and so does what overflows. The diagonal of `edges` is 0.
+    Solves `(Laplacian(edges) + diag(ground)) x = rhs`. A node's degree is summed anew
+    from its remaining edges, so that every coefficient is accurate to a few units of
+    rounding however badly the weights are scaled (Grassmann, Taksar and Heyman, 1985).
+    Nodes without any edge get 0, and so does what overflows. The diagonal of `edges` is
+    0.
     """
     m = rhs.shape[-1]
     index = np.arange(m + 2)
@@ -45,7 +46,7 @@ def eliminate(
 def _flow(
     edges: Float[Array, "*batch m m"], x: Float[Array, "*batch m"]
 ) -> Float[Array, "*batch m"]:
-    """`Laplacian(edges) x`, from differences: accurate where they are small."""
+    """Product `Laplacian(edges) x`, by differences of x, which may be small."""
     return jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
 
 
@@ -55,11 +56,12 @@ def factorize(
     rhs: Float[Array, "*batch m"],
     refinements: int,
 ) -> Float[Array, "*batch m"]:
-    """The same by Cholesky's factorization, and a refinement of its result.
+    """Cholesky factorization of a grounded Laplacian, with iterative refinement.
 
-    The matrix that is factorized is shifted by more than rounding. So parts of the
-    graph that are disconnected but for rounding are to it, and the refinement, which
-    makes up for the shift elsewhere, leaves them where they are.
+    Solves `(Laplacian(edges) + diag(ground)) x = rhs`, with so many `refinements` of
+    the first solution. The factorized matrix has a diagonal that is larger by more than
+    rounding: it holds parts of the graph in place that only rounding connects to the
+    rest. Refinement makes up for that elsewhere, and leaves these parts where they are.
     """
     degree = jnp.sum(edges, axis=-1) + ground
     diagonal = jnp.where(degree > 0, (1 + 32 * eps(rhs)) * degree, 1)
@@ -90,8 +92,8 @@ def direct_solve(
     rhs: Float[Array, "*batch m"],
     refinements: int = 3,
 ) -> Float[Array, "*batch m"]:
-    """`eliminate` where nodes are few, and `factorize` where not."""
-    if rhs.shape[-1] <= _FEW:
+    """Solver of a grounded Laplacian: elimination of few nodes, else factorization."""
+    if rhs.shape[-1] <= _FEW_NODES:
         return eliminate(edges, ground, rhs)
     return factorize(edges, ground, rhs, refinements)
 
@@ -101,9 +103,13 @@ def eliminate_rows(
 ) -> tuple[
     Float[Array, "*batch n"], Float[Array, "*batch m n"], Float[Array, "*batch m m"]
 ]:
-    """Eliminate f: the sums over j, the shares of entries in them, and the graph of g.
+    """Block elimination of the n potentials f from a bipartite Laplacian.
 
-    The Laplacian of that graph is what is left of the system.
+    Its equations are the sums of `weight_ji (f_i + g_j)` over j, for each i, and over
+    i, for each j. The Schur complement is the Laplacian of a graph of the potentials g.
+
+    **Returns:** the sums of `weight` over j, the shares of its entries in them, and the
+    edges of that graph, with a diagonal of 0.
     """
     total = jnp.sum(weight, axis=-2)
     share = weight * safe_divide(1, total)[..., None, :]

@@ -29,18 +29,18 @@ from .numerics import (
 def half_width(
     points: Float[Array, "*batch n"], reach: Float[Array, "*batch n"]
 ) -> Int[Array, ""]:
-    """The largest |i - j| of any with `|points_i - points_j| < reach_i`.
+    """Largest |i - j| of two points with `|points_i - points_j| < reach_i`.
 
-    `points` is ascending. One number for the whole batch, also for one that `vmap`
-    adds: a loop whose length differs from row to row runs to the longest anyway, at the
-    price of a selection.
+    `points` is ascending. There is one number for the whole batch, also for one that
+    `vmap` adds: a loop whose length differs from row to row runs to the longest anyway,
+    and selects rows in each step on top.
     """
     points, reach = jax.lax.stop_gradient((points, reach))
     n = points.shape[-1]
     above, below = pad_last(points, 0, n, jnp.inf), pad_last(points, n, 0, -jnp.inf)
 
     def refine(i, found):
-        # One bit after the other, from the highest.
+        # Binary search: a pair in reach at a distance means one at each smaller one.
         trial = jnp.minimum(found + (1 << (n.bit_length() - 1 - i)), n)
         after, before = slice_last(above, trial, n), slice_last(below, n - trial, n)
         gap = jnp.minimum(after - points, points - before)
@@ -51,11 +51,11 @@ def half_width(
 
 
 class Lag(NamedTuple):
-    """How the other element of a pair lies to its centre.
+    """Place of the other element of a pair relative to its centre.
 
-    - `distance`: in position.
+    - `distance`: the difference of their positions, at least 0.
     - `side`: 1 if it comes after the centre, -1 if before, 0 if it is the centre.
-    - `path`: what has been added up on the way; None if nothing is.
+    - `path`: the path to it, as `Extend` adds it up; None if there is no `Extend`.
     """
 
     distance: Int[Array, ""] | int
@@ -70,24 +70,25 @@ If it does not, no pair with the same centre matters that lies further on.
 """
 
 Extend = Callable[[PyTree, Lag], Float[Array, "*batch n"]]
-"""`extend(other_j, lag)`: the path to j, from that to the element before it.
+"""`extend(other_j, lag)`: the path to j, which extends the one that `lag` holds.
 
-That is what `lag` holds. The result is a constant to differentiation.
+The latter leads to the element before j. The result is a constant to differentiation.
 """
 
 Terms = Callable[..., tuple[PyTree, PyTree]]
-"""`fn(shared, centre_i, other_j, lag)`: elementwise, of arrays, two pytrees of arrays.
+"""`fn(shared, centre_i, other_j, lag)`: elementwise terms, as two pytrees of arrays.
 
-The first is added up for each centre, the second for each other.
+The first is summed over the others of each centre, the second over the centres of each
+other.
 """
 
 _SIDES = (1, -1)
 
 
 class _Totals(NamedTuple):
-    plain: PyTree  # what is added up as it is
+    centre: PyTree
     other: PyTree  # with n places more at both ends
-    paths: tuple[PyTree, ...]  # to the others at a distance, by side
+    paths: tuple[PyTree, ...]  # to the others at the last distance, for each side
 
 
 def _add(a: PyTree, b: PyTree) -> PyTree:
@@ -95,16 +96,19 @@ def _add(a: PyTree, b: PyTree) -> PyTree:
 
 
 def _size(args: PyTree) -> int:
+    """Number of elements in a row."""
     return jax.tree.leaves(args[2])[0].shape[-1]
 
 
 def _inside(lag: Lag, n: int) -> Bool[Array, " n"]:
-    """Whether there is an other of each centre."""
+    """Mask of the centres that have an other at the lag."""
     index = jnp.arange(n)
     return index < n - lag.distance if lag.side > 0 else index >= lag.distance
 
 
 def _masked(fn: Terms, n: int) -> Terms:
+    """Terms that are 0 where a centre has no other at the lag."""
+
     def masked(shared, centre, other, lag):
         inside = _inside(lag, n)
         terms = fn(shared, centre, other, lag)
@@ -114,9 +118,9 @@ def _masked(fn: Terms, n: int) -> Terms:
 
 
 class _Sweep:
-    """What adds the terms of all pairs at one distance to the totals.
+    """Accumulation of the terms of all pairs, one distance after the other.
 
-    The first of the two pytrees may hold any sums.
+    The first pytree of terms may have arrays of any shape, such as sums over centres.
     """
 
     def __init__(
@@ -124,21 +128,21 @@ class _Sweep:
     ):
         self.args = self.shared, self.centre, other = args
         self.fn, self.extend, self.near, self.n = fn, extend, near, _size(args)
-        # Beyond the ends are zeros, which do no harm: what they lead to is masked.
+        # Zeros beyond the ends do no harm: terms with them are masked.
         self.other = jax.tree.map(lambda x: pad_last(x, self.n, self.n), other)
 
     def start(self) -> _Totals:
-        """The totals of the elements' pairs with themselves."""
+        """Totals of the pairs of elements with themselves."""
         path = None
         if self.extend is not None:
             path = jnp.zeros_like(jax.tree.leaves(self.args[2])[0])
-        plain, other = self.fn(*self.args, Lag(0, 0, path))
+        centre, other = self.fn(*self.args, Lag(0, 0, path))
         other = jax.tree.map(lambda x: pad_last(x, self.n, self.n), other)
-        return _Totals(plain, other, (path,) * len(_SIDES))
+        return _Totals(centre, other, (path,) * len(_SIDES))
 
     def add(self, distance: Array, totals: _Totals) -> tuple[_Totals, Bool[Array, ""]]:
-        """New totals, and whether any pair is `near`."""
-        plain, other, paths = totals
+        """Totals with all pairs at a distance, and whether any of these is `near`."""
+        centre, other, paths = totals
         matters, extended = [], []
         for side, path in zip(_SIDES, paths, strict=True):
             lag = Lag(distance, side, path)
@@ -149,7 +153,7 @@ class _Sweep:
                 lag = lag._replace(path=path)
             extended.append(path)
             terms, terms_there = self.fn(self.shared, self.centre, there, lag)
-            plain = _add(plain, terms)
+            centre = _add(centre, terms)
             other = self._put(other, _add(self._read(other, start), terms_there), start)
             if self.near is not None:
                 near = self.near(self.shared, self.centre, there, lag)
@@ -157,7 +161,7 @@ class _Sweep:
         near = jnp.zeros((), bool)
         if matters:
             near = anywhere(functools.reduce(jnp.bitwise_or, matters))
-        return _Totals(plain, other, tuple(extended)), near
+        return _Totals(centre, other, tuple(extended)), near
 
     def _read(self, tree: PyTree, start: Array) -> PyTree:
         return jax.tree.map(lambda x: slice_last(x, start, self.n), tree)
@@ -172,17 +176,19 @@ class _Sweep:
         return jax.tree.map(put, tree, parts)
 
     def end(self, totals: _Totals) -> tuple[PyTree, PyTree]:
+        """Sums of the terms for each centre and for each other."""
         n = self.n
-        return totals.plain, jax.tree.map(lambda x: x[..., n : 2 * n], totals.other)
+        return totals.centre, jax.tree.map(lambda x: x[..., n : 2 * n], totals.other)
 
 
 def _loop_while_near(
     args: PyTree, fn: Terms, extend: Extend | None, near: Near
 ) -> tuple[Int[Array, ""], tuple[PyTree, PyTree]]:
-    """The sums over all pairs that matter, and the largest distance of one that does.
+    """Largest distance of a pair that matters, and the sums over all that matter.
 
-    One distance for a whole batch, also one that `vmap` adds: a loop whose length
-    differs from row to row runs to the longest anyway, at the price of a selection.
+    There is one distance for a whole batch, also for one that `vmap` adds: a loop whose
+    length differs from row to row runs to the longest anyway, and selects rows in each
+    step on top.
     """
     sweep = _Sweep(args, fn, extend, near)
 
@@ -200,7 +206,7 @@ def _loop_while_near(
 def _loop(
     width: Int[Array, ""], args: PyTree, fn: Terms, extend: Extend | None
 ) -> tuple[PyTree, PyTree]:
-    """The sums over all pairs up to a distance, by a loop as long as needed."""
+    """Sums over all pairs up to a distance, by a loop of that many steps."""
     sweep = _Sweep(args, fn, extend)
     add = lambda distance, totals: sweep.add(distance, totals)[0]  # noqa: E731
     return sweep.end(jax.lax.fori_loop(1, width + 1, add, sweep.start()))
@@ -209,9 +215,11 @@ def _loop(
 def _nested_loops(
     width: Int[Array, ""], args: PyTree, fn: Terms, extend: Extend | None
 ) -> tuple[PyTree, PyTree]:
-    """The same by loops of a fixed length, which reverse mode can take apart.
+    """Sums over all pairs up to a distance, by two nested loops of static lengths.
 
-    All but the first steps are skipped.
+    Reverse mode can differentiate these, unlike a loop of a traced length. Each is
+    about sqrt(n) long and stores what its steps start from. Steps beyond the distance
+    are skipped.
     """
     sweep = _Sweep(args, fn, extend)
     inner = math.isqrt(max(sweep.n - 2, 0)) + 1
@@ -239,19 +247,20 @@ def _nested_loops(
     return sweep.end(totals)
 
 
-def _of_first(extend: Extend | None) -> Extend | None:
-    """The same where something comes along with every array."""
+def _extend_primals(extend: Extend | None) -> Extend | None:
+    """Paths for elements that are pairs of primals and tangents or cotangents."""
     if extend is None:
         return None
     return lambda other, lag: extend(other[0], lag)
 
 
-def _tangent(shared, centre, other, lag, *, fn):
+def _term_tangents(shared, centre, other, lag, *, fn):
+    """Tangents of terms, of arguments that are pairs of primals and tangents."""
     primals, tangents = zip(shared, centre, other, strict=True)
     return tangent_of(functools.partial(fn, lag=lag), primals, tangents)
 
 
-def _pull(
+def _pullback(
     width: Int[Array, ""],
     args: PyTree,
     moves: PyTree,
@@ -259,7 +268,10 @@ def _pull(
     extend: Extend | None,
     cotangents: tuple[PyTree, PyTree],
 ) -> PyTree:
-    """The transpose of the derivative of the sums, which is one of sums again."""
+    """Pullback of the sums' cotangents to those of `args`, by sums over pairs again.
+
+    `moves` are tangents of `args`, of which only structure and types count.
+    """
     shared, *elements = args
 
     def back(shared, centre, other, lag):
@@ -273,11 +285,11 @@ def _pull(
         return pulled[:2], pulled[2]
 
     centre, other = zip(elements, cotangents, strict=True)
-    pulled, there = _loop(width, (shared, centre, other), back, _of_first(extend))
+    pulled, there = _loop(width, (shared, centre, other), back, _extend_primals(extend))
     return *pulled, there
 
 
-# The terms are differentiated, and not the loop, which has no transpose.
+# The terms are differentiated, and not the `while` loop, which has no transpose.
 @eqx.filter_custom_jvp
 def _sums(width, args, *, fn: Terms, extend: Extend | None, near: Near):
     if width is None:
@@ -289,7 +301,7 @@ def _sums(width, args, *, fn: Terms, extend: Extend | None, near: Near):
 def _sums_jvp(primals, tangents, *, fn, extend, near):
     (width, args), (_, moves) = primals, tangents
     width, sums = _sums(width, args, fn=fn, extend=extend, near=near)
-    return (width, sums), (None, _moves(width, args, moves, fn, extend))
+    return (width, sums), (None, _sum_tangents(width, args, moves, fn, extend))
 
 
 def neighbour_sums(
@@ -299,9 +311,9 @@ def neighbour_sums(
     near: Near,
     extend: Extend | None = None,
 ) -> tuple[Int[Array, ""], tuple[PyTree, PyTree]]:
-    """The sums of `fn(shared, centre_i, other_j, lag)` over all pairs that matter.
+    """Sums of `fn(shared, centre_i, other_j, lag)` over all pairs that matter.
 
-    Those over j for each i, and those over i for each j; i = j is a pair, too. Takes
+    The sums are over j for each i, and over i for each j; i = j is a pair, too. Takes
     O(n width) time and O(n) memory, also for derivatives.
 
     **Arguments:**
@@ -324,11 +336,13 @@ def neighbour_moves(
     fn: Terms,
     extend: Extend | None = None,
 ) -> tuple[PyTree, PyTree]:
-    """How the sums change when `args` change by `moves`."""
-    return _moves(width, args, moves, _masked(fn, _size(args)), extend)
+    """Tangents of the sums over pairs, for tangents `moves` of `args`."""
+    return _sum_tangents(width, args, moves, _masked(fn, _size(args)), extend)
 
 
-def _moves(width, args, moves, fn, extend):
+def _sum_tangents(width, args, moves, fn, extend):
+    """Tangents of the sums, with a transpose: a linear function of `moves`."""
+
     def own():
         sweep = _Sweep(args, fn, extend)
         return sweep.end(sweep.start())
@@ -339,13 +353,13 @@ def _moves(width, args, moves, fn, extend):
 
     def move(moves, sums):
         pairs = tuple(zip(args, moves, strict=True))
-        fn_moves = functools.partial(_tangent, fn=fn)
-        return sums(width, pairs, fn_moves, _of_first(extend))
+        fn_moves = functools.partial(_term_tangents, fn=fn)
+        return sums(width, pairs, fn_moves, _extend_primals(extend))
 
     # As the solution of (moves, out - move(moves)) = (moves, 0). A linear solve is the
-    # one linear function whose values and transpose can be given, as loops that are no
-    # longer than they have to be; for its derivatives there is the equation. All is one
-    # array, since no part of a right hand side may be a constant.
+    # one linear function whose values and transpose can be given, here as loops that
+    # are no longer than they have to be; its derivatives are those of the equation. The
+    # right-hand side is one array, since no part of it may be a constant.
     rhs, split = ravel_pytree((moves, zeros))
 
     def equation(x):
@@ -359,7 +373,7 @@ def _moves(width, args, moves, fn, extend):
 
     def transpose_solve(_, rhs):
         moves, cotangents = split(rhs)
-        moves = _add(moves, _pull(width, args, moves, fn, extend, cotangents))
+        moves = _add(moves, _pullback(width, args, moves, fn, extend, cotangents))
         return ravel_pytree((moves, cotangents))[0]
 
     return split(jax.lax.custom_linear_solve(equation, rhs, solve, transpose_solve))[1]

@@ -15,7 +15,7 @@ from jaxtyping import Array, PyTree
 from .._platform.batches import any_true
 from .._platform.varying import varying_as
 
-# Of full precision on devices where less is the default.
+# Some devices multiply matrices with less precision by default.
 exact_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -28,19 +28,19 @@ def inexact(x: Array | float) -> Array:
 
 
 def eps(x: Array) -> float:
-    """The distance from 1 to the next number in the type of `x`."""
+    """Machine epsilon: the distance from 1 to the next number in the type of `x`."""
     return float(jnp.finfo(x.dtype).eps)
 
 
 def pad_last(x: Array, before: int, after: int, fill: float = 0) -> Array:
-    """`x` with so many entries more at the ends of its last axis, equal to `fill`."""
+    """`x`, padded with `fill` at the ends of its last axis; negative widths crop it."""
     # `jnp.pad` takes over twice as long to trace.
     widths = [(0, 0, 0)] * (x.ndim - 1) + [(before, after, 0)]
     return jax.lax.pad(x, jnp.asarray(fill, x.dtype), widths)
 
 
 def slice_last(x: Array, start: Array, size: int) -> Array:
-    """So many entries of the last axis, from a traced `start` that is not negative."""
+    """Slice of `size` entries of the last axis, from a traced `start` of at least 0."""
     return jax.lax.dynamic_slice_in_dim(
         x, start, size, axis=-1, allow_negative_indices=False
     )
@@ -49,9 +49,9 @@ def slice_last(x: Array, start: Array, size: int) -> Array:
 def iterate(
     advance: Callable[[PyTree], PyTree], state: PyTree, max_steps: int, like: Array
 ) -> PyTree:
-    """Advance a state until all its elements are `done`, or have made so many `steps`.
+    """Advance a state until all its elements are `done` or have made `max_steps`.
 
-    `like` differs between devices as the state then does.
+    `like` is an array that varies over devices as a state that was advanced does.
     """
     return jax.lax.while_loop(
         lambda s: any_true(~s.done & (s.steps < max_steps)),
@@ -61,7 +61,7 @@ def iterate(
 
 
 def choose_tolerance(tolerance: float | None, units: float, like: Array) -> float:
-    """`tolerance`, or where that is None so many units of rounding."""
+    """`tolerance`, or its default of so many `units` of rounding where it is None."""
     return units * eps(like) if tolerance is None else tolerance
 
 
@@ -71,7 +71,7 @@ def is_traced(tree: PyTree) -> bool:
 
 
 def stop_gradient(tree: PyTree) -> PyTree:
-    """`jax.lax.stop_gradient` of every inexact array, leaving the rest alone."""
+    """`jax.lax.stop_gradient` of every inexact array of a tree, others unchanged."""
     return jax.tree.map(
         lambda leaf: (
             jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf
@@ -88,9 +88,10 @@ def derivative(fn: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
 def linear_map(
     fn: Callable[[Array], Array], transpose: Callable[[Array], Array], x: Array
 ) -> Array:
-    """`fn(x)`, for a linear function that returns what has the shape of x.
+    """`fn(x)` of a linear function with a given transpose, which reverse mode applies.
 
-    `transpose` is what reverse mode applies. Derivatives are those of `fn`.
+    `fn` returns an array of the shape of x. Derivatives in other arrays that it holds
+    are those of `fn` itself.
     """
 
     # As the solution y of (x, y - fn(x)) = (x, 0). A linear solve is the one linear
@@ -109,10 +110,10 @@ def linear_map(
 
 
 def tangent_of(fn: Callable, args: tuple, moves: tuple) -> PyTree[Array]:
-    """How `fn(*args)` changes with moves of `args`, of which None are zeros."""
+    """Tangent of `fn(*args)`, for tangents `moves` of `args`, where None is zero."""
     out, tangent = eqx.filter_jvp(fn, args, moves)
     leaves, structure = jax.tree.flatten(out)
-    # None stands for the tangent of what no move reaches.
+    # Equinox has None for the tangents of outputs that do not depend on the moves.
     tangents = structure.flatten_up_to(tangent)
     return structure.unflatten(
         jnp.zeros_like(x) if dx is None else dx
@@ -133,16 +134,16 @@ def _replace_value_jvp(primals, tangents):
 
 
 def distance(a: Array, b: Array) -> Array:
-    """`|a - b|`, with derivative 0 where they are equal.
+    """Absolute difference `|a - b|`, with derivative 0 where they are equal.
 
-    That of `jnp.abs` at 0 is 1, which would make derivatives depend on which of two
-    equal numbers comes first.
+    The derivative of `jnp.abs` at 0 is 1, which would make derivatives depend on which
+    of two equal numbers comes first.
     """
     difference = a - b
     return jnp.sign(jax.lax.stop_gradient(difference)) * difference
 
 
 def safe_divide(numerator: Array | float, denominator: Array | np.ndarray) -> Array:
-    """The quotient, and 0 (with zero derivatives) where the denominator is 0."""
+    """Quotient, and 0 (with zero derivatives) where the denominator is 0."""
     zero = denominator == 0
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))

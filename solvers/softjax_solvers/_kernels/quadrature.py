@@ -11,14 +11,14 @@ from jaxtyping import Array, Float
 _ORDER = 48
 
 
-def _finite_rule() -> tuple[np.ndarray, np.ndarray]:
+def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
     nodes, weights = np.polynomial.legendre.leggauss(_ORDER)
     return (nodes + 1) / 2, weights / 2
 
 
-def _infinite_rule() -> tuple[np.ndarray, np.ndarray]:
-    # The double exponential rule of Takahasi and Mori (1974) on [0, inf): both
-    # exponential and algebraic tails fall off faster than any exponential in s.
+def _double_exponential() -> tuple[np.ndarray, np.ndarray]:
+    # On [0, inf): both exponential and algebraic tails fall off faster than any
+    # exponential in s (Takahasi and Mori, 1974).
     s = np.linspace(-3.4, 2.9, _ORDER)
     step = s[1] - s[0]
     nodes = np.exp(np.pi / 2 * np.sinh(s))
@@ -38,7 +38,7 @@ def integrate(
     """
     finite = jnp.isfinite(length)[..., None]
     span = jnp.where(finite, length[..., None], 1)
-    (u, a), (v, b) = _finite_rule(), _infinite_rule()
+    (u, a), (v, b) = _gauss_legendre(), _double_exponential()
     dtype = start.dtype
     nodes = jnp.where(finite, span * jnp.asarray(u, dtype), jnp.asarray(v, dtype))
     weights = jnp.where(finite, span * jnp.asarray(a, dtype), jnp.asarray(b, dtype))

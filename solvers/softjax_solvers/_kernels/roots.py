@@ -22,7 +22,7 @@ from .numerics import (
 
 
 class Root(NamedTuple):
-    """Where an elementwise iteration stopped, and how."""
+    """Last points of an elementwise iteration, and the numbers of steps to them."""
 
     point: Float[Array, "..."]
     steps: Int[Array, "..."]
@@ -30,7 +30,7 @@ class Root(NamedTuple):
 
 class _State(NamedTuple):
     point: Float[Array, "..."]
-    following: Float[Array, "..."]  # the point to look at next, the same if done
+    following: Float[Array, "..."]  # the point to evaluate next, the same if done
     lower: Float[Array, "..."]
     upper: Float[Array, "..."]
     last_step: Float[Array, "..."]
@@ -50,20 +50,20 @@ def bracketed_newton(
     tolerance: float | None = None,
     max_steps: int = 64,
 ) -> Root:
-    """The root of a nonincreasing elementwise function on `[lower, upper]`.
+    """Bracketed Newton method for a nonincreasing elementwise function.
 
-    `fn` returns its value and its derivative.
+    `fn` returns its value and its derivative, and has a root in `[lower, upper]`.
 
-    Newton's method. A step that would leave the bracket goes to its end; one that would
-    go beyond a point that has been seen, or is not at most half of the step before the
-    last, is replaced by a bisection. Never raises: an element that has not converged
-    after `max_steps`, or that holds NaN, returns its last iterate. `tolerance` is the
-    |residual| to stop at (default: four units of rounding).
+    A step that would leave the initial bracket goes to its end; one that would go
+    beyond a point that has been evaluated, or is longer than half of the step before
+    the last, is replaced by a bisection. Never raises: an element that has not
+    converged after `max_steps`, or that holds NaN, returns its last iterate.
+    `tolerance` is the |residual| to stop at (default: four units of rounding).
     """
     tolerance = choose_tolerance(tolerance, 4, start)
 
-    # The function stands in the program once: in the loop, which also looks at the
-    # start. What is done stays as it is, as its last step is 0.
+    # The function is compiled once, as the loop evaluates it at the start too. An
+    # element that is done stays done, as its last step is 0.
     def advance(state: _State) -> _State:
         point = state.following
         residual, slope = fn(point)
@@ -76,11 +76,11 @@ def bracketed_newton(
         proposal = jnp.where(left, jnp.maximum(point + newton, lower), point + newton)
         proposal = jnp.where(right, jnp.minimum(proposal, upper), proposal)
         # A step below the resolution of the point ends the iteration if only rounding
-        # is left in the residual; elsewhere, on a slope that only looks steep, it would
-        # lead nowhere.
+        # is left in the residual. Elsewhere the slope is steep only locally, and such
+        # steps would lead nowhere.
         tiny = jnp.abs(newton) <= resolution
         settled = tiny & (jnp.abs(residual) <= 1000 * tolerance)
-        stuck = jnp.abs(last) <= resolution
+        stalled = jnp.abs(last) <= resolution
         trusted = (
             (slope < 0)
             & ~tiny
@@ -89,7 +89,7 @@ def bracketed_newton(
             & (2 * jnp.abs(newton) <= jnp.abs(state.last_step))
         )
         following = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
-        done = ~(jnp.abs(residual) > tolerance) | stuck | settled
+        done = ~(jnp.abs(residual) > tolerance) | stalled | settled
         following = jnp.where(done, point, following)
         steps = state.steps + ~state.done
         return _State(point, following, lower, upper, last, steps)
@@ -103,8 +103,8 @@ def bracketed_newton(
     return Root(state.point, state.steps)
 
 
-# The search stands inside the function that has the rule: JAX 0.10 drops rules in
-# second derivatives of a `scan`, and is then left with the derivative of the search.
+# The search is a part of the function that has the rule: JAX 0.10 drops rules in second
+# derivatives of a `scan`, which then has the derivative of the search, instead of none.
 @eqx.filter_custom_jvp
 def _solve_for_root(
     args: PyTree,
@@ -112,20 +112,20 @@ def _solve_for_root(
     *,
     fn: Callable[[Array, PyTree], Array],
 ) -> Float[Array, "..."]:
-    """A root of `fn(root, args) = 0`, elementwise, with its derivative in `args`.
+    """Root of `fn(root, args) = 0`, elementwise, with an implicit derivative in `args`.
 
-    The implicit function theorem, elementwise: `d root = -d fn / fn'`, and zero where
+    That is `d root = -d fn / fn'` by the implicit function theorem, and zero where
     `fn' = 0`.
     """
-    equation = functools.partial(derivative, lambda point: fn(point, args))
-    return bracketed_newton(equation, *bracket).point
+    residual_and_slope = functools.partial(derivative, lambda point: fn(point, args))
+    return bracketed_newton(residual_and_slope, *bracket).point
 
 
 @_solve_for_root.def_jvp
 def _solve_for_root_jvp(primals, tangents, *, fn):
     args, bracket = primals
     args_tangent, _ = tangents
-    # Re-entering makes the rule its own derivative's rule.
+    # Re-entering, so that higher derivatives follow the rule too.
     root = _solve_for_root(args, bracket, fn=fn)
     if not jax.tree.leaves(args_tangent):
         return root, jnp.zeros_like(root)
@@ -141,9 +141,7 @@ def find_root(
     upper: Float[Array, "..."],
     start: Float[Array, "..."],
 ) -> Float[Array, "..."]:
-    """The root of a nonincreasing elementwise `fn(point, args)`.
-
-    It is differentiable in `args`.
+    """Root of a nonincreasing elementwise `fn(point, args)`, differentiable in `args`.
 
     **Example:**
 

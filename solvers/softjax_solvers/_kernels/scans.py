@@ -1,4 +1,4 @@
-"""Sums against the kernel exp(-|a - b| / softness) over sorted points, in O(n)."""
+"""Linear recurrences along rows, and by them sums against the Laplace kernel."""
 
 from __future__ import annotations
 
@@ -16,54 +16,60 @@ Rows = tuple[Float[Array, "*batch n"], ...]
 
 
 def _shift(x: Float[Array, "... n"], by: int) -> Float[Array, "... n"]:
-    """`x_{i-by}` along the last axis, with zeros where that does not exist."""
+    """Entries `x_{i-by}` along the last axis, with zeros where there are none."""
     return pad_last(x, by, -by)
 
 
 def linear_recurrence(
     a: Float[Array, "*batch n"], b: Float[Array, "*batch n"], *, reverse: bool = False
 ) -> Float[Array, "*batch n"]:
-    """`h_i = a_i h_{i-1} + b_i` along the last axis (`h_{i+1}` with `reverse`).
+    """Linear recurrence `h_i = a_i h_{i-1} + b_i` (`h_{i+1}` with `reverse`).
 
-    That is a bidiagonal system of linear equations for h, and is differentiated as one:
-    by recurrences again. `a` may have axes of size 1 where `b` has others.
+    It runs along the last axis. It is a bidiagonal system of linear equations for h,
+    and is differentiated as one: by recurrences again. `a` may have axes of size 1
+    where `b` has others.
     """
     a, b = jnp.broadcast_arrays(a, b)
     if reverse:
-        _, (r,) = _both_ways(_shift(a, 1), (), (b,))
+        _, (r,) = _two_sided_recurrence(_shift(a, 1), (), (b,))
         return r
-    (h,), _ = _both_ways(_no_first(a), (b,), ())
+    (h,), _ = _two_sided_recurrence(_zero_first(a), (b,), ())
     return h
 
 
 def sums_from_ends(
     forward: Float[Array, "*batch n"], backward: Float[Array, "*batch n"]
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-    """Sums of one array up to each entry, and of another one from it on."""
-    (h,), (r,) = _both_ways(_no_first(jnp.ones_like(forward)), (forward,), (backward,))
+    """Prefix sums of `forward` and suffix sums of `backward`, with the entry itself."""
+    (h,), (r,) = _two_sided_recurrence(
+        _zero_first(jnp.ones_like(forward)), (forward,), (backward,)
+    )
     return h, r
 
 
-def _alike(rows: Rows) -> Rows:
-    """The same, which have derivatives if any of them has.
+def _with_joint_tangents(rows: Rows) -> Rows:
+    """Rows of the same values, all of which carry a tangent if any of them does.
 
-    JAX 0.10 can't differentiate a solve of which only parts have any.
+    JAX 0.10 can't differentiate a linear solve in which only parts of the right-hand
+    side have tangents.
     """
     total = sum(rows)
     return tuple(jnp.where(False, total, x) for x in rows)
 
 
-def _no_first(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def _zero_first(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Rows with 0 in the place of their first entries."""
     return jnp.where(jnp.arange(x.shape[-1]) == 0, 0, x)
 
 
-def _both_ways(
+def _two_sided_recurrence(
     a: Float[Array, "*batch n"], forward: Rows, backward: Rows
 ) -> tuple[Rows, Rows]:
-    """`h_i = a_i h_{i-1} + forward_i` and `r_i = a_{i+1} r_{i+1} + backward_i`.
+    """Forward and backward linear recurrences with the same factors.
 
-    The two are bidiagonal systems, of which one is the transpose of the other. The
-    first factor of a row is 0.
+    These are `h_i = a_i h_{i-1} + forward_i` and `r_i = a_{i+1} r_{i+1} + backward_i`:
+    bidiagonal systems, of which one is the transpose of the other. The first factor of
+    a row is 0.
     """
 
     def systems(x: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
@@ -73,32 +79,32 @@ def _both_ways(
             tuple(r - _shift(a * r, -1) for r in up),
         )
 
-    k, rows = len(forward), _alike((*forward, *backward))
+    k, rows = len(forward), _with_joint_tangents((*forward, *backward))
     return jax.lax.custom_linear_solve(
         systems,
         (rows[:k], rows[k:]),
-        solve=lambda _, b: _solve_both(a, *b),
-        transpose_solve=lambda _, c: _solve_both(a, *c[::-1])[::-1],
+        solve=lambda _, b: _solve_two_sided(a, *b),
+        transpose_solve=lambda _, c: _solve_two_sided(a, *c[::-1])[::-1],
     )
 
 
-def _solve_both(
+def _solve_two_sided(
     a: Float[Array, "*batch n"], forward: Rows, backward: Rows
 ) -> tuple[Rows, Rows]:
-    return on_cpu(_one_by_one, _by_doubling, a, forward, backward)
+    return on_cpu(_sequential, _recursive_doubling, a, forward, backward)
 
 
-def _one_by_one(
+def _sequential(
     a: Float[Array, "*batch n"], forward: Rows, backward: Rows
 ) -> tuple[Rows, Rows]:
-    """Element by element, in a loop for both directions."""
+    """Sequential `_two_sided_recurrence`, in one loop for both directions."""
     k, outputs = len(forward), len(forward) + len(backward)
 
     def sweep(first: Array, a: Array, *rows: Array) -> Rows:
         forward, backward = rows[:k], rows[k:]
 
         def times(place: Array, x: Array) -> Array:
-            # Nothing passes from one row to another, not even NaN.
+            # A selection, as a product with 0 would pass NaN on to the next row.
             return jnp.where(read(first, place), 0, read(a, place) * x)
 
         def step(i, state):
@@ -119,10 +125,14 @@ def _one_by_one(
     return out[:k], out[k:]
 
 
-def _by_doubling(
+def _recursive_doubling(
     a: Float[Array, "*batch n"], forward: Rows, backward: Rows
 ) -> tuple[Rows, Rows]:
-    """For all elements at once, and from twice as far each time."""
+    """Recursive doubling for `_two_sided_recurrence`, in log2(n) parallel steps.
+
+    Each step composes the affine maps of elements with those as many places away as
+    they already span (Kogge and Stone, 1973).
+    """
     n = a.shape[-1]
 
     def double(state):
@@ -148,7 +158,7 @@ def _by_doubling(
 def tie_groups(
     s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None = None
 ) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
-    """First index of each element's group of equals, and the index after its last.
+    """First index of each element's group of equals, and the index after its last one.
 
     `s` is ascending; masked elements never join a group with unmasked ones.
     """
@@ -156,7 +166,7 @@ def tie_groups(
     differs = s[..., 1:] != s[..., :-1]
     if where is not None:
         differs |= where[..., 1:] != where[..., :-1]
-    # From both ends at once.
+    # One cumulative maximum for both ends, which XLA compiles once.
     first = pad_last(jnp.stack([differs, differs[..., ::-1]]), 1, 0, True)
     index = jnp.where(first, jnp.arange(n, dtype=jnp.int32), 0)
     index = jax.lax.cummax(index, axis=index.ndim - 1)
@@ -187,58 +197,63 @@ def laplace_sums(
     weights: Sequence[Float[Array, "*batch n"]],
     queries: Float[Array, "*batch m"] | None = None,
 ) -> tuple[Float[Array, "*batch m"], ...]:
-    """`sum_j exp((nearest_i - |queries_i - support_j|) / softness) w_j`, exactly.
+    """Sums against the Laplace kernel over sorted points, without truncation.
 
-    One sum for each array w of weights. `support` is ascending, `queries` None stands
-    for the support itself, and `nearest_i` is the least of the distances, a constant to
-    differentiation. Every factor is at most 1 and distances are sums of gaps, so
-    nothing cancels or overflows. Terms at distance 0 have derivative 0 in the distance,
-    which keeps derivatives at ties independent of the order of equals.
+    For each array w of weights,
+    `sum_j exp((nearest_i - |queries_i - support_j|) / softness) w_j`. `support` is
+    ascending, `queries` None stands for the support itself, and `nearest_i` is the
+    least of the distances, a constant to differentiation. Every factor is at most 1 and
+    distances are sums of gaps, so nothing cancels or overflows. Terms at distance 0
+    have derivative 0 in the distance, which keeps derivatives at ties independent of
+    the order of equals.
     """
     weights = tuple(weights)
     gaps = pad_last(support[..., :-1] - support[..., 1:], 1, 0)
-    decay = _no_first(jnp.exp(gaps / softness))
+    decay = _zero_first(jnp.exp(gaps / softness))
     if queries is None:
-        return _own_sums(decay, weights, gaps == 0)
-    return _collect(support, softness, queries, weights, decay)
+        return _sums_at_support(decay, weights, gaps == 0)
+    return _sums_at_queries(support, softness, queries, weights, decay)
 
 
-def _drive(decay_dot: Float[Array, "*batch n"], h: Rows, r: Rows) -> tuple[Rows, Rows]:
-    """What `_both_ways` has to sum for the derivative of its results in the decay."""
+def _tangent_sources(
+    decay_dot: Float[Array, "*batch n"], h: Rows, r: Rows
+) -> tuple[Rows, Rows]:
+    """Right-hand sides of the recurrences of the tangents of h and r in the decay."""
     forward = tuple(decay_dot * _shift(h, 1) for h in h)
     return forward, tuple(_shift(decay_dot * r, -1) for r in r)
 
 
 @jax.custom_jvp
-def _own_sums(
+def _sums_at_support(
     decay: Float[Array, "*batch n"], weights: Rows, tied: Bool[Array, "*batch n"]
 ) -> Rows:
-    """The sums at the elements themselves; `tied` are the gaps between equals."""
-    h, r = _both_ways(decay, weights, weights)
+    """Sums at the elements themselves; `tied` marks those equal to the one before."""
+    h, r = _two_sided_recurrence(decay, weights, weights)
     return _total(h, r, weights)
 
 
 def _total(h: Rows, r: Rows, weights: Rows) -> Rows:
+    """Sums of both sides, in which the elements themselves count once."""
     return tuple(h + (r - w) for h, r, w in zip(h, r, weights, strict=True))
 
 
-@_own_sums.defjvp
-def _own_sums_jvp(primals, tangents):
+@_sums_at_support.defjvp
+def _sums_at_support_jvp(primals, tangents):
     decay, weights, tied = primals
     decay_dot, weights_dot, _ = tangents
-    # A sum of gaps counts the distance of equals as positive in sorted order, and its
-    # derivative with it. So the sums over equals are taken along, side by side with
-    # those over all: what they add to the derivative is taken out. Without looking
-    # whether there are any, which would cost about as much and make all rows of a batch
-    # wait for each other.
+    # Distances are sums of gaps, of which those between equals are 0 but have a
+    # derivative, that of a positive distance. So the sums over equals are computed
+    # beside those over all elements, and what they add to the derivative is subtracted.
+    # That is unconditional: a test for equals would cost about as much, and would make
+    # all rows of a batch wait for each other.
     both, both_dot = (jnp.stack([x, jnp.where(tied, x, 0)]) for x in (decay, decay_dot))
     pairs = tuple(jnp.stack([w, w]) for w in weights)
-    h, r = _both_ways(both, pairs, pairs)
+    h, r = _two_sided_recurrence(both, pairs, pairs)
     moves = tuple(jnp.stack([w, jnp.zeros_like(w)]) for w in weights_dot)
     forward, backward = (
-        tuple(map(jnp.add, drive, moves)) for drive in _drive(both_dot, h, r)
+        tuple(map(jnp.add, drive, moves)) for drive in _tangent_sources(both_dot, h, r)
     )
-    rise, fall = _both_ways(both, forward, backward)
+    rise, fall = _two_sided_recurrence(both, forward, backward)
     out = _total(tuple(h[0] for h in h), tuple(r[0] for r in r), weights)
     out_dot = tuple(
         up[0] + down[0] - w - (up[1] + down[1]) - more
@@ -253,13 +268,13 @@ def _own_sums_jvp(primals, tangents):
 def _tie_terms(
     decay: Float[Array, "*batch n"], weights: Rows, tied: Bool[Array, "*batch n"]
 ) -> Rows:
-    """Zeros, whose derivative is what distances between equals add to that of the sums.
+    """Zeros with the derivative that distances between equals add to that of the sums.
 
-    The value is the sum over the group of an element's equals, less the same one with
+    An element's value is the sum over the group of its equals, less the same sum with
     constant distances.
     """
-    # Not a constant, whose axis JAX 0.10 loses in the derivative of a mapped function
-    # that is compiled and holds a custom rule. The weights alone may be one.
+    # Not plain zeros: JAX 0.10 loses the batch axis of a constant in the derivative of
+    # a mapped and compiled function with a custom rule. Weights alone may be constants.
     return tuple(jnp.where(False, w + decay, 0) for w in weights)
 
 
@@ -268,22 +283,22 @@ def _tie_terms_jvp(primals, tangents):
     decay, weights, tied = primals
     decay_dot, weights_dot, _ = tangents
     inner, inner_dot = (jnp.where(tied, x, 0) for x in (decay, decay_dot))
-    drive = _drive(inner_dot, *_both_ways(inner, weights, weights))
-    rise, fall = _both_ways(inner, *drive)
+    drive = _tangent_sources(inner_dot, *_two_sided_recurrence(inner, weights, weights))
+    rise, fall = _two_sided_recurrence(inner, *drive)
     more = _tie_terms(decay, weights_dot, tied)
     terms = zip(rise, fall, more, strict=True)
     out_dot = tuple(rise + fall + more for rise, fall, more in terms)
     return tuple(map(jnp.zeros_like, out_dot)), out_dot
 
 
-def _collect(
+def _sums_at_queries(
     s: Float[Array, "*batch n"],
     softness: Float[Array, "*#batch 1"],
     q: Float[Array, "*batch m"],
     weights: Rows,
     decay: Float[Array, "*batch n"],
 ) -> Rows:
-    """Kernel sums at the points q, from those over the elements on either side."""
+    """Sums against the kernel at the points q, from those at their nearest elements."""
     n = s.shape[-1]
     start, end = _positions(s, q)
 
@@ -303,18 +318,20 @@ def _collect(
         exponent = (nearest - jnp.where(exists, distance, nearest)) / softness
         return jnp.where(exists, jnp.exp(exponent), 0)
 
-    left, right = _both_ways(decay, weights, weights)
+    left, right = _two_sided_recurrence(decay, weights, weights)
     of_left, of_right = kernel(left_distance), kernel(right_distance)
     return tuple(
         jnp.where(end > start, _take(equal, end - 1), 0)
         + of_left * _take(left, below)
         + of_right * _take(right, above)
-        for equal, left, right in zip(_run_sums(s, weights), left, right, strict=True)
+        for equal, left, right in zip(
+            _tied_prefix_sums(s, weights), left, right, strict=True
+        )
     )
 
 
 def _positions(support: Array, queries: Array) -> tuple[Array, Array]:
-    """How many of `support` lie strictly below, and at or below, each query."""
+    """Numbers of elements of `support` strictly below, and at or below, each query."""
     batch = jnp.broadcast_shapes(support.shape[:-1], queries.shape[:-1])
     support, queries = jax.lax.stop_gradient((support, queries))
     support = jnp.broadcast_to(support, (*batch, support.shape[-1]))
@@ -329,7 +346,7 @@ def _positions(support: Array, queries: Array) -> tuple[Array, Array]:
     return search("left"), search("right")
 
 
-def _run_sums(s: Float[Array, "*batch n"], weights: Rows) -> Rows:
-    """Running sums of the weights within each group of equal elements of `s`."""
+def _tied_prefix_sums(s: Float[Array, "*batch n"], weights: Rows) -> Rows:
+    """Prefix sums of the weights within each group of equal elements of `s`."""
     tied = pad_last((s[..., 1:] == s[..., :-1]).astype(s.dtype), 1, 0)
-    return _both_ways(tied, weights, ())[0]
+    return _two_sided_recurrence(tied, weights, ())[0]

@@ -1,4 +1,4 @@
-"""Sorting with the permutation, faster than `jnp.sort` alone."""
+"""Sorting and selection by integer keys, with the permutation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 
 
 def _flip(bits: Int[Array, "..."]) -> Int[Array, "..."]:
+    """All bits of negative integers but the sign, inverted; its own inverse."""
     info = jnp.iinfo(bits.dtype)
     return bits ^ ((bits >> (info.bits - 1)) & info.max)
 
 
 def _ordered_bits(x: Float[Array, "..."]) -> Int[Array, "..."]:
-    """Integers in the order of `x`: equal for the two zeros, largest for NaN.
+    """Integer keys in the order of `x`: equal for the two zeros, largest for NaN.
 
-    The bits of an IEEE float, with those of negative numbers flipped, order as it does.
+    The bits of IEEE floats, flipped for negative numbers, are in the floats' order.
     """
     x = jax.lax.stop_gradient(x)
     x = jnp.where(x == 0, 0, jnp.where(jnp.isnan(x), jnp.nan, x))
@@ -30,13 +31,14 @@ def _ordered_bits(x: Float[Array, "..."]) -> Int[Array, "..."]:
 
 
 def _from_bits(bits: Int[Array, "..."], dtype) -> Float[Array, "..."]:
+    """Floats from their integer keys, the inverse of `_ordered_bits`."""
     return jax.lax.bitcast_convert_type(_flip(bits), dtype)
 
 
 def sort_with_permutation(
     x: Float[Array, "*batch n"],
 ) -> tuple[Float[Array, "*batch n"], Int[Array, "*batch n"]]:
-    """`x` in ascending order along its last axis, stably, and the permutation.
+    """Stable ascending sort along the last axis, and its permutation.
 
     NaN comes last. XLA sorts integers several times faster than floats, whose
     comparator has to order NaN and the two zeros. The derivative reuses the
@@ -52,10 +54,10 @@ def sort_with_permutation(
 def largest(
     x: Float[Array, "*batch n"], k: int
 ) -> tuple[Float[Array, "*batch k"], Int[Array, "*batch k"]]:
-    """The k largest entries along the last axis, in order, and where they are.
+    """The k largest entries along the last axis, in descending order, with indices.
 
-    `jax.lax.top_k`, which takes much less than sorting all of a row, but for rows that
-    are distributed over devices, and with a derivative that does not sort again.
+    By `jax.lax.top_k`, which takes much less time than a sort of whole rows. Rows stay
+    on their devices, and the derivative reuses the indices.
     """
     known = jax.lax.stop_gradient(x)
     found, places = row_by_row(lambda x: tuple(jax.lax.top_k(x, k)), known, outputs=2)
@@ -66,17 +68,17 @@ def kth_largest(
     x: Float[Array, "*batch n"],
     k: Int[Array | np.ndarray, "*#batch 1"],
 ) -> Float[Array, "*batch 1"]:
-    """The k-th largest entry along the last axis, without its derivative.
+    """Radix selection of the k-th largest entry along the last axis, in O(n).
 
-    For k from 1 to n, possibly traced. Takes O(n) time: one bit after the other, from
-    the highest, is set if at least k entries are as large as that.
+    For k from 1 to n, possibly traced, and without its derivative. One bit after the
+    other, from the highest, is set if at least k entries are as large as the result.
     """
     bits = _ordered_bits(x)
     info = jnp.iinfo(bits.dtype)
     one = jnp.ones((), bits.dtype)
 
     def refine(i, found):
-        # The sign bit comes first: it is set in the smallest of all, and is cleared.
+        # The sign bit, the first one, is set in the smallest integer, and is cleared.
         trial = found ^ (one << (info.bits - 1 - i).astype(bits.dtype))
         count = jnp.sum(bits >= trial, axis=-1, keepdims=True)
         return jnp.where(count >= k, trial, found)
@@ -93,11 +95,11 @@ def permute(
 
 
 def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
-    """The inverse permutation."""
+    """Inverse of a permutation along the last axis."""
     index = jnp.arange(permutation.shape[-1], dtype=permutation.dtype)
 
-    # Row by row, which keeps the rows of a batch apart on whatever devices they are.
-    def one(row):
+    # Row by row, so that the rows of a batch stay on their devices.
+    def invert_row(row):
         return jnp.zeros_like(row).at[row].set(index)
 
-    return jnp.vectorize(one, signature="(n)->(n)")(permutation)
+    return jnp.vectorize(invert_row, signature="(n)->(n)")(permutation)
