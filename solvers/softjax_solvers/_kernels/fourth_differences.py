@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from .._platform.serial import read, serially, write
-from .._platform.varying import (
-    varying_as,
-)
 from .numerics import (
     eps,
-    iterate,
     pad_last,
 )
 
@@ -161,113 +156,3 @@ def eliminate(
     rows = inner, outer, rhs, inside
     (x,) = serially(solve, *rows, outputs=1)
     return x
-
-
-def along(
-    share: Array, inner: Array, bent: Array, outer: Array, move: Array
-) -> tuple[Array, Array]:
-    """What entries add to the slope along a line, and to its fall, at a share of it.
-
-    That is for exponentials whose second derivatives are `inner` and `outer` at its
-    beginning, and whose exponents fall by `bent` and `move` to its end.
-    """
-    bend, grow = jnp.expm1(-share * bent), jnp.expm1(-share * move)
-    change = inner * bend * bent + outer * grow * move
-    return change, inner * (1 + bend) * bent**2 + outer * (1 + grow) * move**2
-
-
-def damped_step(step: Array, length: Array) -> Array:
-    """As much of a step of Newton's along a line as always gets closer."""
-    size = jnp.abs(step) * length
-    return step * jnp.where(size > 0, jnp.log1p(size) / size, 1)
-
-
-def stops(
-    share: Array, size: Array, former: Array, tolerance: Array | float
-) -> tuple[Array, Array]:
-    """Whether a step is one to make, and whether it is the last."""
-    # What is not finite has nothing left to do, or overflows.
-    fine = jnp.isfinite(share)
-    # At the level of rounding, sizes no longer decrease.
-    stuck = (size < eps(size) ** (2 / 3)) & (size >= former)
-    return fine, ~fine | (size <= tolerance) | stuck
-
-
-class _Search(NamedTuple):
-    x: Float[Array, "*batch m"]
-    rest: Float[Array, "*batch m"]
-    move: Float[Array, "*batch m"]
-    decrease: Float[Array, "*batch"]
-    size: Float[Array, "*batch"]  # of the last step, and of that before it
-    former: Float[Array, "*batch"]
-    steps: Int[Array, "*batch"]
-    done: Bool[Array, "*batch"]
-
-
-def conjugate_gradients(
-    model: Callable[[Array], tuple[Array, Array, Array]],
-    start: Float[Array, "*batch m"],
-    inside: Bool[Array, "*batch m"],
-    tolerance: float,
-    max_steps: int,
-    exponential: bool,
-) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
-    """Where a convex function is least, and the number of steps.
-
-    **Arguments:**
-
-    - `model`: of x, the weights `inner` and `outer` of the Hessian, as `nearly_solve`
-        has them, and minus the gradient.
-    - `tolerance`: the size of a step after which a row is done.
-    - `exponential`: whether the weights are in proportion to `exp(-L x)` and
-        `exp(-x)`, where sizes are those of what is in the exponents; if not, they are
-        constant, and sizes relative to x.
-    """
-
-    def totals(*terms: Array) -> Array:
-        # Together, as each sum of its own takes three kernels to compile.
-        return jnp.sum(jnp.stack(terms), axis=-1)
-
-    def largest(x: Array) -> Array:
-        return jnp.max(jnp.abs(x), axis=-1, initial=0)
-
-    def advance(state: _Search) -> _Search:
-        inner, outer, rest = model(state.x)
-        # Where there is far to go, steps are not much longer than that.
-        floor = 0.1 * jnp.abs(rest) if exponential else 0
-        toward = nearly_solve(inner, outer + floor, rest, inside)
-        decrease, gain, kept = totals(
-            rest * toward, (rest - state.rest) * toward, rest * state.move
-        )
-        # Polak and Ribiere's rule.
-        keep = jnp.maximum(gain, 0) / state.decrease
-        move = toward + keep[..., None] * state.move
-        slope = decrease + keep * kept
-        bent = second_differences(move, inside)
-        length = largest(jnp.maximum(jnp.abs(move), jnp.abs(bent)))
-
-        def search(_, share: Array) -> Array:
-            """A damped Newton step, from one share of the move to another."""
-            change, curve = totals(*along(share[..., None], inner, bent, outer, move))
-            return share + damped_step((slope + change) / curve, length)
-
-        if exponential:
-            none = varying_as(jnp.zeros_like(slope), slope)
-            share = jax.lax.fori_loop(0, 2, search, none)
-            size = jnp.abs(share) * length
-        else:
-            (curve,) = totals(inner * bent**2 + outer * move**2)
-            share = slope / curve
-            size = jnp.abs(share) * length / largest(state.x)
-        fine, last = stops(share, size, state.former, tolerance)
-        fine, done = fine & ~state.done, last | state.done
-        x = jnp.where(fine[..., None], state.x + share[..., None] * move, state.x)
-        steps = state.steps + ~state.done
-        return _Search(x, rest, move, decrease, size, state.size, steps, done)
-
-    batch, zero = start.shape[:-1], jnp.zeros_like(start)
-    infinite = jnp.full(batch, jnp.inf, start.dtype)
-    steps, done = jnp.zeros(batch, jnp.int32), jnp.zeros(batch, bool)
-    state = _Search(start, zero, zero, infinite, infinite, infinite, steps, done)
-    state = iterate(advance, state, max_steps, jnp.stack(model(start)))
-    return state.x, state.steps

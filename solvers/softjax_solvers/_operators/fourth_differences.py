@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import lineax as lx
 from jaxtyping import Array, Bool, Float
 
+from .._kernels.conjugate_gradients import conjugate_gradients
 from .._kernels.fourth_differences import (
-    conjugate_gradients,
     eliminate,
     nearly_solve,
     second_differences,

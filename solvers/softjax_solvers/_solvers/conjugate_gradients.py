@@ -9,7 +9,7 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution, judge
 from .._core.solver import Solver
-from .._kernels.fourth_differences import conjugate_gradients
+from .._kernels.conjugate_gradients import conjugate_gradients
 from .._kernels.numerics import choose_tolerance
 from .._problems import MajorizationProjection
 

@@ -9,13 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._core.regularizer import Regularizer
-from .._kernels.fourth_differences import (
-    Pivot,
-    along,
-    back_substitute,
-    damped_step,
-    stops,
-)
+from .._kernels.conjugate_gradients import damped_step, judge_step, line_terms
+from .._kernels.fourth_differences import Pivot, back_substitute
 from .._kernels.numerics import (
     choose_tolerance,
 )
@@ -180,7 +175,7 @@ def _each_row(
             def search(_, share):
                 def add(k, change, curve):
                     entries = (read(x, k) for x in (inner, bent, outer, move))
-                    more, bending = along(share, *entries)
+                    more, bending = line_terms(share, *entries)
                     return (change + more, curve + bending), ()
 
                 (change, curve), _ = sweep(add, (), zero, zero)
@@ -188,7 +183,7 @@ def _each_row(
 
             share = jax.lax.fori_loop(0, 2, search, zero)
             size = jnp.abs(share) * length
-            fine, done = stops(share, size, former, tolerance)
+            fine, done = judge_step(share, size, former, tolerance)
 
             def go(k):
                 step = share * read(move, k)
