@@ -1,1 +1,1 @@
-"""What a device, a mesh or a version of JAX makes necessary, each with its reason."""
+"""Workarounds for devices, meshes and versions of JAX, each with its reason."""

@@ -1,4 +1,4 @@
-"""Questions about a whole batch, in the form that XLA and `jax.vmap` make least of."""
+"""Predicates over a whole batch, in forms that are cheap for XLA and `jax.vmap`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from jaxtyping import Array
 
 
 def any_true(x: Array) -> Array:
-    """`jnp.any`, by integers.
+    """`jnp.any`, as a maximum of integers.
 
-    On a CPU, XLA compiles a maximum of integers five times faster than a reduction of
-    truth values (JAX 0.10 to 0.12).
+    On a CPU, XLA compiles that five times faster than a reduction of truth values (JAX
+    0.10 to 0.12).
     """
     return jnp.max(x.astype(jnp.int32), initial=0) > 0
 
 
 def anywhere(x: Array) -> Array:
-    """Whether any of it is true: one answer for a whole batch, also one of `vmap`.
+    """Whether any element is true: one answer for a whole batch, also one of `vmap`.
 
     `jax.lax.cond` of a batched predicate becomes a selection, which computes both
-    branches; of this one it computes one of them.
+    branches; with this predicate, which is not batched, it computes one of them.
     """
     return _anywhere(x)
 

@@ -1,4 +1,4 @@
-"""Algorithms by the kind of device that a program is compiled for."""
+"""Choice of an algorithm by the kind of device that a program is compiled for."""
 
 from __future__ import annotations
 

@@ -12,24 +12,25 @@ from .choice import on_cpu
 def sort_pairs(
     bits: Int[Array, "*batch n"], index: Int[Array, "*batch n"]
 ) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
-    """Both in the ascending order of `bits`, stably; `index` is `0, 1, ..., n - 1`."""
+    """Stable ascending sort of pairs by `bits`, where `index` is `0, 1, ..., n - 1`."""
     if bits.dtype.itemsize > index.dtype.itemsize:
         return _sort_pairs(bits, index)
     return on_cpu(_sort_packed, _sort_pairs, bits, index)
 
 
 def _sort_pairs(bits: Array, index: Array) -> tuple[Array, Array]:
+    """Sort of two operands by the first, for types that can't be packed."""
     bits, index = jax.lax.sort((bits, index), num_keys=1, is_stable=True)
     return bits, index
 
 
 def _sort_packed(bits: Array, index: Array) -> tuple[Array, Array]:
-    """One sort of 64-bit integers whose upper halves are the bits.
+    """Sort of single 64-bit integers whose upper halves are `bits`.
 
-    On a CPU, XLA compiles the comparison of single integers into the sort; that of
-    pairs is a call for each (JAX 0.10; not in all versions). Nothing but this needs 64
-    bits, which JAX turns into 32 without its flag; so there are no constants of that
-    size.
+    On a CPU, XLA compiles comparisons of single integers into the sort, and makes a
+    function call for each comparison of pairs (JAX 0.10; not in all versions). Nothing
+    but this needs 64 bits, which JAX turns into 32 without its flag; so there are no
+    constants of that size.
     """
 
     def convert(x: Array, dtype) -> Array:

@@ -1,4 +1,4 @@
-"""Functions of each row: loops over numbers, the fastest way along one on a CPU."""
+"""Row-wise functions, and loops over single numbers, which are the fastest on a CPU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .varying import varying_as
 
 
 def read(x: Array, i: Array) -> Array:
-    """`x[i]`, of an index that is known to be there."""
+    """`x[i]` of an index that is known to be nonnegative and in bounds."""
     return jax.lax.dynamic_index_in_dim(
         x, i, keepdims=False, allow_negative_indices=False
     )
 
 
 def write(x: Array, entry: Array, i: Array) -> Array:
-    """`x`, with another entry at `i`."""
+    """`x` with `entry` at the index `i`, which is nonnegative and in bounds."""
     return jax.lax.dynamic_update_index_in_dim(
         x, entry, i, 0, allow_negative_indices=False
     )
@@ -29,15 +29,15 @@ def write(x: Array, entry: Array, i: Array) -> Array:
 def row_by_row(
     fn: Callable[..., tuple[Array, ...]], *rows: Array, outputs: int
 ) -> tuple[Array, ...]:
-    """`fn(*rows)` for an `fn` that treats each row alike, without derivatives.
+    """`fn(*rows)` of a row-wise function without derivatives, partitioned by rows.
 
-    On several devices, each does this with its own rows, where XLA might gather them:
-    `custom_partitioning` says so. It has no rule for `jax.vmap` (JAX 0.10), for which
-    there is `custom_vmap`.
+    XLA might gather the rows of several devices; by `custom_partitioning`, each device
+    keeps its own. That has no rule for `jax.vmap` (JAX 0.10), which `custom_vmap` adds.
 
     **Arguments:**
 
-    - `fn`: of arrays `*batch n`, to a tuple of so many `outputs` `*batch m`.
+    - `fn`: takes arrays `*batch n`, and returns a tuple of so many `outputs`
+        `*batch m`.
     - `rows`: `*batch n`.
     """
 
@@ -71,22 +71,22 @@ def row_by_row(
 def serially(
     fn: Callable[..., tuple[Array, ...]], *rows: Array, outputs: int
 ) -> tuple[Array, ...]:
-    """`fn(first, *rows)`, with all rows after each other.
+    """`fn(first, *rows)` of a serial loop, with all rows concatenated to a single one.
 
-    XLA compiles a loop whose steps read and write single numbers into a loop of a CPU,
-    where for one over arrays it compiles each operation, and calls that in each step.
-    So rows are not mapped over but form one, also those of `jax.vmap`, and `first` says
-    of each entry whether a row starts there. On several devices, each has a loop over
-    its own rows: see `row_by_row`.
+    On a CPU, XLA compiles a loop whose steps read and write single numbers to a native
+    loop; in one over arrays, each step calls a compiled function for each operation.
+    So rows are not mapped over but concatenated, also those of `jax.vmap`, and `first`
+    says of each entry whether a row starts there. On several devices, each has a loop
+    over its own rows: see `row_by_row`.
 
     **Arguments:**
 
-    - `fn`: of flat arrays, to a tuple of so many `outputs` of that shape; without
-        derivatives.
+    - `fn`: takes flat arrays, and returns a tuple of so many `outputs` of that shape;
+        without derivatives.
     - `rows`: `*batch n`.
     """
     if not rows[0].size:
-        # For the types: of a row, which some functions know the length of.
+        # One row for the types, as some functions have its length built in.
         one = (max(rows[0].shape[-1], 1),)
         like = [jax.ShapeDtypeStruct(one, x.dtype) for x in (rows[0] == 0, *rows)]
         out = jax.eval_shape(fn, *like)

@@ -17,6 +17,6 @@ def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
     loop has to keep the types of its state. So constants that a loop starts from take
     the type of what it will write to them.
     """
-    same = (jnp.ones_like(x, bool, shape=()) for x in like)
-    kept = functools.reduce(operator.and_, same)
-    return jax.tree.map(lambda x: jnp.where(kept, x, jnp.zeros((), x.dtype)), tree)
+    ones = (jnp.ones_like(x, bool, shape=()) for x in like)
+    true = functools.reduce(operator.and_, ones)
+    return jax.tree.map(lambda x: jnp.where(true, x, jnp.zeros((), x.dtype)), tree)
