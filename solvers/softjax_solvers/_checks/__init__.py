@@ -1,1 +1,1 @@
-"""What the author of a regularizer is told."""
+"""Checks of regularizers for their authors."""

@@ -15,7 +15,10 @@ from .._problems import SimplexProjection
 from .smoothness import differentiate, measure_smoothness
 
 _Y = np.array([0.003, 0.03, 0.2, 0.5, 0.8, 0.97, 0.997])
+"""Entries at which methods of y are compared."""
+
 _GAPS = np.array([-3.0, -0.6, -0.1, 0.0, 0.04, 0.3, 1.2])
+"""Differences of two scores, in widths of the link."""
 
 
 class RegularizerReport(NamedTuple):
@@ -101,11 +104,11 @@ def check_regularizer(
     with jax.enable_x64(True):
         try:
             # The rest makes no sense without a link.
-            if problems := tuple(_look_at_link(regularizer)):
+            if problems := tuple(_check_link(regularizer)):
                 return report._replace(problems=problems)
             edges = _edges(regularizer)
             return RegularizerReport(
-                tuple(_find(regularizer, edges, tolerance)),
+                tuple(_check_methods(regularizer, edges, tolerance)),
                 _smoothness(regularizer, edges, orders),
                 bool(np.isfinite(edges[0])),
                 bool(regularizer.link(jnp.asarray(2.0**30)) < 2.0**10),
@@ -116,7 +119,8 @@ def check_regularizer(
             return report._replace(problems=(words,))
 
 
-def _look_at_link(regularizer: Regularizer) -> Iterator[str]:
+def _check_link(regularizer: Regularizer) -> Iterator[str]:
+    """Findings about the link alone: its shape, signs, monotonicity and range."""
     t = np.concatenate([-np.geomspace(1e4, 1e-4, 400), np.geomspace(1e-4, 1e4, 400)])
     y = np.asarray(jax.jit(regularizer.link)(t))
     if y.shape != t.shape:
@@ -142,16 +146,17 @@ def _look_at_link(regularizer: Regularizer) -> Iterator[str]:
 
 
 def _edges(regularizer: Regularizer) -> tuple[float, float]:
-    """r'(0), and r' next to 1 or at it: beyond, and before, little happens."""
+    """Ends of the t of which the link is in (0, 1): r'(0), and r'(1) or next to it."""
     zero, one = np.asarray(regularizer.gradient(jnp.asarray([0.0, 1.0])))
     if not np.isfinite(one):
         one = float(regularizer.gradient(jnp.asarray(1 - 1e-4)))
     return float(zero), float(one)
 
 
-def _worst(
+def _compare(
     name: str, at: np.ndarray, got: np.ndarray, expected: np.ndarray, tolerance: float
 ) -> Iterator[str]:
+    """Finding about the largest relative error, if that is above the tolerance."""
     got, expected = np.asarray(got), np.asarray(expected)
     if got.size == 0:
         return
@@ -164,44 +169,49 @@ def _worst(
         )
 
 
-def _slope(fn: Callable, x: np.ndarray, size: float = 1e-6) -> np.ndarray:
+def _difference_quotient(fn: Callable, x: np.ndarray, size: float = 1e-6) -> np.ndarray:
+    """Central difference quotients."""
     h = size * (1 + np.abs(x))
     return np.asarray((fn(x + h) - fn(x - h)) / (2 * h))
 
 
-def _find(
+def _check_methods(
     regularizer: Regularizer, edges: tuple[float, float], tolerance: float
 ) -> Iterator[str]:
+    """Findings about all methods, compared with the link and with each other."""
+
     def call(name: str) -> Callable:
         return jax.jit(lambda x: getattr(regularizer, name)(x))
 
     link, gradient, conjugate = call("link"), call("gradient"), call("conjugate")
     lower = edges[0] if np.isfinite(edges[0]) else float(gradient(1e-3))
     width = edges[1] - lower
-    # Not symmetric about anything, so that kinks fall between.
+    # Shifted off any symmetry, so that no point is at a kink.
     t = np.linspace(lower - 0.1 * width, edges[1] - 1e-3 * width, 61) + 1e-4 * width
     inner = np.asarray(gradient(_Y))
-    yield from _worst("link(gradient(y))", _Y, link(inner), _Y, tolerance)
+    yield from _compare("link(gradient(y))", _Y, link(inner), _Y, tolerance)
     if np.any(np.diff(inner) <= 0):
         yield "gradient does not increase, so r is not strictly convex on (0, 1)."
     off = t[np.abs(t - edges[0]) > 1e-3 * width]
-    expected = _slope(link, off)
+    expected = _difference_quotient(link, off)
     # Next to a kink a finite difference is an average.
-    smooth = np.abs(_slope(link, off, 2e-6) - expected) < 1e-3 * (1 + expected)
+    smooth = np.abs(_difference_quotient(link, off, 2e-6) - expected) < 1e-3 * (
+        1 + expected
+    )
     got = np.asarray(call("slope")(off))
-    yield from _worst("slope", off[smooth], got[smooth], expected[smooth], tolerance)
+    yield from _compare("slope", off[smooth], got[smooth], expected[smooth], tolerance)
     got = np.asarray(jax.jit(differentiate(regularizer.link))(off))
-    yield from _worst(
+    yield from _compare(
         "The derivative of link", off[smooth], got[smooth], expected[smooth], tolerance
     )
-    yield from _worst(
+    yield from _compare(
         "The derivative of conjugate, which should be link",
         inner,
-        _slope(conjugate, inner),
+        _difference_quotient(conjugate, inner),
         link(inner),
         tolerance,
     )
-    yield from _worst(
+    yield from _compare(
         "value(y) + conjugate(gradient(y)), which should be y gradient(y) (Fenchel "
         "and Young),",
         _Y,
@@ -209,17 +219,17 @@ def _find(
         _Y * inner,
         tolerance,
     )
-    yield from _worst(
+    yield from _compare(
         "The derivative of value, which should be gradient",
         _Y,
-        _slope(call("value"), _Y),
+        _difference_quotient(call("value"), _Y),
         inner,
         tolerance,
     )
     gaps = _GAPS * width
     sigmoid = call("sigmoid")(gaps)
     scores = np.stack([gaps, 0 * gaps], axis=-1)
-    yield from _worst(
+    yield from _compare(
         "sigmoid, which should be the projection of [t, 0],",
         gaps,
         sigmoid,
@@ -228,11 +238,11 @@ def _find(
     )
     try:
         softplus = call("softplus")
-        slope = _slope(softplus, gaps)
+        slope = _difference_quotient(softplus, gaps)
     except ValueError:
         pass  # Not every sigmoid has a finite integral.
     else:
-        yield from _worst(
+        yield from _compare(
             "The derivative of softplus, which should be sigmoid",
             gaps,
             slope,
@@ -244,7 +254,7 @@ def _find(
         rows = width * np.array([[0.0, -0.1, -0.3, -2.0], [0.0, 0.0, 0.0, -0.5]])
         theta = dual(jnp.asarray(rows), jnp.ones(rows.shape, bool))
         total = np.sum(link(rows - np.asarray(theta)[:, None]), axis=-1)
-        yield from _worst(
+        yield from _compare(
             "The sum of a projection by simplex_dual, of row",
             np.arange(2),
             total,
@@ -255,11 +265,11 @@ def _find(
     if rate is not None:
         words = "link, which should be phi(0) exp(c t) by the rate c of its structure,"
         expected = link(np.zeros(())) * np.exp(float(rate) * t)
-        yield from _worst(words, t, link(t), expected, tolerance)
+        yield from _compare(words, t, link(t), expected, tolerance)
 
 
 def _project(regularizer: Regularizer, scores: np.ndarray) -> np.ndarray:
-    """By a root find of the link alone."""
+    """Projections onto the simplex by a root find, from the link alone."""
     problem = SimplexProjection(jnp.asarray(scores), 1.0)
     lower, upper = problem.bracket(regularizer)
     dual = find_root(
@@ -271,7 +281,7 @@ def _project(regularizer: Regularizer, scores: np.ndarray) -> np.ndarray:
 def _smoothness(
     regularizer: Regularizer, edges: tuple[float, float], orders: int
 ) -> float:
-    """Of the link, around where it leaves 0 and up to where it reaches 1."""
+    """Smoothness of the link, from where it leaves 0 to where it reaches 1."""
     lower = edges[0]
     if not np.isfinite(lower):
         lower = float(regularizer.gradient(jnp.asarray(1e-3)))

@@ -1,4 +1,4 @@
-"""Smoothness of functions, measured."""
+"""Measurement of the smoothness of functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .._kernels.numerics import derivative
 def measure_smoothness(
     fn: Callable[[Array], Array], lower: float, upper: float, orders: int = 3
 ) -> float:
-    """How many times a function of one number is continuously differentiable.
+    """Count how many times a function of one number is continuously differentiable.
 
     Its derivatives, by automatic differentiation, are looked at on a grid of 400
     points. Where one of them changes most, the interval is halved until what is left
@@ -42,7 +42,7 @@ def measure_smoothness(
         inf
     """
     grid = np.linspace(lower, upper, 402)
-    rounding = 0.0  # what it may leave of a derivative that is 0
+    rounding = 0.0  # largest jump that it may leave of a derivative that is 0
     for order in range(orders + 1):
         at = jax.jit(fn)
         values = np.asarray(at(jnp.asarray(grid)))
@@ -64,4 +64,5 @@ def measure_smoothness(
 
 
 def differentiate(fn: Callable) -> Callable:
+    """Derivative of an elementwise function, as a function."""
     return lambda t: derivative(fn, t)[1]
