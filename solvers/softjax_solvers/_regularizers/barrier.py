@@ -44,7 +44,7 @@ class LogBarrier(Regularizer):
         return jnp.where(outside, jnp.inf, -1 - jnp.log(-jnp.where(outside, -1, t)))
 
     def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        """`-log y`; there is no constant that makes it vanish at 0."""
+        """Barrier `-log y`; there is no constant that makes it vanish at 0."""
         return -jnp.log(y)
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -1,4 +1,4 @@
-"""Regularizers that are made of others."""
+"""Regularizers that are multiples or sums of others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .transformed import Transformed
 
 
 def check_term(name: str, regularizer: Any) -> Regularizer:
+    """Return an argument of `name`, or raise `TypeError` if it is no regularizer."""
     if not isinstance(regularizer, Regularizer):
         raise TypeError(
             f"{name} takes instances of Regularizer, got {regularizer!r}. A mode's "
@@ -23,7 +24,7 @@ def check_term(name: str, regularizer: Any) -> Regularizer:
 
 
 class Scaled(Transformed):
-    """`factor * r(y)` for another regularizer r: that one at `factor` the softness.
+    """Multiple `factor * r(y)` of a regularizer r: that is r at `factor` the softness.
 
     The link is `phi(t / factor)`. Closed forms and algorithms are those of r. In a
     [`softjax.solvers.Sum`][] it is a weight.
@@ -90,7 +91,7 @@ class Sum(Transformed):
 
 
 class _Terms(Regularizer):
-    """A sum of several."""
+    """Sum of two or more regularizers, with a link that is found from `gradient`."""
 
     terms: tuple[Regularizer, ...]
 

@@ -10,21 +10,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _TERMS = 20
-"""Of a power series at 1: the next one is below the rounding of 64 bits."""
+"""Terms of a power series: at 1, the next one is below the rounding of 64 bits."""
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def exponential_moment(x: Float[Array, "..."], k: int) -> Float[Array, "..."]:
-    """`integral_0^1 s^k exp(x s) ds`: for k = 0 `expm1(x) / x`, 1 at x = 0.
+    """Exponential moment `integral_0^1 s^k exp(x s) ds`.
 
-    Its derivative is that of k + 1.
+    For k = 0 it is `expm1(x) / x`, and 1 at x = 0. Its derivative is the moment of
+    k + 1.
     """
     zero = x == 0
     safe = jnp.where(zero, 1, x)
     moment = jnp.expm1(safe) / safe
     if k == 0:
         return jnp.where(zero, 1, moment)
-    # By parts; which cancels where x is small.
+    # By parts, which cancels where x is small: the power series is for that.
     for i in range(1, k + 1):
         moment = (jnp.exp(safe) - i * moment) / safe
     small = jnp.abs(x) < 1
@@ -41,16 +42,16 @@ def _exponential_moment_jvp(k, primals, tangents):
     return exponential_moment(x, k), exponential_moment(x, k + 1) * x_dot
 
 
-def _by_power(log_y: Array, p: Array) -> Array:
-    """How `deformed_log` changes with p: `log(y)^2 integral s y^(p s) ds`."""
+def _derivative_in_power(log_y: Array, p: Array) -> Array:
+    """Derivative of `deformed_log` in p, `log(y)^2 integral_0^1 s y^(p s) ds`."""
     return log_y * log_y * exponential_moment(p * log_y, 1)
 
 
 @jax.custom_jvp
 def deformed_log(y: Float[Array, "..."], p: Float[Array, ""]) -> Float[Array, "..."]:
-    """`(y^p - 1) / p` for y >= 0, which is `log y` for p = 0.
+    """Deformed logarithm `(y^p - 1) / p` for y >= 0, which is `log y` for p = 0.
 
-    Derivatives at y = 0 are those in p, where there are any.
+    At y = 0, the derivative is that in p, where it is finite, and 0 in y.
     """
     log_y = jnp.log(y)
     zero = _is_zero(p)
@@ -65,16 +66,16 @@ def _deformed_log_jvp(primals, tangents):
     safe = jnp.where(absent, 1, y)
     log_y = jnp.log(safe)
     slope = jnp.where(absent, 0, jnp.exp((p - 1) * log_y))
-    # At 0 it is -1 / p if that is negative, and -inf otherwise.
+    # At y = 0, the value is -1 / p for p > 0, and -inf otherwise.
     square = jnp.where(p > 0, p * p, 1)
     at_zero = jnp.where(p > 0, 1 / square, 0)
-    by_power = jnp.where(absent, at_zero, _by_power(log_y, p))
+    by_power = jnp.where(absent, at_zero, _derivative_in_power(log_y, p))
     return deformed_log(y, p), slope * y_dot + by_power * p_dot
 
 
 @jax.custom_jvp
 def _log_of_exp(u: Array, p: Array) -> Array:
-    """The logarithm of `deformed_exp`, where that is neither 0 nor infinite."""
+    """Logarithm of `deformed_exp`, where that is neither 0 nor infinite."""
     zero = _is_zero(p)
     safe = jnp.where(zero, 1, p)
     return jnp.where(zero, u, jnp.log1p(safe * u) / safe)
@@ -84,11 +85,11 @@ def _log_of_exp(u: Array, p: Array) -> Array:
 def _log_of_exp_jvp(primals, tangents):
     (u, p), (u_dot, p_dot) = primals, tangents
     log_y = _log_of_exp(u, p)
-    return log_y, jnp.exp(-p * log_y) * (u_dot - _by_power(log_y, p) * p_dot)
+    return log_y, jnp.exp(-p * log_y) * (u_dot - _derivative_in_power(log_y, p) * p_dot)
 
 
-def _inside(u: Array, p: Array) -> tuple[Array, Array]:
-    """Where `deformed_exp` is neither 0 nor infinite, and its logarithm there."""
+def _interior(u: Array, p: Array) -> tuple[Array, Array]:
+    """Mask of a `deformed_exp` that is neither 0 nor infinite, and its logarithm."""
     # Not by `> 0`, which would turn NaN into 0.
     outside = 1 + p * u <= 0
     return ~outside, _log_of_exp(jnp.where(outside, 0, u), p)
@@ -96,40 +97,42 @@ def _inside(u: Array, p: Array) -> tuple[Array, Array]:
 
 @jax.custom_jvp
 def deformed_exp(u: Float[Array, "..."], p: Float[Array, ""]) -> Float[Array, "..."]:
-    """`(1 + p u)^(1 / p)`, which is `exp u` for p = 0.
+    """Deformed exponential `(1 + p u)^(1 / p)`, which is `exp u` for p = 0.
 
     Where `1 + p u` is not positive, it is 0 for positive p, and infinite for negative.
     Derivatives there are 0.
     """
-    inside, log_y = _inside(u, p)
+    inside, log_y = _interior(u, p)
     return jnp.where(inside, jnp.exp(log_y), jnp.where(p < 0, jnp.inf, 0))
 
 
 @deformed_exp.defjvp
 def _deformed_exp_jvp(primals, tangents):
     (u, p), (u_dot, p_dot) = primals, tangents
-    inside, log_y = _inside(u, p)
+    inside, log_y = _interior(u, p)
     # One exponential: a product of two might be 0 times infinity.
     slope = jnp.exp((1 - p) * log_y)
-    move = jnp.where(inside, slope * (u_dot - _by_power(log_y, p) * p_dot), 0)
+    move = jnp.where(
+        inside, slope * (u_dot - _derivative_in_power(log_y, p) * p_dot), 0
+    )
     return deformed_exp(u, p), move
 
 
 def deformed_slope(u: Float[Array, "..."], p: Float[Array, ""]) -> Float[Array, "..."]:
-    """The derivative of `deformed_exp` in u, `y^(1 - p)`, and 0 where that is none."""
-    inside, log_y = _inside(u, p)
+    """Derivative `y^(1 - p)` of `y = deformed_exp(u, p)` in u; 0 at y = 0 and inf."""
+    inside, log_y = _interior(u, p)
     return jnp.where(inside, jnp.exp((1 - p) * log_y), 0)
 
 
 def power_of_exp(
     u: Float[Array, "..."], p: Float[Array, ""], exponent: Float[Array, ""]
 ) -> Float[Array, "..."]:
-    """`deformed_exp(u, p)^exponent`, for a positive exponent."""
-    inside, log_y = _inside(u, p)
+    """Power `deformed_exp(u, p)^exponent`, for a positive exponent."""
+    inside, log_y = _interior(u, p)
     power = jnp.where(inside, jnp.exp(exponent * log_y), 0)
     return jnp.where(inside | (p >= 0), power, jnp.inf)
 
 
 def _is_zero(p: Array) -> Array:
-    # Numbers so small count as 0 on some devices.
+    # Some devices take subnormal numbers for 0.
     return jnp.abs(p) < jnp.finfo(p.dtype).tiny

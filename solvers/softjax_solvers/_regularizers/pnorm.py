@@ -15,7 +15,7 @@ from .._kernels.numerics import inexact, is_traced
 def parse_number(
     x, name: str, allowed: Callable[[float], bool], words: str
 ) -> float | Array:
-    """A Python float where the value is known for good, an array otherwise.
+    """Parameter of a regularizer: an inexact JAX array, or a `float` of other numbers.
 
     **Raises:** `ValueError` if it is known and not `allowed`, which `words` describe,
     or is no scalar; `TypeError` if it is no real number.
@@ -34,7 +34,7 @@ def parse_number(
 
 
 def _power(base: Array, exponent: float | Array) -> Array:
-    """`max(base, 0) ** exponent` for a positive exponent, smooth wherever it can be."""
+    """Power `max(base, 0) ** exponent` and its derivatives, for a positive exponent."""
     # Not by `jnp.maximum`, whose derivative at 0 is 1/2 where `slope` says 0; and not
     # by `base > 0`, which would turn NaN into 0.
     clipped = base <= 0
@@ -76,13 +76,14 @@ class PNorm(Regularizer):
 
     @property
     def _m(self) -> float | Array:
-        """The exponent q - 1 of the link, an `int` where it is known to be one."""
+        """Exponent q - 1 of the link, an `int` where it is known to be one."""
         m = 1 / (self.p - 1)
         if isinstance(m, float) and abs(m - round(m)) < 1e-9 * m:
             return round(m)
         return m
 
-    def _is(self, m: int) -> bool:
+    def _has_exponent(self, m: int) -> bool:
+        """Whether the exponent of the link is known to be m."""
         return isinstance(self._m, int) and self._m == m
 
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -93,10 +94,10 @@ class PNorm(Regularizer):
         if not is_traced(self):
             power = float(self.p) - 1
             unbounded = 2.0 ** (20 * power) > 1 + 2.0 ** (10 * power)
-        return General(sparse=True, unbounded=unbounded, linear=self._is(1))
+        return General(sparse=True, unbounded=unbounded, linear=self._has_exponent(1))
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        if self._is(1):
+        if self._has_exponent(1):
             return (t > 0).astype(t.dtype)
         return self._m * _power(t, self._m - 1)
 
@@ -110,16 +111,16 @@ class PNorm(Regularizer):
         return _power(y, self.p) / self.p
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        if self._is(1):
+        if self._has_exponent(1):
             return jnp.clip((1 + t) / 2, 0, 1)
-        if self._is(2):
+        if self._has_exponent(2):
             # sqrt(y) and sqrt(1 - y) differ by t, and their squares add up to 1.
             # Not by `< 1`, which would turn NaN into 0.
             inside = ~(jnp.abs(t) >= 1)
             safe = jnp.where(inside, t, 0)
             root = (safe + jnp.sqrt(2 - safe * safe)) / 2
             return jnp.where(inside, root * root, (t > 0).astype(t.dtype))
-        if self._is(3):
+        if self._has_exponent(3):
             return _cubic_sigmoid(t)
         return _two_point(t, self)
 
@@ -138,14 +139,15 @@ class PNorm(Regularizer):
         return _power(total / target, self.p - 1) - 1
 
     def simplex_dual(self):
-        if self._is(1):
+        if self._has_exponent(1):
             return _linear_threshold
-        if self._is(2):
+        if self._has_exponent(2):
             return _quadratic_threshold
         return None
 
 
 def _cubic_sigmoid(t: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Sigmoid of p = 4/3, whose link is cubic."""
     # cbrt(y) and cbrt(1 - y) are c - h and c + h, with h = |t| / 2 and the one real
     # root of c^3 + 3 h^2 c = 1/2 (Cardano; nothing cancels).
     inside = ~(jnp.abs(t) >= 1)
@@ -167,6 +169,7 @@ def _call_sigmoid(t, regularizer):
 
 
 def _integrate_sigmoid(t: Array, regularizer: PNorm) -> Array:
+    """Softplus: the integral of the sigmoid from -inf to t, in closed form."""
     # At -|t|, with y = sigmoid(-|t|) and d = 1 - (1 - y)^(1/m), a sum of two positive
     # terms: y^p / q + (d - (1 - (1 - d)^q) / q).
     m, p = regularizer._m, regularizer.p
@@ -186,6 +189,7 @@ def _integrate_sigmoid(t: Array, regularizer: PNorm) -> Array:
 def _sorted_scores(
     scores: Float[Array, "*batch n"], where: Bool[Array, "*batch n"]
 ) -> tuple[Array, Array]:
+    """Scores in descending order, and the sizes of the supports that end at each."""
     # A score of -1 or less carries no mass (theta >= -1), so clipping is exact, and it
     # keeps the sums of squares well scaled.
     descending = -jnp.sort(-jnp.where(where, jnp.maximum(scores, -1), -1), axis=-1)
@@ -194,20 +198,20 @@ def _sorted_scores(
 
 
 def _pick_threshold(thetas: Array, descending: Array) -> Array:
-    """The threshold of the largest support that agrees with itself."""
+    """Threshold of the largest k whose k-th score is above the threshold for k."""
     support = jnp.sum(descending > thetas, axis=-1, keepdims=True)
     return jnp.take_along_axis(thetas, jnp.maximum(support - 1, 0), axis=-1)[..., 0]
 
 
 def _linear_threshold(scores: Array, where: Array) -> Array:
-    """p = 2 (Held, Wolfe and Crowder, 1974): a mean of the k largest."""
+    """Threshold for p = 2, `(sum s_i - 1) / k` (Held, Wolfe and Crowder, 1974)."""
     descending, counts = _sorted_scores(scores, where)
     thetas = (jnp.cumsum(descending, axis=-1) - 1) / counts
     return _pick_threshold(thetas, descending)
 
 
 def _quadratic_threshold(scores: Array, where: Array) -> Array:
-    """p = 3/2 (Peters, Niculae and Martins, 2019): `sum (s_i - theta)^2 = 1`."""
+    """Threshold for p = 3/2, `sum (s_i - theta)^2 = 1` (Peters et al., 2019)."""
     descending, counts = _sorted_scores(scores, where)
     mean = jnp.cumsum(descending, axis=-1) / counts
     square = jnp.cumsum(descending * descending, axis=-1) / counts

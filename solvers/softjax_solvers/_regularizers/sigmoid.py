@@ -18,9 +18,9 @@ from .._kernels.roots import find_root
 
 
 def _symmetric(t: Array, step: Callable[[Array], Array]) -> Array:
-    """`step((1 + t) / 2)`, clipped to [0, 1] before.
+    """Symmetric sigmoid `step((1 + t) / 2)`, with the argument clipped to [0, 1].
 
-    From the smaller half, as elsewhere rounding would lead beyond 1.
+    It is evaluated on the half below 1/2, as rounding would lead beyond 1 on the other.
     """
     small = step(jnp.maximum((1 - jnp.abs(t)) / 2, 0))
     # At 0, the branch that goes with the derivative of `jnp.abs`, which is 1 there.
@@ -74,7 +74,9 @@ class Quintic(Regularizer):
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)
         half = jnp.full_like(y, 1 / 2)
-        t = find_root(_residual, jnp.where(inside, y, half), -half, half, 0 * half)
+        t = find_root(
+            _quintic_residual, jnp.where(inside, y, half), -half, half, 0 * half
+        )
         return jnp.where(inside, t, jnp.where(y > 0, half, -half))
 
     def structure(self) -> Structure:
@@ -91,7 +93,7 @@ class Quintic(Regularizer):
         return s * s * s * s * (5 + s * (2 * s - 6)) + jnp.maximum(t - 1, 0)
 
 
-def _residual(t: Array, y: Array) -> Array:
+def _quintic_residual(t: Array, y: Array) -> Array:
     return y - Quintic().link(t)
 
 

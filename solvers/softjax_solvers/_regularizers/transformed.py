@@ -14,7 +14,7 @@ Number = float | Float[Array, ""]
 
 
 class Transformed(Regularizer):
-    """`factor r(y) + linear y` for another regularizer r, with all that r has.
+    """Regularizer `factor r(y) + linear y` for another one, r, with all that r has.
 
     The link is `phi((t - linear) / factor)`. So an exponential stays one, with another
     rate, a line stays a line, and closed forms of r are closed forms of this.
@@ -22,7 +22,7 @@ class Transformed(Regularizer):
 
     @abc.abstractmethod
     def parts(self) -> tuple[Regularizer, Number, Number]:
-        """r, the positive factor, and the number that y is multiplied by."""
+        """Regularizer r, the positive factor, and the coefficient of the linear term."""
 
     def _argument(self, t: Array) -> Array:
         """Argument of the link of r."""

@@ -83,21 +83,24 @@ class Tsallis(Transformed):
         return _DeformedEntropy(a), 1.0, 1 / a
 
     def transition_scale(self) -> Float[Array, ""]:
-        # That of the width 1 / (a - 1): it goes to 1 where that goes to infinity.
+        # A p-norm has 5, of which this is 1 / (a - 1) times one; the entropy, at 1, has 1.
         return jnp.maximum(jnp.asarray(5 * (self.alpha - 1)), 1.0)
 
 
 _CLOSED = (2.0, 1.5, 4 / 3)
-"""Where p-norms have closed forms, and the linear term cancels few digits."""
+"""Exponents with closed forms of p-norms, where the linear term cancels few digits."""
 
 
 class _DeformedEntropy(Regularizer):
-    """`r'(y) = (y^(a - 1) - 1) / (a - 1)`, a logarithm for a = 1, with `r(0) = 0`."""
+    """Regularizer whose derivative is a deformed logarithm, and whose r(0) is 0.
+
+    `r'(y) = (y^(a - 1) - 1) / (a - 1)`, which is `log y` for a = 1.
+    """
 
     alpha: float | Float[Array, ""]
 
     def _powers(self, like: Array) -> tuple[Array, Array]:
-        """a and a - 1. In 64 bits the latter is found to the digits that a has."""
+        """Exponents a and a - 1, where the difference is rounded to the type last."""
         a = jnp.asarray(self.alpha, like.dtype)
         return a, jnp.asarray(self.alpha - 1, like.dtype)
 
@@ -149,6 +152,7 @@ class _DeformedEntropy(Regularizer):
 
 
 def _two_point_residual(log_y, args):
+    """Residual of `r'(1 - y) - r'(y) = gap`, relative to gaps above 1."""
     gap, p = args
     y = jnp.exp(log_y)
     apart = deformed_log(1 - y, p) - deformed_log(y, p)
@@ -156,16 +160,16 @@ def _two_point_residual(log_y, args):
 
 
 def _smaller_of_two(gap: Float[Array, "..."], p: Array) -> Float[Array, "..."]:
-    """y in `r'(1 - y) - r'(y) = gap >= 0`, or 0.
+    """Smaller entry y of a two-point projection, `r'(1 - y) - r'(y) = gap >= 0`, or 0.
 
-    Solved for its logarithm, which is well conditioned for all p: a dual is not for
-    large ones, nor y for small ones.
+    Solved for its logarithm, which is well conditioned for all p: the dual is not for
+    large p, nor y for small p.
     """
     info = jnp.finfo(gap.dtype)
     lower = jnp.full_like(gap, jnp.log(info.tiny) / 2)
     upper = jnp.full_like(gap, -math.log(2))
     p = jnp.asarray(p, gap.dtype)
-    # From where on no y is small enough.
+    # Beyond the gap of the smallest y, y is 0.
     inside = ~(gap >= -jax.lax.stop_gradient(deformed_log(jnp.exp(lower), p)))
     safe = jnp.where(inside, gap, 0)
     log_y = find_root(_two_point_residual, (safe, p), lower, upper, upper)
@@ -178,6 +182,7 @@ def _call_sigmoid(t, regularizer):
 
 
 def _integrate_sigmoid(t: Array, regularizer: _DeformedEntropy) -> Array:
+    """Softplus: the integral of the sigmoid from -inf to t, in closed form."""
     # The regularized maximum of [-|t|, 0], by Danskin's theorem, less r(0) + r(1).
     gap = jnp.abs(t)
     y = regularizer.sigmoid(-gap)
@@ -188,6 +193,7 @@ def _integrate_sigmoid(t: Array, regularizer: _DeformedEntropy) -> Array:
 
 
 def _entropy_term(y: Array, p: Array) -> Array:
+    """Product of y and its deformed logarithm, which is 0 at y = 0."""
     positive = y > 0
     safe = jnp.where(positive, y, 1)
     return jnp.where(positive, safe * deformed_log(safe, p), 0)
