@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import parametrize
+import pytest
 from assertions import assert_close
 
 import softjax as sj
