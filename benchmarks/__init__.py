@@ -1,2 +1,1 @@
-"""`python -m benchmarks` measures the operators; the scripts here answer one question
-each."""
+"""Benchmarks: `python -m benchmarks` measures all operators, a script one question."""

@@ -64,7 +64,7 @@ def parse() -> argparse.Namespace:
 
 
 def make_processes(options: argparse.Namespace) -> dict[str, Process]:
-    """One for each library; without the one on PyPI if it can't be had."""
+    """Worker processes of all libraries; without that on PyPI if it can't be had."""
     pythons = dict.fromkeys((HERE, FLOOR, *options.peers), sys.executable)
     if options.peers:
         try:
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, path: Path) -> None:
     if options.keep and path.exists():
         kept = Results.read(path)
         records = kept.records
-        # What took longer in some run took longer than the least of them all.
+        # A case that was late in any run took longer than the least of the limits.
         for name in ("budget", "patience"):
             settings[name] = min(settings[name], kept.settings[name])
     start = time.perf_counter()
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, path: Path) -> None:
             processes[HERE].start(), processes[peers[0]].start() if peers else None
         )
         for number, case in enumerate(todo, 1):
-            # What is there of it gives way only now: a run may be interrupted.
+            # Earlier results of a case are kept until now, as a run may be interrupted.
             records = [
                 record
                 for record in records

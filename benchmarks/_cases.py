@@ -1,4 +1,4 @@
-"""What is measured: operators x methods x modes, and which of them exist.
+"""Cases to measure: operators x methods x modes, and which of them exist.
 
 Knows nothing of JAX, so that the process which only hands out work need not import it.
 """
@@ -10,7 +10,7 @@ VALUE_METHODS = ("fast_soft_sort", "smooth_sort")
 METHODS = (*INDEX_METHODS, *VALUE_METHODS)
 MODES = ("smooth", "c0", "c1", "c2")
 MASK = "-"
-"""The method of an operator that has none to choose."""
+"""Method of an operator that has none to choose."""
 
 FLOORS = {
     "sort": "jnp.sort",
@@ -25,12 +25,12 @@ FLOORS = {
     "median": "jnp.median",
     "argmedian": "jnp.argsort",
 }
-"""Operator -> the hard function that it is compared with."""
+"""Hard function that each operator is compared with."""
 
 OPS = tuple(FLOORS)
 SIZES = (64, 1024, 16384, 65536, 1048576)
 K = 8
-"""Of top_k and its mask."""
+"""Number of elements that `top_k` and its mask take."""
 QUANTILE = 0.3
 
 QUICK = dict(
@@ -58,7 +58,7 @@ def cases(
     methods: tuple[str, ...] = METHODS,
     modes: tuple[str, ...] = MODES,
 ) -> list[Case]:
-    """Those that exist, an operator at a time."""
+    """Cases that exist, an operator at a time."""
     return [
         case
         for op in ops
@@ -69,7 +69,7 @@ def cases(
 
 
 def place(case: Case) -> tuple[int, ...]:
-    """Where a case comes among others; of modes that are not listed, last."""
+    """Sort key of a case, by which modes that are not listed come last."""
     lists = OPS, (MASK, *METHODS), MODES
     return tuple(
         listed.index(word) if word in listed else len(listed)
@@ -84,9 +84,10 @@ def exists(case: Case) -> bool:
     return case.method != "smooth_sort" or case.mode == "smooth"
 
 
-# What a peer has is declared here, so that nothing is asked of it in vain; what it has
+# Declared here, so that peers are not asked for what they lack. A case that a peer has
 # and cannot do raises in the worker, and is reported.
 _ON_PLANS = {"argsort", "sort", "rank"}
+"""Operators by transport plans of JAXopt."""
 
 
 def has(library: str, case: Case) -> bool:

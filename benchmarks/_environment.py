@@ -1,4 +1,4 @@
-"""A virtual environment with the peers; one has a package of the same name as this."""
+"""Virtual environment of the peers, one of which has the name of this package."""
 
 import json
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 
 PACKAGE = "softjax", "0.1.1"
 SHARED = ("jax", "ott-jax", "jaxopt")
-"""In the versions that this process would import, to compare libraries only."""
+"""Packages in the versions of this process, so that only libraries differ."""
 OLDEST = (3, 12)
-"""Python versions before this one can't install it."""
+"""Oldest Python version that can install the peer of this package's name."""
 
 _ASK = """
 import importlib.metadata as m, json, sys
@@ -21,7 +21,7 @@ print(json.dumps([m.version(name) for name in sys.argv[1:]]))
 
 
 class NoEnvironment(Exception):
-    """There is no interpreter to make it from, or installing failed."""
+    """Raised if there is no interpreter for the environment, or installing fails."""
 
 
 def default_folder() -> Path:
@@ -30,7 +30,7 @@ def default_folder() -> Path:
 
 
 def find_interpreter() -> str:
-    """A Python that is new enough: this one, one on the path, or one of pyenv's.
+    """Python that is new enough: this one, one on the path, or one of pyenv's.
 
     **Raises:** `NoEnvironment` if there is none.
     """
@@ -49,7 +49,7 @@ def find_interpreter() -> str:
 
 
 def prepare(folder: Path, interpreter: str | None = None) -> str:
-    """The interpreter of the environment in `folder`, which is made if need be.
+    """Interpreter of the environment in `folder`, which is made if need be.
 
     **Raises:** `NoEnvironment`.
     """
@@ -58,23 +58,23 @@ def prepare(folder: Path, interpreter: str | None = None) -> str:
     wanted: dict[str, str] = dict(
         [PACKAGE, *((name, version(name)) for name in SHARED)]
     )
-    if not python.exists() or not _has(python, wanted):
+    if not python.exists() or not _has_versions(python, wanted):
         interpreter = interpreter or find_interpreter()
         print(f"Installing {', '.join(wanted)} in {folder}", flush=True)
         found = shutil.which(interpreter) or interpreter
-        _must(found, "-m", "venv", "--clear", str(folder))
+        _check_run(found, "-m", "venv", "--clear", str(folder))
         pinned = [f"{name}{_extra(name)}=={v}" for name, v in wanted.items()]
-        _must(str(python), "-m", "pip", "install", "--quiet", *pinned)
+        _check_run(str(python), "-m", "pip", "install", "--quiet", *pinned)
     return str(python)
 
 
-def _has(python: Path, wanted: dict[str, str]) -> bool:
+def _has_versions(python: Path, wanted: dict[str, str]) -> bool:
     asked = _run(str(python), "-c", _ASK, *wanted)
     return not asked.returncode and json.loads(asked.stdout) == [*wanted.values()]
 
 
 def _extra(package: str) -> str:
-    """What JAX needs to use the accelerator that it uses here."""
+    """Extra of the package `jax` for the accelerator that JAX uses here, or nothing."""
     if package != "jax":
         return ""
     installed = {each.name.lower() for each in distributions() if each.name}
@@ -82,7 +82,8 @@ def _extra(package: str) -> str:
     return f"[{extras[0]}]" if extras else ""
 
 
-def _must(*command: str) -> None:
+def _check_run(*command: str) -> None:
+    """Run a command, and raise `NoEnvironment` if it fails."""
     done = _run(*command)
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
@@ -90,7 +91,7 @@ def _must(*command: str) -> None:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    """As from outside of the repository, whose package has the same name."""
+    """Run a command outside of the repository, whose package has a peer's name."""
     outside = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     folder = Path(command[0]).parent
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""The same operators by every library: functions of x with the shape `(batch, n)`.
+"""Operators by every library, as functions of x with the shape `(batch, n)`.
 
 Each function imports its library when it is called, in a process of its own. Peers are
 given the problem that this library solves: the same softness, and no standardization.
@@ -12,12 +12,12 @@ from _cases import FLOOR, HERE, MASK, QUANTILE, REFERENCE, Case, K
 
 
 def build(library: str, case: Case, softness: float) -> Callable[[Any], Any]:
-    """The operator of a case, not compiled."""
+    """Operator of a case, not compiled."""
     return _BUILDERS[library](case, softness)
 
 
 def differentiable(library: str) -> bool:
-    """Whether JAX compiles it and differentiates it."""
+    """Whether JAX compiles and differentiates the functions of a library."""
     return library != "scipy"
 
 
@@ -58,7 +58,7 @@ def _ott(case: Case, softness: float) -> Callable[[Any], Any]:
 
     keywords: dict[str, Any] = dict(epsilon=softness, squashing_fun=lambda x: x)
     if case.op == "rank":
-        # From 0 for the smallest; here from 1 for the largest.
+        # OTT-JAX ranks from 0 for the smallest, this library from 1 for the largest.
         return lambda x: x.shape[-1] - soft_sort.ranks(x, axis=-1, **keywords)
     if case.op == "top_k":
         return lambda x: soft_sort.sort(x, axis=-1, topk=K, **keywords)[..., ::-1]

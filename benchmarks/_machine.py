@@ -1,4 +1,4 @@
-"""What the times depend on."""
+"""Description of the machine and the versions that times depend on."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ DRIVER = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 
 
 def describe(here: dict[str, Any], peers: dict[str, Any] | None) -> dict[str, Any]:
-    """The machine, with what two workers say of themselves and their device."""
+    """Description of the machine, with those that two workers give of themselves."""
     return dict(
         date=time.strftime("%Y-%m-%d"),
         commit=_output("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
@@ -37,7 +37,7 @@ def _cpu() -> str:
 
 
 def _cores() -> int | None:
-    """Those that this process may use, where the system tells."""
+    """Number of cores that this process may use, or of all if the system won't tell."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

@@ -12,7 +12,7 @@ from ._results import Results
 
 FIGURES = ("sort", "rank", "argmax", "top_k", "median")
 MODES: dict[str, Any] = {"smooth": "-", "c0": "--"}
-"""Those drawn, and how: more would hide each other."""
+"""Line styles of the modes that are drawn: more curves would hide each other."""
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, and markers.
 STYLES = {
@@ -29,7 +29,7 @@ STYLES = {
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
-    """The figures of the operators that were measured at several sizes."""
+    """Draw a figure of each operator that was measured at several sizes."""
     plt.switch_backend("Agg")  # needs no screen
     folder.mkdir(parents=True, exist_ok=True)
     written = []

@@ -1,4 +1,4 @@
-"""The page: prose around tables and figures, all of it made from the results."""
+"""Page of the results: prose around tables and figures."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ TEMPLATE = Path(__file__).with_name("performance.md")
 
 
 def write(path: Path, folder: Path) -> list[Path]:
-    """Page and figures, made from the results in the file."""
+    """Write page and figures from a file of results; the paths of all files."""
     results = Results.read(path)
     figures = _plots.draw(results, folder / "images")
     page = folder / "performance.md"
@@ -20,7 +20,7 @@ def write(path: Path, folder: Path) -> list[Path]:
 
 
 def render(results: Results, figures: set[str]) -> str:
-    """The page. Figures are shown where their names are among those given."""
+    """Text of the page, which shows the figures of the given names."""
     settings, machine = results.settings, results.machine
     batch = settings["batch"]
     return TEMPLATE.read_text().format(

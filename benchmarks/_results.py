@@ -1,4 +1,4 @@
-"""The results as a file, and how to look them up."""
+"""Results of measurements, as a file and to look them up."""
 
 import dataclasses
 import json
@@ -12,9 +12,9 @@ Record = dict[str, Any]
 
 @dataclasses.dataclass
 class Results:
-    """What is in the file.
+    """Contents of the file of results.
 
-    - `machine`, `settings`: what the times depend on.
+    - `machine`, `settings`: descriptions of what the times depend on.
     - `records`: one for each case, size, library and kind (value, gradient).
     """
 
@@ -33,7 +33,7 @@ class Results:
         return cls(**json.loads(path.read_text()))
 
     def save(self, path: Path) -> None:
-        """One record a line, so that two versions can be compared."""
+        """Write a record a line, so that two versions can be compared."""
         records = ",\n".join(f"  {json.dumps(_rounded(each))}" for each in self.records)
         path.write_text(
             f'{{\n"machine": {json.dumps(self.machine, indent=2)},\n'
@@ -57,7 +57,7 @@ def case_of(record: Record) -> Case:
 
 
 def _rounded(value: Any) -> Any:
-    """Three digits, more than can be measured again."""
+    """Value in three digits, more than a second measurement agrees in."""
     if isinstance(value, float):
         return float(f"{value:.3g}")
     if isinstance(value, dict):
@@ -66,7 +66,7 @@ def _rounded(value: Any) -> Any:
 
 
 def summarize(record: Record) -> str:
-    """A line for whoever waits."""
+    """Line about a record, to follow a run by."""
     start = f"{' '.join(case_of(record)):30}{record['n']:>8}  {record['kind']:9}"
     start += f"{record['library']:14}"
     if record["status"] == "ok":

@@ -1,4 +1,4 @@
-"""Tables in Markdown, made of ratios."""
+"""Tables of ratios, in Markdown."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from ._cases import FLOOR, FLOORS, HERE, KINDS, PEERS, Case
 from ._results import Record, Results
 
 OFF = 0.02
-"""Results that differ by more, relative to the largest entry, are marked."""
+"""Largest difference of results, relative to their largest entry, without a mark."""
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -17,12 +17,12 @@ def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Two digits, or all before the decimal point."""
+    """Number in two digits, or in all before the decimal point."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def amount(count: float) -> str:
-    """Bytes in a unit that leaves few digits."""
+    """Number of bytes, in a unit that leaves few digits."""
     for unit in ("B", "KiB", "MiB"):
         if count < 1000:
             return f"{number(count)} {unit}"
@@ -38,7 +38,7 @@ def seconds(time: float) -> str:
 
 
 def _cell(results: Results, case: Case, n: int, library: str, to: str) -> str:
-    """Two ratios, of the value and of the gradient, or why there are none."""
+    """Cell of two ratios, of value and gradient, or of why there are none."""
     words = []
     for kind in KINDS:
         record = results.find(case, n, library, kind)
@@ -60,7 +60,7 @@ def _cell(results: Results, case: Case, n: int, library: str, to: str) -> str:
 
 
 def _has_none(results: Results, case: Case, library: str, kind: str) -> bool:
-    """Whether there is nothing of this kind to measure, at any size."""
+    """Whether a library has nothing of this kind to measure, at any size."""
     found = (results.find(case, n, library, kind) for n in results.sizes())
     return any(record and record["status"] == "none" for record in found)
 
@@ -73,7 +73,7 @@ def _time(
     kind: str,
     what: str = "seconds",
 ) -> float | None:
-    """Of the hard operator, the value's where it has no gradient."""
+    """Measured time, of the value for a gradient that the hard operator lacks."""
     if library == FLOOR and _has_none(results, case, library, kind):
         kind = "value"
     record = results.find(case, n, library, kind)
@@ -93,13 +93,13 @@ def _code(words: Iterable[str]) -> list[str]:
 
 
 def _unit(times: Iterable[float | None]) -> str:
-    """What ratios are of: the median of those that were measured."""
+    """Unit of a column of ratios: the median of the times that were measured."""
     known = [time for time in times if time]
     return f"{seconds(statistics.median(known))} (1)" if known else "—"
 
 
 def operator_table(results: Results, op: str) -> str:
-    """This library against the hard operator, by method, mode and size."""
+    """Table of this library against the hard operator, by method, mode and size."""
     sizes = results.sizes()
     cases = results.cases(op)
     first = [
@@ -125,7 +125,7 @@ def operator_table(results: Results, op: str) -> str:
 
 
 def peer_table(results: Results, op: str) -> str | None:
-    """Peers against this library; None without any."""
+    """Table of peers against this library; None without any."""
     sizes = results.sizes()
     rows = []
     for case in results.cases(op):
@@ -147,7 +147,7 @@ def _largest(
 ) -> list[Record] | None:
     """Records of all these libraries, at the largest size that they have in common.
 
-    Of the first of the kinds of which there are any.
+    They are of the first of the kinds that has any.
     """
     for kind in kinds:
         for n in reversed(results.sizes()):
@@ -159,7 +159,7 @@ def _largest(
 
 
 def _ratio(pair: list[Record], what: str) -> float | None:
-    """Of a peer to this library; None where there is nothing to divide."""
+    """Ratio of a peer to this library; None where there is nothing to divide."""
     ours, theirs = pair
     if not ours.get(what) or theirs.get(what) is None:
         return None
@@ -167,7 +167,7 @@ def _ratio(pair: list[Record], what: str) -> float | None:
 
 
 def summary_table(results: Results) -> str | None:
-    """The medians, over cases, of the ratios of peers to this library."""
+    """Table of the medians, over cases, of the ratios of peers to this library."""
     rows = []
     for peer in PEERS:
         pairs = {
@@ -196,7 +196,7 @@ def summary_table(results: Results) -> str | None:
 
 
 def _spread(ratios: list[float]) -> str:
-    """The median, and the range of the middle half."""
+    """Median of ratios, and the range of their middle half."""
     if not ratios:
         return ""
     if len(ratios) < 4:
@@ -206,7 +206,7 @@ def _spread(ratios: list[float]) -> str:
 
 
 def failures(results: Results) -> str:
-    """What raised or died, and why: a row for each library, operator and reason."""
+    """Table of failures: a row for each library, operator and reason."""
     seen: dict[tuple[str, str, str, str], list[str]] = {}
     for record in results.records:
         if record["status"] in ("raises", "died"):

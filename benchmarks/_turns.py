@@ -1,4 +1,4 @@
-"""Processes that take turns, so that other load falls on all alike."""
+"""Worker processes that take turns, so that other load falls on all alike."""
 
 import functools
 import json
@@ -24,14 +24,14 @@ START_LIMIT = 180.0
 
 
 class Process:
-    """A worker of `library`, started when it is first asked, and again if it died."""
+    """Process of a library, started when it is first asked, and again if it died."""
 
     def __init__(self, library: str, python: str):
         self.library, self.python = library, python
         self.started = False
 
     def start(self) -> dict[str, Any]:
-        """Start it, and return what it says of itself."""
+        """Start the worker, and return its description of itself."""
         kept = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         # Compilation is measured, and several processes share an accelerator.
         kept.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -63,7 +63,7 @@ class Process:
         answers.put("")
 
     def ask(self, limit: float, **order: Any) -> dict[str, Any]:
-        """The answer to an order; if none comes in time, the worker is stopped."""
+        """Answer to an order; if none comes in time, the worker is stopped."""
         if not self.started:
             self.start()
         assert self.process.stdin is not None
@@ -93,11 +93,11 @@ class Process:
 
 
 class Limits(NamedTuple):
-    """When to stop, and how often to repeat.
+    """Limits of repetition, time and memory.
 
     - `repeats`: rounds at most.
-    - `budget`: seconds that a call may take if n is to grow. After three rounds, those
-        of a case may take so many for each library.
+    - `budget`: seconds that a call may take if n is to grow. After three rounds, all
+        rounds of a case may take so many for each program that takes part.
     - `patience`: seconds after which a case is given up.
     - `memory`: GiB that a program may need.
     """
@@ -116,7 +116,7 @@ def measure(
     processes: dict[str, Process],
     limits: Limits,
 ) -> Iterator[Record]:
-    """A record for each library, kind and size.
+    """Records of a case, for each library, kind and size.
 
     Where there is nothing to measure, the record says why. No more records of the kind
     follow for larger sizes then, nor if a call took more than the budget.
@@ -149,7 +149,10 @@ def _prepare(
     order: dict[str, Any],
     patience: float,
 ) -> dict[tuple[str, str], Record]:
-    """Values first, so that they are not lost where the gradient is the trouble."""
+    """First records of a size: compilations and first calls, values first.
+
+    A value is prepared anew if the gradient after it stopped the worker.
+    """
     found: dict[tuple[str, str], Record] = {}
     for library, kind in growing:
         ask = functools.partial(processes[library].ask, patience, do="prepare", **order)
@@ -176,7 +179,7 @@ def _take_turns(
             break
         for (library, kind), times in taken.items():
             record = found[library, kind]
-            # What is slow need not be called again to be known as slow.
+            # More calls would not make a program less slow.
             if record["status"] != "ok" or record["seconds"] > limits.budget:
                 continue
             answer = processes[library].ask(limits.patience, do="run", kind=kind)
@@ -190,9 +193,9 @@ def _take_turns(
 
 
 def _compare(found: dict[tuple[str, str], Record]) -> None:
-    """Replace results by how far they are from those of this library.
+    """Replace results by their differences from those of this library.
 
-    That is the largest difference of two entries over the largest entry.
+    A difference is the largest one of two entries over the largest entry.
     """
     results = {
         library: np.asarray(record.pop("result"))

@@ -1,4 +1,4 @@
-"""One library in a process of its own, which does what it is told by lines of JSON.
+"""Worker process of one library, which takes orders as lines of JSON.
 
 A script, so that the repository, whose package is named like that of the reference, is
 not on its path. Told to `prepare` a case, it compiles and says how long that takes and
@@ -28,14 +28,14 @@ TURN = 2e-3
 """Seconds that a turn lasts at least, as far as `MOST_CALLS` allow."""
 MOST_CALLS = 50
 SHOWN = 1024
-"""How many entries of a result are shown, to tell whether libraries agree."""
+"""Number of entries of a result that are shown, to tell whether libraries agree."""
 
 
 class Worker:
-    """Holds what was compiled of one case, by kind: its value, its gradient.
+    """Compiled programs of one case, by kind: its value, its gradient.
 
-    - `runs`: kind -> what to call with which arguments.
-    - `calls`: kind -> how many calls a turn has.
+    - `runs`: kind -> function and arguments.
+    - `calls`: kind -> number of calls in a turn.
     """
 
     def __init__(self, library: str):
@@ -44,7 +44,7 @@ class Worker:
         self.calls: dict[str, int] = {}
 
     def describe(self) -> dict[str, Any]:
-        """Import what is measured, and say where."""
+        """Import the library, and describe its versions and device."""
         build(self.library, Case("sort", "ot", "smooth"), 1.0)
         device = jax.devices()[0]
         return dict(
@@ -64,11 +64,11 @@ class Worker:
         softness: float,
         memory_limit: float,
     ) -> dict[str, Any]:
-        """Compile, and call; or say why not."""
+        """Compile a program, and call it; or answer why not."""
         self.runs.pop(kind, None)
         fn = build(self.library, Case(*case), softness)
         x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-        # Projections onto permutahedra are in units of this; others' are as they are.
+        # This library projects onto permutahedra in units of it, and others as x is.
         x /= x.std(axis=-1, keepdims=True)
         found: dict[str, Any] = {}
         if differentiable(self.library):
@@ -83,7 +83,7 @@ class Worker:
                 arguments = x, weights.reshape(out.shape)
             call = _programs(fn)[kind]
             jax.clear_caches()
-            # What is there already is not searched for garbage in that time.
+            # Objects from before are not searched for garbage while time is measured.
             gc.collect()
             gc.freeze()
             start = time.perf_counter()
@@ -111,7 +111,7 @@ class Worker:
         return dict(status="ok", seconds=taken, **found)
 
     def run(self, kind: str) -> dict[str, Any]:
-        """Seconds a call takes, as the mean of a turn."""
+        """Time of a call in seconds, as the mean of a turn."""
         count = self.calls[kind]
         if count > 1:  # threads sleep, and others were in the caches
             seconds(*self.runs[kind])

@@ -1,4 +1,4 @@
-"""The tables of docs/choose.md, in some minutes: `python benchmarks/choices.py`.
+"""Tables of docs/choose.md, in some minutes: `python benchmarks/choices.py`.
 
 Methods are compared in the mode "smooth", and modes with the default method. Times are
 milliseconds, the shortest of several runs, after compilation. Smoothness is measured in
@@ -34,7 +34,7 @@ def numbers(n: int) -> jax.Array:
 
 
 def times(**keywords) -> list[str]:
-    """Of a sort of 1,000 and of 10,000 elements, and of the gradient of the former."""
+    """Times of a sort of 1,000 elements, of its gradient, and of a sort of 10,000."""
 
     def sort(x):
         return sj.sort(x, softness=SOFTNESS, **keywords)
@@ -52,21 +52,21 @@ def times(**keywords) -> list[str]:
 
 
 def smoothness(operator: Callable, method: str) -> str:
-    """Along a path on which two elements meet."""
+    """Smoothness of an operator along a path on which two elements meet."""
     with jax.enable_x64(True):
         found = operator_smoothness(operator, "smooth", method, True, ORDERS)
     return describe(found, ORDERS)
 
 
 def rank_of_equals(**keywords) -> str:
-    """The ranks that two equal elements get in the middle of four."""
+    """Ranks of two equal elements in the middle of four."""
     x = jnp.array([0.0, 0.5, 0.5, 1.0])
     ranks = sj.rank(x, softness=SOFTNESS, **keywords)
     return f"{ranks[1]:.3f}, {ranks[2]:.3f}"
 
 
 def error(**keywords) -> str:
-    """The largest error of the sorted values of 20 elements at equal distances."""
+    """Largest error of the sorted values of 20 elements at equal distances."""
     x = jnp.linspace(0.0, 1.0, 20)
     soft = sj.sort(x, softness=SOFTNESS, **keywords)
     return f"{jnp.max(jnp.abs(soft - x)):.2g}"

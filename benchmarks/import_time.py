@@ -1,4 +1,4 @@
-"""How long `import softjax` takes against `import jax`, and with the first operator.
+"""Time of `import softjax` against `import jax`, and with the first operator.
 
 `import softjax` defers its own imports to the first use of a name, so the second figure
 is what a program pays in the end.

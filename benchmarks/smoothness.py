@@ -1,9 +1,9 @@
-"""How smooth projections and sorted values are: measured, not cited.
+"""Smoothness of projections and sorted values: measured, not cited.
 
 Prints two tables. The first: how many times projections are continuously
 differentiable with the p-norms of q = 2, ..., 6, along a path on which their support
 changes: q - 2 times, by the theorem. An upper bound, which a mask has, is another
-matter. The second: the same for soft sorted values, or ranks, by every method in
+matter. The second: how many times soft sorted values, or ranks, are, by every method in
 several modes, along a path on which the order stays the same, and along one on which
 two elements meet. All is computed in float64, with automatic differentiation; a dash
 means that the method does not take the mode, and 3+ that no derivative up to the third
@@ -18,8 +18,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-# What is compiled here runs once. Before JAX is imported, which reads this; but not for
-# those who import this to measure times.
+# Programs of this script run once, so that optimizing them takes longer than it saves.
+# JAX reads the variable when it is imported. Importers of this file measure times.
 if __name__ == "__main__":
     os.environ.setdefault(
         "XLA_FLAGS",
@@ -54,7 +54,7 @@ def simplex(mode, t):
 
 
 def hypersimplex(mode, t):
-    # Of a sum so small that no entry reaches 1.
+    # The sum is so small that no entry reaches 1.
     return solve(HypersimplexProjection(START + t * DIRECTION, 0.9, 0.6), mode).value
 
 
@@ -88,7 +88,7 @@ def along(fn: Callable) -> Callable:
 
 
 def projection_smoothness(name: str, q: int) -> float:
-    """Along a path that is long enough for entries to become 0."""
+    """Smoothness of a projection on a path so long that entries become 0."""
     mode = PNorm(q / (q - 1))
     fn = along(lambda t: PROJECTIONS[name](mode, t))
     return measure_smoothness(fn, -1.03, 1.0, q)
@@ -145,7 +145,7 @@ def derivative(fn: Callable) -> Callable:
 
 
 def draw(path: Path) -> None:
-    """The first entry of a projection, whose support changes along the path."""
+    """Draw derivatives of the first entry of a projection whose support changes."""
     figure, axes = plt.subplots(
         2, 5, figsize=(13, 5), sharex=True, layout="constrained"
     )

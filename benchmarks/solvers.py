@@ -1,4 +1,4 @@
-"""The solvers of a transport problem against each other.
+"""Solvers of transport problems against each other.
 
 Each operator with `method="ot"` is a transport problem. This prints, for each of them,
 each mode and each solver: the steps taken; the largest error of a column's sum relative
@@ -42,7 +42,7 @@ MODES = ("smooth", "c0", "c1", "c2")
 
 
 class Case(NamedTuple):
-    """A batch of samples in [0, 1], to be moved to anchors of these masses."""
+    """Transport of a batch of samples in [0, 1] to anchors of given masses."""
 
     batch: int
     size: int
@@ -95,7 +95,7 @@ class Row(NamedTuple):
 
 
 def accepts(solver: Any, problem: TransportProjection, mode: str) -> bool:
-    """Whether there is an answer: Sinkhorn's algorithm takes the entropy only."""
+    """Whether a solver takes a problem: Sinkhorn's algorithm has the entropy only."""
     try:
         choose_solver(solver, problem, get_regularizer(mode))
     except TypeError:
@@ -120,11 +120,11 @@ def measure(
     for key, solver in solvers.items():
         if not accepts(solver, case.problem(points, softness), mode):
             continue
-        of = functools.partial(value, solver=solver)
-        # First, so that what is imported on first use is not counted below.
-        runs[key, "value"] = jax.jit(of).lower(points).compile()
+        loss = functools.partial(value, solver=solver)
+        # First, so that imports on first use are not counted below.
+        runs[key, "value"] = jax.jit(loss).lower(points).compile()
         start = perf_counter()
-        gradient = jax.jit(jax.grad(of, has_aux=True)).lower(points).compile()
+        gradient = jax.jit(jax.grad(loss, has_aux=True)).lower(points).compile()
         compile_time[key] = perf_counter() - start
         runs[key, "gradient"] = gradient
     time_of = medians(runs, points, repeats=repeats, budget=2.0)
@@ -186,21 +186,21 @@ LIMITED: dict[str, Callable[[Any], Any]] = {
     "jaxopt.LBFGS": lambda steps: jaxopt.LBFGS(fun=jnp.sum, tol=0, maxiter=steps),
 }
 STATIC = ("sinkhorn (OTT-JAX)", "optimistix.LBFGS")
-"""Those whose number of steps must be known when they are compiled."""
+"""Solvers whose number of steps must be known when they are compiled."""
 
 LIMITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 FEWER_LIMITS = LIMITS[1::2]
-"""For what is compiled anew for each of them."""
+"""Numbers of steps for solvers that are compiled anew for each of them."""
 
 ROUNDING = 1e-12
-"""An error that is left to rounding."""
+"""Residual below which only rounding is left."""
 
 PANELS = {
     "top_5": "top 5 of 256",
     "sort": "sort 64",
 }
 SOFTNESS = {"smooth": 0.1, "c0": 1.0}
-"""As plans spread over many entries, each of them small, c0 needs more."""
+"""Softness by mode; c0 needs more for plans that spread over many entries."""
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, and markers.
 STYLES = dict(
@@ -220,7 +220,7 @@ STYLES = dict(
 
 
 def curves(case: Case, mode: str, repeats: int) -> dict[str, list]:
-    """For each solver, (time in ms, residual) after more and more steps."""
+    """Points (time in ms, residual) of each solver, after more and more steps."""
     problem = case.problem(case.points(), SOFTNESS[mode])
     runs: dict[tuple[str, int], Callable] = {}
     residuals: dict[tuple[str, int], float] = {}

@@ -10,7 +10,7 @@ import jax
 
 
 def seconds(function: Callable, *args: Any) -> float:
-    """How long a call takes, with all that it leaves to be computed."""
+    """Time of a call in seconds, with all that JAX computes after it returns."""
     start = time.perf_counter()
     jax.block_until_ready(function(*args))
     return time.perf_counter() - start
@@ -22,7 +22,7 @@ def medians(
     repeats: int,
     budget: float = math.inf,
 ) -> dict[Any, float]:
-    """The median time in seconds of each function, after a call that may compile it.
+    """Median time in seconds of each function, after a call that may compile it.
 
     In each of `repeats` rounds each function is called once. One that has spent its
     budget in seconds sits out, from the fourth round on.

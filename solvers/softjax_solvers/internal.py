@@ -1,13 +1,15 @@
 """Parts of this package that `softjax` uses, without any promise that they stay."""
 
-from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
-from ._kernels.numerics import (
-    derivative as derivative,
-    distance as distance,
+from ._kernels.arrays import (
     is_traced as is_traced,
-    linear_map as linear_map,
     pad_last as pad_last,
     safe_divide as safe_divide,
+)
+from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
+from ._kernels.derivatives import (
+    derivative as derivative,
+    distance as distance,
+    linear_map as linear_map,
     tangent_of as tangent_of,
 )
 from ._kernels.scans import (

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .._kernels.numerics import derivative
+from .._kernels.derivatives import derivative
 
 
 def measure_smoothness(

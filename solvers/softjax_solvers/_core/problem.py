@@ -10,7 +10,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._kernels.numerics import derivative, safe_divide
+from .._kernels.arrays import safe_divide
+from .._kernels.derivatives import derivative
 from .readout import Readout
 from .regularizer import Regularizer
 

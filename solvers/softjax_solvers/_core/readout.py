@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
-from .._kernels.numerics import tangent_of
+from .._kernels.derivatives import tangent_of
 
 if TYPE_CHECKING:
     from .solution import Solution

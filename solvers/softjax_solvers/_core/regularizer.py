@@ -11,14 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._kernels.numerics import (
-    derivative,
-    inexact,
-    is_traced,
-    safe_divide,
-    stop_gradient,
-    tangent_of,
-)
+from .._kernels.arrays import inexact, is_traced, safe_divide
+from .._kernels.derivatives import derivative, stop_gradient, tangent_of
 from .._kernels.quadrature import integrate
 from .._kernels.roots import bracketed_newton, find_root
 from .._platform.batches import (

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._kernels.numerics import inexact
+from .._kernels.arrays import inexact
 
 
 def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:

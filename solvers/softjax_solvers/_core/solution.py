@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._kernels.numerics import eps, stop_gradient, tangent_of
+from .._kernels.arrays import eps
+from .._kernels.derivatives import stop_gradient, tangent_of
 from .problem import Problem
 from .readout import Dual, Means, Moves, Primal, Readout
 from .regularizer import Regularizer

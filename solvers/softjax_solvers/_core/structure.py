@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._kernels.numerics import is_traced
+from .._kernels.arrays import is_traced
 
 if TYPE_CHECKING:
     from .regularizer import Regularizer

@@ -12,11 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 from .._platform.varying import (
     varying_as,
 )
+from .arrays import eps
 from .fourth_differences import nearly_solve, second_differences
-from .numerics import (
-    eps,
-    iterate,
-)
+from .iteration import iterate
 
 
 def line_terms(

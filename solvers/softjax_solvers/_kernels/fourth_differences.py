@@ -10,10 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._platform.serial import read, serially, write
-from .numerics import (
-    eps,
-    pad_last,
-)
+from .arrays import eps, pad_last
 
 
 def second_differences(

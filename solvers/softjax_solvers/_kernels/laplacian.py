@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .numerics import eps, exact_einsum, safe_divide
+from .arrays import eps, exact_einsum, safe_divide
 
 _FEW_NODES = 16
 """Largest number of nodes with which elimination beats a factorization by LAPACK."""
@@ -46,7 +46,7 @@ def eliminate(
 def _flow(
     edges: Float[Array, "*batch m m"], x: Float[Array, "*batch m"]
 ) -> Float[Array, "*batch m"]:
-    """Product `Laplacian(edges) x`, by differences of x, which may be small."""
+    """Product `Laplacian(edges) x`, accurate also where differences of x are small."""
     return jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
 
 

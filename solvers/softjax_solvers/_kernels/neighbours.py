@@ -19,11 +19,8 @@ from .._platform.batches import (
 from .._platform.varying import (
     varying_as,
 )
-from .numerics import (
-    pad_last,
-    slice_last,
-    tangent_of,
-)
+from .arrays import pad_last, slice_last
+from .derivatives import tangent_of
 
 
 def half_width(

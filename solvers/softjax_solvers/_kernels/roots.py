@@ -11,14 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .numerics import (
-    choose_tolerance,
-    derivative,
-    eps,
-    iterate,
-    safe_divide,
-    tangent_of,
-)
+from .arrays import eps, safe_divide
+from .derivatives import derivative, tangent_of
+from .iteration import choose_tolerance, iterate
 
 
 class Root(NamedTuple):

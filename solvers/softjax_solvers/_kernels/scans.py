@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
-from .numerics import pad_last, slice_last
+from .arrays import pad_last, slice_last
 
 Rows = tuple[Float[Array, "*batch n"], ...]
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from .._platform.packed_sort import sort_pairs
 from .._platform.serial import row_by_row
-from .numerics import replace_value
+from .derivatives import replace_value
 
 _INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 

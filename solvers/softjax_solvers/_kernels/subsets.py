@@ -15,11 +15,8 @@ from jaxtyping import Array, Bool, Float, PyTree
 from .._platform.varying import (
     varying_as,
 )
-from .numerics import (
-    linear_map,
-    pad_last,
-    slice_last,
-)
+from .arrays import pad_last, slice_last
+from .derivatives import linear_map
 
 _LOG_ZERO = -1e30
 """Logarithm of a sum without terms; infinity would make differences NaN."""
@@ -135,7 +132,7 @@ def _extend(
         return pad_last(x, places, 0, fill)[..., : x.shape[-1]]
 
     terms = [sums]
-    # The sum of the k largest entries, less that with j of the new ones for the last j:
+    # The sum of the k largest entries minus that with j new ones for the last j: it is
     # a sum of differences, which are small where it matters, so that nothing cancels.
     short = jnp.zeros_like(sums)
     for j in range(1, m + 1):
@@ -243,7 +240,7 @@ def _two_ended_recursion(
         active = (log_odds < 0) == upward
         sign = jnp.where(upward, log_odds, -log_odds)
         new = jnp.exp(jnp.where(active, sign, 0)) * (1 - p)
-        # Downwards, p is 1 less the probability for k, and `new` is that for k - 1.
+        # Downwards, p is one minus the probability for k, and `new` that for k - 1.
         largest = (np.arange(n) <= k).astype(x.dtype)
         more = jnp.where(upward, new - largest, (1 - largest) - p)
         visited, out = visit(visited, jnp.where(active, more, 0), *others)

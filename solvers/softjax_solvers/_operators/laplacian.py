@@ -9,8 +9,8 @@ import lineax as lx
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._kernels.arrays import eps, exact_einsum, safe_divide
 from .._kernels.laplacian import direct_solve, eliminate_rows
-from .._kernels.numerics import eps, exact_einsum, safe_divide
 from .structured import StructuredOperator
 
 

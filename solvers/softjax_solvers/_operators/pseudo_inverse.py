@@ -6,9 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._kernels.numerics import (
-    exact_einsum,
-)
+from .._kernels.arrays import exact_einsum
 from .._platform.batches import (
     any_true,
 )

@@ -9,7 +9,8 @@ import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
-from .._kernels.numerics import safe_divide, stop_gradient
+from .._kernels.arrays import safe_divide
+from .._kernels.derivatives import stop_gradient
 from .pseudo_inverse import pseudo_solve
 from .structured import StructuredOperator
 

@@ -10,7 +10,8 @@ from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import as_mask, check_candidates, flatten_batch, per_row
-from .._kernels.numerics import inexact, replace_value, safe_divide, tangent_of
+from .._kernels.arrays import inexact, safe_divide
+from .._kernels.derivatives import replace_value, tangent_of
 from .._kernels.sorting import kth_largest
 from .by_primal import means_and_tangent
 from .steep import settle, tangent_of_solution, within_rounding

@@ -10,8 +10,8 @@ from .._core.problem import ConcaveDualProblem
 from .._core.regularizer import Regularizer
 from .._core.rows import as_mask, flatten_batch, per_row
 from .._core.solution import Solution
+from .._kernels.arrays import inexact, pad_last, safe_divide
 from .._kernels.fourth_differences import second_differences
-from .._kernels.numerics import inexact, pad_last, safe_divide
 from .._kernels.scans import sums_from_ends
 from .._kernels.subsets import log_subset_sums
 

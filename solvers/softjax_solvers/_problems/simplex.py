@@ -12,13 +12,8 @@ from .._core.readout import Means, Moves, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import as_mask, check_candidates, flatten_batch, per_row
 from .._core.solution import Solution
-from .._kernels.numerics import (
-    derivative,
-    exact_einsum,
-    inexact,
-    safe_divide,
-    tangent_of,
-)
+from .._kernels.arrays import exact_einsum, inexact, safe_divide
+from .._kernels.derivatives import derivative, tangent_of
 from .by_primal import means_and_tangent
 from .steep import settle, tangent_of_solution, within_rounding
 

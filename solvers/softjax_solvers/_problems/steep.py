@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._core.regularizer import Regularizer
-from .._kernels.numerics import derivative, eps, safe_divide, tangent_of
+from .._kernels.arrays import eps, safe_divide
+from .._kernels.derivatives import derivative, tangent_of
 
 _LEAST = 1e-30
 """Least value of r'', so that neither its inverse nor a sum of those overflows."""

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer, link_from_gradient
 from .._core.structure import Structure, Unknown
-from .._kernels.numerics import is_traced
+from .._kernels.arrays import is_traced
 from .transformed import Transformed
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._core.regularizer import Regularizer, _two_point, antiderivative
 from .._core.structure import General, Structure
-from .._kernels.numerics import inexact, is_traced
+from .._kernels.arrays import inexact, is_traced
 
 
 def parse_number(

@@ -22,7 +22,7 @@ class Transformed(Regularizer):
 
     @abc.abstractmethod
     def parts(self) -> tuple[Regularizer, Number, Number]:
-        """Regularizer r, the positive factor, and the coefficient of the linear term."""
+        """Regularizer r, positive factor, and coefficient of the linear term."""
 
     def _argument(self, t: Array) -> Array:
         """Argument of the link of r."""

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer, antiderivative
 from .._core.structure import General, Structure
-from .._kernels.numerics import inexact, is_traced
+from .._kernels.arrays import inexact, is_traced
 from .._kernels.roots import find_root
 from .deformed import deformed_exp, deformed_log, deformed_slope, power_of_exp
 from .entropy import Entropy
@@ -83,7 +83,7 @@ class Tsallis(Transformed):
         return _DeformedEntropy(a), 1.0, 1 / a
 
     def transition_scale(self) -> Float[Array, ""]:
-        # A p-norm has 5, of which this is 1 / (a - 1) times one; the entropy, at 1, has 1.
+        # A p-norm, of which this is 1 / (a - 1) times one, has 5; the entropy has 1.
         return jnp.maximum(jnp.asarray(5 * (self.alpha - 1)), 1.0)
 
 

@@ -15,9 +15,10 @@ class TwoSided(Regularizer):
 
     It is one on [0, 1]. The link is the sigmoid of r, so that each entry of a mask is a
     two-point projection, with the smoothness of r at 0 and at 1 alike. With the entropy
-    it is [`softjax.solvers.BinaryEntropy`][]. Since it fits each entry into [0, 1] by itself,
-    it suits problems over the hypersimplex, where it is optimal transport to two
-    anchors: for any r, it is the regularizer of [`softjax.top_k_mask`][] by default.
+    it is [`softjax.solvers.BinaryEntropy`][]. Since it fits each entry into [0, 1] by
+    itself, it suits problems over the hypersimplex, where it is optimal transport to
+    two anchors: for any r, it is the regularizer of [`softjax.top_k_mask`][] by
+    default.
 
     **Arguments:**
 

@@ -13,8 +13,8 @@ class ClosedForm(Solver):
 
     - Simplex projection: log-sum-exp for the entropy; sorting and prefix sums for the
       p-norms with p = 2 and 3/2; whatever `Regularizer.simplex_dual` offers.
-    - Rows over sorted elements, for the entropy: two linear recurrences for those of
-        distances, and sums over neighbours for those of deviations.
+    - Rows over sorted elements, for the entropy: two linear recurrences for SoftSort's
+        rows of distances, and sums over neighbours for NeuralSort's of deviations.
 
     **Example:**
 

@@ -10,12 +10,12 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution, judge
 from .._core.solver import Solver
 from .._kernels.conjugate_gradients import conjugate_gradients
-from .._kernels.numerics import choose_tolerance
+from .._kernels.iteration import choose_tolerance
 from .._problems import MajorizationProjection
 
 
 class Descent(Solver):
-    """Minimise minus the dual of a majorization problem, step by step."""
+    """Descent of minus the dual of a majorization problem, with a tolerance."""
 
     tolerance: float | None = None
     max_steps: int = 128
@@ -27,7 +27,7 @@ class Descent(Solver):
         start: Float[Array, "*batch m"],
         regularizer: Regularizer,
     ) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
-        """The dual that is found from `start` on, and the number of steps."""
+        """Optimal dual, searched from `start` on, and the number of steps."""
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, MajorizationProjection)
@@ -47,7 +47,7 @@ class ConjugateGradients(Descent):
     The terms of the dual are exponentials, so that their third derivatives along a line
     are at most `size` times the second ones, where `size` is by how much any of their
     arguments changes; and the share `log(1 + size) / size` of Newton's step along that
-    line always decreases it (Bach, 2010). There are two such on each line.
+    line always decreases it (Bach, 2010). Each line is searched by two such steps.
 
     **Arguments:**
 

@@ -11,9 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.regularizer import Regularizer
 from .._kernels.conjugate_gradients import damped_step, judge_step, line_terms
 from .._kernels.fourth_differences import Pivot, back_substitute
-from .._kernels.numerics import (
-    choose_tolerance,
-)
+from .._kernels.iteration import choose_tolerance
 from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
 from .._platform.varying import (
@@ -30,7 +28,7 @@ class DampedNewton(Descent):
     O(n), and goes as far as is best along it, up to a damped search: see
     [`softjax.solvers.ConjugateGradients`][]. Where there is far to go, the matrix is
     shifted by a tenth of the gradient. That is for a CPU; on other devices, on which a
-    loop over numbers is slow, it does what conjugate gradients do.
+    loop over numbers is slow, it runs the conjugate gradients.
 
     **Arguments:**
 
@@ -58,39 +56,40 @@ class DampedNewton(Descent):
         regularizer: Regularizer,
     ) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
         tolerance = choose_tolerance(self.tolerance, 64, start)
-        others = ConjugateGradients(tolerance, self.max_steps)
+        descent = ConjugateGradients(tolerance, self.max_steps)
 
-        def cpu(problem: MajorizationProjection, start: Array):
-            return _one_by_one(problem, start, tolerance, self.max_steps)
+        def serial(problem: MajorizationProjection, start: Array):
+            return _search_serially(problem, start, tolerance, self.max_steps)
 
-        def default(problem: MajorizationProjection, start: Array):
-            return others.search(problem, start, regularizer)
+        def parallel(problem: MajorizationProjection, start: Array):
+            return descent.search(problem, start, regularizer)
 
-        return on_cpu(cpu, default, problem, start)
+        return on_cpu(serial, parallel, problem, start)
 
 
 # Compiled as a part of what calls it; but traced once, for values and derivatives.
 @eqx.filter_jit
-def _one_by_one(
+def _search_serially(
     problem: MajorizationProjection,
     start: Float[Array, "*batch m"],
     tolerance: float,
     max_steps: int,
 ) -> tuple[Float[Array, "*batch m"], Int[Array, "*batch"]]:
-    # Limits may be traced, so that they are given for each row.
+    """Damped Newton method on each row, as serial loops over single numbers."""
+    # Limits are given for each row, as they may be traced.
     limits = (jnp.full_like(start, tolerance), jnp.full_like(start, max_steps, int))
     rows = problem.drop, problem.bend, start, problem.inside, *limits
 
-    m = max(start.shape[-1], 1)  # for shapes, where there is none
+    m = max(start.shape[-1], 1)  # `serially` asks for the types of empty rows too
 
     def solve(_, *rows: Array) -> tuple[Array, Array]:
-        return _each_row(m, *rows)
+        return _solve_rows(m, *rows)
 
     x, steps = serially(solve, *rows, outputs=2)
     return x, jnp.max(steps, axis=-1, initial=0)
 
 
-def _each_row(
+def _solve_rows(
     m: int,
     drop: Float[Array, " rows*m"],
     bounds: Float[Array, " rows*m"],
@@ -99,7 +98,10 @@ def _each_row(
     tolerances: Float[Array, " rows*m"],
     max_steps: Int[Array, " rows*m"],
 ) -> tuple[Float[Array, " rows*m"], Int[Array, " rows*m"]]:
-    """The dual, and the number of steps in the first entry of each row."""
+    """Damped Newton method on concatenated rows of m entries, one after the other.
+
+    **Returns:** the duals, and the numbers of steps in the first entry of each row.
+    """
     none, zero, no = varying_as(
         (jnp.zeros((), jnp.int32), jnp.zeros_like(drop[0]), jnp.zeros((), bool)), drop
     )
@@ -118,10 +120,10 @@ def _each_row(
             *sums: Any,
             back: bool = False,
         ) -> tuple[tuple, tuple[Array, ...]]:
-            """What `step(k, *sums)` has for `sums`, and for the kth entries of rows.
+            """Loop over entries by `step(k, *sums)`: new sums, and kth entries of rows.
 
-            XLA copies what is read and written in one go, so that a step reads other
-            rows than it writes.
+            XLA copies an array that a step both reads and writes, so that a step reads
+            other rows than it writes.
             """
 
             def body(k, state):
@@ -135,7 +137,7 @@ def _each_row(
             return jax.lax.fori_loop(0, count, body, (sums, rows))
 
         def bend(x, k):
-            """One of the second differences."""
+            """Second difference at k."""
             before = jnp.where(k > 0, read(x, k - 1), 0)
             after = jnp.where(k + 1 < count, read(x, k + 1), 0)
             return 2 * read(x, k) - before - after
@@ -153,7 +155,8 @@ def _each_row(
             def forward(k, pivot):
                 inward, outward = read(inner, k), read(outer, k)
                 rest = bend(inner, k) + outward - read(bounds, begin + k)
-                # Where there is far to go, steps are not much longer than that.
+                # Far from the minimum, this keeps entries of a step from being far
+                # above 10.
                 pivot = pivot.then(inward, outward + 0.1 * jnp.abs(rest), rest)
                 return (pivot,), (rest, *pivot.to_keep)
 
@@ -194,7 +197,7 @@ def _each_row(
             return new_x, size, steps + 1, done, spare
 
         x = jax.lax.dynamic_slice_in_dim(start, begin, m)
-        # What each step writes to.
+        # Buffers for what steps write, in the state so that they are allocated once.
         spare = tuple((blank,) * count for count in (2, 6, 1, 1, 1))
         state = x, zero + jnp.inf, none, no, spare
         x, _, steps, *_ = jax.lax.while_loop(

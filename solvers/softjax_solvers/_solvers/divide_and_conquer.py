@@ -12,12 +12,7 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution, judge
 from .._core.solver import Solver
-from .._kernels.numerics import (
-    eps,
-    exact_einsum,
-    pad_last,
-    safe_divide,
-)
+from .._kernels.arrays import eps, exact_einsum, pad_last, safe_divide
 from .._platform.batches import (
     any_true,
 )
@@ -32,6 +27,7 @@ from .._problems.permutahedron import (
 )
 
 _CHUNK = 16
+"""Largest number of consecutive entries in a lane."""
 
 
 class DivideAndConquerIsotonic(Solver):
@@ -68,14 +64,14 @@ class DivideAndConquerIsotonic(Solver):
     def blocks(
         self, problem: IsotonicRegression, rule: Rule
     ) -> tuple[Blocks, Int[Array, ""]]:
-        """The blocks, and the number of passes over all levels."""
+        """Blocks of the solution, and the number of passes over all levels."""
         shape = problem.z.shape
         n = shape[-1]
         padded = 1 << max((n - 1).bit_length(), 1)  # at least a pair
         chunk = min(_CHUNK, padded)
 
         def fold(x: Array, fill: float) -> Array:
-            """Lanes of pairs of entries: in memory, lanes lie side by side."""
+            """Lanes of pairs of entries, which lie side by side in memory."""
             x = pad_last(x, 0, padded - n, fill)
             return jnp.moveaxis(x.reshape(-1, chunk // 2, 2), 0, -1)
 
@@ -107,7 +103,7 @@ class DivideAndConquerIsotonic(Solver):
 
 
 def _positions(rows: int, lanes: int) -> Int[Array, "rows 2 lanes"]:
-    """Where an entry is among all, lane after lane."""
+    """Positions of the entries among all of them, lane after lane."""
     row = jnp.arange(2 * rows).reshape(rows, 2, 1)
     return row + 2 * rows * jnp.arange(lanes)
 
@@ -120,13 +116,13 @@ class _Pairs(Groups):
     lanes: int = eqx.field(static=True)
 
     def read(self, x: Array, position: Int[Array, "..."]) -> Array:
-        """`x`, an array of all entries, at positions."""
+        """Entries of `x`, an array of all entries, at positions."""
         row, lane = position & (2 * self.rows - 1), position >> self.rows.bit_length()
         place = row * self.lanes + lane
         return x.reshape(-1).at[place].get(mode="promise_in_bounds")
 
     def totals(self, *arrays: Array) -> list[Array]:
-        # Side by side, as lanes of which none has entries of two arrays.
+        # One reduction for all arrays, as no lane has entries of two of them.
         x = jnp.concatenate([jnp.sum(x, axis=1) for x in arrays], axis=-1)
         members = self._row[:, None] == self._row
         within = exact_einsum("pr,rl->pl", members.astype(x.dtype), x)
@@ -136,26 +132,26 @@ class _Pairs(Groups):
     def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
         position = _positions(self.rows, self.lanes)
         position = jnp.min(jnp.where(inside, position, position.size - 1), axis=1)
-        within = _spread(jax.ops.segment_min, position, self._row)
+        within = _reduce(jax.ops.segment_min, position, self._row)
         position = self._across(jax.ops.segment_min, within)
         return tuple(self.read(x, position) for x in arrays)
 
     @property
     def _row(self) -> Int[Array, " rows"]:
-        """The group of a row, in a lane."""
+        """Groups of the rows in a lane."""
         return jnp.arange(self.rows) >> self.step
 
     def _across(
         self, reduce: Callable, x: Float[Array, "rows lanes"]
     ) -> Float[Array, "rows 1 lanes"]:
-        """Reduce over lanes as well, where groups are of complete ones."""
+        """Reduction over lanes as well, where groups consist of whole lanes."""
         wide = jnp.maximum(self.step - (self.rows.bit_length() - 1), 0)
-        across = _spread(reduce, x[0], jnp.arange(x.shape[-1]) >> wide)
+        across = _reduce(reduce, x[0], jnp.arange(x.shape[-1]) >> wide)
         return jnp.where(wide > 0, across, x)[:, None]
 
 
-def _spread(reduce: Callable, x: Array, group: Int[Array, " n"]) -> Array:
-    """Reduce groups along the first axis, and return it for each of their members."""
+def _reduce(reduce: Callable, x: Array, group: Int[Array, " n"]) -> Array:
+    """Reduction of groups along the first axis, returned for each of their members."""
     return reduce(x, group, num_segments=len(group), indices_are_sorted=True)[group]
 
 
@@ -167,7 +163,7 @@ class _Search(NamedTuple):
 
 
 class _Level(NamedTuple):
-    """What stays the same from one level to the next."""
+    """Data that the merges of all levels share."""
 
     rule: Rule
     z: Float[Array, "rows 2 lanes"]
@@ -180,15 +176,15 @@ class _Level(NamedTuple):
     ) -> tuple[Array, Array, Array]:
         """Merge pairs of solved halves of 2^step entries.
 
-        `blocks` are an entry of one's block, what is added to its score to give the
-        value of the block, and the number of passes so far.
+        `blocks` are the references of the entries' blocks, the offsets of the values of
+        the blocks from the scores of these, and the number of passes so far.
         """
         reference, offset, steps = blocks
         rows, _, lanes = self.z.shape
         pairs = _Pairs(step, rows, lanes)
         position, read = _positions(rows, lanes), pairs.read
         middle = (position >> step | 1) << step
-        # All is measured from the score in the middle, so that nothing cancels.
+        # Relative to the score in the middle, so that nothing cancels.
         around = read(self.z, middle)
         scores = (self.z - around) / self.softness
         value = (read(self.z, reference) - around) / self.softness + offset
@@ -201,8 +197,8 @@ class _Level(NamedTuple):
 
         def advance(state: _Search) -> _Search:
             point = state.point
-            # A block whose value the point has rounded to is left out: of exponentials,
-            # it alone could hide on which side of it the root is.
+            # A block whose value is the point but for rounding is left out: its sum of
+            # exponentials alone could hide on which side of the value the root is.
             rounding = 4 * eps(point) * jnp.abs(point)
             excess, slope, size = self.rule.balance(
                 scores - point, self.w, side * (value - point) > rounding, pairs
@@ -210,7 +206,7 @@ class _Level(NamedTuple):
             lower = jnp.where(excess > 0, point, state.lower)
             upper = jnp.where(excess < 0, point, state.upper)
             proposal = point + safe_divide(excess, slope)
-            # A bisection now and then bounds the number of passes.
+            # A bisection every eighth pass bounds their number.
             trusted = (proposal >= lower) & (proposal <= upper)
             trusted &= (slope > 0) & (state.steps & 7 != 7)
             proposal = jnp.where(trusted, proposal, lower + (upper - lower) / 2)
@@ -226,15 +222,15 @@ class _Level(NamedTuple):
                 state.steps + 1,
             )
 
-        def go_on(state: _Search) -> Bool[Array, ""]:
+        def unfinished(state: _Search) -> Bool[Array, ""]:
             going = any_true(state.lower < state.upper)
             return going & (state.steps < self.max_steps)
 
         lower, upper = lower[:, :1], upper[:, :1]
         start = lower + (upper - lower) / 2
         state = _Search(start, lower, upper, jnp.zeros_like(steps))
-        point, *_, passes = jax.lax.while_loop(go_on, advance, state)
-        # A block whose value the new one has rounded to has been pooled with it.
+        point, *_, passes = jax.lax.while_loop(unfinished, advance, state)
+        # A block whose value is that of the new one, but for rounding, is pooled too.
         inside = (side != 0) & (side * (value - point) >= 0)
         return (
             jnp.where(inside, middle, reference),

@@ -10,25 +10,21 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
-from .._kernels.numerics import (
-    choose_tolerance,
-    exact_einsum,
-    iterate,
-    safe_divide,
-)
+from .._kernels.arrays import exact_einsum, safe_divide
+from .._kernels.iteration import choose_tolerance, iterate
 from .._platform.batches import (
     any_true,
 )
 from .._problems import Potentials, Transport
 
 _SWEEPS = 8
-"""How often the entropy's rows and columns are scaled before its kernel is renewed."""
+"""Number of scalings of the entropy's rows and columns for each of its kernels."""
 
 
 class _State(NamedTuple):
     dual: Potentials
     error: Float[Array, "*batch"]
-    following: Float[Array, "*batch m"]  # the columns' potentials to look at next
+    following: Float[Array, "*batch m"]  # the columns' potentials to evaluate next
     steps: Int[Array, "*batch"]
     done: Bool[Array, "*batch"]
 
@@ -105,7 +101,7 @@ class DualCoordinateAscent(Solver):
 def alternation(
     problem: Transport, regularizer: Regularizer, dual: Potentials
 ) -> Float[Array, "*batch m"]:
-    """The g of one step, from a dual whose rows sum to their marginals."""
+    """Potentials g after one step, from a dual whose rows sum to their marginals."""
     rate = regularizer.structure().rate
     if rate is None:
         return problem.swap().fit_rows(dual.f, regularizer, dual.g)

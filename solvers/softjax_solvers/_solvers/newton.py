@@ -4,7 +4,8 @@ from .._core.problem import Problem, ScalarDualProblem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
-from .._kernels.numerics import choose_tolerance, eps
+from .._kernels.arrays import eps
+from .._kernels.iteration import choose_tolerance
 from .._kernels.roots import bracketed_newton
 
 

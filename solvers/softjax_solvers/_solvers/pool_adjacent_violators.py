@@ -31,7 +31,7 @@ class PoolAdjacentViolators(Solver):
     the loop is that of Best and Chakravarti, 1990). What a block has to know of its
     entries are two numbers, so the regularizer has to be the entropy or a quadratic
     one. That is for a CPU; on other devices, on which a loop over numbers is slow, it
-    does what [`softjax.solvers.DivideAndConquerIsotonic`][] does.
+    is [`softjax.solvers.DivideAndConquerIsotonic`][].
 
     **Example:**
 
@@ -59,8 +59,8 @@ class PoolAdjacentViolators(Solver):
         assert isinstance(problem, IsotonicRegression)
         rule = problem.rule
         blocks, steps = on_cpu(
-            lambda problem: _one_by_one(problem, rule),
-            lambda problem: _by_halves(problem, rule),
+            lambda problem: _pool_serially(problem, rule),
+            lambda problem: _divide_and_conquer(problem, rule),
             problem,
         )
         return judge(problem, regularizer, blocks, steps)
@@ -70,9 +70,10 @@ class PoolAdjacentViolators(Solver):
 
 
 @eqx.filter_jit
-def _one_by_one(
+def _pool_serially(
     problem: IsotonicRegression, rule: Rule
 ) -> tuple[Blocks, Int[Array, ""]]:
+    """Pool adjacent violators, in a serial loop."""
     summary = rule.summary()
     assert summary is not None
     z, softness = jnp.broadcast_arrays(problem.z, problem.softness)
@@ -85,9 +86,10 @@ def _one_by_one(
 
 
 @eqx.filter_jit
-def _by_halves(
+def _divide_and_conquer(
     problem: IsotonicRegression, rule: Rule
 ) -> tuple[Blocks, Int[Array, ""]]:
+    """Divide and conquer, with the types of integers that the serial loop returns."""
     blocks, steps = DivideAndConquerIsotonic().blocks(problem, rule)
     reference = blocks.reference.astype(jnp.int32)
     return Blocks(blocks.offset, reference), steps.astype(jnp.int32)
@@ -101,22 +103,22 @@ def _pool(
     softness: Float[Array, " n"],
     mask: Bool[Array, " n"],
 ) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
-    """Offsets and references of the blocks of entries, for rows after each other.
+    """Offsets and references of the blocks of concatenated rows.
 
-    Blocks that are done are on a stack: their first entries, what is known of them, and
-    by how much their levels are above those that their first entries have alone.
+    The blocks so far are on a stack: their first entries, their summaries, and their
+    levels, relative to those that their first entries have alone.
     """
     n = len(z)
     apart = first | ~mask
     zero, blank = varying_as((jnp.zeros((), jnp.int32), jnp.zeros_like(z[0])), z)
     new = tuple(blank + x for x in summary.new)
 
-    # The inner loop only reads the stack, and what comes after only writes to it: XLA
-    # copies what is read and written in one go.
+    # The inner loop only reads the stack, and the lines after it only write to it: XLA
+    # copies an array that is both read and written in one step.
     def add(i, stack):
         top, starts, known, levels = stack
 
-        def moves(top, start):
+        def rise_and_drop(top, start):
             before = read(starts, top)
             rise = read(z, start) - read(z, before)
             drop = read(alone, start) - read(alone, before)
@@ -124,13 +126,13 @@ def _pool(
 
         def violates(state):
             top, start, _, level = state
-            rise, drop = moves(top, start)
+            rise, drop = rise_and_drop(top, start)
             return ~read(apart, start) & (read(levels, top) - rise + drop < level)
 
         def pool(state):
             top, start, block, _ = state
             before = read(known[0], top), read(known[1], top)
-            block = summary.join(before, block, *moves(top, start))
+            block = summary.join(before, block, *rise_and_drop(top, start))
             return top - 1, read(starts, top), block, summary.level(block)
 
         state = top, zero + i, new, blank

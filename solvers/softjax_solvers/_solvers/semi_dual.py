@@ -10,13 +10,9 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
+from .._kernels.arrays import exact_einsum, safe_divide
+from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.laplacian import direct_solve
-from .._kernels.numerics import (
-    choose_tolerance,
-    exact_einsum,
-    iterate,
-    safe_divide,
-)
 from .._platform.batches import (
     any_true,
 )
@@ -26,15 +22,15 @@ from .dual_coordinate_ascent import alternation
 
 class _Point(NamedTuple):
     dual: Potentials
-    gap: Float[Array, "*batch m"]  # what columns lack
+    gap: Float[Array, "*batch m"]  # the marginals of the columns, less their sums
     error: Float[Array, "*batch"]
 
 
 _FEW_COLUMNS = 16
-"""Up to how many columns Newton's method needs no start."""
+"""Largest number of columns with which Newton's method needs no alternations first."""
 
 _STALLS = 3
-"""After how many steps in a row that gain nothing it stops."""
+"""Number of stalled steps in a row after which a row is done."""
 
 
 class _State(NamedTuple):
@@ -42,7 +38,7 @@ class _State(NamedTuple):
     step: Float[Array, "*batch m"]  # to take next, up to a constant
     radius: Float[Array, "*batch"]
     steps: Int[Array, "*batch"]
-    stalls: Int[Array, "*batch"]  # in a row; all of them if done
+    stalls: Int[Array, "*batch"]  # in a row, `_STALLS` if done
 
     @property
     def done(self) -> Bool[Array, "*batch"]:
@@ -63,7 +59,7 @@ class SemiDual(Solver):
     - `tolerance`: the largest error of a column's sum, relative to its marginal, to
         stop at; None for 32 units of rounding.
     - `max_steps`: the number of steps after which the best iterate is returned.
-    - `alternations`: how many of them, the first ones, are those of
+    - `alternations`: the number of first steps that are steps of
         [`softjax.solvers.DualCoordinateAscent`][]. None for 4 with many columns and the
         entropy, which usually leaves nothing to do, and else 0.
 
@@ -104,19 +100,19 @@ class SemiDual(Solver):
             ground = smallest * safe_divide(point.error, radius)
             ground = jnp.broadcast_to(ground[..., None], gap.shape)
             edges = problem.edges(point.dual, regularizer)
-            # A step need not be accurate.
+            # Steps need not be accurate, as the next gap is computed anew.
             return direct_solve(edges, ground, gap, refinements=0)
 
         def alternate(point: _Point, radius):
             return alternation(problem, regularizer, point.dual) - point.dual.g
 
-        # The first round looks at the start: so the plan stands in the program once.
+        # The plan is compiled once, as the first pass of the loop evaluates the start.
         def advance(state: _State) -> _State:
             old = state.point
             step = state.step - state.step[..., :1]
             new = evaluate(old.dual.g + step, old.dual.f)
             progress = exact_einsum("...j,...j->...", old.gap / 2 + new.gap, step)
-            # A start and alternations need no check.
+            # The start has nothing to be compared with, and alternations always ascend.
             free = state.steps < alternations
             good = (progress >= 0) & (new.error <= old.error)
             good = jnp.where(free, jnp.isfinite(new.error), good)
@@ -136,7 +132,7 @@ class SemiDual(Solver):
             done = state.done | ~(point.error > tolerance)
             stalls = jnp.where(done, _STALLS, stalls)
             steps = state.steps + ~state.done
-            # All that are not done have made as many steps.
+            # One test for all rows, as those that are not done have made as many steps.
             early = any_true((stalls < _STALLS) & (steps < alternations))
             kinds = [newton, alternate] if alternations else [newton]
             step = jax.lax.switch(

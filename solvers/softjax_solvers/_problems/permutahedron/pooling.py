@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..._core.regularizer import Regularizer
-from ..._kernels.numerics import derivative, eps, is_traced, safe_divide
+from ..._kernels.arrays import eps, is_traced, safe_divide
+from ..._kernels.derivatives import derivative
 from .blocks import Groups
 
 

@@ -11,7 +11,8 @@ from ..._core.readout import Means, Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask, per_row
 from ..._core.solution import Solution
-from ..._kernels.numerics import derivative, eps, inexact, safe_divide, tangent_of
+from ..._kernels.arrays import eps, inexact, safe_divide
+from ..._kernels.derivatives import derivative, tangent_of
 from ..._kernels.sorting import invert, permute, sort_with_permutation
 from ..by_primal import means_and_tangent
 from .blocks import Blocks

@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import Means
 from ..._core.regularizer import Regularizer
-from ..._kernels.numerics import eps, inexact, pad_last, replace_value
+from ..._kernels.arrays import eps, inexact, pad_last
+from ..._kernels.derivatives import replace_value
 from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
 from ..simplex import SimplexProjection, dual_of_sums

@@ -14,8 +14,8 @@ from ..._core.regularizer import Regularizer
 from ..._core.rows import per_row
 from ..._core.solution import Search, Solution, evaluate_by
 from ..._core.solver import Solver
+from ..._kernels.arrays import inexact, safe_divide
 from ..._kernels.chunks import map_chunks, sum_chunks
-from ..._kernels.numerics import inexact, safe_divide
 from ..simplex import Simplex, SimplexProjection
 
 

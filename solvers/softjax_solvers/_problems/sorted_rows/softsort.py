@@ -8,8 +8,9 @@ from jaxtyping import Array, Bool, Float, Int
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import Means, Primal
 from ..._core.regularizer import Regularizer
+from ..._kernels.arrays import inexact
+from ..._kernels.derivatives import distance
 from ..._kernels.neighbours import half_width
-from ..._kernels.numerics import distance, inexact
 from ..._kernels.scans import fill_masked, laplace_sums
 from ..simplex import SimplexProjection, dual_of_sums
 from .rows import SortedRows, parse_rows

@@ -16,8 +16,9 @@ from ..._core.readout import ColumnMeans, Means, Moves
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask
 from ..._core.solution import Solution
+from ..._kernels.arrays import safe_divide
+from ..._kernels.derivatives import derivative
 from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
-from ..._kernels.numerics import derivative, safe_divide
 from ..simplex import threshold_bracket
 from .rows import SortedRows
 

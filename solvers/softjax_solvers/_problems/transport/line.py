@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._kernels.numerics import exact_einsum, inexact, is_traced, replace_value
+from ..._kernels.arrays import exact_einsum, inexact, is_traced
+from ..._kernels.derivatives import replace_value
 from ..._kernels.sorting import permute, sort_with_permutation
 
 _FEW = 16

@@ -13,8 +13,9 @@ from ..._core.problem import ConcaveDualProblem, MaximizationProblem
 from ..._core.readout import Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
+from ..._kernels.arrays import eps, safe_divide
+from ..._kernels.derivatives import tangent_of
 from ..._kernels.laplacian import eliminate_rows
-from ..._kernels.numerics import eps, safe_divide, tangent_of
 from .row_fit import fit
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..._core.regularizer import Regularizer
-from ..._kernels.numerics import inexact
+from ..._kernels.arrays import inexact
 from .line import reduced_costs
 from .problem import Transport
 from .row_fit import fit_exponential

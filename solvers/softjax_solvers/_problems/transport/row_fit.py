@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..._core.regularizer import Regularizer
-from ..._kernels.numerics import derivative, eps
+from ..._kernels.arrays import eps
+from ..._kernels.derivatives import derivative
 from ..._kernels.roots import bracketed_newton
 
 

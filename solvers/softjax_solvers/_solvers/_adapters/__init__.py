@@ -1,1 +1,1 @@
-"""Solvers of other packages, which are imported on first use."""
+"""Adapters to solvers of other packages, which are imported on first use."""

@@ -1,4 +1,4 @@
-"""Minimisers of other packages, on the dual of a problem that is concave in it."""
+"""Adapters to minimisers of other packages, for problems with a concave dual."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from ..._core.problem import ConcaveDualProblem, Problem
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._core.solver import Adapter
-from ..._kernels.numerics import choose_tolerance, eps
+from ..._kernels.arrays import eps
+from ..._kernels.iteration import choose_tolerance
 
 
 class _Minimiser(Adapter):
-    """Minimise minus the dual of each problem of a batch, in well-scaled variables."""
+    """Minimiser of minus the dual of each problem of a batch, in scaled variables."""
 
     problems: ClassVar[type[Problem]] = ConcaveDualProblem
 
@@ -31,7 +32,7 @@ class _Minimiser(Adapter):
     def minimise(
         self, fn: Callable[[Array], Array], start: Array
     ) -> tuple[Array, Int[Array, ""]]:
-        """Where `fn` is least, from `start` on, and the number of steps."""
+        """Minimum point of `fn`, searched from `start` on, and the number of steps."""
 
     def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
         assert isinstance(problem, ConcaveDualProblem)

@@ -10,7 +10,9 @@ from ..._core.problem import Problem, ScalarDualProblem
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._core.solver import Adapter
-from ..._kernels.numerics import choose_tolerance, derivative, eps
+from ..._kernels.arrays import eps
+from ..._kernels.derivatives import derivative
+from ..._kernels.iteration import choose_tolerance
 
 
 class OptimistixRootFinder(Adapter):
@@ -44,7 +46,7 @@ class OptimistixRootFinder(Adapter):
     max_steps: int = 256
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        # Of rows with structure, it takes the general form.
+        # A problem with a structured form is taken in its general one.
         general = problem.general() is problem
         return isinstance(problem, ScalarDualProblem) and general
 
@@ -65,7 +67,7 @@ class OptimistixRootFinder(Adapter):
                 row, regularizer = args
                 return row.optimality(dual, regularizer)
 
-            # Where a bounded link saturates, Newton has no slope to start from.
+            # Where a bounded link saturates, Newton's method would have no slope.
             args = (row, regularizer)
             _, slope = derivative(lambda dual: residual(dual, args), lower)
             start = jnp.where(slope < 0, lower, lower + (upper - lower) / 2)

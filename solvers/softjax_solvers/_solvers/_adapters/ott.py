@@ -9,7 +9,7 @@ from ..._core.problem import Problem
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._core.solver import Solver
-from ..._kernels.numerics import choose_tolerance
+from ..._kernels.iteration import choose_tolerance
 from ..._problems import Potentials, Transport
 
 
@@ -72,7 +72,7 @@ class OTTSinkhorn(Solver):
                     b=row.column_shares,
                 )
             )
-            # Those of columns without mass are infinite.
+            # OTT-JAX returns infinite potentials of columns without mass.
             g = jnp.where(row.column_shares > 0, found.g / softness, 0)
             return Potentials(found.f, g), found.n_iters
 
