@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from softjax_solvers.internal import known_mesh
+
 from ._keywords import ARGUMENTS
 
 # Numbers of NumPy's that are not floats are axes, counts and flags: constants.
@@ -48,9 +50,7 @@ def dispatch(fn: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
         program = _program(*key)
     except TypeError:  # A constant without a hash.
         program = _program.__wrapped__(*key)
-    # No other than there is. But JAX says so to the rules of derivatives, and would not
-    # find in its caches there what had been traced before without saying so.
-    with jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh()):
+    with known_mesh():
         return program(arrays, fields)
 
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from softjax_solvers import Entropy
+from softjax_solvers.internal import on_each_device
 
 from .._dispatch import dispatch
 from .._keywords import as_float, check_softness, parse_mode, parse_softness
 from .._layout import Layout, parse_axis, split_parameter
 from ..methods import Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
-from ._devices import on_each_device
 from ._infinite import Outer, put_indices, put_positions, put_values
 from ._operation import MASK, POSITION, VALUE, Operation
 from ._sample import prepare, without_gradient

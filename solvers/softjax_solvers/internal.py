@@ -31,6 +31,10 @@ from ._kernels.subsets import (
 from ._platform.batches import (
     anywhere as anywhere,
 )
+from ._platform.devices import (
+    known_mesh as known_mesh,
+    on_each_device as on_each_device,
+)
 from ._platform.varying import (
     varying_as as varying_as,
 )

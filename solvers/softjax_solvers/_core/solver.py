@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import equinox as eqx
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from .solution import Solution
 
 
-class Solver(eqx.Module):
+_Problem = TypeVar("_Problem", bound=Problem)
+
+
+class Solver(eqx.Module, Generic[_Problem]):
     """An algorithm that finds the dual of a problem.
 
     A solver need not be differentiable: [`softjax.solvers.solve`][] attaches the
@@ -37,11 +40,11 @@ class Solver(eqx.Module):
         """Whether this solver can solve this problem with this regularizer."""
 
     @abc.abstractmethod
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+    def solve(self, problem: _Problem, regularizer: Regularizer) -> Solution:
         """Solve the problem. The result's dual carries no derivative."""
 
 
-class Adapter(Solver):
+class Adapter(Solver[_Problem]):
     """A solver of another package, as one of the `problems` that it is made for.
 
     `example` is how to write one of that package's, for messages.

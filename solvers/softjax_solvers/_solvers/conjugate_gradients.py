@@ -14,7 +14,7 @@ from .._kernels.iteration import choose_tolerance
 from .._problems import MajorizationProjection
 
 
-class Descent(Solver):
+class Descent(Solver[MajorizationProjection]):
     """Descent of minus the dual of a majorization problem, with a tolerance."""
 
     tolerance: float | None = None
@@ -32,8 +32,9 @@ class Descent(Solver):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, MajorizationProjection)
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, MajorizationProjection)
+    def solve(
+        self, problem: MajorizationProjection, regularizer: Regularizer
+    ) -> Solution:
         start = problem.initial_dual(regularizer)
         dual, steps = self.search(problem, start, regularizer)
         return judge(problem, regularizer, dual, steps)

@@ -30,7 +30,7 @@ _CHUNK = 16
 """Largest number of consecutive entries in a lane."""
 
 
-class DivideAndConquerIsotonic(Solver):
+class DivideAndConquerIsotonic(Solver[IsotonicRegression]):
     """Isotonic regression by divide and conquer, of logarithmic depth.
 
     Two solved halves violate the order at most where they meet: what lies left of the
@@ -56,8 +56,7 @@ class DivideAndConquerIsotonic(Solver):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, IsotonicRegression)
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, IsotonicRegression)
+    def solve(self, problem: IsotonicRegression, regularizer: Regularizer) -> Solution:
         rule = problem.rule
         return judge(problem, regularizer, *self.blocks(problem, rule))
 

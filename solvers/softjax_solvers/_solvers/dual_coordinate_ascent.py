@@ -29,7 +29,7 @@ class _State(NamedTuple):
     done: Bool[Array, "*batch"]
 
 
-class DualCoordinateAscent(Solver):
+class DualCoordinateAscent(Solver[Transport]):
     """Alternating ascent of the dual of a transport problem: a generalized Sinkhorn.
 
     Rows and columns are made to sum to their marginals in turn, each by one scalar
@@ -60,8 +60,7 @@ class DualCoordinateAscent(Solver):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, Transport)
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, Transport)
+    def solve(self, problem: Transport, regularizer: Regularizer) -> Solution:
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
 

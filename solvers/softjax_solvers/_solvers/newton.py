@@ -9,7 +9,7 @@ from .._kernels.iteration import choose_tolerance
 from .._kernels.roots import bracketed_newton
 
 
-class Newton(Solver):
+class Newton(Solver[ScalarDualProblem]):
     """Newton's method on a scalar dual, safeguarded by bisection.
 
     The residual of a convex link falls monotonically to zero, after one step at the
@@ -34,8 +34,7 @@ class Newton(Solver):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, ScalarDualProblem)
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, ScalarDualProblem)
+    def solve(self, problem: ScalarDualProblem, regularizer: Regularizer) -> Solution:
         lower, upper = problem.bracket(regularizer)
         root = bracketed_newton(
             lambda dual: problem.residual_and_slope(dual, regularizer),

@@ -23,7 +23,7 @@ from .._problems.permutahedron import (
 from .divide_and_conquer import DivideAndConquerIsotonic
 
 
-class PoolAdjacentViolators(Solver):
+class PoolAdjacentViolators(Solver[IsotonicRegression]):
     """Isotonic regression by pooling adjacent violators, in O(n).
 
     Entries come one after the other. Each is a block of its own at first, and is pooled
@@ -55,8 +55,7 @@ class PoolAdjacentViolators(Solver):
             return False
         return problem.rule.summary() is not None
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, IsotonicRegression)
+    def solve(self, problem: IsotonicRegression, regularizer: Regularizer) -> Solution:
         rule = problem.rule
         blocks, steps = on_cpu(
             lambda problem: _pool_serially(problem, rule),

@@ -45,7 +45,7 @@ class _State(NamedTuple):
         return self.stalls == _STALLS
 
 
-class SemiDual(Solver):
+class SemiDual(Solver[Transport]):
     """Newton's method on the semi-dual of a transport problem, made for few columns.
 
     Each row's potential is eliminated, in closed form or by a scalar root find. What
@@ -77,8 +77,7 @@ class SemiDual(Solver):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, Transport)
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, Transport)
+    def solve(self, problem: Transport, regularizer: Regularizer) -> Solution:
         dtype = problem.cost.dtype
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape

@@ -20,7 +20,7 @@ from ..._kernels.arrays import eps
 from ..._kernels.iteration import choose_tolerance
 
 
-class _Minimiser(Adapter):
+class _Minimiser(Adapter[ConcaveDualProblem]):
     """Minimiser of minus the dual of each problem of a batch, in scaled variables."""
 
     problems: ClassVar[type[Problem]] = ConcaveDualProblem
@@ -34,8 +34,7 @@ class _Minimiser(Adapter):
     ) -> tuple[Array, Int[Array, ""]]:
         """Minimum point of `fn`, searched from `start` on, and the number of steps."""
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
-        assert isinstance(problem, ConcaveDualProblem)
+    def solve(self, problem: ConcaveDualProblem, regularizer: Regularizer) -> Solution:
         scale = problem.dual_scale(regularizer)
 
         def find(row):

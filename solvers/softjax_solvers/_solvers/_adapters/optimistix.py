@@ -15,7 +15,7 @@ from ..._kernels.derivatives import derivative
 from ..._kernels.iteration import choose_tolerance
 
 
-class OptimistixRootFinder(Adapter):
+class OptimistixRootFinder(Adapter[ScalarDualProblem]):
     """Any Optimistix root finder, least-squares solver or minimiser, on a scalar dual.
 
     It runs on each row of the batch by `optimistix.root_find`, and the derivative is
@@ -50,10 +50,9 @@ class OptimistixRootFinder(Adapter):
         general = problem.general() is problem
         return isinstance(problem, ScalarDualProblem) and general
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+    def solve(self, problem: ScalarDualProblem, regularizer: Regularizer) -> Solution:
         import optimistix as optx
 
-        assert isinstance(problem, ScalarDualProblem)
         solver = self.solver
         if isinstance(solver, optx.Bisection) and solver.flip == "detect":
             # The residual falls, so there is nothing to detect, and no check of the

@@ -13,7 +13,7 @@ from ..._kernels.iteration import choose_tolerance
 from ..._problems import Potentials, Transport
 
 
-class OTTSinkhorn(Solver):
+class OTTSinkhorn(Solver[Transport]):
     """Sinkhorn's algorithm of OTT-JAX, in the log domain; for the entropy only.
 
     Square problems start from the potentials of OTT-JAX's sorting initializer, which is
@@ -47,13 +47,12 @@ class OTTSinkhorn(Solver):
             return False
         return regularizer.structure().rate is not None
 
-    def solve(self, problem: Problem, regularizer: Regularizer) -> Solution:
+    def solve(self, problem: Transport, regularizer: Regularizer) -> Solution:
         from ott.geometry import geometry
         from ott.initializers.linear import initializers
         from ott.problems.linear import linear_problem
         from ott.solvers.linear import sinkhorn
 
-        assert isinstance(problem, Transport)
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *_, n, m = problem.cost.shape
         solver = sinkhorn.Sinkhorn(

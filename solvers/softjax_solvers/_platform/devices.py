@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import equinox as eqx
@@ -61,3 +62,13 @@ def on_each_device(
 
 def _names(entry: Any) -> tuple[Any, ...]:
     return entry if isinstance(entry, tuple) else (entry,)
+
+
+def known_mesh() -> AbstractContextManager[None]:
+    """The mesh that there is, said explicitly.
+
+    JAX 0.10 traces rules of derivatives with the mesh set explicitly, and its caches
+    tell a mesh that is set from the same one that is there by default. So what has been
+    traced for a value is found again for its derivative.
+    """
+    return jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh())
