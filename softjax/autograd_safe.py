@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from ._dispatch import dispatch
 from ._keywords import as_float
-from .elementwise import promote
+from ._transition import promote
 
 # `where` alone is not enough: reverse mode multiplies the infinite derivative of the
 # branch that was not taken by 0. So each function first sees a harmless argument.

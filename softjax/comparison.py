@@ -12,8 +12,9 @@ import jax.numpy as jnp
 
 from softjax_solvers import Regularizer
 
+from ._transition import apply
 from ._types import SoftBool
-from .elementwise import apply, difference, soft_abs
+from .elementwise import difference, soft_abs
 
 
 def _greater(transition, x, y):

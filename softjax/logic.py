@@ -15,8 +15,8 @@ from jaxtyping import Array
 from ._dispatch import dispatch
 from ._keywords import as_float
 from ._layout import layout_of
+from ._transition import promote
 from ._types import SoftBool
-from .elementwise import promote
 
 _LEAST = 1e-10
 """What a geometric mean counts the probability 0 as, to keep its gradient finite."""

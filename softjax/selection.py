@@ -22,8 +22,8 @@ from softjax_solvers.internal import (
 from ._dispatch import dispatch
 from ._keywords import as_float, broadcast_shape
 from ._layout import parse_axis
+from ._transition import promote
 from ._types import SoftBool, SoftIndex
-from .elementwise import promote
 
 
 def _weigh(weights: Array, values: Array) -> Array:

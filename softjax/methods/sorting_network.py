@@ -21,7 +21,7 @@ from softjax_solvers.internal import (
     varying_as,
 )
 
-from ..elementwise import Transition
+from .._transition import Transition
 from ._method import Relaxation
 from ._rows import RowMethod, read_between
 from ._sample import Sample, behind
