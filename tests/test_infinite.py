@@ -132,18 +132,3 @@ def test_infinities_in_other_types():
         assert out.dtype == dtype
         assert out[2] == INF
         assert_close(np.asarray(out[:2], np.float32), [0, 1], atol=0.01)
-
-
-@each("method", METHODS, fast=tuple(INDEX_METHODS))
-def test_samples_with_a_mask_refuse_positions_in_the_middle(method):
-    where = jnp.array([True, True, True, False])
-    sample = sj.methods.Sample(jnp.array([1.0, 2.0, 3.0, 9.0]), None, where)
-    relaxation = sj.methods.Relaxation(sj.solvers.Entropy(), jnp.array([0.1]))
-    level = sj.methods.Level(np.array([1]))
-    chosen = sj.methods.get_method(method)
-    for call in (
-        lambda: chosen.median(sample, relaxation),
-        lambda: chosen.quantile(sample, relaxation, level),
-    ):
-        with pytest.raises(ValueError, match="the sample has a mask"):
-            call()

@@ -14,7 +14,7 @@ from parametrize import each, pick
 
 import softjax as sj
 from softjax.methods import SortingNetwork
-from softjax.methods.sorting_network import OddEven
+from softjax.methods._networks import OddEven
 
 NETWORKS = ["bitonic", "odd_even"]
 SIZES = [1, 2, 3, 5, 8, 13]

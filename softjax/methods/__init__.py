@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from ._intervals import Intervals as Intervals
 from ._method import (
     IndexMethod as IndexMethod,
-    Level as Level,
     Method as Method,
     Relaxation as Relaxation,
     ValueMethod as ValueMethod,

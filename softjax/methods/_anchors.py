@@ -10,16 +10,16 @@ from jaxtyping import Array, Float
 from ._sample import Sample
 
 
-def intervals(sample: Sample) -> Float[Array, "*#batch 1"]:
-    """From the first to the last of the finite elements that take part, or 1."""
+def gaps(sample: Sample) -> Float[Array, "*#batch 1"]:
+    """The number of gaps between the finite elements that take part, or 1."""
     return jnp.maximum(sample.finite - 1, 1).astype(sample.keys.dtype)
 
 
 def anchors(sample: Sample, before: Any) -> Float[Array, "*#batch n"]:
-    """As many as are finite and take part, descending from 1 to 0.
+    """As many anchors as elements are finite and take part, descending from 1 to 0.
 
     So many `before` them are at 1, and all behind them at 0.
     """
     last = sample.finite - 1
     left = jnp.clip(last + before - jnp.arange(sample.size), 0, last)
-    return left.astype(sample.keys.dtype) / intervals(sample)
+    return left.astype(sample.keys.dtype) / gaps(sample)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from softjax_solvers import (
     Means,
@@ -22,6 +20,7 @@ from softjax_solvers import (
     solve,
 )
 
+from ._intervals import Intervals
 from ._sample import Sample
 
 
@@ -64,41 +63,18 @@ class Relaxation(eqx.Module):
         return self.evaluate(problem, Means(values))
 
 
-class Level(NamedTuple):
-    """Quantile levels: which positions, from the largest, to mix, and how.
-
-    Where a level is one order statistic for certain, there is nothing to mix: `upper`
-    and `weight` are None.
-
-    **Example:**
-
-        >>> level = sj.methods.Level(jnp.array([1]), jnp.array([0]), jnp.array([0.25]))
-        >>> print(level.read(lambda position: jnp.array([1.0, 0.7, 0.2])[position]))
-        [0.775]
-    """
-
-    lower: Int[Array | np.ndarray, " m"]
-    upper: Int[Array | np.ndarray, " m"] | None = None
-    weight: Float[Array | np.ndarray, " m"] | None = None  # of `upper`
-
-    def mix(self, lower: Array, upper: Array | None) -> Array:
-        """Interpolate arrays `*batch m`; without `upper`, the second one is None."""
-        if upper is None or self.weight is None:
-            return lower
-        weight = jnp.asarray(self.weight)
-        return (1 - weight) * lower + weight * upper
-
-    def read(self, take: Callable[[Int[Array | np.ndarray, " m"]], Array]) -> Array:
-        """Interpolate what `take` returns at positions, of shape `*batch m`."""
-        upper = None if self.upper is None else take(self.upper)
-        return self.mix(take(self.lower), upper)
-
-
 class Method(eqx.Module):
     """A formulation. One method an operator; positions count from the largest key.
 
     Each takes a [`softjax.methods.Sample`][] and a [`softjax.methods.Relaxation`][].
-    Soft indices have the candidates on their last axis, in the sample's order.
+    Soft indices have the candidates on their last axis, in the sample's order. Elements
+    behind the mask of a sample have no part in the results: rows and values of the
+    first units of mass, as many as the row has, are those of the elements that take
+    part, and entries beyond them have no meaning, nor have ranks behind the mask.
+
+    **Attributes:**
+
+    - `takes_weights`: names of the operators that can be given a sample with `mass`.
 
     **Example:**
 
@@ -107,6 +83,18 @@ class Method(eqx.Module):
         >>> print(sj.methods.SoftSort().sort(sample, relaxation))
         [0.986 0.711 0.204]
     """
+
+    takes_weights: ClassVar[frozenset[str]] = frozenset()
+
+    def check_weights(self, sample: Sample, operator: str) -> None:
+        """Raise `ValueError` if a sample has mass that an operator can't be given."""
+        asked = _ALIASES.get(operator, operator)
+        if sample.mass is None or asked in self.takes_weights:
+            return
+        raise ValueError(
+            f"{operator}: method={type(self).__name__}() takes no weights. Use "
+            "mode='hard', repeat elements, or leave some out with a mask."
+        )
 
     @abc.abstractmethod
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
@@ -136,13 +124,13 @@ class Method(eqx.Module):
 
     @abc.abstractmethod
     def argquantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
         """Soft indices `*batch m n`."""
 
     @abc.abstractmethod
     def quantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
         """Values `*batch m`."""
 
@@ -155,13 +143,14 @@ class Method(eqx.Module):
         """A value `*batch`."""
 
 
-def central(sample: Sample) -> tuple[int, int]:
-    """The two positions in the middle, equal where there is an odd number of them.
-
-    **Raises:** `ValueError` for a sample with a mask.
-    """
-    sample.positions_of_full_rows("median")
-    return (sample.size - 1) // 2, sample.size // 2
+_ALIASES = dict(
+    min="max",
+    argmin="argmax",
+    ranking="rank",
+    percentile="quantile",
+    argpercentile="argquantile",
+)
+"""Operator -> that of a method which it asks for."""
 
 
 class IndexMethod(Method):
@@ -184,7 +173,9 @@ class IndexMethod(Method):
         return expect(self.argsort(sample, relaxation), sample)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        index = self.argsort(sample, relaxation)
+        cells = sample.cells(sample.size)
+        mass = jnp.asarray(cells.stop - cells.start)[..., None]
+        index = self.argsort(sample, relaxation) * mass
         positions = jnp.arange(1, sample.size + 1, dtype=index.dtype)
         # The columns of a soft permutation matrix need not add up to 1.
         return jnp.einsum("...ij,i->...j", index, positions) / jnp.sum(index, axis=-2)
@@ -202,21 +193,18 @@ class IndexMethod(Method):
         return expect(index, sample), index
 
     def argquantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        sample.positions_of_full_rows("argquantile")
-        index = self.argsort(sample, relaxation).swapaxes(-1, -2)
-        return level.read(lambda position: index[..., position]).swapaxes(-1, -2)
+        return intervals.read(self.argsort(sample, relaxation), axis=-2)
 
     def quantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        return expect(self.argquantile(sample, relaxation, level), sample)
+        return expect(self.argquantile(sample, relaxation, intervals), sample)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         index = self.argsort(sample, relaxation)
-        lower, upper = central(sample)
-        return (index[..., lower, :] + index[..., upper, :]) / 2
+        return sample.median_cells().read(index, axis=-2)[..., 0, :]
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return expect(self.argmedian(sample, relaxation)[..., None, :], sample)[..., 0]
@@ -257,7 +245,7 @@ class ValueMethod(Method):
         raise self._no_index("argmax and argmin")
 
     def argquantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
         raise self._no_index("argquantile and argpercentile")
 
@@ -273,16 +261,12 @@ class ValueMethod(Method):
         return self.sort(sample, relaxation)[..., :k], None
 
     def quantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        sample.positions_of_full_rows("quantile")
-        values = self.sort(sample, relaxation)
-        return level.read(lambda position: values[..., position])
+        return intervals.read(self.sort(sample, relaxation))
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        values = self.sort(sample, relaxation)
-        lower, upper = central(sample)
-        return (values[..., lower] + values[..., upper]) / 2
+        return sample.median_cells().read(self.sort(sample, relaxation))[..., 0]
 
     def _no_index(self, name: str) -> ValueError:
         return ValueError(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import abc
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._method import IndexMethod, Level, Relaxation, central
+from ._intervals import Intervals
+from ._method import IndexMethod, Relaxation
 from ._sample import Sample
 
 
@@ -16,15 +15,16 @@ class RowMethod(IndexMethod):
     """An index method in which each row is a problem of its own.
 
     So an operator that needs a few rows solves just those. `rows` and `row_values`
-    have to be defined; positions are real numbers from 0 (the largest) to n - 1, and
-    what lies half way between two positions is the centre row of an even sample.
+    have to be defined, and read [`softjax.methods.Intervals`][] of mass 1, one a row:
+    of whole units of mass, and for the median that in the middle, which is half of one
+    unit and half of the next one where the number of elements is even.
 
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
         >>> sample = sj.methods.Sample(x)
         >>> relaxation = sj.methods.Relaxation(sj.solvers.Entropy(), jnp.array([0.1]))
-        >>> print(sj.methods.SoftSort().rows(sample, relaxation, jnp.array([0.0])))
+        >>> print(sj.methods.SoftSort().rows(sample, relaxation, sample.cells(1)))
         [[0.    0.952 0.047]]
     """
 
@@ -33,18 +33,18 @@ class RowMethod(IndexMethod):
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
-        """Soft indices of some positions, None for all of them."""
+        """Soft indices of intervals, None for all units of mass."""
 
     @abc.abstractmethod
     def row_values(
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
-        """Values at some positions, None for all of them."""
+        """Values of intervals, None for all units of mass."""
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self.rows(sample, relaxation, None)
@@ -53,33 +53,31 @@ class RowMethod(IndexMethod):
         return self.row_values(sample, relaxation, None)
 
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return self.rows(sample, relaxation, jnp.zeros(1))[..., 0, :]
+        return self.rows(sample, relaxation, sample.cells(1))[..., 0, :]
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return self.row_values(sample, relaxation, jnp.zeros(1))[..., 0]
+        return self.row_values(sample, relaxation, sample.cells(1))[..., 0]
 
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
         # The values do not pass through the indices: whoever drops those, under
         # `jax.jit`, does not pay for k x n of them.
-        positions = jnp.arange(k, dtype=sample.keys.dtype)
+        cells = sample.cells(k)
         return (
-            self.row_values(sample, relaxation, positions),
-            self.rows(sample, relaxation, positions),
+            self.row_values(sample, relaxation, cells),
+            self.rows(sample, relaxation, cells),
         )
 
     def argquantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        index = self.rows(sample, relaxation, _positions(level, sample))
-        return _mix(level, index.swapaxes(-1, -2)).swapaxes(-1, -2)
+        return intervals.mix(self.rows(sample, relaxation, intervals), axis=-2)
 
     def quantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        values = self.row_values(sample, relaxation, _positions(level, sample))
-        return _mix(level, values)
+        return intervals.mix(self.row_values(sample, relaxation, intervals))
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self.rows(sample, relaxation, _centre(sample))[..., 0, :]
@@ -88,30 +86,7 @@ class RowMethod(IndexMethod):
         return self.row_values(sample, relaxation, _centre(sample))[..., 0]
 
 
-def read_between(
-    x: Float[Array, "*batch n"], positions: Float[Array, " m"]
-) -> Float[Array, "*batch m"]:
-    """Entries of sorted `x`, interpolated where positions are not whole."""
-    whole = jax.lax.stop_gradient(jnp.floor(positions)).astype(jnp.int32)
-    lower = x[..., whole]
-    upper = x[..., jnp.minimum(whole + 1, x.shape[-1] - 1)]
-    return lower + (positions - whole) * (upper - lower)
-
-
-def _positions(level: Level, sample: Sample) -> Float[Array, " m"]:
-    sample.positions_of_full_rows("quantile")
-    positions = jnp.asarray(level.lower)
-    if level.upper is not None:
-        positions = jnp.concatenate([positions, level.upper])
-    return positions.astype(sample.keys.dtype)
-
-
-def _mix(level: Level, x: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
-    """`level.mix` of what has been read at `_positions`."""
-    if level.upper is None:
-        return x
-    return level.mix(*jnp.split(x, 2, axis=-1))
-
-
-def _centre(sample: Sample) -> Float[Array, "1"]:
-    return jnp.full(1, sum(central(sample)) / 2, sample.keys.dtype)
+def _centre(sample: Sample) -> Intervals:
+    """The unit of mass in the middle, as one interval."""
+    start = (sample.total - 1) / 2
+    return Intervals(start, start + 1)

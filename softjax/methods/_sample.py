@@ -8,30 +8,52 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from softjax_solvers.internal import (
     invert,
+    is_traced,
+    pad_last,
     permute,
     sort_with_permutation,
 )
+
+from ._intervals import Intervals, median_cells, quantile_cells
 
 
 class Ordered(eqx.Module):
     """A sample sorted from its largest key to its smallest, masked elements last.
 
+    **Attributes:**
+
+    - `support`: minus the keys, ascending, `*batch n`. In place of a masked element is
+        the last one that takes part.
+    - `values`, `mass`: what is averaged, and how much of it, in the same order.
+    - `where`: the mask in that order, of the first elements; None if there is none.
+    - `permutation`: which elements of the sample they are.
+
     **Example:**
 
-        >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
-        >>> ordered = sample.ordered()
+        >>> x, mass = jnp.array([0.2, 1.0, 0.7]), jnp.array([2.0, 0.5, 1.0])
+        >>> ordered = sj.methods.Sample(x, mass=mass).ordered()
         >>> print(ordered.values, ordered.permutation, ordered.unsort(ordered.values))
         [1.  0.7 0.2] [1 2 0] [0.2 1.  0.7]
+        >>> print(ordered.mass, ordered.before)
+        [0.5 1.  2. ] [0.  0.5 1.5]
     """
 
-    support: Float[Array, "*batch n"]  # minus the keys, ascending
-    values: Float[Array, "*batch n"]  # in the same order
+    support: Float[Array, "*batch n"]
+    values: Float[Array, "*batch n"]
     where: Bool[Array, "*batch n"] | None
     permutation: Int[Array, "*batch n"]
+    mass: Float[Array, "*batch n"] | None = None
+
+    @property
+    def before(self) -> Shaped[Array | np.ndarray, "*#batch n"]:
+        """The mass of all that are before an element: of NumPy where that is known."""
+        if self.mass is None:
+            return np.arange(self.support.shape[-1])
+        return pad_last(jnp.cumsum(self.mass, axis=-1)[..., :-1], 1, 0)
 
     def unsort(self, x: Float[Array, "*batch #m n"]) -> Float[Array, "*batch #m n"]:
         """Bring the last axis of `x` back into the sample's own order.
@@ -85,44 +107,99 @@ class Infinite(eqx.Module):
 class Sample(eqx.Module):
     """The numbers along one axis that an operator compares and averages.
 
+    A row is a measure `sum_j w_j delta(x_j)`: an element of mass w counts as w copies
+    of it, and one of mass 0, or behind the mask, as none. Positions are masses.
+
     **Attributes:**
 
     - `keys`: what is compared, `*batch n`, finite. Possibly standardized.
     - `averaged`: what is averaged, `*batch n`, finite; None for the keys themselves.
     - `where`: None, or a mask `*batch n` with at least one element of each row.
-        Operators that read positions in the middle of a row, such as the median, refuse
-        a sample that has one.
-    - `center`, `scale`: `*batch 1`, or None; see `restore`.
-    - `count`: how many elements the mask has, `*batch 1`; None to count them.
+    - `mass`: None for 1, or nonnegative numbers `*batch n`, 0 behind the mask. Methods
+        say in `takes_weights` which operators can be given one.
+    - `center`, `scale`: `*batch 1`, or None; see `unstandardize`.
+    - `total`: the mass W of a row, `*#batch 1`: of NumPy where it is known, and of
+        integers if `mass` is None, where it is the number of elements that take part.
+        Added up if it is not given.
     - `infinite`: which of the keys stand for infinite elements; None if none does.
 
     **Example:**
 
         >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
-        >>> print(sample.size, sample.values)
-        3 [0.2 1.  0.7]
+        >>> print(sample.size, sample.values, sample.total)
+        3 [0.2 1.  0.7] [3]
+        >>> where = jnp.array([[True, True, False], [True, True, True]])
+        >>> sample = sj.methods.Sample(jnp.ones((2, 3)), where=where)
+        >>> print(sample.total[:, 0], sample.cells(3).stop[0])
+        [2 3] [1 2 2]
     """
 
     keys: Float[Array, "*batch n"]
-    averaged: Float[Array, "*batch n"] | None = None
-    where: Bool[Array, "*batch n"] | None = None
-    center: Float[Array, "*batch 1"] | None = None
-    scale: Float[Array, "*batch 1"] | None = None
-    count: Int[Array, "*batch 1"] | None = None
-    infinite: Infinite | None = None
+    averaged: Float[Array, "*batch n"] | None
+    where: Bool[Array, "*batch n"] | None
+    mass: Float[Array, "*batch n"] | None
+    center: Float[Array, "*batch 1"] | None
+    scale: Float[Array, "*batch 1"] | None
+    total: Shaped[Array | np.ndarray, "*#batch 1"]
+    infinite: Infinite | None
+
+    def __init__(
+        self,
+        keys: Float[Array, "*batch n"],
+        averaged: Float[Array, "*batch n"] | None = None,
+        where: Bool[Array, "*batch n"] | None = None,
+        *,
+        mass: Float[Array, "*batch n"] | None = None,
+        center: Float[Array, "*batch 1"] | None = None,
+        scale: Float[Array, "*batch 1"] | None = None,
+        total: Shaped[Array | np.ndarray, "*#batch 1"] | None = None,
+        infinite: Infinite | None = None,
+    ):
+        if mass is not None and where is not None:
+            mass = jnp.where(where, mass, 0)
+        if total is None:
+            counted = where if mass is None else mass
+            total = np.full(1, keys.shape[-1])
+            if counted is not None:
+                total = jnp.sum(counted, axis=-1, keepdims=True)
+        self.keys, self.averaged, self.where, self.mass = keys, averaged, where, mass
+        self.center, self.scale = center, scale
+        self.total, self.infinite = total, infinite
 
     @property
     def size(self) -> int:
         return self.keys.shape[-1]
 
-    @property
-    def present(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """How many elements take part: of NumPy where that is known."""
-        if self.where is None:
-            return np.full(1, self.size)
-        if self.count is None:
-            return jnp.sum(self.where, axis=-1, keepdims=True)
-        return self.count
+    def cells(self, m: int) -> Intervals:
+        """The m largest units of mass, `[i, min(i + 1, W)]` for i from 0 to m - 1."""
+        start = np.arange(m)
+        xp = jnp if is_traced(self.total) else np
+        return Intervals(start, xp.clip(self.total, start, start + 1))
+
+    def median_cells(self) -> Intervals:
+        """The unit of mass in the middle, `[(W - 1) / 2, (W + 1) / 2]`, in two halves.
+
+        Where W is whole, they stand for the two elements in the middle, or for one.
+        """
+        return median_cells(self.total)
+
+    def quantile_cells(
+        self,
+        q: Float[Array | np.ndarray, " m"],
+        quantile_method: str = "linear",
+    ) -> Intervals:
+        """The two units of mass that a quantile mixes, 2 m of them, or m.
+
+        Counted from the smallest, those are L and L + 1 with shares 1 - f and f, where
+        `h = q max(W - 1, 0)`, L is its whole part and f the rest. Where there is none
+        above L, they are L - 1 and L.
+
+        **Arguments:**
+
+        - `q`: from 0 to 1.
+        - `quantile_method`: as of [`softjax.quantile`][].
+        """
+        return quantile_cells(self.total, q, quantile_method)
 
     @property
     def above(self) -> Int[Array | np.ndarray, "*#batch 1"]:
@@ -138,8 +215,8 @@ class Sample(eqx.Module):
     def finite(self) -> Int[Array | np.ndarray, "*#batch 1"]:
         """How many elements take part and are finite, or 1 if there is none."""
         if self.infinite is None:
-            return self.present
-        count = self.present - self.infinite.above - self.infinite.below
+            return self.total
+        count = self.total - self.infinite.above - self.infinite.below
         return jnp.maximum(count, 1)
 
     @property
@@ -157,49 +234,43 @@ class Sample(eqx.Module):
             return keys
         return jnp.where(self.infinite.finite(keys), keys, 0)
 
-    def positions_of_full_rows(self, operator: str) -> None:
-        """Raise `ValueError` if there is a mask, after which rows differ in length."""
-        if self.where is not None:
-            raise ValueError(
-                f"{operator}: the sample has a mask (where=...), after which positions "
-                "in its rows are not those of full ones. Pass the elements that take "
-                "part, without a mask."
-            )
-
     def without_infinite(self) -> "Sample":
         """The finite elements, as those of a mask; of rows without one, all of them."""
         if self.infinite is None:
             return self
         finite = self.infinite.finite(self.keys)
         where = finite if self.where is None else finite & self.where
-        present = self.present
-        count = present - self.infinite.above - self.infinite.below
+        count = self.total - self.infinite.above - self.infinite.below
         nothing = count <= 0
         return dataclasses.replace(
             self,
             where=where | (nothing if self.where is None else nothing & self.where),
-            count=jnp.where(nothing, present, count),
+            total=jnp.where(nothing, self.total, count),
             infinite=None,
         )
 
     def ordered(self) -> Ordered:
         minus = -self.keys
-        if self.where is None:
-            support, permutation = sort_with_permutation(minus)
-            if self.averaged is None:
-                values = self._finite_values(-support)
-                return Ordered(support, values, None, permutation)
-            values = permute(self.averaged, permutation)
-            return Ordered(support, values, None, permutation)
-        minus = jnp.where(self.where, minus, jnp.inf)
+        if self.where is not None:
+            minus = jnp.where(self.where, minus, jnp.inf)
         support, permutation = sort_with_permutation(minus)
+        mass = None if self.mass is None else permute(self.mass, permutation)
+        if self.where is None and self.averaged is None:
+            values = self._finite_values(-support)
+        else:
+            values = permute(self.values, permutation)
+        if self.where is None:
+            return Ordered(support, values, None, permutation, mass)
         # The mask of a sorted sample is a prefix; its last element fills the rest.
-        where = jnp.arange(self.size) < self.present
-        last = permute(jax.lax.stop_gradient(support), jnp.asarray(self.present) - 1)
+        count = self.total
+        if self.mass is not None:
+            count = jnp.sum(self.where, axis=-1, keepdims=True)
+        where = jnp.arange(self.size) < count
+        last = permute(jax.lax.stop_gradient(support), jnp.asarray(count) - 1)
         support = jnp.where(where, support, last)
-        return Ordered(support, permute(self.values, permutation), where, permutation)
+        return Ordered(support, values, where, permutation, mass)
 
-    def restore(self, keys: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
+    def unstandardize(self, keys: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
         """Values in the unit of the input from values in the unit of the keys."""
         if self.center is None or self.scale is None:
             return keys
@@ -216,3 +287,13 @@ def behind(
         return values
     place = jnp.maximum(jnp.arange(values.shape[-1]) - above, 0)
     return permute(values, place)
+
+
+def places_in_front(here: Bool[Array, "*batch n"]) -> Int[Array, "*batch n"]:
+    """The places of all elements, in their order, but with those that are `here` first.
+
+    By counts, and not by a sort.
+    """
+    before = jnp.cumsum(here.astype(jnp.int32), axis=-1)
+    after = before[..., -1:] + jnp.arange(here.shape[-1]) - before
+    return jnp.where(here, before - 1, after)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import PermutahedronProjection
 
-from ._anchors import anchors, intervals
+from ._anchors import anchors, gaps
 from ._method import Relaxation, ValueMethod
 from ._sample import Sample
 from ._spread import parse_scale, spread
@@ -81,18 +81,18 @@ class FastSoftSort(ValueMethod):
             w_is_sorted=True,
         )
         values = center + size * scale * relaxation.primal(problem)
-        return sample.restore(jnp.where(varies, values, mean))
+        return sample.unstandardize(jnp.where(varies, values, mean))
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         problem = rank_problem(sample, relaxation.softness)
-        return jnp.add(sample.above, intervals(sample) * relaxation.primal(problem))
+        return jnp.add(sample.above, gaps(sample) * relaxation.primal(problem))
 
 
 def rank_problem(sample: Sample, softness: Array) -> PermutahedronProjection:
     """The projection onto the ranks, over n - 1, of the finite elements of a sample."""
     return PermutahedronProjection(
         -sample.keys,
-        anchors(sample, sample.below) + 1 / intervals(sample),
+        anchors(sample, sample.below) + 1 / gaps(sample),
         softness,
         sample.where,
         w_is_sorted=True,

@@ -2,33 +2,60 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from softjax_solvers.internal import (
+    invert,
+    pad_last,
+    permute,
+    safe_divide,
     sort_with_permutation,
+    tie_groups,
 )
 
-from ._method import IndexMethod, Level, Relaxation, central
-from ._sample import Sample
+from ._intervals import Intervals
+from ._method import IndexMethod, Relaxation
+from ._sample import Ordered, Sample, places_in_front
 
 
 class Hard(IndexMethod):
     """The hard operators in the same form: one-hot indices, sorted values.
 
     Equals are taken in the order in which they stand; their rank is the average of
-    theirs. The relaxation is ignored, and a sample with a mask refused.
+    theirs. With weights, an interval is read by the mass that it has of each element,
+    and the maximum is the largest element of positive mass. Values beyond the elements
+    that take part are -inf, and their indices 0. The relaxation is ignored.
     """
 
+    takes_weights: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("argsort", "sort", "rank", "argmax", "max", "top_k"),
+            *("argquantile", "quantile", "argmedian", "median"),
+        }
+    )
+
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return _one_hot(self._order(sample), sample)
+        return _rows(sample, sample.cells(sample.size))
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        sample.positions_of_full_rows("mode='hard'")
-        return -sort_with_permutation(-sample.values)[0]
+        if sample.mass is not None:
+            ordered, mass = _measure(sample)
+            return _cell_means(mass, ordered.values)
+        return _sorted(sample)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        if sample.mass is not None:
+            ordered, mass = _measure(sample)
+            known = jax.lax.stop_gradient(ordered.support)
+            first, last = tie_groups(known, ordered.where)
+            ends = pad_last(jnp.cumsum(mass, axis=-1), 1, 0)
+            return ordered.unsort((permute(ends, first) + permute(ends, last) + 1) / 2)
         minus = -sample.keys
         ordered = -self.sort(sample, relaxation)
         find = jnp.vectorize(
@@ -40,63 +67,136 @@ class Hard(IndexMethod):
             find(ordered, minus, side="left"),
             find(ordered, minus, side="right"),
         )
+        if sample.where is not None:  # what is behind it is as small as -inf
+            last = jnp.minimum(last, sample.total)
         return (first + last + 1).astype(minus.dtype) / 2
 
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        sample.positions_of_full_rows("mode='hard'")
-        return _one_hot(jnp.argmax(sample.keys, axis=-1), sample)
+        sample = _as_mask(sample)
+        if sample.where is None:
+            return _one_hot(jnp.argmax(sample.keys, axis=-1), sample)
+        return _one_hot(_order(sample)[..., 0], sample)
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        sample.positions_of_full_rows("mode='hard'")
-        return jnp.max(sample.values, axis=-1)
+        sample = _as_mask(sample)
+        return jnp.max(_present(sample, sample.values), axis=-1)
 
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-        sample.positions_of_full_rows("mode='hard'")
-        values, index = jax.lax.top_k(sample.values, k)
-        return values, _one_hot(index, sample)
+        if sample.mass is None and sample.where is None:
+            values, index = jax.lax.top_k(sample.values, k)
+            return values, _one_hot(index, sample)
+        cells = sample.cells(k)
+        return _values(sample, cells), _rows(sample, cells)
 
     def argquantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        order = self._order(sample)
-
-        def take(position):
-            return _one_hot(order[..., position], sample).swapaxes(-1, -2)
-
-        return level.read(take).swapaxes(-1, -2)
+        return intervals.mix(_rows(sample, intervals), axis=-2)
 
     def quantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        values = self.sort(sample, relaxation)
-        lower = values[..., level.lower]
-        if level.upper is None:
-            return lower
-        upper = values[..., level.upper]
-        assert level.weight is not None
-        weight = jnp.asarray(level.weight)
-        # Between equal infinities there is nothing to interpolate, and without weight
+        values = _values(sample, intervals)
+        if intervals.share is None:
+            return values
+        # Between equal infinities there is nothing to interpolate, and without a share
         # they do not count.
-        mixed = jnp.where(weight < 1, (1 - weight) * lower, 0)
-        mixed = mixed + jnp.where(weight > 0, weight * upper, 0)
+        share = jnp.asarray(intervals.share, values.dtype)
+        lower, upper = jnp.split(values, 2, axis=-1)
+        mixed = intervals.add(jnp.where(share > 0, share * values, 0))
         return jnp.where(lower == upper, lower, mixed)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        order = self._order(sample)
-        lower, upper = central(sample)
-        both = _one_hot(order[..., lower], sample) + _one_hot(order[..., upper], sample)
-        return both / 2
+        return self.argquantile(sample, relaxation, sample.median_cells())[..., 0, :]
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        values = self.sort(sample, relaxation)
-        lower, upper = central(sample)
-        return (values[..., lower] + values[..., upper]) / 2
+        return self.quantile(sample, relaxation, sample.median_cells())[..., 0]
 
-    def _order(self, sample: Sample) -> Array:
-        sample.positions_of_full_rows("mode='hard'")
-        return sort_with_permutation(-sample.keys)[1]
+
+def _as_mask(sample: Sample) -> Sample:
+    """A sample with the elements of positive mass, each of them once."""
+    if sample.mass is None:
+        return sample
+    return dataclasses.replace(sample, where=sample.mass > 0, mass=None, total=None)
+
+
+def _present(sample: Sample, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    return x if sample.where is None else jnp.where(sample.where, x, -jnp.inf)
+
+
+def _sorted(sample: Sample) -> Float[Array, "*batch n"]:
+    return -sort_with_permutation(-_present(sample, sample.values))[0]
+
+
+def _order(sample: Sample) -> Int[Array, "*batch n"]:
+    """Elements from the largest key to the smallest, masked ones last."""
+    order = sort_with_permutation(-sample.keys)[1]
+    if sample.where is None:
+        return order
+    # Others than those that take part may not be smaller than they are, which is -inf.
+    here = permute(sample.where, order)
+    return permute(order, invert(places_in_front(here)))
+
+
+def _rows(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m n"]:
+    """Soft indices of intervals of mass."""
+    if sample.mass is not None:
+        ordered, share = _shares(sample, intervals)
+        return ordered.unsort(share)
+    index = _one_hot(intervals.take(_order(sample)), sample)
+    if sample.where is None:
+        return index
+    return jnp.where((intervals.start < sample.total)[..., None], index, 0)
+
+
+def _values(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m"]:
+    """Means of values over intervals of mass."""
+    if sample.mass is None:
+        return intervals.take(
+            -sort_with_permutation(-_present(sample, sample.values))[0]
+        )
+    ordered, share = _shares(sample, intervals)
+    terms = jnp.where(share > 0, share * ordered.values[..., None, :], 0)
+    start = jnp.asarray(intervals.start)
+    return jnp.where(start < sample.total, jnp.sum(terms, axis=-1), -jnp.inf)
+
+
+def _measure(sample: Sample) -> tuple[Ordered, Float[Array, "*batch n"]]:
+    """The sorted sample, and its mass."""
+    ordered = sample.ordered()
+    assert ordered.mass is not None
+    return ordered, ordered.mass
+
+
+def _shares(
+    sample: Sample, intervals: Intervals
+) -> tuple[Ordered, Float[Array, "*batch m n"]]:
+    """The sorted sample, and the shares of its elements in intervals."""
+    ordered, mass = _measure(sample)
+    overlap = intervals.overlap(ordered.before, mass)
+    return ordered, safe_divide(overlap, jnp.sum(overlap, axis=-1, keepdims=True))
+
+
+@functools.partial(jnp.vectorize, signature="(n),(n)->(n)")
+def _cell_means(
+    mass: Float[Array, " n"], values: Float[Array, " n"]
+) -> Float[Array, " n"]:
+    """Means of sorted values over the first n units of mass, -inf beyond them."""
+    n = mass.shape[-1]
+    ends = jnp.cumsum(mass)
+    # Ends of elements and of units cut the row into pieces of one element and one unit.
+    cuts = jnp.sort(jnp.concatenate([ends, jnp.arange(1, n + 1, dtype=mass.dtype)]))
+    lengths = jnp.diff(cuts, prepend=0)
+    middle = jax.lax.stop_gradient(cuts - lengths / 2)
+    element = jnp.searchsorted(ends, middle, side="right")
+    # What is beyond all elements, or beyond n units, belongs to none.
+    cell = jnp.where(element < n, jnp.floor(middle).astype(jnp.int32), n)
+    values = values[jnp.minimum(element, n - 1)]
+    terms = jnp.stack([lengths, jnp.where(lengths > 0, lengths * values, 0)], axis=-1)
+    total, weighted = jax.ops.segment_sum(terms, cell, n).T
+    return jnp.where(total > 0, safe_divide(weighted, total), -jnp.inf)
 
 
 def _one_hot(index: Array, sample: Sample) -> Float[Array, "... n"]:

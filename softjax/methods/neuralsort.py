@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from softjax_solvers import ColumnMeans, NeuralSortRows
 
+from ._intervals import Intervals
 from ._method import Relaxation
 from ._rows import RowMethod
 from ._sample import Ordered, Sample
@@ -37,35 +41,61 @@ class NeuralSort(RowMethod):
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
         ordered = sample.ordered()
-        problem = _problem(ordered, relaxation, positions)
-        return ordered.unsort(relaxation.primal(problem))
+        index = _evaluate(relaxation.primal, ordered, relaxation, intervals, "m,n")
+        return ordered.unsort(index)
 
     def row_values(
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
         ordered = sample.ordered()
-        problem = _problem(ordered, relaxation, positions)
-        return relaxation.expectation(problem, ordered.values)
+        return _evaluate(
+            relaxation.expectation, ordered, relaxation, intervals, "m", ordered.values
+        )
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
-        problem = _problem(ordered, relaxation)
+        problem = NeuralSortRows(
+            None, ordered.support, relaxation.softness, ordered.where
+        )
         # The columns of the matrix need not add up to 1.
         means = relaxation.evaluate(problem, ColumnMeans(problem.points + 1))
         return ordered.unsort(means)
 
 
-def _problem(
+def _evaluate(
+    read: Callable[..., Array],
     ordered: Ordered,
     relaxation: Relaxation,
-    positions: Float[Array, " m"] | None = None,
-) -> NeuralSortRows:
-    return NeuralSortRows(
-        positions, ordered.support, relaxation.softness, ordered.where
-    )
+    intervals: Intervals | None,
+    shape: str,
+    *values: Float[Array, "*batch n"],
+) -> Float[Array, "*batch m ..."]:
+    """What is read of the rows of intervals: those at their centres.
+
+    **Arguments:**
+
+    - `read`: called as `read(problem, *values)`.
+    - `shape`: the names of the axes of what it returns.
+    """
+
+    def one(positions, support, softness, where, *values):
+        return read(NeuralSortRows(positions, support, softness, where), *values)
+
+    support, softness, where = ordered.support, relaxation.softness, ordered.where
+    if intervals is None:
+        return one(None, support, softness, where, *values)
+    # The centre of the first unit of mass has the position 0.
+    positions = jnp.asarray(intervals.start, support.dtype)
+    if positions.ndim == 1:
+        return one(positions, support, softness, where, *values)
+    # The positions of one problem are the same for all of its rows.
+    where = jnp.ones_like(support, bool) if where is None else where
+    axes = ",".join(["(m),(n),(1),(n)", *["(n)"] * len(values)])
+    by_rows = jnp.vectorize(one, signature=f"{axes}->({shape})")
+    return by_rows(positions, support, softness, where, *values)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -14,7 +15,8 @@ from softjax_solvers.internal import (
     is_traced,
 )
 
-from ._method import IndexMethod, Level, Relaxation, central, expect
+from ._intervals import Intervals
+from ._method import IndexMethod, Relaxation, expect
 from ._sample import Sample
 
 
@@ -95,13 +97,10 @@ class OptimalTransport(IndexMethod):
     def _square(self, sample: Sample, relaxation: Relaxation):
         """The transposed plan `*batch n n` of the sorted sample, and that sample."""
         ordered = sample.ordered()
-        counts = np.arange(sample.size) < sample.present
-        inner = Sample(
-            -ordered.support,
-            None,
-            ordered.where,
-            count=sample.count,
-            infinite=sample.infinite,
+        cells = sample.cells(sample.size)
+        counts = cells.stop - cells.start
+        inner = dataclasses.replace(
+            sample, keys=-ordered.support, averaged=None, where=ordered.where
         )
         plan = self._plan(inner, relaxation, counts, sample.finite, ascending=True)
         return plan, ordered
@@ -132,46 +131,41 @@ class OptimalTransport(IndexMethod):
         return expect(index, sample), index
 
     def _top(self, sample: Sample, relaxation: Relaxation, k: int) -> Array:
-        present = sample.present
         # One for each of the first k anchors, and the rest for the last one. Where k or
         # fewer take part, nothing is left for that.
-        position = np.arange(k + 1)
-        mass = 1 + (position == k) * (present - k - 1)
-        takes_part = position < present
-        used = takes_part.sum(axis=-1, keepdims=True) - sample.above
-        return self._plan(sample, relaxation, takes_part * mass, used)[..., :k, :]
+        cells = sample.cells(k + 1)
+        masses = cells.stop - cells.start
+        used = masses.sum(axis=-1, keepdims=True) - sample.above
+        rest = (np.arange(k + 1) == k) * (sample.total - k - 1)
+        return self._plan(sample, relaxation, masses * (1 + rest), used)[..., :k, :]
 
     def argquantile(
-        self, sample: Sample, relaxation: Relaxation, level: Level
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        sample.positions_of_full_rows("argquantile")
-        n = sample.size
-        lower, upper = level.lower, level.upper
-        xp = jnp if is_traced(level) else np
-        counts = [lower, xp.ones_like(lower)]
-        counts += [n - lower - 1] if upper is None else [upper - lower, n - upper - 1]
-        counts = xp.stack(counts, axis=-1)
+        # From the largest, which a mixture has last.
+        start = intervals.start
+        m = start.shape[-1] // (1 if intervals.share is None else 2)
+        starts = [start[..., i : i + m] for i in range(0, start.shape[-1], m)][::-1]
+        # All that is before the first, each up to the next one, the last, and the rest.
+        last = starts[-1]
+        ends = [0 * last, *starts, last + 1, sample.total + 0 * last]
+        xp = jnp if is_traced(ends) else np
+        counts = xp.diff(xp.stack(xp.broadcast_arrays(*ends), axis=-1), axis=-1)
+
         # One problem a level, along a new axis.
-        shape = (*sample.keys.shape[:-1], lower.size, n)
-        infinite = jax.tree.map(lambda x: x[..., None, :], sample.infinite)
-        keys = jnp.broadcast_to(sample.keys[..., None, :], shape)
-        many = Sample(keys, infinite=infinite)
-        each = Relaxation(
-            relaxation.regularizer, relaxation.softness[..., None], relaxation.solver
-        )
-        plan = self._plan(many, each, counts)
-        rows = plan[..., 1:3, :] if upper is not None else plan[..., 1:2, :]
-        rows = rows.swapaxes(-1, -3)  # *batch n 1-or-2 m
-        other = None if upper is None else rows[..., 1, :]
-        return level.mix(rows[..., 0, :], other).swapaxes(-1, -2)
+        def each(x: Array) -> Array:
+            return jnp.broadcast_to(x[..., None, :], (*x.shape[:-1], m, x.shape[-1]))
+
+        softness = relaxation.softness[..., None]
+        softened = dataclasses.replace(relaxation, softness=softness)
+        plan = self._plan(jax.tree.map(each, sample), softened, counts)
+        # As many rows as there are intervals in a mixture, in the order of those.
+        rows = plan[..., len(starts) : 0 : -1, :].swapaxes(-2, -3)
+        rows = rows.reshape(*rows.shape[:-3], start.shape[-1], sample.size)
+        return intervals.mix(rows, axis=-2)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         # The quantile at 1/2, which counts from the smallest: where n is odd, a fourth
         # anchor stands for the element above.
-        _, upper = central(sample)
-        lower = max(upper - 1, 0)
-        weight = 0.5 if sample.size % 2 == 0 else upper - lower
-        level = Level(
-            np.full(1, lower), np.full(1, upper), np.full(1, weight, sample.keys.dtype)
-        )
-        return self.argquantile(sample, relaxation, level)[..., 0, :]
+        half = sample.quantile_cells(np.full(1, 0.5))
+        return self.argquantile(sample, relaxation, half)[..., 0, :]

@@ -99,7 +99,7 @@ class SmoothSort(ValueMethod):
         sample = _z_scores(sample.without_infinite())
         ordered = sample.ordered()
         x, place = -ordered.support, jnp.arange(1, sample.size + 1)
-        drawn = jnp.broadcast_to(place < sample.present, x.shape)
+        drawn = jnp.broadcast_to(place < sample.total, x.shape)
         more = centered_inclusion_probabilities_of_sizes(
             x / relaxation.softness, drawn, ordered.where
         )

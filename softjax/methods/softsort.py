@@ -15,9 +15,10 @@ from softjax_solvers.internal import (
     tie_groups,
 )
 
+from ._intervals import Intervals
 from ._method import Relaxation
-from ._rows import RowMethod, read_between
-from ._sample import Ordered, Sample
+from ._rows import RowMethod
+from ._sample import Sample
 
 _FEW = 8
 """So many dense rows take less time than what is O(n) for any number of them."""
@@ -48,23 +49,24 @@ class SoftSort(RowMethod):
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
-        queries = _order_statistics(sample.ordered(), positions)
-        problem = _rows(sample, relaxation, queries, among_keys=positions is None)
+        support = sample.ordered().support
+        queries = support if intervals is None else intervals.take(support)
+        problem = _rows(sample, relaxation, queries, among_keys=intervals is None)
         return relaxation.primal(problem)
 
     def row_values(
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
         ordered = sample.ordered()
         queries = None
-        if positions is not None:
-            queries = _order_statistics(ordered, positions)
-            if positions.size <= _FEW:
+        if intervals is not None:
+            queries = intervals.take(ordered.support)
+            if queries.shape[-1] <= _FEW:
                 problem = _rows(sample, relaxation, queries)
                 return relaxation.expectation(problem, sample.values[..., None, :])
         problem = SoftSortRows(
@@ -75,14 +77,16 @@ class SoftSort(RowMethod):
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
-        if k > _FEW and relaxation.regularizer.structure().rate is not None:
-            # All values take less than some, of which it is not known that they belong
-            # to elements.
-            positions = jnp.arange(k, dtype=sample.keys.dtype)
-            values = self.sort(sample, relaxation)[..., :k]
-            return values, self.rows(sample, relaxation, positions)
         if k > _FEW:
-            return super().top_k(sample, relaxation, k)
+            # The values do not pass through the indices, which nobody may want. With
+            # the entropy, all values take less time than some, of which it is not known
+            # that they belong to elements.
+            cells = sample.cells(k)
+            if relaxation.regularizer.structure().rate is not None:
+                values = self.sort(sample, relaxation)[..., :k]
+            else:
+                values = self.row_values(sample, relaxation, cells)
+            return values, self.rows(sample, relaxation, cells)
         queries = -_largest_keys(sample, k)
         found = relaxation.solve(_rows(sample, relaxation, queries, among_keys=True))
         return found.expectation(sample.values[..., None, :]), found.value
@@ -113,7 +117,7 @@ def _largest_keys(sample: Sample, k: int) -> Float[Array, "*batch k"]:
     if where is None:
         return largest(keys, k)[0]
     found, _ = largest(jnp.where(where, keys, -jnp.inf), k)
-    count = jnp.asarray(sample.present)
+    count = jnp.asarray(sample.total)
     last = permute(jax.lax.stop_gradient(found), jnp.minimum(count, k) - 1)
     return jnp.where(jnp.arange(k) < count, found, last)
 
@@ -133,11 +137,3 @@ def _rows(
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:
     return SimplexProjection(sample.keys, relaxation.softness, sample.where)
-
-
-def _order_statistics(
-    ordered: Ordered, positions: Float[Array, " m"] | None
-) -> Float[Array, "*batch m"]:
-    if positions is None:
-        return ordered.support
-    return read_between(ordered.support, positions)

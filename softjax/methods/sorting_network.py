@@ -1,147 +1,36 @@
 from __future__ import annotations
 
-import abc
 import dataclasses
 import functools
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Float, Int
 
 from softjax_solvers.internal import (
-    derivative,
     invert,
     largest,
     pad_last,
     permute,
-    tangent_of,
     varying_as,
 )
 
 from .._transition import Transition
+from ._exchange import exchange, mix
+from ._intervals import Intervals
 from ._method import Relaxation
-from ._rows import RowMethod, read_between
-from ._sample import Sample, behind
-
-
-class Network(eqx.Module):
-    """Which positions are compared, in rounds of disjoint pairs."""
-
-    @abc.abstractmethod
-    def size(self, n: int) -> int:
-        """How many positions it takes to sort n elements."""
-
-    @abc.abstractmethod
-    def rounds(self, n: int) -> Int[Array, "rounds ..."]:
-        """What tells the rounds for n positions apart, one entry a round."""
-
-    @abc.abstractmethod
-    def pairs(
-        self, one: Int[Array, "..."], n: int
-    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-        """In a round: whom each position is compared with, and whether it gets the
-        larger of the two. A position may be compared with itself."""
-
-    def needed(
-        self, one: Int[Array, "..."], count: Int[Array, "*batch 1"]
-    ) -> Bool[Array, "*#batch 1"]:
-        """Whether a round does something for the first `count` positions alone.
-
-        Default: all do. Rounds that are left out leave as many elements as if there
-        were no more positions.
-        """
-        return jnp.ones((1,) * count.ndim, bool)
-
-    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "..."]) -> Array:
-        """What is at the other position of each pair. Default: a gather.
-
-        Where partners are at one distance, shifts are several times faster, and so are
-        their derivatives.
-        """
-        partner, _ = self.pairs(one, x.shape[-1])
-        return x[..., partner]
-
-
-class Bitonic(Network):
-    """Batcher's bitonic sorter: `log2(n) (log2(n) + 1) / 2` rounds for a power of 2."""
-
-    def size(self, n: int) -> int:
-        return 1 << (n - 1).bit_length()
-
-    def rounds(self, n: int) -> Int[Array, "rounds 2"]:
-        bits = range(1, n.bit_length())
-        steps = [(1 << k, 1 << j) for k in bits for j in reversed(range(k))]
-        return jnp.asarray(np.array(steps, np.int32).reshape(-1, 2))
-
-    def pairs(
-        self, one: Int[Array, "2"], n: int
-    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-        run, distance = one
-        position = jnp.arange(n, dtype=one.dtype)
-        first = (position & distance) == 0
-        descending = (position & run) == 0
-        return position ^ distance, first == descending
-
-    def needed(
-        self, one: Int[Array, "2"], count: Int[Array, "*batch 1"]
-    ) -> Bool[Array, "*batch 1"]:
-        # All are sorted after the first run that is no shorter than they are.
-        return one[0] < 2 * count
-
-    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "2"]) -> Array:
-        _, distance = one
-        first = (jnp.arange(x.shape[-1], dtype=one.dtype) & distance) == 0
-        return _shift_pairs(x, first, distance)
-
-
-class OddEven(Network):
-    """Odd-even transposition sort: n rounds of neighbours, for any n."""
-
-    def size(self, n: int) -> int:
-        return n
-
-    def rounds(self, n: int) -> Int[Array, " n"]:
-        return jnp.arange(n)
-
-    def pairs(
-        self, one: Int[Array, ""], n: int
-    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-        position = jnp.arange(n)
-        first = (position + one) % 2 == 0
-        return jnp.clip(jnp.where(first, position + 1, position - 1), 0, n - 1), first
-
-    def needed(
-        self, one: Int[Array, ""], count: Int[Array, "*batch 1"]
-    ) -> Bool[Array, "*batch 1"]:
-        return one < count
-
-    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, ""]) -> Array:
-        partner, first = self.pairs(one, x.shape[-1])
-        alone = partner == jnp.arange(x.shape[-1])
-        return jnp.where(alone, x, _shift_pairs(x, first, 1))
-
-
-def _shift_pairs(
-    x: Shaped[Array, "*batch n"],
-    first: Bool[Array, " n"],
-    distance: Int[Array, ""] | int,
-) -> Array:
-    """What is so many places on, at the first of two, and back, at the second."""
-    return jnp.where(first, jnp.roll(x, -distance, -1), jnp.roll(x, distance, -1))
-
+from ._networks import NETWORKS, Network
+from ._rows import RowMethod
+from ._sample import Infinite, Sample, behind, places_in_front
 
 _SAMPLED = 63
-"""So many keys, at most, have a say in where their middle is."""
-
-NETWORKS: dict[str, type[Network]] = {"bitonic": Bitonic, "odd_even": OddEven}
-"""Name of a network -> what makes it."""
+"""The number of keys, at most, that have a say in where their middle is."""
 
 
 class _Wires(NamedTuple):
-    """What flows through the network. Keys of what is not there are -inf."""
+    """Numbers that flow through the network. Keys of padding are -inf."""
 
     keys: Float[Array, "*batch m"]
     averaged: Float[Array, "*batch m"] | None
@@ -199,7 +88,7 @@ class SortingNetwork(RowMethod):
     def _start(
         self, sample: Sample, relaxation: Relaxation
     ) -> tuple[_Wires, Float[Array, "*batch 1"]]:
-        """What flows in, and what was taken from the keys."""
+        """The numbers that flow in, and the one that was taken from the keys."""
         if relaxation.solver is not None:
             raise TypeError(
                 f"solver={relaxation.solver!r}: method='sorting_network' has nothing "
@@ -212,8 +101,6 @@ class SortingNetwork(RowMethod):
         middle = _middle(sample)
         keys = sample.keys - middle
         keys = jnp.maximum(keys, jnp.finfo(keys.dtype).min)
-        if sample.where is not None:
-            keys = jnp.where(sample.where, keys, -jnp.inf)
         wires = _Wires(
             pad_last(keys, 0, extra, -jnp.inf),
             None if averaged is None else pad_last(averaged, 0, extra),
@@ -223,14 +110,14 @@ class SortingNetwork(RowMethod):
     def _exchange(
         self, wires: _Wires, one: Array, transition: Transition, complete: bool
     ) -> tuple[_Wires, Float[Array, "*batch m"]]:
-        """One round, and how much of what is at each position stays there."""
+        """One round, and the share at each position that stays there."""
         keys, averaged = wires
         _, larger = self.network.pairs(one, keys.shape[-1])
         other = self._partners(keys, one)
         sign = jnp.where(larger, 1, -1).astype(keys.dtype)
-        keys, stays = _compare(keys, other, transition, sign, None, complete=complete)
+        keys, stays = exchange(keys, other, transition, sign, None, complete=complete)
         if averaged is not None:
-            averaged = _mix(averaged, self._partners(averaged, one), stays)
+            averaged = mix(averaged, self._partners(averaged, one), stays)
         return _Wires(keys, averaged), stays
 
     def _partners(self, x: Float[Array, "*batch m"], one: Array) -> Array:
@@ -243,14 +130,14 @@ class SortingNetwork(RowMethod):
     def _scan(
         self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
     ) -> tuple[_Wires, Float[Array, "rounds *batch m"] | None, Array]:
-        """The end of the wires and, to `keep`, what stays at each position, by round.
+        """The ends of the wires, the shares that stay in each round, and the rounds.
 
-        What is not kept, derivatives need not keep either.
+        Shares are None unless told to `keep` them, as derivatives need not do either.
         """
         regularizer = relaxation.regularizer
         scale = regularizer.transition_scale().astype(sample.keys.dtype)
         transition = Transition(regularizer, relaxation.softness * scale)
-        complete = sample.where is None and start.keys.shape[-1] == sample.size
+        complete = start.keys.shape[-1] == sample.size
         count = None if sample.infinite is None else jnp.asarray(sample.finite)
 
         def step(wires: _Wires, one: Array) -> tuple[_Wires, Array | None]:
@@ -304,21 +191,21 @@ class SortingNetwork(RowMethod):
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
-        places = jnp.arange(sample.size, dtype=sample.keys.dtype)
-        if positions is None:
-            positions = places
-        # Half way between two positions, half of each. Infinite ones come before.
-        positions = positions - jnp.asarray(sample.above, places.dtype)
-        weights = jnp.maximum(1 - jnp.abs(positions[..., None] - places), 0)
-        return self._weigh(sample, relaxation, weights)
+        if intervals is None:
+            intervals = sample.cells(sample.size)
+        # Infinite elements come before those in the network.
+        start, stop = (end - sample.above for end in intervals[:2])
+        places = np.arange(sample.size)
+        weights = Intervals(start, stop).overlap(places, np.ones_like(places))
+        return self._weigh(sample, relaxation, weights.astype(sample.keys.dtype))
 
     def row_values(
         self,
         sample: Sample,
         relaxation: Relaxation,
-        positions: Float[Array, " m"] | None,
+        intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
         above = sample.above
         sample, _ = _to_front(sample, relaxation)
@@ -328,7 +215,7 @@ class SortingNetwork(RowMethod):
         if values is None:
             values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + middle
         values = behind(above, values[..., : sample.size])
-        return values if positions is None else read_between(values, positions)
+        return values if intervals is None else intervals.take(values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
@@ -339,20 +226,23 @@ class SortingNetwork(RowMethod):
 def _to_front(
     sample: Sample, relaxation: Relaxation
 ) -> tuple[Sample, Int[Array, "*batch n"] | None]:
-    """The sample with its finite elements in front, and where each element is in it.
+    """The sample with the finite elements that take part in front, and their places.
 
     Which elements meet in a network depends on their places. So those that come first
     are sorted as if there were no others, which have smaller keys than all of them.
     """
     infinite, where = sample.infinite, sample.where
-    if infinite is None:
+    if infinite is not None:
+        here = infinite.finite(sample.keys)
+        here = here if where is None else here & where
+    elif where is not None:
+        here, none = where, jnp.zeros_like(sample.total)
+        size = jnp.abs(jax.lax.stop_gradient(sample.keys))
+        reach = jnp.max(jnp.where(here, size, 0), axis=-1, keepdims=True)
+        infinite = Infinite(none, none, reach)
+    else:
         return sample, None
-    here = infinite.finite(sample.keys)
-    here = here if where is None else here & where
-    # A stable partition, by counts and not by a sort.
-    before = jnp.cumsum(here.astype(jnp.int32), axis=-1)
-    after = before[..., -1:] + jnp.arange(sample.size) - before
-    place = jnp.where(here, before - 1, after)
+    place = places_in_front(here)
     order = invert(place)
     far = infinite.beyond(relaxation.softness)
     front = dataclasses.replace(
@@ -360,91 +250,27 @@ def _to_front(
         keys=permute(jnp.where(here, sample.keys, -far), order),
         averaged=None if sample.averaged is None else permute(sample.averaged, order),
         where=None,
+        total=None,
         infinite=dataclasses.replace(
             infinite,
             above=jnp.zeros_like(infinite.above),
             below=sample.size - jnp.asarray(sample.finite),
         ),
-        count=None,
     )
     return front, place
 
 
 def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
-    """Something from the middle of the keys: the median of some of them."""
-    keys, where = jax.lax.stop_gradient(sample.keys), sample.where
+    """A number from the middle of the keys: the median of some of them."""
+    keys = jax.lax.stop_gradient(sample.keys)
     places = np.arange(sample.size)
     if sample.size > _SAMPLED:
         # Multiples of the golden ratio are spread evenly, and in step with no period.
         shares = np.arange(_SAMPLED) * (5**0.5 - 1) / 2 % 1
         places = (shares * sample.size).astype(int)
     middle = (places.size + 1) // 2
-    if where is None:
-        found = largest(keys[..., places], middle)[0][..., -1:]
-        if sample.infinite is None:
-            return found
-        # Where most are infinite, another number will do.
-        return jnp.clip(found, -sample.infinite.reach, sample.infinite.reach)
-    keys = jnp.where(where, keys, -jnp.inf)
-    found, _ = largest(keys[..., places], places.size)
-    count = jnp.sum(found > -jnp.inf, axis=-1, keepdims=True)
-    some = permute(found, jnp.maximum((count + 1) // 2 - 1, 0))
-    return jnp.where(count > 0, some, jnp.max(keys, axis=-1, keepdims=True))
-
-
-@eqx.filter_custom_jvp
-def _compare(
-    x: Float[Array, "*batch m"],
-    other: Float[Array, "*batch m"],
-    transition: Transition,
-    sign: Float[Array, " m"],
-    known: Float[Array, "*batch m"] | None,
-    *,
-    complete: bool,
-) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
-    """The mixture of `x` and `other` by how much of `x` stays, and that.
-
-    Unless they are `complete`, some may be -inf: those are not there, count as smaller
-    than what is, and do not mix with it. `known` is the step if it is. The rule keeps
-    one array a round for the mixture's gradient in x, where JAX would keep every
-    factor.
-    """
-    difference = x - other
-    apart = sign * difference
-    stays = transition.heaviside(apart) if known is None else known
-    mixed = _mix(x, other, stays)
-    if complete:
-        return mixed, stays
-    near = jnp.abs(difference) < jnp.inf
-    chosen = apart >= 0
-    stays = jnp.where(near, stays, chosen)
-    return jnp.where(near, mixed, jnp.where(chosen, x, other)), stays
-
-
-@_compare.def_jvp
-def _compare_jvp(primals, tangents, *, complete):
-    x, other, transition, sign, _ = primals
-    x_dot, other_dot, transition_dot, *_ = tangents
-    difference = x - other
-    apart = sign * difference
-    step, slope = derivative(transition.heaviside, apart)
-    out = _compare(x, other, transition, sign, step, complete=complete)
-    slope = sign * slope  # which is 0 at infinity
-    difference = jnp.where(jnp.abs(difference) < jnp.inf, difference, 0)
-    moves = jnp.zeros_like(x) if x_dot is None else x_dot
-    others = jnp.zeros_like(x) if other_dot is None else other_dot
-    moves = moves - others
-    stays_dot = slope * moves
-    mixed_dot = others + (out[1] + difference * slope) * moves
-    if jax.tree.leaves(transition_dot):
-        softens = tangent_of(
-            lambda transition: transition.heaviside(apart),
-            (transition,),
-            (transition_dot,),
-        )
-        stays_dot, mixed_dot = stays_dot + softens, mixed_dot + difference * softens
-    return out, (mixed_dot, stays_dot)
-
-
-def _mix(x: Array, other: Array, stays: Array) -> Array:
-    return stays * x + (1 - stays) * other
+    found = largest(keys[..., places], middle)[0][..., -1:]
+    if sample.infinite is None:
+        return found
+    # Where most are infinite, another number will do.
+    return jnp.clip(found, -sample.infinite.reach, sample.infinite.reach)

@@ -1,0 +1,173 @@
+"""Intervals of mass: which part of a sorted row is read, counted from the largest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Shaped
+
+from softjax_solvers.internal import (
+    is_traced,
+    permute,
+)
+
+
+class Intervals(NamedTuple):
+    """Intervals of mass in rows, counted from the largest element.
+
+    An element of mass w takes up the interval `[c, c + w]`, with c the mass of all that
+    are larger. Where all have mass 1, `[i, i + 1]` is the i-th largest, counted from 0.
+
+    **Attributes:**
+
+    - `start`, `stop`: `*#batch m`, of NumPy where they are known. Integers are ends of
+        whole units of mass. A `stop` that is not beyond the `start` makes an interval
+        empty.
+    - `share`: None, or shares `*#batch m` in m / 2 mixtures, of which the i-th is made
+        of the i-th interval and of the i-th in the second half, which comes before it.
+
+    **Example:**
+
+        >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
+        >>> quartile = sample.quantile_cells(jnp.array([0.25]))
+        >>> print(quartile.start, quartile.stop, quartile.share)
+        [2 1] [3 2] [0.5 0.5]
+        >>> print(quartile.read(jnp.array([1.0, 0.7, 0.2])))
+        [0.45]
+    """
+
+    start: Shaped[Array | np.ndarray, "*#batch m"]
+    stop: Shaped[Array | np.ndarray, "*#batch m"]
+    share: Float[Array | np.ndarray, "*#batch m"] | None = None
+
+    def take(
+        self, x: Float[Array, "*batch n ..."], axis: int = -1
+    ) -> Float[Array, "*batch m ..."]:
+        """Means over each interval, of mass 1, of what stands for the units of mass.
+
+        Those are along the `axis` of `x`, which is -1 or -2.
+        """
+        place = self.start
+        if jnp.issubdtype(place.dtype, jnp.integer):
+            return _at(x, place, axis)
+        place = jnp.asarray(place, x.dtype)
+        whole = jax.lax.stop_gradient(jnp.floor(place)).astype(jnp.int32)
+        lower = _at(x, whole, axis)
+        upper = _at(x, jnp.minimum(whole + 1, x.shape[axis] - 1), axis)
+        return lower + _along(place - whole, axis) * (upper - lower)
+
+    def add(
+        self, x: Float[Array, "*batch m ..."], axis: int = -1
+    ) -> Float[Array, "*batch m/2 ..."]:
+        """Sums over the intervals of each mixture."""
+        if self.share is None:
+            return x
+        first, second = jnp.split(x, 2, axis=axis)
+        return first + second
+
+    def mix(
+        self, x: Float[Array, "*batch m ..."], axis: int = -1
+    ) -> Float[Array, "*batch m/2 ..."]:
+        """Mixtures of what belongs to each interval."""
+        if self.share is None:
+            return x
+        return self.add(_along(jnp.asarray(self.share, x.dtype), axis) * x, axis)
+
+    def read(
+        self, x: Float[Array, "*batch n ..."], axis: int = -1
+    ) -> Float[Array, "*batch m/2 ..."]:
+        """Mixtures of what stands for the units of mass along the `axis` of `x`."""
+        return self.mix(self.take(x, axis), axis)
+
+    def overlap(
+        self,
+        before: Shaped[Array | np.ndarray, "*#batch n"],
+        mass: Shaped[Array | np.ndarray, "*#batch n"],
+    ) -> Shaped[Array, "*#batch m n"]:
+        """The mass that each interval has of each element, from that before it."""
+        start, stop = (jnp.asarray(x)[..., None] for x in (self.start, self.stop))
+        before, mass = (jnp.asarray(x)[..., None, :] for x in (before, mass))
+        after = before + mass
+        common = jnp.minimum(stop, after) - jnp.maximum(start, before)
+        # Whole elements have their own mass, free of the rounding of what is before.
+        whole = (start <= before) & (after <= stop)
+        return jnp.where(whole, mass, jnp.maximum(common, 0))
+
+
+def _at(x: Array, place: Int[Array | np.ndarray, "*#batch m"], axis: int) -> Array:
+    if place.ndim == 1:
+        return x[..., place] if axis == -1 else x[..., place, :]
+    if axis == -1:
+        return permute(x, jnp.broadcast_to(place, (*x.shape[:-1], place.shape[-1])))
+    place = jnp.broadcast_to(place, (*x.shape[:-2], place.shape[-1]))[..., None]
+    return jnp.take_along_axis(x, place, axis=-2, mode="promise_in_bounds")
+
+
+def _along(x: Array, axis: int) -> Array:
+    return x if axis == -1 else x[..., None]
+
+
+def units(
+    start: Shaped[Array | np.ndarray, "*#batch m"],
+    share: Float[Array | np.ndarray, "*#batch m"] | None = None,
+) -> Intervals:
+    """Intervals of mass 1."""
+    return Intervals(start, start + 1, share)
+
+
+def median_cells(total: Shaped[Array | np.ndarray, "*#batch 1"]) -> Intervals:
+    """The unit of mass in the middle of rows, in two halves.
+
+    Where the total is whole, each half is a part of a whole unit, which stands for it.
+    """
+    if jnp.issubdtype(total.dtype, jnp.integer):
+        xp = _library(total)
+        start = xp.concatenate([(total - 1) // 2, total // 2], axis=-1)
+        return units(start, np.full(2, 0.5))
+    lower, upper = jnp.maximum(total - 1, 0) / 2, jnp.minimum(total, (total + 1) / 2)
+    ends = jnp.concatenate([lower, total / 2, upper], axis=-1)
+    return Intervals(ends[..., :2], ends[..., 1:], np.full(2, 0.5))
+
+
+def quantile_cells(
+    total: Shaped[Array | np.ndarray, "*#batch 1"],
+    q: Float[Array | np.ndarray, " m"],
+    quantile_method: str,
+) -> Intervals:
+    """The units of mass of quantiles, counted from the smallest, as intervals."""
+    xp = _library((total, q))
+    last = xp.maximum(total - 1, 0)
+    h = q * last
+    below, above = QUANTILE_METHODS[quantile_method](h, xp)
+    if jnp.issubdtype(total.dtype, jnp.integer):
+        below = below.astype(np.int32)
+    if above is None:
+        cells, share = below, None
+    else:
+        # Where there is nothing above, the upper one of the last two has all.
+        lower = xp.minimum(below, xp.maximum(xp.ceil(last).astype(below.dtype) - 1, 0))
+        rest = 1 - (above + (below - lower))
+        cells = xp.concatenate([lower, lower + 1], axis=-1)
+        share = xp.concatenate([rest, 1 - rest], axis=-1)
+    start, stop = (xp.clip(total - cells - i, 0, total) for i in (1, 0))
+    return Intervals(start, stop, share)
+
+
+QUANTILE_METHODS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+    "linear": lambda h, xp: (xp.floor(h), h - xp.floor(h)),
+    "lower": lambda h, xp: (xp.floor(h), None),
+    "higher": lambda h, xp: (xp.ceil(h), None),
+    "midpoint": lambda h, xp: (xp.floor(h), (h > xp.floor(h)).astype(h.dtype) / 2),
+    "nearest": lambda h, xp: (xp.round(h), None),
+}
+"""Interpolation -> at the real position h, counted from the smallest, the lower order
+statistic and the share of the one above, None where there is nothing to mix."""
+
+
+def _library(tree: Any) -> Any:
+    """NumPy, whose results are known, or that of JAX where an array is not."""
+    return jnp if is_traced(tree) else np
