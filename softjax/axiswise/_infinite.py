@@ -12,7 +12,7 @@ from softjax_solvers.internal import (
     safe_divide,
 )
 
-from ..methods import Infinite, Level
+from ..methods import Infinite, Intervals
 
 
 class Outer(NamedTuple):
@@ -87,34 +87,28 @@ def stand_in(
 
 
 def put_values(
-    out: Float[Array, "*batch m"], places: Level, outer: Outer
+    out: Float[Array, "*batch m"], places: Intervals, outer: Outer
 ) -> Float[Array, "*batch m"]:
     """Values at places, where those of infinite elements are infinite."""
-    lower = outer.edge(jnp.asarray(places.lower), out.dtype)
-    if places.upper is None or places.weight is None:
-        return jnp.where(lower == 0, out, lower)
-    upper = outer.edge(jnp.asarray(places.upper), out.dtype)
-    weight = jnp.asarray(places.weight)
-    # What has no weight does not count; inf and -inf have no mean.
-    edge = jnp.where(weight < 1, lower, 0) + jnp.where(weight > 0, upper, 0)
+    edge = outer.edge(jnp.asarray(places.start), out.dtype)
+    if places.share is not None:
+        # What has no share does not count; inf and -inf have no mean.
+        edge = places.add(jnp.where(jnp.asarray(places.share) > 0, edge, 0))
     return jnp.where(edge == 0, out, edge)
 
 
 def put_indices(
-    out: Float[Array, "*batch m n"], places: Level, outer: Outer
+    out: Float[Array, "*batch m n"], places: Intervals, outer: Outer
 ) -> Float[Array, "*batch m n"]:
     """Soft indices at places, where those of infinite elements are shared by these."""
-    lower = jnp.asarray(places.lower)
-    at_lower = (outer.edge(lower, out.dtype) != 0)[..., None]
-    share = outer.share(lower, out.dtype)
-    if places.upper is None or places.weight is None:
-        return jnp.where(at_lower, share, out)
-    upper = jnp.asarray(places.upper)
-    at_upper = (outer.edge(upper, out.dtype) != 0)[..., None]
-    weight = jax.lax.stop_gradient(jnp.asarray(places.weight))[..., None]
-    parts = jnp.where(at_lower, (1 - weight) * share, 0)
-    parts += jnp.where(at_upper, weight * outer.share(upper, out.dtype), 0)
-    taken = jnp.where(at_lower, 1 - weight, 0) + jnp.where(at_upper, weight, 0)
+    place = jnp.asarray(places.start)
+    infinite = (outer.edge(place, out.dtype) != 0)[..., None]
+    index = outer.share(place, out.dtype)
+    if places.share is None:
+        return jnp.where(infinite, index, out)
+    share = jax.lax.stop_gradient(jnp.asarray(places.share))
+    share = jnp.where(infinite, share[..., None], 0)
+    parts, taken = places.add(share * index, -2), places.add(share, -2)
     # Half way to an infinite element, the finite ones keep their shares of the rest.
     rest = jnp.where((outer.up | outer.down)[..., None, :], 0, out)
     rest = safe_divide(rest, jnp.sum(rest, axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""What an axiswise operator is: a question to a method, and what its answer means."""
+"""Axiswise operators: a question to a method each, and the meaning of its answer."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from jaxtyping import Array
 
-from ..methods import Level, Method, Relaxation, Sample
+from ..methods import Intervals, Method, Relaxation, Sample
 
 VALUE, INDEX, POSITION, MASK = "value", "index", "position", "mask"
 
 
 def ask(function: str) -> Callable[..., Any]:
-    """What asks a method by one of its functions."""
+    """A question to a method, by one of its functions."""
 
     def apply(
         method: Method, sample: Sample, relaxation: Relaxation, *options: Any
@@ -25,8 +24,8 @@ def ask(function: str) -> Callable[..., Any]:
     return apply
 
 
-def all_places(n: int, *options: Any) -> tuple[Level, bool]:
-    return Level(np.arange(n)), False
+def all_places(sample: Sample, *options: Any) -> tuple[Intervals, bool]:
+    return sample.cells(sample.size), False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,8 +39,9 @@ class Operation:
         or a tuple of them where there are several outputs.
     - `outputs`: the kind of each of them: `VALUE` (in the unit of the input), `INDEX`
         (a soft index), `POSITION` (a rank, counted from 1) or `MASK` (soft booleans).
-    - `places`: `(n, *options) -> which positions the outputs stand for, and whether
-        these are a single one, without an axis of its own`. Default: all n.
+    - `places`: `(sample, *options) -> which intervals of mass the outputs stand for,
+        and whether these are a single one, without an axis of its own`. Default: all
+        cells.
     - `ascending`: whether positions count from the smallest, so that the method sees
         minus the input.
     - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
@@ -52,7 +52,7 @@ class Operation:
     name: str
     apply: Callable[..., Any]
     outputs: tuple[str, ...]
-    places: Callable[..., tuple[Level, bool]] = all_places
+    places: Callable[..., tuple[Intervals, bool]] = all_places
     ascending: bool = False
     absent: bool = False
     method: str = "softsort"
@@ -74,7 +74,7 @@ class Operation:
         )
 
     def ascend(self, name: str | None = None) -> "Operation":
-        """The same, counting from the smallest."""
+        """This operator, counting from the smallest."""
         return dataclasses.replace(self, name=name or self.name, ascending=True)
 
     def keywords(self) -> dict[str, Any]:

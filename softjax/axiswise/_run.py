@@ -1,4 +1,4 @@
-"""What every axiswise operator does around its method: once, here."""
+"""The run of an axiswise operator: all that is done around its method."""
 
 from __future__ import annotations
 
@@ -107,6 +107,7 @@ def run(
         sample, bad, outer = prepare(
             x, softness, absent=absent, standardize=standardize
         )
+        method.check_weights(sample, operation.name)
         still = sample if gated_grad else without_gradient(sample)
         outputs = operation.answers(method, still, relaxation, options)
         if not gated_grad and set(operation.outputs) != {VALUE}:
@@ -115,7 +116,9 @@ def run(
             pairs = zip(operation.outputs, outputs, moving, strict=True)
             outputs = tuple(out if kind == VALUE else m for kind, out, m in pairs)
         return tuple(
-            None if out is None else _finish(out, kind, operation, options, bad, outer)
+            None
+            if out is None
+            else _finish(out, kind, operation, sample, options, bad, outer)
             for out, kind in zip(outputs, operation.outputs, strict=True)
         )
 
@@ -171,12 +174,13 @@ def _finish(
     out: Array,
     kind: str,
     operation: Operation,
+    sample: Sample,
     options: tuple[Any, ...],
     bad: Bool[Array, "*batch"],
     outer: Outer,
 ) -> Array:
     """The places of infinite elements, the sign of an ascending operation, and NaN."""
-    out = _place_infinite(out, kind, operation, options, outer)
+    out = _place_infinite(out, kind, operation, sample, options, outer)
     return _sign(out, kind, operation, bad)
 
 
@@ -191,13 +195,18 @@ def _sign(
 
 
 def _place_infinite(
-    out: Array, kind: str, operation: Operation, options: Any, outer: Outer
+    out: Array,
+    kind: str,
+    operation: Operation,
+    sample: Sample,
+    options: tuple[Any, ...],
+    outer: Outer,
 ) -> Array:
     if kind == MASK:  # which has none: an element is in it or not
         return out
     if kind == POSITION:
         return put_positions(out, outer, operation.first)
-    places, single = operation.places(outer.up.shape[-1], *options)
+    places, single = operation.places(sample, *options)
     axis = outer.up.ndim - 1
     out = jnp.expand_dims(out, axis) if single else out
     out = (put_values if kind == VALUE else put_indices)(out, places, outer)

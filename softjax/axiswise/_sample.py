@@ -24,13 +24,13 @@ def prepare(
     x = jnp.where(outer.up | outer.down | bad, 0, x)
     # Rows without an answer are whole, and finite.
     outer = Outer(*(jnp.where(bad, jnp.zeros((), a.dtype), a) for a in outer))
-    where, count = None, None
+    where, total = None, None
     if absent:
         # Where all are absent, all are equally so.
         all_take_part = outer.below == x.shape[-1]
         where = ~outer.down | all_take_part
-        count = x.shape[-1] - jnp.where(all_take_part, 0, outer.below)
-    sample = Sample(x, None, where, count=count)
+        total = x.shape[-1] - jnp.where(all_take_part, 0, outer.below)
+    sample = Sample(x, None, where, total=total)
     if standardize:
         sample, reach = _standardize(sample, outer), jnp.ones_like(reach)
     low = not absent

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import SoftIndex
-from ..methods import Level
+from ..methods import Intervals, Sample
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call_reduction
 
 
-def _first(n: int) -> tuple[Level, bool]:
-    return Level(np.zeros(1, int)), True
+def _first(sample: Sample) -> tuple[Intervals, bool]:
+    return sample.cells(1), True
 
 
 _ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), _first, absent=True)

@@ -45,7 +45,7 @@ def _mask(
     if where is None:
         return mask
     # What is left when all that are present are in full is shared by the absent.
-    missing, absent = k - sample.present, sample.size - sample.present
+    missing, absent = k - sample.total, sample.size - sample.total
     share = jnp.clip(safe_divide(missing, absent), 0, 1)
     return jnp.where(where, mask, share)
 

@@ -10,14 +10,14 @@ from jaxtyping import Array, Float
 
 from .._layout import Layout
 from .._types import SoftIndex
-from ..methods import Level, ValueMethod, get_method
+from ..methods import Intervals, Sample, ValueMethod, get_method
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
 from ._operation import INDEX, POSITION, VALUE, Operation, ask
 from ._run import call, run
 
 
-def _first_k(n: int, k: int) -> tuple[Level, bool]:
-    return Level(np.arange(k)), False
+def _first_k(sample: Sample, k: int) -> tuple[Intervals, bool]:
+    return sample.cells(k), False
 
 
 _ARGSORT = Operation("argsort", ask("argsort"), (INDEX,))

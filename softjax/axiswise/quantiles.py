@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer, find_root
@@ -15,22 +15,39 @@ from softjax_solvers.internal import derivative
 from .._keywords import check_levels
 from .._layout import Layout
 from .._types import SoftIndex
-from ..methods import Level, Method, Relaxation, Sample
+from ..methods import Intervals, Method, Relaxation, Sample
+from ..methods._intervals import QUANTILE_METHODS
 from ..methods.hard import Hard
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
-from ._levels import parse_levels
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call, call_reduction, run
 
 
-def _at_level(n: int, level: Level) -> tuple[Level, bool]:
-    return level, False
+def _ask_at(function: str) -> Callable[..., Any]:
+    """A question to a method about quantiles."""
+    question = ask(function)
+
+    def apply(
+        method: Method,
+        sample: Sample,
+        relaxation: Relaxation,
+        q: Array,
+        quantile_method: str,
+    ) -> Any:
+        cells = sample.quantile_cells(q, quantile_method)
+        return question(method, sample, relaxation, cells)
+
+    return apply
 
 
-def _at_centre(n: int) -> tuple[Level, bool]:
-    """The position in the middle, or the mean of two."""
-    upper, lower = np.full(1, n // 2), np.full(1, (n - 1) // 2)
-    return Level(lower, upper, np.full(1, 0.5)), True
+def _at_levels(
+    sample: Sample, q: Array, quantile_method: str
+) -> tuple[Intervals, bool]:
+    return sample.quantile_cells(q, quantile_method), False
+
+
+def _at_centre(sample: Sample) -> tuple[Intervals, bool]:
+    return sample.median_cells(), True
 
 
 def _residual(m: Array, args: Any) -> Array:
@@ -56,10 +73,10 @@ def _root(
 
 
 _ARGQUANTILE = Operation(
-    "argquantile", ask("argquantile"), (INDEX,), _at_level, method="neuralsort"
+    "argquantile", _ask_at("argquantile"), (INDEX,), _at_levels, method="neuralsort"
 )
 _QUANTILE = Operation(
-    "quantile", ask("quantile"), (VALUE,), _at_level, method="neuralsort"
+    "quantile", _ask_at("quantile"), (VALUE,), _at_levels, method="neuralsort"
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
 _PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
@@ -92,13 +109,18 @@ def _quantile(
     # rounding moves levels that are those of elements.
     q = jnp.asarray(q)
 
-    def level(layout: Layout, dtype: Any) -> tuple[Level]:
-        name = operation.name
-        return (parse_levels(q, full, layout.size, dtype, quantile_method, name),)
+    if quantile_method not in QUANTILE_METHODS:
+        raise ValueError(
+            f"{operation.name}: quantile_method={quantile_method!r} is not known. "
+            f"Allowed: {', '.join(map(repr, QUANTILE_METHODS))}."
+        )
+
+    def levels(layout: Layout, dtype: Any) -> tuple[Array, str]:
+        return q.ravel().astype(dtype) / full, quantile_method
 
     indices = operation.outputs == (INDEX,)
     (out,), layout = run(
-        operation, x, softness, axis, keywords, several=not indices, options=level
+        operation, x, softness, axis, keywords, several=not indices, options=levels
     )
     assert out is not None
     out = jnp.moveaxis(out, -2 if indices else -1, 0)
