@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import helpers
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import each
-from helpers import assert_close
+from assertions import assert_close
+from parametrize import each
 
 import softjax as sj
 from softjax._dispatch import _program, dispatch
@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import eager
 
 CALLS = eager.AXISWISE | eager.ELEMENTWISE
-X = jnp.asarray(helpers.rng("eager").normal(size=5), jnp.float32)
+X = jnp.asarray(inputs.rng("eager").normal(size=5), jnp.float32)
 
 _BACKEND = "/jax/core/compile/backend_compile_duration"
 
@@ -189,7 +189,7 @@ def test_programs_of_objects_do_not_add_up():
 def test_64_bits_come_and_go():
     x = np.array([0.2, 1.0, 0.7])
     narrow = sj.sort(x, softness=1 / 3)
-    with helpers.x64():
+    with jax.enable_x64(True):
         wide = sj.sort(x, softness=1 / 3)
         expected = jax.jit(lambda x: sj.sort(x, softness=1 / 3))(x)
     assert (narrow.dtype, wide.dtype) == (jnp.float32, jnp.float64)
