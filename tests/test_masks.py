@@ -52,30 +52,41 @@ def operators(method, sample: Sample, relaxation: Relaxation) -> dict[str, jax.A
     )
 
 
-def values_and_tangents(method, mode, x, direction, where=None, softness=0.3):
+def standardized(x: jax.Array, where: jax.Array | None) -> Sample:
+    """A sample that compares other numbers than it averages."""
+    center, scale = jnp.full(1, 0.2), jnp.full(1, 1.5)
+    keys = jax.nn.sigmoid((x - center) / scale)
+    return Sample(keys, x, where, center=center, scale=scale)
+
+
+def plain(x: jax.Array, where: jax.Array | None) -> Sample:
+    return Sample(x, where=where)
+
+
+def values_and_tangents(method, mode, x, direction, where=None, make=plain):
     """Results, and their derivatives along a direction, in one program."""
 
     @jax.jit
     def run(x, direction, where):
-        relaxation = Relaxation(mode, jnp.full(1, softness, x.dtype))
+        relaxation = Relaxation(mode, jnp.full(1, 0.3, x.dtype))
 
         def results(x):
-            return operators(method, Sample(x, where=where), relaxation)
+            return operators(method, make(x, where), relaxation)
 
         return jax.jvp(results, (x,), (direction,))
 
     return jax.device_get(run(x, direction, where))
 
 
-def assert_row_by_row(method, mode, atol: float, softness: float = 0.3):
+def assert_row_by_row(method, mode, atol: float, make=plain):
     rng = inputs.rng("masks")
     x, direction = rng.normal(size=(2, *WHERE.shape))
     # Whatever is masked, and however it moves, makes no difference.
     x = np.where(WHERE, x, 50 * x)
-    found = values_and_tangents(method, mode, x, direction, WHERE, softness)
+    found = values_and_tangents(method, mode, x, direction, WHERE, make)
     for row, here in enumerate(WHERE):
         few, moves = x[row, here], direction[row, here]
-        expected = values_and_tangents(method, mode, few, moves, softness=softness)
+        expected = values_and_tangents(method, mode, few, moves, make=make)
         for actual, exact in zip(found, expected, strict=True):
             for name, out in actual.items():
                 out = out[row]
@@ -94,6 +105,12 @@ def assert_row_by_row(method, mode, atol: float, softness: float = 0.3):
 def test_masked_rows_are_those_of_what_is_left(x64, case: Case, method):
     chosen = sj.methods.get_method(method)
     assert_row_by_row(chosen, case.regularizer, atol=2e-8)
+
+
+@each("method", METHODS, fast=("fast_soft_sort",))
+def test_masked_rows_of_standardized_samples(x64, method):
+    chosen = sj.methods.get_method(method)
+    assert_row_by_row(chosen, SMOOTH.regularizer, atol=2e-8, make=standardized)
 
 
 @each("network", ["bitonic", "odd_even"], fast=("odd_even",))

@@ -153,3 +153,6 @@ def test_methods_refuse_weights_by_name(method):
         chosen.check_weights(Sample(jnp.ones(3)), operator)
         with pytest.raises(ValueError, match=rf"{operator}.*{type(chosen).__name__}"):
             chosen.check_weights(sample, operator)
+    for name in ("sort", "rank", "max", "median"):
+        with pytest.raises(ValueError, match=rf"{type(chosen).__name__}.*no weights"):
+            getattr(chosen, name)(sample, RELAXATION)

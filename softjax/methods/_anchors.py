@@ -16,7 +16,7 @@ def gaps(sample: Sample) -> Float[Array, "*#batch 1"]:
 
 
 def anchors(sample: Sample, before: Any) -> Float[Array, "*#batch n"]:
-    """As many anchors as elements are finite and take part, descending from 1 to 0.
+    """Anchors that descend from 1 to 0, one for each finite element that takes part.
 
     So many `before` them are at 1, and all behind them at 0.
     """

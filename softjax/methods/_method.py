@@ -25,7 +25,7 @@ from ._sample import Sample
 
 
 class Relaxation(eqx.Module):
-    """How an operator is softened, once the formulation is chosen.
+    """The regularizer, softness and solver that soften an operator in any formulation.
 
     **Attributes:**
 
@@ -74,7 +74,8 @@ class Method(eqx.Module):
 
     **Attributes:**
 
-    - `takes_weights`: names of the operators that can be given a sample with `mass`.
+    - `takes_weights`: names of the operators that take a sample with `mass`; others
+        raise `ValueError`.
 
     **Example:**
 

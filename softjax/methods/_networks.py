@@ -33,7 +33,7 @@ class Network(eqx.Module):
     def needed(
         self, one: Int[Array, "..."], count: Int[Array, "*batch 1"]
     ) -> Bool[Array, "*#batch 1"]:
-        """Whether a round does something for the first `count` positions alone.
+        """A flag: whether a round does something for the first `count` positions alone.
 
         Default: all do. Rounds that are left out leave as many elements as if there
         were no more positions.

@@ -98,7 +98,7 @@ class Infinite(eqx.Module):
         return jnp.minimum(far, info.max / 2)
 
     def finite(self, keys: Float[Array, "*batch n"]) -> Bool[Array, "*batch n"]:
-        """Which of some keys, in any order, stand for finite elements."""
+        """A mask of the keys, in any order, that stand for finite elements."""
         # In a row without infinite elements, all do, of any size.
         reach = jnp.where(self.above + self.below > 0, self.reach, jnp.inf)
         return jnp.abs(jax.lax.stop_gradient(keys)) <= reach
@@ -155,8 +155,9 @@ class Sample(eqx.Module):
         total: Shaped[Array | np.ndarray, "*#batch 1"] | None = None,
         infinite: Infinite | None = None,
     ):
-        if mass is not None and where is not None:
-            mass = jnp.where(where, mass, 0)
+        if mass is not None:
+            mass = jnp.asarray(mass, keys.dtype)
+            mass = mass if where is None else jnp.where(where, mass, 0)
         if total is None:
             counted = where if mass is None else mass
             total = np.full(1, keys.shape[-1])
@@ -203,17 +204,17 @@ class Sample(eqx.Module):
 
     @property
     def above(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """How many elements are inf, and so have the first positions."""
+        """The number of elements that are inf, and so have the first positions."""
         return np.zeros(1, int) if self.infinite is None else self.infinite.above
 
     @property
     def below(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """How many elements are -inf, and so have the last positions."""
+        """The number of elements that are -inf, and so have the last positions."""
         return np.zeros(1, int) if self.infinite is None else self.infinite.below
 
     @property
     def finite(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """How many elements take part and are finite, or 1 if there is none."""
+        """The number of finite elements that take part, or 1 if there is none."""
         if self.infinite is None:
             return self.total
         count = self.total - self.infinite.above - self.infinite.below

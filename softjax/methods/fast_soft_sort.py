@@ -57,6 +57,7 @@ class FastSoftSort(ValueMethod):
         self.scale = parse_scale(scale, "FastSoftSort")
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "sort")
         ordered = sample.ordered()
         middle, size, scale, mean, varies = spread(sample, ordered, self.scale)
         softness = relaxation.softness / size
@@ -84,6 +85,7 @@ class FastSoftSort(ValueMethod):
         return sample.unstandardize(jnp.where(varies, values, mean))
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "rank")
         problem = rank_problem(sample, relaxation.softness)
         return jnp.add(sample.above, gaps(sample) * relaxation.primal(problem))
 

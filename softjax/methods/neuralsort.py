@@ -43,6 +43,7 @@ class NeuralSort(RowMethod):
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
+        self.check_weights(sample, "argsort")
         ordered = sample.ordered()
         index = _evaluate(relaxation.primal, ordered, relaxation, intervals, "m,n")
         return ordered.unsort(index)
@@ -53,12 +54,14 @@ class NeuralSort(RowMethod):
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
+        self.check_weights(sample, "sort")
         ordered = sample.ordered()
         return _evaluate(
             relaxation.expectation, ordered, relaxation, intervals, "m", ordered.values
         )
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "rank")
         ordered = sample.ordered()
         problem = NeuralSortRows(
             None, ordered.support, relaxation.softness, ordered.where
@@ -76,7 +79,7 @@ def _evaluate(
     shape: str,
     *values: Float[Array, "*batch n"],
 ) -> Float[Array, "*batch m ..."]:
-    """What is read of the rows of intervals: those at their centres.
+    """A readout of the rows of intervals, which are those at their centres.
 
     **Arguments:**
 

@@ -66,6 +66,7 @@ class OptimalTransport(IndexMethod):
         So many `used` of them fill [0, 1], those of finite elements; None for all. The
         `counts` of points for each are `*#batch m`; `ascending` says that keys descend.
         """
+        self.check_weights(sample, "argsort")
         m = counts.shape[-1]
         xp = jnp if is_traced((used, sample.infinite)) else np
         position = np.arange(m)

@@ -70,6 +70,7 @@ class SmoothSort(ValueMethod):
         self.scale = parse_scale(scale, "SmoothSort")
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "sort")
         relaxation = _of_the_entropy(relaxation)
         above = sample.above
         sample = _z_scores(sample.without_infinite())
@@ -89,6 +90,7 @@ class SmoothSort(ValueMethod):
         return behind(above, values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "rank")
         relaxation = _of_the_entropy(relaxation)
         if relaxation.solver is not None:
             raise TypeError(

@@ -21,7 +21,7 @@ from ._rows import RowMethod
 from ._sample import Sample
 
 _FEW = 8
-"""So many dense rows take less time than what is O(n) for any number of them."""
+"""The number of dense rows up to which they take less time than sums in O(n)."""
 
 
 class SoftSort(RowMethod):
@@ -51,6 +51,7 @@ class SoftSort(RowMethod):
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
+        self.check_weights(sample, "argsort")
         support = sample.ordered().support
         queries = support if intervals is None else intervals.take(support)
         problem = _rows(sample, relaxation, queries, among_keys=intervals is None)
@@ -62,6 +63,7 @@ class SoftSort(RowMethod):
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
+        self.check_weights(sample, "sort")
         ordered = sample.ordered()
         queries = None
         if intervals is not None:
@@ -77,6 +79,7 @@ class SoftSort(RowMethod):
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
+        self.check_weights(sample, "top_k")
         if k > _FEW:
             # The values do not pass through the indices, which nobody may want. With
             # the entropy, all values take less time than some, of which it is not known
@@ -92,6 +95,7 @@ class SoftSort(RowMethod):
         return found.expectation(sample.values[..., None, :]), found.value
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "rank")
         ordered = sample.ordered()
         problem = SoftSortRows(
             None, ordered.support, relaxation.softness, ordered.where, filled=True
@@ -105,9 +109,11 @@ class SoftSort(RowMethod):
     def argmax(
         self, sample: Sample, relaxation: Relaxation
     ) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "argmax")
         return relaxation.primal(_largest(sample, relaxation))
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
+        self.check_weights(sample, "max")
         return relaxation.expectation(_largest(sample, relaxation), sample.values)
 
 

@@ -89,6 +89,7 @@ class SortingNetwork(RowMethod):
         self, sample: Sample, relaxation: Relaxation
     ) -> tuple[_Wires, Float[Array, "*batch 1"]]:
         """The numbers that flow in, and the one that was taken from the keys."""
+        self.check_weights(sample, "argsort")
         if relaxation.solver is not None:
             raise TypeError(
                 f"solver={relaxation.solver!r}: method='sorting_network' has nothing "
