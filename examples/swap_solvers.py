@@ -108,7 +108,7 @@ def main():
     x, y, x_test, y_test = load_data()
 
     def accuracy(scores):
-        """Of a linear classifier that sees the best pixels only, on new digits."""
+        """Percent of new digits that a classifier gets right by the best pixels."""
         chosen = np.flatnonzero(choose(scores, mode="hard"))
         classifier = LogisticRegression(max_iter=2000).fit(x[:, chosen], y)
         return 100 * classifier.score(x_test[:, chosen], y_test)

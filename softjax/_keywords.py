@@ -27,7 +27,7 @@ _SOFTNESS = "a positive number or array"
 
 
 class Mode(NamedTuple):
-    """What the keyword `mode` means."""
+    """The meaning of the keyword `mode`."""
 
     regularizer: Regularizer | None  # None: the hard operator
     gated: bool

@@ -19,7 +19,7 @@ from ._transition import promote
 from ._types import SoftBool
 
 _LEAST = 1e-10
-"""What a geometric mean counts the probability 0 as, to keep its gradient finite."""
+"""Least probability in a geometric mean, whose gradient at 0 would be infinite."""
 
 
 def _and(x: Array, y: Array, geometric: bool) -> Array:

@@ -38,7 +38,7 @@ def _expect(weights: Float[Array, "... n"], values: Float[Array, "... n"]) -> Ar
 
 
 def _take(weights: Float[Array, "*m n"], values: Array, axis: int) -> Array:
-    """The same with `axis` of the values, whose place the axes `*m` take."""
+    """The sum of weights times values along an axis, in place of which come `*m`."""
 
     def product(weights, values, precision):
         return jnp.tensordot(weights, values, ((-1,), (axis,)), precision=precision)

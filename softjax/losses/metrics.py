@@ -1,4 +1,4 @@
-"""What people measure rankings, classifiers and fits by, with soft operators."""
+"""Metrics of rankings, classifiers and fits, made of soft operators."""
 
 from __future__ import annotations
 
