@@ -165,8 +165,8 @@ def test_cells_of_masked_rows():
     median = sample.median_cells()
     np.testing.assert_array_equal(median.start, [[2, 2], [1, 2], [0, 0]])
     quartile = sample.quantile_cells(jnp.array([0.25]))
-    np.testing.assert_array_equal(quartile.start, [[3, 2], [3, 2], [0, 0]])
-    assert_close(quartile.share, [[1, 0], [0.25, 0.75], [1, 0]])
+    np.testing.assert_array_equal(quartile.start, [[2, 3], [2, 3], [0, 0]])
+    assert_close(quartile.share, [[0, 1], [0.75, 0.25], [0, 1]])
 
 
 def test_positions_of_full_rows_are_known():

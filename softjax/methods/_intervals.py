@@ -28,14 +28,14 @@ class Intervals(NamedTuple):
         whole units of mass. A `stop` that is not beyond the `start` makes an interval
         empty.
     - `share`: None, or shares `*#batch m` in m / 2 mixtures, of which the i-th is made
-        of the i-th interval and of the i-th in the second half, which comes before it.
+        of the i-th interval and of the i-th in the second half, which comes after it.
 
     **Example:**
 
         >>> sample = sj.methods.Sample(jnp.array([0.2, 1.0, 0.7]))
         >>> quartile = sample.quantile_cells(jnp.array([0.25]))
         >>> print(quartile.start, quartile.stop, quartile.share)
-        [2 1] [3 2] [0.5 0.5]
+        [1 2] [2 3] [0.5 0.5]
         >>> print(quartile.read(jnp.array([1.0, 0.7, 0.2])))
         [0.45]
     """
@@ -151,8 +151,8 @@ def quantile_cells(
         # Where there is nothing above, the upper one of the last two has all.
         lower = xp.minimum(below, xp.maximum(xp.ceil(last).astype(below.dtype) - 1, 0))
         rest = 1 - (above + (below - lower))
-        cells = xp.concatenate([lower, lower + 1], axis=-1)
-        share = xp.concatenate([rest, 1 - rest], axis=-1)
+        cells = xp.concatenate([lower + 1, lower], axis=-1)
+        share = xp.concatenate([1 - rest, rest], axis=-1)
     start, stop = (xp.clip(total - cells - i, 0, total) for i in (1, 0))
     return Intervals(start, stop, share)
 

@@ -191,9 +191,9 @@ class Sample(eqx.Module):
     ) -> Intervals:
         """The two units of mass that a quantile mixes, 2 m of them, or m.
 
-        Counted from the smallest, those are L and L + 1 with shares 1 - f and f, where
+        Counted from the smallest, those are L + 1 and L with shares f and 1 - f, where
         `h = q max(W - 1, 0)`, L is its whole part and f the rest. Where there is none
-        above L, they are L - 1 and L.
+        above L, they are L and L - 1.
 
         **Arguments:**
 

@@ -143,10 +143,9 @@ class OptimalTransport(IndexMethod):
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        # From the largest, which a mixture has last.
         start = intervals.start
         m = start.shape[-1] // (1 if intervals.share is None else 2)
-        starts = [start[..., i : i + m] for i in range(0, start.shape[-1], m)][::-1]
+        starts = [start[..., i : i + m] for i in range(0, start.shape[-1], m)]
         # All that is before the first, each up to the next one, the last, and the rest.
         last = starts[-1]
         ends = [0 * last, *starts, last + 1, sample.total + 0 * last]
@@ -160,8 +159,7 @@ class OptimalTransport(IndexMethod):
         softness = relaxation.softness[..., None]
         softened = dataclasses.replace(relaxation, softness=softness)
         plan = self._plan(jax.tree.map(each, sample), softened, counts)
-        # As many rows as there are intervals in a mixture, in the order of those.
-        rows = plan[..., len(starts) : 0 : -1, :].swapaxes(-2, -3)
+        rows = plan[..., 1 : 1 + len(starts), :].swapaxes(-2, -3)
         rows = rows.reshape(*rows.shape[:-3], start.shape[-1], sample.size)
         return intervals.mix(rows, axis=-2)
 
