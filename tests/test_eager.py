@@ -43,7 +43,7 @@ def programs(call: Callable[[], Any]) -> int:
     return len(found)
 
 
-@each("name", list(CALLS), fast=("top_k", "top_k_mask", "quantile", "round", "where"))
+@each("name", list(CALLS), fast=("top_k_mask", "quantile", "round", "where"))
 def test_one_program(name):
     # Whatever others have compiled is compiled again.
     jax.clear_caches()
@@ -166,7 +166,7 @@ def test_axes_may_be_numbers_of_numpy():
     np.testing.assert_array_equal(sj.top_k(X, np.int32(2))[0], sj.top_k(X, 2)[0])
 
 
-@pytest.mark.parametrize("transform", [jax.jit, jax.grad, jax.jacfwd])
+@each("transform", [jax.jit, jax.grad, jax.jacfwd], fast=("jit",))
 def test_no_tracer_is_kept(transform):
     def loss(a):
         mode = Weighted(a)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from assertions import assert_close
-from cases import INDEX_METHODS, METHODS, REGULARIZERS, Case
+from cases import INDEX_METHODS, METHODS, REGULARIZERS, REPRESENTATIVES, Case
 from parametrize import each, each_pair, pick
 
 import softjax as sj
@@ -101,13 +101,14 @@ def assert_row_by_row(method, mode, atol: float, make=plain):
                 )
 
 
-@each_pair(REGULARIZERS)
+# By default, of the methods whose rows are of different kinds; the others take longer.
+@each_pair(REGULARIZERS, fast=REPRESENTATIVES | dict.fromkeys(("ot", "smooth_sort")))
 def test_masked_rows_are_those_of_what_is_left(x64, case: Case, method):
     chosen = sj.methods.get_method(method)
     assert_row_by_row(chosen, case.regularizer, atol=2e-8)
 
 
-@each("method", METHODS, fast=("fast_soft_sort",))
+@each("method", METHODS, fast=("softsort",))
 def test_masked_rows_of_standardized_samples(x64, method):
     chosen = sj.methods.get_method(method)
     assert_row_by_row(chosen, SMOOTH.regularizer, atol=2e-8, make=standardized)
