@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..._core.problem import ScalarDualProblem
-from ..._core.readout import ColumnMeans, Means, Moves
+from ..._core.readout import ColumnMeans, Means, Moves, Primal, Readout
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask
-from ..._core.solution import Solution
+from ..._core.solution import Search, Solution, evaluate_by
+from ..._core.solver import Solver
 from ..._kernels.arrays import safe_divide
 from ..._kernels.derivatives import derivative
 from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
@@ -116,6 +117,18 @@ class WindowedRows(ScalarDualProblem):
     @abc.abstractmethod
     def general(self) -> SortedRows:
         """The rows that these are windows of."""
+
+    def evaluated_by(
+        self,
+        solver: Solver,
+        regularizer: Regularizer,
+        readout: Readout,
+        linear_solver: Any = None,
+    ) -> Any:
+        if type(readout) is Primal:  # of which no window leaves anything out
+            rows = self.general()
+            return rows.evaluated_by(solver, regularizer, readout, linear_solver)
+        return evaluate_by(Search(solver), self, regularizer, readout, linear_solver)
 
     def flat(self) -> ScalarDualProblem:
         return self.general().flat()
