@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 class Layout(NamedTuple):
@@ -79,6 +79,23 @@ def parse_axis(
             f"of shape {shape} has none."
         )
     return layout
+
+
+def split_mask(where: Any, layout: Layout, operator: str) -> Bool[Array, "*batch n"]:
+    """A mask of the elements of an array, as that is laid out."""
+    where = jnp.asarray(where)
+    if where.dtype != bool:
+        raise TypeError(
+            f"{operator}: where must be a Boolean array, got type {where.dtype}."
+        )
+    try:
+        where = jnp.broadcast_to(where, layout.shape)
+    except ValueError:
+        raise ValueError(
+            f"{operator}: where of shape {where.shape} must broadcast to the input, of "
+            f"shape {layout.shape}."
+        ) from None
+    return layout.split(where) if layout.shape else where.reshape(1)
 
 
 def split_parameter(

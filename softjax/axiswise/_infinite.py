@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from softjax_solvers.internal import (
@@ -22,11 +23,12 @@ class Outer(NamedTuple):
     down: Bool[Array, "*batch n"]
     above: Int[Array, "*batch 1"]
     below: Int[Array, "*batch 1"]
+    total: Int[Array | np.ndarray, "*#batch 1"]  # of all elements that there are
 
     @property
-    def first_below(self) -> Int[Array, "*batch 1"]:
+    def first_below(self) -> Int[Array | np.ndarray, "*batch 1"]:
         """The first position of those that are -inf."""
-        return self.up.shape[-1] - self.below
+        return self.total - self.below
 
     def edge(
         self, position: Int[Array, "..."], dtype: jnp.dtype
@@ -48,11 +50,12 @@ class Outer(NamedTuple):
 
 
 def find_infinite(
-    x: Float[Array, "*batch n"],
+    x: Float[Array, "*batch n"], count: Int[Array | np.ndarray, "*#batch 1"]
 ) -> tuple[Outer, Bool[Array, "*batch 1"], Float[Array, "*batch 1"]]:
     """The infinite elements; which rows have NaN; the size of the finite ones together.
 
-    Counts are exact up to one over the rounding of the type.
+    Rows have a `count` of elements. Counts are exact up to one over the rounding of
+    the type.
     """
     up, down = x == jnp.inf, x == -jnp.inf
     size = jnp.where(up | down, 0, jnp.abs(jax.lax.stop_gradient(x)))
@@ -62,7 +65,8 @@ def find_infinite(
     first, last, total = jnp.sum(terms, axis=-1, keepdims=True)
     bad = jnp.isnan(first)
     above, below, total = (jnp.where(bad, 0, x) for x in (first, last, total))
-    outer = Outer(up, down, above.astype(jnp.int32), below.astype(jnp.int32))
+    above, below = above.astype(jnp.int32), below.astype(jnp.int32)
+    outer = Outer(up, down, above, below, count)
     return outer, bad, total
 
 
@@ -121,5 +125,5 @@ def put_positions(
     """Positions counted from `first`; equal infinities have the mean of theirs."""
     dtype = out.dtype
     high = (outer.above - 1).astype(dtype) / 2
-    low = (outer.up.shape[-1] - 1) - (outer.below - 1).astype(dtype) / 2
+    low = outer.total - 1 - (outer.below - 1).astype(dtype) / 2
     return jnp.where(outer.up, first + high, jnp.where(outer.down, first + low, out))

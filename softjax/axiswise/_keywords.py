@@ -27,6 +27,10 @@ class AxisKeywords(TypedDict, total=False):
     - `solver`: the algorithm; None for the best known. See `softjax.solvers.solve`.
     - `standardize`: whether to compare z-scores, squashed by a sigmoid, in place of
         the input itself, so that softness does not depend on its scale. Default False.
+    - `where`: which elements there are: a Boolean array that broadcasts to the input;
+        None for all. `op(x, where=m)` is `op(x[m])` row by row, and masked elements may
+        be anything. Soft indices and masks are 0 at masked elements, and ranks are just
+        behind the last; sorted values are at the front, and infinite behind them.
 
     **Example:**
 
@@ -40,6 +44,7 @@ class AxisKeywords(TypedDict, total=False):
     method: str | Method
     solver: Any
     standardize: bool
+    where: Any
 
 
 class ValueKeywords(AxisKeywords, total=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,7 @@ class Operation:
     - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
     - `method`: the default.
     - `first`: the position of the largest element.
+    - `of_nothing`: the value of a row without any element, of the largest kind.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Operation:
     absent: bool = False
     method: str = "softsort"
     first: int = 1
+    of_nothing: float = -math.inf
 
     def answers(
         self,
@@ -85,5 +88,6 @@ class Operation:
             method=self.method,
             solver=None,
             standardize=False,
+            where=None,
         )
         return common | (dict(gated_grad=True) if VALUE in self.outputs else {})

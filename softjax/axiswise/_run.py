@@ -12,13 +12,13 @@ from softjax_solvers import Entropy
 from softjax_solvers.internal import on_each_device
 
 from .._dispatch import dispatch
-from .._keywords import as_float, check_softness, parse_mode, parse_softness
-from .._layout import Layout, parse_axis, split_parameter
+from .._keywords import as_array, as_float, check_softness, parse_mode, parse_softness
+from .._layout import Layout, parse_axis, split_mask, split_parameter
 from ..methods import Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
 from ._infinite import Outer, put_indices, put_positions, put_values
-from ._operation import MASK, POSITION, VALUE, Operation
-from ._sample import prepare, without_gradient
+from ._operation import INDEX, MASK, POSITION, VALUE, Operation
+from ._sample import Mask, prepare, without_gradient
 
 
 def call(
@@ -39,6 +39,8 @@ def call(
     - `keywords`: the common ones that were given.
     """
     others = dict(keywords)
+    if others.get("where") is not None:
+        others["where"] = as_array(others["where"])
     softness = others.pop("softness", 0.1)
     check_softness(softness)
     return dispatch(
@@ -86,6 +88,9 @@ def run(
     method, solver = get_method(given["method"]), given["solver"]
     softness = parse_softness(softness, x.dtype)
     softness = split_parameter(softness, layout, name, "softness")
+    where = given["where"]
+    if where is not None:
+        where = split_mask(where, layout, name)
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
     if regularizer is None:
@@ -97,15 +102,18 @@ def run(
             f"method={given['method']!r} has none."
         )
 
-    def by_rows(x, softness, options, regularizer, method, solver):
+    def by_rows(x, softness, where, options, regularizer, method, solver):
+        mask = None if where is None else Mask.of(where)
+        if mask is not None:
+            x = jnp.where(mask.given, x, 0)
         if operation.ascending:
             x = -x
         relaxation = Relaxation(regularizer, softness, solver)
         if isinstance(method, Hard):
-            return _run_hard(operation, method, x, relaxation, options)
+            return _run_hard(operation, method, x, mask, relaxation, options)
         absent = operation.absent
         sample, bad, outer = prepare(
-            x, softness, absent=absent, standardize=standardize
+            x, softness, mask, absent=absent, standardize=standardize
         )
         method.check_weights(sample, operation.name)
         still = sample if gated_grad else without_gradient(sample)
@@ -115,17 +123,18 @@ def run(
             moving = operation.answers(method, sample, relaxation, options)
             pairs = zip(operation.outputs, outputs, moving, strict=True)
             outputs = tuple(out if kind == VALUE else m for kind, out, m in pairs)
-        return tuple(
-            None
-            if out is None
-            else _finish(out, kind, operation, sample, options, bad, outer)
-            for out, kind in zip(outputs, operation.outputs, strict=True)
-        )
+
+        def finish(out, kind):
+            out = _place_infinite(out, kind, operation, sample, options, outer)
+            return _finish(out, kind, operation, sample, options, mask, bad)
+
+        return _each_output(finish, operation, outputs)
 
     outputs = on_each_device(
         by_rows,
         layout.split(x) if x.ndim else x.reshape(1),
         softness,
+        where,
         options(layout, x.dtype) if options else (),
         *(regularizer, method, solver),
     )
@@ -157,17 +166,29 @@ def _run_hard(
     operation: Operation,
     method: Hard,
     x: Float[Array, "*batch n"],
+    mask: Mask | None,
     relaxation: Relaxation,
     options: tuple[Any, ...],
 ) -> tuple[Array | None, ...]:
     """The operation on x as it is, infinities included."""
     nan = jnp.isnan(x)
-    sample, bad = Sample(jnp.where(nan, 0, x)), jnp.any(nan, axis=-1)
+    where = None if mask is None else mask.where
+    sample, bad = Sample(jnp.where(nan, 0, x), where=where), jnp.any(nan, axis=-1)
     outputs = operation.answers(method, sample, relaxation, options)
-    return tuple(
-        None if out is None else _sign(out, kind, operation, bad)
-        for out, kind in zip(outputs, operation.outputs, strict=True)
-    )
+
+    def finish(out, kind):
+        return _finish(out, kind, operation, sample, options, mask, bad)
+
+    return _each_output(finish, operation, outputs)
+
+
+def _each_output(
+    finish: Callable[[Array, str], Array],
+    operation: Operation,
+    outputs: tuple[Array | None, ...],
+) -> tuple[Array | None, ...]:
+    pairs = zip(outputs, operation.outputs, strict=True)
+    return tuple(None if out is None else finish(out, kind) for out, kind in pairs)
 
 
 def _finish(
@@ -176,22 +197,41 @@ def _finish(
     operation: Operation,
     sample: Sample,
     options: tuple[Any, ...],
+    mask: Mask | None,
     bad: Bool[Array, "*batch"],
-    outer: Outer,
 ) -> Array:
-    """The places of infinite elements, the sign of an ascending operation, and NaN."""
-    out = _place_infinite(out, kind, operation, sample, options, outer)
-    return _sign(out, kind, operation, bad)
-
-
-def _sign(
-    out: Array, kind: str, operation: Operation, bad: Bool[Array, "*batch"]
-) -> Array:
-    """The sign of an ascending operation's values, and NaN in bad rows."""
+    """What is masked, the sign of an ascending operation's values, and NaN."""
+    if mask is not None:
+        out = _fill(out, kind, operation, sample, options, mask)
     if operation.ascending and kind == VALUE:
         out = -out
     rest = out.ndim - bad.ndim
     return jnp.where(bad.reshape(*bad.shape, *(1,) * rest), jnp.nan, out)
+
+
+def _fill(
+    out: Array,
+    kind: str,
+    operation: Operation,
+    sample: Sample,
+    options: tuple[Any, ...],
+    mask: Mask,
+) -> Array:
+    """Results where no element is: beyond the last, behind the mask, of empty rows."""
+    if kind == POSITION:
+        return jnp.where(
+            mask.given, out, (mask.total + operation.first).astype(out.dtype)
+        )
+    if kind == MASK:
+        return jnp.where(mask.given, out, 0)
+    places, single = operation.places(sample, *options)
+    fill = operation.of_nothing if kind == VALUE else 0.0
+    beyond = jnp.asarray(places.start) >= mask.total
+    if places.share is not None:
+        beyond = jnp.split(beyond, 2, axis=-1)[0]
+    beyond = beyond | (mask.total == 0)
+    beyond = beyond[..., 0] if single else beyond
+    return jnp.where(beyond[..., None] if kind == INDEX else beyond, fill, out)
 
 
 def _place_infinite(

@@ -16,14 +16,13 @@ from softjax_solvers import (
 from softjax_solvers.internal import (
     invert,
     safe_divide,
-    sort_with_permutation,
 )
 
 from .._keywords import as_array, check_count, parse_count
 from .._layout import Layout, parse_axis, split_parameter
 from .._types import SoftBool
 from ..methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
-from ..methods.hard import Hard
+from ..methods.hard import Hard, order
 from ._operation import MASK, Operation
 from ._run import call, run
 
@@ -36,18 +35,18 @@ def _mask(
     formulation: MaskMethod,
 ) -> Float[Array, "*batch n"]:
     if isinstance(method, Hard):
-        place = invert(sort_with_permutation(-sample.keys)[1])
+        place = invert(order(sample))
         return jnp.clip(k - place, 0, 1)
     where = sample.where
     problem = HypersimplexProjection(sample.keys, k, relaxation.softness, where)
     regularizer = formulation.regularizer(relaxation.regularizer)
     mask = solve(problem, regularizer, relaxation.solver).value
-    if where is None:
+    if sample.absent is None:
         return mask
     # What is left when all that are present are in full is shared by the absent.
-    missing, absent = k - sample.total, sample.size - sample.total
-    share = jnp.clip(safe_divide(missing, absent), 0, 1)
-    return jnp.where(where, mask, share)
+    absent = jnp.sum(sample.absent, axis=-1, keepdims=True)
+    share = jnp.clip(safe_divide(k - sample.total, absent), 0, 1)
+    return jnp.where(sample.absent, share, mask)
 
 
 _TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True)
@@ -77,6 +76,7 @@ def top_k_mask(
     method: str | MaskMethod = "ot",
     solver: Any = None,
     standardize: bool = False,
+    where: Any = None,
 ) -> SoftBool:
     """Which elements are among the k largest: a mask in [0, 1] with sum k.
 
@@ -130,6 +130,10 @@ def top_k_mask(
     layout = parse_axis(np.shape(x), axis, "top_k_mask", several=True)
     check_count(k, layout.size, "top_k_mask")
     keywords = dict(
-        softness=softness, mode=mode, solver=solver, standardize=standardize
+        softness=softness,
+        mode=mode,
+        solver=solver,
+        standardize=standardize,
+        where=where,
     )
     return call(_largest, _TOP_K_MASK, x, axis, keywords, k, method=method)

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._layout import Layout
+from softjax_solvers.internal import permute
+
+from .._layout import Layout, split_mask
 from .._types import SoftIndex
 from ..methods import Intervals, Sample, ValueMethod, get_method
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
@@ -44,7 +46,22 @@ def _sorted(x, softness, *, operation, axis, keywords, descending):
     operation = operation if descending or backwards else operation.ascend()
     (out,), layout = run(operation, x, softness, axis, keywords)
     assert out is not None
-    return layout.place(jnp.flip(out, -1) if backwards else out, -1)
+    if backwards:
+        out = _read_backwards(out, layout, keywords.get("where"))
+    return layout.place(out, -1)
+
+
+def _read_backwards(
+    out: Float[Array, "*batch n"], layout: Layout, where: Any
+) -> Float[Array, "*batch n"]:
+    """Descending values as ascending ones, with what is behind the last behind it."""
+    out = jnp.flip(out, -1)
+    if where is None:
+        return out
+    n, place = out.shape[-1], jnp.arange(out.shape[-1])
+    total = jnp.sum(split_mask(where, layout, "sort"), axis=-1, keepdims=True)
+    out = permute(out, (place + (n - total)) % n)
+    return jnp.where(place < total, out, jnp.inf)
 
 
 def _positions(x, softness, *, operation, axis, keywords, descending):

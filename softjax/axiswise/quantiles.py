@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Unpack
 
@@ -51,21 +52,25 @@ def _at_centre(sample: Sample) -> tuple[Intervals, bool]:
 
 
 def _residual(m: Array, args: Any) -> Array:
-    x, scale, regularizer = args
-    return jnp.mean(regularizer.sigmoid((x - m[..., None]) / scale), axis=-1) - 1 / 2
+    x, share, scale, regularizer = args
+    steps = regularizer.sigmoid((x - m[..., None]) / scale)
+    return jnp.sum(share * steps, axis=-1) - 1 / 2
 
 
 def _root(
     method: Method, sample: Sample, relaxation: Relaxation
 ) -> Float[Array, "*batch"]:
-    x = sample.keys
-    middle = Hard().median(Sample(x), relaxation)
+    x, where = sample.keys, sample.where
+    middle = Hard().median(Sample(x, where=where), relaxation)
     if isinstance(method, Hard):
         return middle
     regularizer = relaxation.regularizer
     scale = relaxation.softness * regularizer.transition_scale().astype(x.dtype)
-    args = (x, scale, regularizer)
-    root = find_root(_residual, args, jnp.min(x, axis=-1), jnp.max(x, axis=-1), middle)
+    counts = jnp.ones_like(x) if where is None else where.astype(x.dtype)
+    args = (x, counts / sample.total, scale, regularizer)
+    lower = jnp.min(x, axis=-1, initial=jnp.inf, where=where)
+    upper = jnp.max(x, axis=-1, initial=-jnp.inf, where=where)
+    root = find_root(_residual, args, lower, upper, middle)
     # Steps of bounded width may leave an interval of roots, all with slope 0. Its
     # midpoint is the hard median.
     _, slope = derivative(lambda m: _residual(m, args), root)
@@ -76,15 +81,29 @@ _ARGQUANTILE = Operation(
     "argquantile", _ask_at("argquantile"), (INDEX,), _at_levels, method="neuralsort"
 )
 _QUANTILE = Operation(
-    "quantile", _ask_at("quantile"), (VALUE,), _at_levels, method="neuralsort"
+    "quantile",
+    _ask_at("quantile"),
+    (VALUE,),
+    _at_levels,
+    method="neuralsort",
+    of_nothing=math.nan,
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
 _PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
 _ARGMEDIAN = Operation(
     "argmedian", ask("argmedian"), (INDEX,), _at_centre, method="neuralsort"
 )
-_MEDIAN = Operation("median", ask("median"), (VALUE,), _at_centre, method="neuralsort")
-_MEDIAN_NEWTON = Operation("median_newton", _root, (VALUE,), _at_centre)
+_MEDIAN = Operation(
+    "median",
+    ask("median"),
+    (VALUE,),
+    _at_centre,
+    method="neuralsort",
+    of_nothing=math.nan,
+)
+_MEDIAN_NEWTON = Operation(
+    "median_newton", _root, (VALUE,), _at_centre, of_nothing=math.nan
+)
 
 
 def _at(
@@ -280,13 +299,15 @@ def median_newton(
     keepdims: bool = False,
     softness: Any = 0.1,
     mode: str | Regularizer = "smooth",
+    where: Any = None,
 ) -> Float[Array, "..."]:
     """The soft median m at which soft steps balance: `sum_i H((x_i - m)) = n / 2`.
 
     H is [`softjax.heaviside`][]. Takes O(n) time a step of Newton's method, and no soft
     index. Where bounded steps leave an interval of roots, its midpoint is returned.
+    `where` is that of `softjax.AxisKeywords`.
 
-    **Returns:** an array of the shape of `jnp.median`.
+    **Returns:** an array of the shape of `jnp.median`; NaN for rows without elements.
 
     **Example:**
 
@@ -294,5 +315,5 @@ def median_newton(
         >>> print(sj.median_newton(x, axis=1))
         [0.594 0.266]
     """
-    keywords = dict(softness=softness, mode=mode)
+    keywords = dict(softness=softness, mode=mode, where=where)
     return call_reduction(_MEDIAN_NEWTON, x, axis, keepdims, keywords, several=True)

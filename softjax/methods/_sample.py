@@ -122,6 +122,8 @@ class Sample(eqx.Module):
         integers if `mass` is None, where it is the number of elements that take part.
         Added up if it is not given.
     - `infinite`: which of the keys stand for infinite elements; None if none does.
+    - `absent`: which elements behind the mask are candidates nevertheless, `*batch n`,
+        of a maximum that nothing else is left for; None if none is.
 
     **Example:**
 
@@ -142,6 +144,7 @@ class Sample(eqx.Module):
     scale: Float[Array, "*batch 1"] | None
     total: Shaped[Array | np.ndarray, "*#batch 1"]
     infinite: Infinite | None
+    absent: Bool[Array, "*batch n"] | None
 
     def __init__(
         self,
@@ -154,6 +157,7 @@ class Sample(eqx.Module):
         scale: Float[Array, "*batch 1"] | None = None,
         total: Shaped[Array | np.ndarray, "*#batch 1"] | None = None,
         infinite: Infinite | None = None,
+        absent: Bool[Array, "*batch n"] | None = None,
     ):
         if mass is not None:
             mass = jnp.asarray(mass, keys.dtype)
@@ -165,7 +169,7 @@ class Sample(eqx.Module):
                 total = jnp.sum(counted, axis=-1, keepdims=True)
         self.keys, self.averaged, self.where, self.mass = keys, averaged, where, mass
         self.center, self.scale = center, scale
-        self.total, self.infinite = total, infinite
+        self.total, self.infinite, self.absent = total, infinite, absent
 
     @property
     def size(self) -> int:

@@ -75,7 +75,7 @@ class Hard(IndexMethod):
         sample = _as_mask(sample)
         if sample.where is None:
             return _one_hot(jnp.argmax(sample.keys, axis=-1), sample)
-        return _one_hot(_order(sample)[..., 0], sample)
+        return _one_hot(order(sample)[..., 0], sample)
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         sample = _as_mask(sample)
@@ -130,7 +130,7 @@ def _sorted(sample: Sample) -> Float[Array, "*batch n"]:
     return -sort_with_permutation(-_present(sample, sample.values))[0]
 
 
-def _order(sample: Sample) -> Int[Array, "*batch n"]:
+def order(sample: Sample) -> Int[Array, "*batch n"]:
     """Elements from the largest key to the smallest, masked ones last."""
     order = sort_with_permutation(-sample.keys)[1]
     if sample.where is None:
@@ -145,7 +145,7 @@ def _rows(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m n"]:
     if sample.mass is not None:
         ordered, share = _shares(sample, intervals)
         return ordered.unsort(share)
-    index = _one_hot(intervals.take(_order(sample)), sample)
+    index = _one_hot(intervals.take(order(sample)), sample)
     if sample.where is None:
         return index
     return jnp.where((intervals.start < sample.total)[..., None], index, 0)
