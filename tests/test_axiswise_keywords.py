@@ -139,7 +139,9 @@ def test_standardize(method):
         )
         assert_close(values, expected, atol=1e-5)
     else:
-        ordered = np.asarray(sj.sort(keys, **keywords))
+        # Which have no unit, and are not divided by their deviation.
+        plain = {"fast_soft_sort": sj.methods.FastSoftSort(scale=1)}.get(method, method)
+        ordered = np.asarray(sj.sort(keys, method=plain))
         restored = center + scale * np.log(ordered / (1 - ordered))
         assert_close(values, restored, atol=1e-5)
     scaled = sj.sort(1000 * x + 7, standardize=True, **keywords)
