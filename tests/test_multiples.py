@@ -220,7 +220,8 @@ def test_transport(solver):
         found = solve(multiple, mode, solver.solver)
         expected = solve(plain, "smooth")
         assert_close(20 * found.value, 20 * expected.value, atol=10 * solver.atol)
-        assert np.all(found.converged)
+        # In float32, minimisers of other packages may stop before their tolerance.
+        assert np.all(found.converged | (found.residual <= 10 * solver.atol))
         # Rows are normalized in the end, which hides errors of f; not from this.
         f, g = multiple.optimality(found.dual, mode)
         assert_close(20 * f, np.zeros(20), atol=10 * solver.atol)
