@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from assertions import assert_close
-from cases import INDEX_METHODS, METHODS, REGULARIZERS, REPRESENTATIVES, Case
+from cases import INDEX_METHODS, METHODS, REGULARIZERS, Case
 from parametrize import each, each_pair, pick
 
 import softjax as sj
@@ -101,20 +101,20 @@ def assert_row_by_row(method, mode, atol: float, make=plain):
                 )
 
 
-# By default, of the methods whose rows are of different kinds; the others take longer.
-@each_pair(REGULARIZERS, fast=REPRESENTATIVES | dict.fromkeys(("ot", "smooth_sort")))
+# By default, `test_where.py` has operators with masks.
+@each_pair(REGULARIZERS, fast=dict.fromkeys(METHODS) | dict(softsort="smooth"))
 def test_masked_rows_are_those_of_what_is_left(x64, case: Case, method):
     chosen = sj.methods.get_method(method)
     assert_row_by_row(chosen, case.regularizer, atol=2e-8)
 
 
-@each("method", METHODS, fast=("softsort",))
+@each("method", METHODS, fast=())
 def test_masked_rows_of_standardized_samples(x64, method):
     chosen = sj.methods.get_method(method)
     assert_row_by_row(chosen, SMOOTH.regularizer, atol=2e-8, make=standardized)
 
 
-@each("network", ["bitonic", "odd_even"], fast=("odd_even",))
+@each("network", ["bitonic", "odd_even"], fast=())
 def test_networks_compare_what_is_left(x64, network):
     method = sj.methods.SortingNetwork(network)
     assert_row_by_row(method, SMOOTH.regularizer, atol=1e-9)

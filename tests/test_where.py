@@ -93,7 +93,10 @@ def assert_rows(names, atol, where=WHERE, **keywords):
                 )
 
 
-@each_pair(REGULARIZERS, fast=REPRESENTATIVES | dict.fromkeys(("ot", "smooth_sort")))
+_LONG = dict.fromkeys(("ot", "smooth_sort", "fast_soft_sort"))
+
+
+@each_pair(REGULARIZERS, fast=REPRESENTATIVES | _LONG)
 def test_rows_are_those_of_what_there_is(x64, case, method):
     names = operators(method)
     assert_rows(names, 1e-7, method=method, mode=case.regularizer, softness=0.4)
