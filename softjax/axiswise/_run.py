@@ -200,7 +200,7 @@ def _finish(
     mask: Mask | None,
     bad: Bool[Array, "*batch"],
 ) -> Array:
-    """What is masked, the sign of an ascending operation's values, and NaN."""
+    """Results with fills of masked ones, the sign of values, and NaN in bad rows."""
     if mask is not None:
         out = _fill(out, kind, operation, sample, options, mask)
     if operation.ascending and kind == VALUE:
