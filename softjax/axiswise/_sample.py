@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,11 +46,9 @@ def prepare(
 
     Masked elements of x are 0. `absent` says whether elements of -inf are left out.
     """
-    n = x.shape[-1]
-    where = None if mask is None else mask.where
-    total: Any = np.full(1, n)
-    if where is not None:
-        total = jnp.sum(where, axis=-1, keepdims=True)
+    where, total = None, np.full(1, x.shape[-1])
+    if mask is not None:
+        where, total = mask.where, jnp.where(mask.total == 0, total, mask.total)
     outer, nan, reach = find_infinite(x, total)
     bad = nan | ~(softness > 0)
     x = jnp.where(outer.up | outer.down | bad, 0, x)

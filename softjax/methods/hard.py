@@ -154,9 +154,7 @@ def _rows(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m n"]:
 def _values(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m"]:
     """Means of values over intervals of mass."""
     if sample.mass is None:
-        return intervals.take(
-            -sort_with_permutation(-_present(sample, sample.values))[0]
-        )
+        return intervals.take(_sorted(sample))
     ordered, share = _shares(sample, intervals)
     terms = jnp.where(share > 0, share * ordered.values[..., None, :], 0)
     start = jnp.asarray(intervals.start)

@@ -35,6 +35,8 @@ class Problem(eqx.Module):
         tangent`, as `Readout.value_and_tangent` is.
     - `cancels`: classes of readouts in which the dual cancels, so that nothing has to
         find it. They are given None for it.
+    - `dense`: classes of readouts that are those of the `general` form, as structure is
+        of no use to them.
 
     **Example:**
 
@@ -46,6 +48,7 @@ class Problem(eqx.Module):
 
     fused: ClassVar[Mapping[type[Readout], Callable[..., tuple[Any, Any]]]] = {}
     cancels: ClassVar[frozenset[type[Readout]]] = frozenset()
+    dense: ClassVar[frozenset[type[Readout]]] = frozenset()
 
     @abc.abstractmethod
     def optimality(self, dual: PyTree[Array], regularizer: Regularizer) -> PyTree:
@@ -104,6 +107,9 @@ class Problem(eqx.Module):
         """A readout of the optimal solution. Default: under the one rule for it."""
         from .solution import Search, evaluate_by
 
+        if type(readout) in self.dense:
+            form = self.general()
+            return form.evaluated_by(solver, regularizer, readout, linear_solver)
         return evaluate_by(Search(solver), self, regularizer, readout, linear_solver)
 
     def closed_form(

@@ -12,11 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..._core.problem import ScalarDualProblem
-from ..._core.readout import ColumnMeans, Means, Moves, Primal, Readout
+from ..._core.readout import ColumnMeans, Means, Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask
-from ..._core.solution import Search, Solution, evaluate_by
-from ..._core.solver import Solver
+from ..._core.solution import Solution
 from ..._kernels.arrays import safe_divide
 from ..._kernels.derivatives import derivative
 from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
@@ -118,18 +117,6 @@ class WindowedRows(ScalarDualProblem):
     def general(self) -> SortedRows:
         """The rows that these are windows of."""
 
-    def evaluated_by(
-        self,
-        solver: Solver,
-        regularizer: Regularizer,
-        readout: Readout,
-        linear_solver: Any = None,
-    ) -> Any:
-        if type(readout) is Primal:  # of which no window leaves anything out
-            rows = self.general()
-            return rows.evaluated_by(solver, regularizer, readout, linear_solver)
-        return evaluate_by(Search(solver), self, regularizer, readout, linear_solver)
-
     def flat(self) -> ScalarDualProblem:
         return self.general().flat()
 
@@ -205,6 +192,7 @@ class WindowedRows(ScalarDualProblem):
         )
         return _quotient(values, excess, total, values_move, excess_move, total_move)
 
+    dense: ClassVar = frozenset({Primal})
     fused: ClassVar = {
         Means: means_and_tangent,
         ColumnMeans: column_means_and_tangent,
