@@ -96,6 +96,8 @@ class Primal(Readout):
 class Means(Readout):
     """`y @ values`, without forming y where the problem's structure allows it.
 
+    With weights w of the entries, which are copies, `(w * y) @ values`.
+
     **Arguments:**
 
     - `values`: `*#batch n`.

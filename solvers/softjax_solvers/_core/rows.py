@@ -32,6 +32,28 @@ def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#bat
     return padded
 
 
+def parse_weights(
+    weights: Array | None, rows: Array, where: Array | None
+) -> Float[Array, "*#batch #n"] | None:
+    """Weights of candidates in the type of `rows`, 0 where they are masked.
+
+    **Raises:** `ValueError` if they do not broadcast against them.
+    """
+    if weights is None:
+        return None
+    weights = jnp.asarray(weights).astype(rows.dtype)
+    try:
+        fits = jnp.broadcast_shapes(weights.shape, rows.shape) == rows.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"weights of shape {weights.shape} must broadcast against the rows, which "
+            f"are of shape {rows.shape}."
+        )
+    return weights if where is None else jnp.where(where, weights, 0)
+
+
 def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]:
     return jnp.ones(like.shape, bool) if where is None else where
 

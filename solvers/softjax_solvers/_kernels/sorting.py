@@ -87,6 +87,23 @@ def kth_largest(
     return _from_bits(jax.lax.fori_loop(0, info.bits, refine, start), x.dtype)
 
 
+def weighted_kth_largest(
+    x: Float[Array, "*batch n"],
+    weights: Float[Array, "*batch n"],
+    k: Float[Array, "*batch 1"],
+) -> Float[Array, "*batch 1"]:
+    """The largest entry that no less than k of the weights is up to, from the largest.
+
+    For k above 0; of all of positive weight, the smallest if the sum is below k.
+    """
+    minus, permutation = sort_with_permutation(jnp.where(weights > 0, -x, jnp.inf))
+    weights = permute(weights, permutation)
+    short = (jnp.cumsum(weights, axis=-1) < k) & (weights > 0)
+    count = jnp.sum(weights > 0, axis=-1, keepdims=True)
+    place = jnp.minimum(jnp.sum(short, axis=-1, keepdims=True), count - 1)
+    return -permute(minus, jnp.maximum(place, 0))
+
+
 def permute(
     x: Float[Array, "*batch n"], permutation: Int[Array, "*batch n"]
 ) -> Float[Array, "*batch n"]:

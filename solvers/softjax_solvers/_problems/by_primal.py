@@ -9,15 +9,21 @@ from jaxtyping import Array, Float
 
 from .._core.readout import Means, Moves
 from .._core.solution import Solution
+from .._kernels.derivatives import tangent_of
 
 
 def means_and_tangent(
     problem: Any, solution: Solution, readout: Means, moves: Moves, linear_solver: Any
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """Means, by `problem.primal_and_tangent`, of values that are `problem.masked`."""
+    """Means, by `problem.primal_and_tangent`, of values that are `problem.weighted`."""
+
+    def weighted(problem, readout):
+        return problem.weighted(readout.values)
+
     y, y_move = problem.primal_and_tangent(solution, readout, moves, linear_solver)
-    values, values_move = problem.masked(readout.values), moves.readout.values
-    move = jnp.sum(y_move * values, axis=-1)
-    if values_move is not None:
-        move = move + jnp.sum(y * problem.masked(values_move), axis=-1)
+    values = weighted(problem, readout)
+    values_move = tangent_of(
+        weighted, (problem, readout), (moves.problem, moves.readout)
+    )
+    move = jnp.sum(y_move * values + y * values_move, axis=-1)
     return jnp.sum(y * values, axis=-1), move

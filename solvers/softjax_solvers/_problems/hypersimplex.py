@@ -9,10 +9,16 @@ from jaxtyping import Array, Bool, Float
 from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Primal
 from .._core.regularizer import Regularizer
-from .._core.rows import as_mask, check_candidates, flatten_batch, per_row
+from .._core.rows import (
+    as_mask,
+    check_candidates,
+    flatten_batch,
+    parse_weights,
+    per_row,
+)
 from .._kernels.arrays import inexact, safe_divide
 from .._kernels.derivatives import replace_value, tangent_of
-from .._kernels.sorting import kth_largest
+from .._kernels.sorting import kth_largest, weighted_kth_largest
 from .by_primal import means_and_tangent
 from .steep import settle, tangent_of_solution, within_rounding
 
@@ -27,6 +33,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
     # The smallest z of the hard mask. Measured from it, what lies between 0 and 1 has
     # scores of order 1, without cancellation, however far away the largest z is.
     threshold: Float[Array, "*batch 1"]
+    weights: Float[Array, "*#batch #n"] | None
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
@@ -36,8 +43,21 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         """`x`, 0 where masked."""
         return x if self.where is None else jnp.where(self.where, x, 0)
 
+    def weighted(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
+        """`x` times the weights, 0 where masked."""
+        return self.masked(x if self.weights is None else self.weights * x)
+
+    def _sum(self, x: Array) -> Float[Array, "*#batch 1"]:
+        """The sum over all copies of what is 0 where masked."""
+        x = x if self.weights is None else self.weights * x
+        return jnp.sum(x, axis=-1, keepdims=True)
+
     @property
     def _count(self) -> Float[Array, "*#batch 1"]:
+        """The number of copies of all candidates."""
+        if self.weights is not None:
+            weights = self.masked(jnp.broadcast_to(self.weights, self.z.shape))
+            return jnp.sum(weights, axis=-1, keepdims=True)
         if self.where is None:
             return jnp.full((1,) * self.z.ndim, self.z.shape[-1], self.z.dtype)
         return jnp.sum(self.where, axis=-1, keepdims=True).astype(self.z.dtype)
@@ -50,7 +70,10 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
     @property
     def _target(self) -> Float[Array, "*batch 1"]:
         # Where y is decided, any sum that has a dual will do.
-        target = jnp.where(self._decided, jnp.maximum(self._count, 1) / 2, self.k)
+        count = self._count
+        if self.weights is None:
+            count = jnp.maximum(count, 1)
+        target = jnp.where(self._decided, count / 2, self.k)
         return jnp.broadcast_to(target, (*self.z.shape[:-1], 1))
 
     @property
@@ -61,7 +84,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        terms = self.scores * y - regularizer.value(y)
+        terms = self.weighted(self.scores * y - regularizer.value(y))
         return self.softness[..., 0] * jnp.sum(terms, axis=-1, where=self.mask)
 
     def _clipped(
@@ -85,15 +108,15 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         """
         high = y > 1 / 2
         rest = y - high
-        missing = self._target - jnp.sum(high, axis=-1, keepdims=True)
-        return rest, jnp.sum(rest, axis=-1, keepdims=True) - missing
+        missing = self._target - self._sum(high)
+        return rest, self._sum(rest) - missing
 
     def optimality(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         rest, excess = self._excess(self._clipped(dual, regularizer))
         # Relative to what is summed and rounded, except where that vanishes.
-        size = jnp.sum(jnp.abs(rest), axis=-1, keepdims=True)
+        size = self._sum(jnp.abs(rest))
         scale = jax.lax.stop_gradient(jnp.maximum(size, jnp.minimum(self._target, 1)))
         return (excess / scale)[..., 0]
 
@@ -101,11 +124,12 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         scores, target = self.scores, self._target
-        count = jnp.maximum(self._count, 1)
+        count = self._count
+        if self.weights is None:
+            count = jnp.maximum(count, 1)
 
         def number(those: Array) -> Array:
-            total = jnp.sum(those & self.mask, axis=-1, keepdims=True)
-            return total.astype(target.dtype)
+            return self._sum(those & self.mask).astype(target.dtype)
 
         # The score of the last entry of the hard mask is 0. With theta at its largest,
         # those above it are 1, and all the others are as large as it is. With theta at
@@ -113,14 +137,20 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         # the better bound if r'(1) is infinite, not even the next is smaller.
         above, upto = number(scores > 0), number(scores >= 0)
         below = self.mask & (scores < 0)
+        if self.weights is not None:
+            below &= self.weights > 0
         following = jnp.max(
             scores, axis=-1, keepdims=True, initial=-jnp.inf, where=below
         )
+        if self.weights is None:
+            more, upto = upto + 1, jnp.maximum(upto, 1)
+        else:
+            more = upto + number(scores == following)
         levels = jnp.stack(
             [
-                (target - above) / (count - above),
-                jnp.minimum(target / jnp.maximum(upto, 1), 1),
-                jnp.minimum(target / (upto + 1), 1),
+                jnp.clip((target - above) / (count - above), 0, 1),
+                jnp.minimum(target / upto, 1),
+                jnp.minimum(target / more, 1),
                 jnp.zeros_like(target),
             ]
         )
@@ -156,7 +186,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         # separates them from 0 or 1, which they thus do not cross.
         rest, excess = self._excess(y)
         size = jnp.abs(rest)
-        share = safe_divide(excess, jnp.sum(size, axis=-1, keepdims=True))
+        share = safe_divide(excess, self._sum(size))
         rounded = jnp.minimum(y - jnp.clip(share, -1, 1) * size, 1)
         return self.decide(replace_value(y, rounded))
 
@@ -167,7 +197,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch"]:
         y = self.primal(dual, regularizer)
-        return jnp.sum(y * self.masked(values), axis=-1)
+        return jnp.sum(y * self.weighted(values), axis=-1)
 
 
 class HypersimplexProjection(Hypersimplex):
@@ -180,7 +210,8 @@ class HypersimplexProjection(Hypersimplex):
     they jump, unless the link levels off there; where all entries are 0 or 1, they are
     0, in k too. An entry that alone is between them takes all of a change of k.
 
-    With k = 1 it is the projection onto the simplex.
+    With k = 1 it is the projection onto the simplex. With `weights` w, candidate j is
+    w_j copies, and y_j that of one of them: sums are those of w y.
 
     **Arguments:**
 
@@ -190,6 +221,8 @@ class HypersimplexProjection(Hypersimplex):
         the nearest of them.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n`; y is 0 outside of it.
+    - `weights`: optional, nonnegative, of a shape that broadcasts against `*batch n`.
+        Their sum is the largest k.
 
     **Example:**
 
@@ -212,6 +245,7 @@ class HypersimplexProjection(Hypersimplex):
         k: Array | float,
         softness: Array | float,
         where: Array | None = None,
+        weights: Array | None = None,
     ):
         self.z = inexact(z)
         check_candidates(self.z, "HypersimplexProjection")
@@ -220,13 +254,20 @@ class HypersimplexProjection(Hypersimplex):
         if where is not None:
             where = jnp.broadcast_to(where, self.z.shape)
         self.where = where
-        last = jnp.maximum(jnp.ceil(self._target), 1).astype(jnp.int32)
-        self.threshold = kth_largest(jnp.where(self.mask, self.z, -jnp.inf), last)
+        self.weights = parse_weights(weights, self.z, where)
+        candidates = jnp.where(self.mask, self.z, -jnp.inf)
+        if self.weights is None:
+            last = jnp.maximum(jnp.ceil(self._target), 1).astype(jnp.int32)
+            self.threshold = kth_largest(candidates, last)
+        else:
+            known = jnp.broadcast_to(self.weights, self.z.shape)
+            known = jax.lax.stop_gradient((candidates, known, self._target))
+            self.threshold = weighted_kth_largest(*known)
 
     def specialize(self, regularizer: Regularizer) -> Hypersimplex:
         if not regularizer.structure().steep:
             return self
-        parts = self.z, self.k, self.softness, self.where, self.threshold
+        parts = self.z, self.k, self.softness, self.where, self.threshold, self.weights
         return _Steep(*parts)
 
 
@@ -241,7 +282,7 @@ class _Steep(Hypersimplex):
         t, y = self.scores - dual[..., None], self._clipped(dual, regularizer)
         _, excess = self._excess(y)
         free = (y > 0) & (y < 1)
-        y = settle(y, t, -excess, free, self.mask, regularizer)
+        y = settle(y, t, -excess, free, self.mask, regularizer, self.weights)
         return self.decide(jnp.minimum(y, 1))
 
     def primal_and_tangent(self, solution, readout, moves, linear_solver):
@@ -250,8 +291,9 @@ class _Steep(Hypersimplex):
             lambda p: (p.scores, p._target), (self,), (moves.problem,)
         )
         free = (y > 0) & (y < 1)
+        weights = self.weights, moves.problem.weights
         move = tangent_of_solution(
-            y, free, solution.regularizer, scores, moves.regularizer, target
+            y, free, solution.regularizer, scores, moves.regularizer, target, *weights
         )
         return y, jnp.where(self._decided, 0, move)
 

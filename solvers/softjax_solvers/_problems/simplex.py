@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,7 +11,13 @@ from jaxtyping import Array, Bool, Float
 from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Moves, Primal
 from .._core.regularizer import Regularizer
-from .._core.rows import as_mask, check_candidates, flatten_batch, per_row
+from .._core.rows import (
+    as_mask,
+    check_candidates,
+    flatten_batch,
+    parse_weights,
+    per_row,
+)
 from .._core.solution import Solution
 from .._kernels.arrays import exact_einsum, inexact, safe_divide
 from .._kernels.derivatives import derivative, tangent_of
@@ -25,10 +32,14 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*#batch #n"] | None
     largest: Float[Array, "*#batch 1"] | None
+    weights: Float[Array, "*#batch #n"] | None
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
-        return jnp.broadcast_to(as_mask(self.where, self.z), self.z.shape)
+        """Candidates that count: those of positive weight."""
+        mask = as_mask(self.where, self.z)
+        mask = mask if self.weights is None else mask & (self.weights > 0)
+        return jnp.broadcast_to(mask, self.z.shape)
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
@@ -38,17 +49,32 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         """
         z, largest = self.z, self.largest
         if largest is None:
-            z = z if self.where is None else jnp.where(self.where, z, -jnp.inf)
-            largest = jax.lax.stop_gradient(z).max(axis=-1, keepdims=True)
+            largest = self.largest_of(jax.lax.stop_gradient(z))
         apart = z - jax.lax.stop_gradient(largest)
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
-        apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
+        if self.weights is None:  # else see `_cut_off`
+            apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
         return self.masked(apart) / self.softness
+
+    def largest_of(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
+        """The largest of what counts."""
+        if self.where is not None or self.weights is not None:
+            x = jnp.where(self.mask, x, -jnp.inf)
+        return x.max(axis=-1, keepdims=True)
 
     def masked(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
         """`x`, 0 where masked."""
         return x if self.where is None else jnp.where(self.where, x, 0)
+
+    def weighted(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
+        """`x` times the weights, 0 where masked."""
+        return self.masked(x if self.weights is None else self.weights * x)
+
+    @property
+    def total(self) -> Float[Array, "*batch"]:
+        """The sum of the weights."""
+        return jnp.sum(self.weighted(jnp.ones_like(self.z)), axis=-1)
 
     def arguments(self, dual: Float[Array, "*batch"]) -> Float[Array, "*batch n"]:
         """Arguments of the link for numbers that y is in proportion to."""
@@ -58,18 +84,25 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         y = regularizer.link(self.scores - dual[..., None])
+        y = y if self.weights is None else self.weights * y
         return jnp.sum(y, axis=-1, where=self.where) - 1
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         terms = self.scores * y - regularizer.value(y)
+        terms = terms if self.weights is None else self.weights * terms
         return self.softness[..., 0] * jnp.sum(terms, axis=-1, where=self.mask)
 
     def bracket(
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         scores = self.scores
+        if self.weights is not None:
+            here = jnp.where(self.mask, scores, jnp.inf)
+            lowest = jnp.min(here, axis=-1)
+            each = jnp.where(self.mask, self.weights, 0)
+            return weighted_bracket(regularizer, here, lowest, each, self.total)
         if self.where is None:
             count = jnp.full(scores.shape[:-1], scores.shape[-1], scores.dtype)
         else:
@@ -86,21 +119,29 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
 
     def closed_form(self, regularizer: Regularizer) -> Callable[[], Array] | None:
         dual = regularizer.simplex_dual()
-        return None if dual is None else lambda: dual(self.scores, self.mask)
+        if dual is None or self.weights is not None:
+            return None
+        return lambda: dual(self.scores, self.mask)
 
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
-        return self.unless_alone(jnp.abs(self.optimality(dual, regularizer)))
+        residual = jnp.abs(self.optimality(dual, regularizer))
+        return self.unless_decided(residual, regularizer)
 
-    def unless_alone(self, residual: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        """0 for a single candidate, which is right with any dual."""
-        return jnp.where(jnp.sum(self.mask, axis=-1) <= 1, 0, residual)
+    def unless_decided(
+        self, residual: Float[Array, "*batch"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        """0 for a single candidate, or all in full, which are right with any dual."""
+        decided = jnp.sum(self.mask, axis=-1) <= 1
+        if self.weights is not None:
+            decided = decided | _all_in_full(regularizer, self.total)
+        return jnp.where(decided, 0, residual)
 
     def primal(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
         y = self.links(dual, regularizer)
         # Dividing by the sum removes the rounding left in the dual.
-        return safe_divide(y, jnp.sum(y, axis=-1, keepdims=True))
+        return safe_divide(y, jnp.sum(self.weighted(y), axis=-1, keepdims=True))
 
     def links(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """Numbers that y is in proportion to, 0 where masked."""
@@ -113,13 +154,12 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch"]:
         y = regularizer.link(self.arguments(dual))
-        # The mask is applied to values, which rows share, rather than to y.
-        values = self.masked(values)
-        if self.where is None:
+        # Mask and weights are applied to values, which rows share, rather than to y.
+        if self.where is None and self.weights is None:
             total = jnp.sum(y, axis=-1)
         else:
-            total = sum_of_products(y, self.masked(jnp.ones_like(values)))
-        return safe_divide(sum_of_products(y, values), total)
+            total = sum_of_products(y, self.weighted(jnp.ones_like(values)))
+        return safe_divide(sum_of_products(y, self.weighted(values)), total)
 
     # The dual moves along. So the derivative is a sum of moves of the scores, each
     # times the slope of its entry and how far its value is from the mean under the
@@ -129,18 +169,23 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         regularizer = solution.regularizer
         t, values = self.arguments(solution.dual), readout.values
-        y, slope = derivative(regularizer.link, t)
-        y, slope, values = (self.masked(x) for x in (y, slope, values))
-        total = jnp.sum(y, axis=-1)
+        copy, slope = derivative(regularizer.link, t)
+        y, slope = self.weighted(copy), self.weighted(slope)
+        values = self.masked(values)
+        total, steepness = jnp.sum(y, axis=-1), jnp.sum(slope, axis=-1)
         mean = safe_divide(sum_of_products(y, values), total)
-        center = safe_divide(sum_of_products(slope, values), jnp.sum(slope, axis=-1))
+        center = safe_divide(sum_of_products(slope, values), steepness)
+        if self.weights is not None:  # where no dual moves y, its sum does
+            center = jnp.where(steepness == 0, mean, center)
         apart = values - center[..., None]
         scores_move = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
         terms = slope * apart * scores_move
         if jax.tree.leaves(moves.regularizer):
-            terms = terms + apart * tangent_of(
+            terms = terms + self.weighted(apart) * tangent_of(
                 lambda r: r.link(t), (regularizer,), (moves.regularizer,)
             )
+        if moves.problem.weights is not None:
+            terms = terms + copy * apart * moves.problem.weights
         move = jnp.sum(terms, axis=-1, where=self.where)
         values_move = moves.readout.values
         if values_move is not None:
@@ -155,12 +200,16 @@ class SimplexProjection(Simplex):
     and the dual theta, of shape `*batch`, such that `sum y = 1`. Derivatives of theta
     are those at a fixed shift `max z`, which y does not depend on.
 
+    With `weights` w, candidate j is w_j copies, and y_j that of one of them: sums are
+    those of w y, `R(y) = sum_j w_j r(y_j)`, and the candidate has the share `w_j y_j`.
+
     **Arguments:**
 
     - `z`: `*batch n`.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n`; y is 0 outside of it.
     - `largest`: optional, `max z` inside the mask, `*batch 1`, where it is known.
+    - `weights`: optional, nonnegative, of a shape that broadcasts against `*batch n`.
 
     **Example:**
 
@@ -177,6 +226,7 @@ class SimplexProjection(Simplex):
         softness: Array | float,
         where: Array | None = None,
         largest: Array | None = None,
+        weights: Array | None = None,
     ):
         self.z = inexact(z)
         check_candidates(self.z, "SimplexProjection")
@@ -186,6 +236,7 @@ class SimplexProjection(Simplex):
             jnp.broadcast_to(where, self.z.shape)  # or raise
         self.where = where  # as small as it is
         self.largest = None if largest is None else per_row(largest, self.z, "largest")
+        self.weights = parse_weights(weights, self.z, where)
 
     def specialize(self, regularizer: Regularizer) -> Simplex:
         structure = regularizer.structure()
@@ -195,9 +246,44 @@ class SimplexProjection(Simplex):
             form = _Point
         elif structure.steep:
             form = _Steep
+        elif self.weights is not None:
+            form = Simplex
         else:
             return self
-        return form(self.z, self.softness, self.where, self.largest)
+        z, largest = self.z, self.largest
+        if self.weights is not None:
+            z, largest = _cut_off(self, regularizer)
+        return form(z, self.softness, self.where, largest, self.weights)
+
+
+_FAR = 80.0
+"""How far above all that counts a score may be."""
+
+
+def _cut_off(
+    problem: SimplexProjection, regularizer: Regularizer
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
+    """Scores of candidates with weights, cut off far above the largest that counts.
+
+    Only those of hardly any weight are so far above it, and their links might overflow.
+    Returns the latter too.
+    """
+    z, softness, weights = problem.z, problem.softness, problem.weights
+    known = jax.lax.stop_gradient(z)
+    rate = regularizer.structure().rate
+    if rate is not None:
+        # The largest of `w exp(rate z / softness)`, however small a weight is, is 1.
+        known = known + softness / rate * jnp.log(jnp.where(problem.mask, weights, 1))
+        height = 0.95 * math.log(jnp.finfo(z.dtype).max) / rate
+    else:
+        height = jnp.asarray(_FAR, z.dtype)
+        height = jnp.where(jnp.isfinite(regularizer.link(height)), height, 0)
+    largest = problem.largest if rate is None else None
+    if largest is None:
+        largest = problem.largest_of(known)
+    largest, height = jax.lax.stop_gradient((largest, height * softness))
+    above = jax.lax.stop_gradient(jnp.maximum(z - (largest + height), 0))
+    return z - above, largest
 
 
 class _Point(Simplex):
@@ -206,7 +292,8 @@ class _Point(Simplex):
     cancels: ClassVar = frozenset({Primal, Means})
 
     def primal(self, dual, regularizer):
-        return jnp.ones_like(self.z)
+        ones = jnp.ones_like(self.z)
+        return ones if self.weights is None else safe_divide(ones, self.weights)
 
     def means(self, dual, regularizer, values):
         return jnp.broadcast_to(values, self.z.shape)[..., 0]
@@ -232,6 +319,7 @@ class _Softmax(Simplex):
             # The largest score is 0, so nothing over- or underflows.
             rate: Any = regularizer.structure().rate
             terms = jnp.exp(rate * self.scores)
+            terms = terms if self.weights is None else self.weights * terms
             total = jnp.sum(terms, axis=-1, where=self.where)
             return dual_of_sums(total, regularizer)
 
@@ -249,24 +337,32 @@ class _Steep(Simplex):
         return derivative(residual, dual)
 
     def residual(self, dual, regularizer):
-        residual = self.unless_alone(jnp.abs(self.optimality(dual, regularizer)))
+        residual = jnp.abs(self.optimality(dual, regularizer))
+        residual = self.unless_decided(residual, regularizer)
         return jnp.where(within_rounding(self, dual, regularizer), 0, residual)
 
     def primal(self, dual, regularizer):
         y = self.links(dual, regularizer)
-        missing = 1 - jnp.sum(y, axis=-1, keepdims=True)
+        missing = 1 - jnp.sum(self.weighted(y), axis=-1, keepdims=True)
         t = self.arguments(dual)
-        y = settle(y, t, missing, y > 0, self.mask, regularizer)
-        return safe_divide(y, jnp.sum(y, axis=-1, keepdims=True))
+        y = settle(y, t, missing, y > 0, self.mask, regularizer, self.weights)
+        return safe_divide(y, jnp.sum(self.weighted(y), axis=-1, keepdims=True))
 
     def means(self, dual, regularizer, values):
-        return sum_of_products(self.primal(dual, regularizer), self.masked(values))
+        return sum_of_products(self.primal(dual, regularizer), self.weighted(values))
 
     def primal_and_tangent(self, solution, readout, moves, linear_solver):
         y = solution.value  # differentiated by this rule again
         scores = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
         return y, tangent_of_solution(
-            y, y > 0, solution.regularizer, scores, moves.regularizer, 0.0
+            y,
+            y > 0,
+            solution.regularizer,
+            scores,
+            moves.regularizer,
+            0.0,
+            self.weights,
+            moves.problem.weights,
         )
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
@@ -304,6 +400,53 @@ def threshold_bracket(
     alone = (count <= 1) & ~jnp.isfinite(upper)
     anywhere = -regularizer.gradient(one / 2)
     return jnp.where(alone, anywhere, lower), jnp.where(alone, anywhere, upper)
+
+
+def weighted_bracket(
+    regularizer: Regularizer,
+    scores: Float[Array, "*batch n"],
+    lowest: Float[Array, "*batch"],
+    weights: Float[Array, "*#batch n"],
+    total: Float[Array, "*batch"],
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """Bounds on theta in `sum_j w_j phi(scores_j - theta) = 1`, with the sum of w.
+
+    Of candidates with positive weight, the largest score is 0; others have that of inf.
+    """
+    # No share is above 1, which a candidate might reach alone; and no copy below the
+    # mean of all copies where it is largest.
+    alone = scores - _inverse(regularizer, weights)
+    able = jnp.isfinite(scores) & ~_all_in_full(regularizer, weights)
+    alone = jnp.where(able, alone, -jnp.inf)
+    uniform = _inverse(regularizer, total)
+    lower = jnp.maximum(jnp.max(alone, axis=-1), lowest - uniform)
+    upper = jnp.maximum(-uniform, lower)
+    # Far below all scores, where the link has levelled off.
+    full = _all_in_full(regularizer, total)
+    far = jnp.asarray(-_BEYOND, lowest.dtype)
+    return jnp.where(full, far, lower), jnp.where(full, far, upper)
+
+
+_BEYOND = 2.0**40
+"""An argument for which a bounded link has levelled off."""
+
+
+def _all_in_full(
+    regularizer: Regularizer, total: Float[Array, "..."]
+) -> Bool[Array, "..."]:
+    """Whether a bounded link cannot reach more than the sum of 1."""
+    top = regularizer.link(jnp.asarray(_BEYOND, total.dtype))
+    return jax.lax.stop_gradient(total * top) <= 1
+
+
+def _inverse(
+    regularizer: Regularizer, weights: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """`r'(1 / w)`, the largest number where it is not finite."""
+    weights = jax.lax.stop_gradient(weights)
+    info = jnp.finfo(weights.dtype)
+    out = regularizer.gradient(1 / jnp.maximum(weights, 2 / info.max))
+    return jnp.where(jnp.isfinite(out), out, info.max / 4)
 
 
 def dual_of_sums(

@@ -29,10 +29,11 @@ def settle(
     free: Bool[Array, "*batch n"],
     inside: Bool[Array, "*batch n"],
     regularizer: Regularizer,
+    weights: Float[Array, "*#batch #n"] | None = None,
 ) -> Float[Array, "*batch n"]:
     """`y = phi(t)`, with what is `missing` from its sum, by the rounding of t.
 
-    It is shared in proportion to the slopes of what is `free` to move. More than
+    The sum is that of y times the weights, if there are any. It is shared in proportion to the slopes of what is `free` to move. More than
     rounding is missing if an entry has been rounded to 0, which then takes it.
     """
     edge, top = regularizer.gradient(jnp.asarray([0.0, 1.0], t.dtype))
@@ -41,12 +42,19 @@ def settle(
     rounded = (
         inside & (y == 0) & known & (t > jnp.where(known, edge, 0) - 16 * eps(t) * size)
     )
-    count = jnp.sum(rounded, axis=-1, keepdims=True)
+    count = _sum(rounded, weights)
     slope = jnp.where(free, regularizer.slope(t), 0)
-    share = safe_divide(slope, jnp.sum(slope, axis=-1, keepdims=True))
+    share = safe_divide(slope, _sum(slope, weights))
     lost = (missing > 64 * eps(t)) & (count > 0)
-    share = jnp.where(lost, rounded / jnp.maximum(count, 1), share)
+    share = jnp.where(lost, safe_divide(rounded, count), share)
     return jnp.maximum(y + missing * share, 0)
+
+
+def _sum(
+    x: Array, weights: Float[Array, "*#batch #n"] | None
+) -> Float[Array, "*batch 1"]:
+    x = x if weights is None else weights * x
+    return jnp.sum(x, axis=-1, keepdims=True)
 
 
 def tangent_of_solution(
@@ -56,8 +64,10 @@ def tangent_of_solution(
     scores_move: Float[Array, "*batch n"],
     regularizer_move: Any,
     sum_move: Float[Array, "*batch 1"] | float,
+    weights: Float[Array, "*#batch #n"] | None = None,
+    weights_move: Float[Array, "*#batch #n"] | None = None,
 ) -> Float[Array, "*batch n"]:
-    """How the solution moves with scores, regularizer and its sum.
+    """How the solution moves with scores, regularizer, its sum and weights in that.
 
     Only what is `free` does.
     """
@@ -71,12 +81,15 @@ def tangent_of_solution(
         )
     move = jnp.where(free, move, 0)
     # From the move of the steepest entry: its own product would cancel.
-    steepest = slope == jnp.max(slope, axis=-1, keepdims=True)
+    heavy = slope if weights is None else jnp.where(weights > 0, slope, 0)
+    steepest = heavy == jnp.max(heavy, axis=-1, keepdims=True)
     steepest = jax.lax.stop_gradient(steepest.astype(y.dtype))
     steepest = steepest / jnp.sum(steepest, axis=-1, keepdims=True)
     move = move - jnp.sum(steepest * move, axis=-1, keepdims=True)
-    share = safe_divide(slope, jnp.sum(slope, axis=-1, keepdims=True))
-    move = move - jnp.sum(share * move, axis=-1, keepdims=True)
+    share = safe_divide(slope, _sum(slope, weights))
+    move = move - _sum(share * move, weights)
+    if weights_move is not None:
+        sum_move = sum_move - jnp.sum(weights_move * y, axis=-1, keepdims=True)
     return slope * move + share * sum_move
 
 

@@ -238,7 +238,7 @@ class IsotonicRegression(MaximizationProblem):
         share = jnp.where(self.rule.flat(balance), 1 / jnp.maximum(count, 1), share)
         return self._unsort(y), self._unsort(move - share * shift)
 
-    def masked(self, values: Array) -> Array:
+    def weighted(self, values: Array) -> Array:
         return values
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
