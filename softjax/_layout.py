@@ -98,6 +98,42 @@ def split_mask(where: Any, layout: Layout, operator: str) -> Bool[Array, "*batch
     return layout.split(where) if layout.shape else where.reshape(1)
 
 
+def weights_shape(weights: Any, layout: Layout, operator: str) -> tuple[int, ...]:
+    """The shape in which weights broadcast to an array.
+
+    Those with one axis are along the operated one, as numpy's are.
+
+    **Raises:** `ValueError` if they would do so in two ways.
+    """
+    given, full = np.shape(weights), layout.shape
+    if len(given) != 1 or len(full) <= 1 or layout.flat or len(layout.axes) != 1:
+        return given
+    axis, size = layout.axes[0], given[0]
+    along, last = full[axis] == size, size in (1, full[-1])
+    if axis == len(full) - 1 or not along:
+        return given
+    if last and size > 1:
+        raise ValueError(
+            f"{operator}: weights of shape {given} fit along axis {axis} and along the "
+            f"last one of an array of shape {full}. Give them the axes of the array."
+        )
+    return (size, *(1,) * (len(full) - 1 - axis))
+
+
+def split_weights(weights: Any, layout: Layout, operator: str) -> Array:
+    """Weights of the elements of an array, as that is laid out."""
+    weights = jnp.asarray(weights)
+    weights = weights.reshape(weights_shape(weights, layout, operator))
+    try:
+        weights = jnp.broadcast_to(weights, layout.shape)
+    except ValueError:
+        raise ValueError(
+            f"{operator}: weights of shape {weights.shape} must broadcast to the "
+            f"input, of shape {layout.shape}."
+        ) from None
+    return layout.split(weights) if layout.shape else weights.reshape(1)
+
+
 def split_parameter(
     value: Array, layout: Layout, operator: str, name: str
 ) -> Float[Array, "*#batch 1"]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Shaped
 
 from softjax_solvers.internal import (
     safe_divide,
@@ -17,56 +17,67 @@ from ..methods import Infinite, Intervals
 
 
 class Outer(NamedTuple):
-    """The infinite elements of rows, and how many there are of them."""
+    """The infinite elements of rows, and how much mass they have."""
 
     up: Bool[Array, "*batch n"]
     down: Bool[Array, "*batch n"]
-    above: Int[Array, "*batch 1"]
-    below: Int[Array, "*batch 1"]
-    total: Int[Array | np.ndarray, "*#batch 1"]  # of all elements that there are
+    above: Shaped[Array, "*batch 1"]
+    below: Shaped[Array, "*batch 1"]
+    mass: Float[Array, "*batch n"] | None  # of elements, None for 1
+    total: Shaped[Array | np.ndarray, "*#batch 1"]  # of all elements that there are
 
     @property
-    def first_below(self) -> Int[Array | np.ndarray, "*batch 1"]:
+    def first_below(self) -> Shaped[Array | np.ndarray, "*batch 1"]:
         """The first position of those that are -inf."""
         return self.total - self.below
 
-    def edge(
-        self, position: Int[Array, "..."], dtype: jnp.dtype
-    ) -> Float[Array, "*batch m"]:
-        """inf or -inf at positions from the largest that have one, and else 0."""
-        above = jnp.where(position < self.above, jnp.inf, 0)
-        edge = jnp.where(position >= self.first_below, -jnp.inf, above)
-        return edge.astype(dtype)
+    def parts(
+        self, places: Intervals, dtype: jnp.dtype
+    ) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
+        """The parts of intervals that are inf, and -inf."""
+        start, stop = jnp.asarray(places.start), jnp.asarray(places.stop)
+        if self.mass is None:
+            up, down = start < self.above, start >= self.first_below
+            return (up & ~down).astype(dtype), down.astype(dtype)
+        # A point is one or the other.
+        length = jnp.where(stop > start, stop - start, 1)
+        stop = start + length
+        up = jnp.clip(self.above - start, 0, length) / length
+        down = jnp.clip(stop - self.first_below, 0, length) / length
+        down = jnp.where(self.below > 0, down, 0)
+        return up.astype(dtype), jnp.minimum(down, 1 - up).astype(dtype)
 
-    def share(self, position: Int[Array, "..."], dtype: jnp.dtype) -> Array:
-        """Soft indices `*batch m n` of infinite elements, which equal ones share.
-
-        Those of inf where the position is not one of -inf.
-        """
-        of_up = safe_divide(self.up.astype(dtype), self.above)
-        of_down = safe_divide(self.down.astype(dtype), self.below)
-        low = position >= self.first_below
-        return jnp.where(low[..., None], of_down[..., None, :], of_up[..., None, :])
+    def shares(self, dtype: jnp.dtype) -> tuple[Array, Array]:
+        """Soft indices `*batch n` of inf and of -inf, which equal ones share."""
+        one = jnp.ones((), dtype) if self.mass is None else self.mass
+        return (
+            safe_divide(jnp.where(self.up, one, 0), self.above),
+            safe_divide(jnp.where(self.down, one, 0), self.below),
+        )
 
 
 def find_infinite(
-    x: Float[Array, "*batch n"], count: Int[Array | np.ndarray, "*#batch 1"]
+    x: Float[Array, "*batch n"],
+    mass: Float[Array, "*batch n"] | None,
+    total_mass: Shaped[Array | np.ndarray, "*#batch 1"],
 ) -> tuple[Outer, Bool[Array, "*batch 1"], Float[Array, "*batch 1"]]:
     """The infinite elements; which rows have NaN; the size of the finite ones together.
 
-    Rows have a `count` of elements. Counts are exact up to one over the rounding of
-    the type.
+    Without a mass of elements, the sums are those of counts, which are exact up to one
+    over the rounding of the type.
     """
     up, down = x == jnp.inf, x == -jnp.inf
     size = jnp.where(up | down, 0, jnp.abs(jax.lax.stop_gradient(x)))
     # One sum for all three, which is much cheaper than three. The first one is NaN if
     # an element is, as 0 times that is: a solve that never sees NaN cannot hang.
-    terms = jnp.stack([jnp.where(up, 1, 0 * size), jnp.where(down, 1, 0 * size), size])
+    one = 1 if mass is None else mass
+    terms = jnp.stack([jnp.where(x, one, 0 * size) for x in (up, down)] + [size])
     first, last, total = jnp.sum(terms, axis=-1, keepdims=True)
     bad = jnp.isnan(first)
     above, below, total = (jnp.where(bad, 0, x) for x in (first, last, total))
-    above, below = above.astype(jnp.int32), below.astype(jnp.int32)
-    outer = Outer(up, down, above, below, count)
+    if mass is None:
+        above, below = above.astype(jnp.int32), below.astype(jnp.int32)
+    outer = Outer(up, down, above, below, mass, total_mass)
     return outer, bad, total
 
 
@@ -94,7 +105,8 @@ def put_values(
     out: Float[Array, "*batch m"], places: Intervals, outer: Outer
 ) -> Float[Array, "*batch m"]:
     """Values at places, where those of infinite elements are infinite."""
-    edge = outer.edge(jnp.asarray(places.start), out.dtype)
+    up, down = outer.parts(places, out.dtype)
+    edge = jnp.where(up > 0, jnp.inf, jnp.where(down > 0, -jnp.inf, 0))
     if places.share is not None:
         # What has no share does not count; inf and -inf have no mean.
         edge = places.add(jnp.where(jnp.asarray(places.share) > 0, edge, 0))
@@ -105,14 +117,12 @@ def put_indices(
     out: Float[Array, "*batch m n"], places: Intervals, outer: Outer
 ) -> Float[Array, "*batch m n"]:
     """Soft indices at places, where those of infinite elements are shared by these."""
-    place = jnp.asarray(places.start)
-    infinite = (outer.edge(place, out.dtype) != 0)[..., None]
-    index = outer.share(place, out.dtype)
-    if places.share is None:
-        return jnp.where(infinite, index, out)
-    share = jax.lax.stop_gradient(jnp.asarray(places.share))
-    share = jnp.where(infinite, share[..., None], 0)
-    parts, taken = places.add(share * index, -2), places.add(share, -2)
+    up, down = (part[..., None] for part in outer.parts(places, out.dtype))
+    of_up, of_down = (x[..., None, :] for x in outer.shares(out.dtype))
+    parts, taken = up * of_up + down * of_down, up + down
+    if places.share is not None:
+        share = jax.lax.stop_gradient(jnp.asarray(places.share))[..., None]
+        parts, taken = places.add(share * parts, -2), places.add(share * taken, -2)
     # Half way to an infinite element, the finite ones keep their shares of the rest.
     rest = jnp.where((outer.up | outer.down)[..., None, :], 0, out)
     rest = safe_divide(rest, jnp.sum(rest, axis=-1, keepdims=True))

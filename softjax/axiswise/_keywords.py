@@ -31,6 +31,14 @@ class AxisKeywords(TypedDict, total=False):
         None for all. `op(x, where=m)` is `op(x[m])` row by row, and masked elements may
         be anything. Soft indices and masks are 0 at masked elements, and ranks are just
         behind the last; sorted values are at the front, and infinite behind them.
+    - `weights`: how often elements count: nonnegative numbers that broadcast to the
+        input, or a single axis of them along the operated one; None for once.
+        `op(x, weights=k)` is `op(jnp.repeat(x, k))` for whole numbers, and continuous
+        and differentiable in between. Soft indices are shares of all copies; sorted
+        values are those of the first units of mass, as many as the axis is long; masks
+        and ranks are those of one copy. Methods that can't take them raise
+        `ValueError`. Weights that are shares and sum to 1 are a single copy: for
+        quantiles and sorted values, pass `w * sum(w) / sum(w**2)` in their place.
 
     **Example:**
 
@@ -45,6 +53,7 @@ class AxisKeywords(TypedDict, total=False):
     solver: Any
     standardize: bool
     where: Any
+    weights: Any
 
 
 class ValueKeywords(AxisKeywords, total=False):

@@ -49,6 +49,8 @@ class Operation:
     - `method`: the default.
     - `first`: the position of the largest element.
     - `of_nothing`: the value of a row without any element, of the largest kind.
+    - `of_method`: whether a method answers, or what there is but one formulation of.
+    - `by_units`: whether units of mass are read, so that a row needs more than one.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Operation:
     method: str = "softsort"
     first: int = 1
     of_nothing: float = -math.inf
+    of_method: bool = True
+    by_units: bool = False
 
     def answers(
         self,
@@ -89,5 +93,6 @@ class Operation:
             solver=None,
             standardize=False,
             where=None,
+            weights=None,
         )
         return common | (dict(gated_grad=True) if VALUE in self.outputs else {})

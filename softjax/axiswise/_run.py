@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -13,12 +14,19 @@ from softjax_solvers.internal import on_each_device
 
 from .._dispatch import dispatch
 from .._keywords import as_array, as_float, check_softness, parse_mode, parse_softness
-from .._layout import Layout, parse_axis, split_mask, split_parameter
+from .._layout import (
+    Layout,
+    parse_axis,
+    split_mask,
+    split_parameter,
+    split_weights,
+)
 from ..methods import Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
 from ._infinite import Outer, put_indices, put_positions, put_values
+from ._measure import check_measure
 from ._operation import INDEX, MASK, POSITION, VALUE, Operation
-from ._sample import Mask, prepare, without_gradient
+from ._sample import Measure, prepare, without_gradient
 
 
 def call(
@@ -41,6 +49,9 @@ def call(
     others = dict(keywords)
     if others.get("where") is not None:
         others["where"] = as_array(others["where"])
+    if others.get("weights") is not None:
+        others["weights"] = as_array(others["weights"], "weights")
+        check_measure(operation, x, axis, others["weights"], others.get("where"))
     softness = others.pop("softness", 0.1)
     check_softness(softness)
     return dispatch(
@@ -88,9 +99,11 @@ def run(
     method, solver = get_method(given["method"]), given["solver"]
     softness = parse_softness(softness, x.dtype)
     softness = split_parameter(softness, layout, name, "softness")
-    where = given["where"]
+    where, weights = given["where"], given.get("weights")
     if where is not None:
         where = split_mask(where, layout, name)
+    if weights is not None:
+        weights = split_weights(weights, layout, name).astype(x.dtype)
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
     if regularizer is None:
@@ -102,20 +115,21 @@ def run(
             f"method={given['method']!r} has none."
         )
 
-    def by_rows(x, softness, where, options, regularizer, method, solver):
-        mask = None if where is None else Mask.of(where)
-        if mask is not None:
-            x = jnp.where(mask.given, x, 0)
+    def by_rows(x, softness, where, weights, options, regularizer, method, solver):
+        measure = Measure.of(where, weights)
+        if where is not None:
+            x = jnp.where(where, x, 0)
         if operation.ascending:
             x = -x
         relaxation = Relaxation(regularizer, softness, solver)
         if isinstance(method, Hard):
-            return _run_hard(operation, method, x, mask, relaxation, options)
+            return _run_hard(operation, method, x, measure, relaxation, options)
         absent = operation.absent
         sample, bad, outer = prepare(
-            x, softness, mask, absent=absent, standardize=standardize
+            x, softness, measure, absent=absent, standardize=standardize
         )
-        method.check_weights(sample, operation.name)
+        if operation.of_method:
+            method.check_weights(sample, operation.name)
         still = sample if gated_grad else without_gradient(sample)
         outputs = operation.answers(method, still, relaxation, options)
         if not gated_grad and set(operation.outputs) != {VALUE}:
@@ -126,7 +140,7 @@ def run(
 
         def finish(out, kind):
             out = _place_infinite(out, kind, operation, sample, options, outer)
-            return _finish(out, kind, operation, sample, options, mask, bad)
+            return _finish(out, kind, operation, sample, options, measure, bad)
 
         return _each_output(finish, operation, outputs)
 
@@ -135,6 +149,7 @@ def run(
         layout.split(x) if x.ndim else x.reshape(1),
         softness,
         where,
+        weights,
         options(layout, x.dtype) if options else (),
         *(regularizer, method, solver),
     )
@@ -166,18 +181,24 @@ def _run_hard(
     operation: Operation,
     method: Hard,
     x: Float[Array, "*batch n"],
-    mask: Mask | None,
+    measure: Measure | None,
     relaxation: Relaxation,
     options: tuple[Any, ...],
 ) -> tuple[Array | None, ...]:
     """The operation on x as it is, infinities included."""
     nan = jnp.isnan(x)
-    where = None if mask is None else mask.where
-    sample, bad = Sample(jnp.where(nan, 0, x), where=where), jnp.any(nan, axis=-1)
+    x, bad = jnp.where(nan, 0, x), jnp.any(nan, axis=-1)
+    sample = Sample(x)
+    if measure is not None:
+        mass = None
+        if measure.mass is not None:
+            mass = jnp.where(measure.bad, 1, measure.mass)
+            bad = bad | measure.bad[..., 0]
+        sample = Sample(x, where=measure.where, mass=mass)
     outputs = operation.answers(method, sample, relaxation, options)
 
     def finish(out, kind):
-        return _finish(out, kind, operation, sample, options, mask, bad)
+        return _finish(out, kind, operation, sample, options, measure, bad)
 
     return _each_output(finish, operation, outputs)
 
@@ -197,12 +218,12 @@ def _finish(
     operation: Operation,
     sample: Sample,
     options: tuple[Any, ...],
-    mask: Mask | None,
+    measure: Measure | None,
     bad: Bool[Array, "*batch"],
 ) -> Array:
     """Results with fills of masked ones, the sign of values, and NaN in bad rows."""
-    if mask is not None:
-        out = _fill(out, kind, operation, sample, options, mask)
+    if measure is not None:
+        out = _fill(out, kind, operation, sample, options, measure)
     if operation.ascending and kind == VALUE:
         out = -out
     rest = out.ndim - bad.ndim
@@ -215,21 +236,20 @@ def _fill(
     operation: Operation,
     sample: Sample,
     options: tuple[Any, ...],
-    mask: Mask,
+    measure: Measure,
 ) -> Array:
     """Results where no element is: beyond the last, behind the mask, of empty rows."""
     if kind == POSITION:
-        return jnp.where(
-            mask.given, out, (mask.total + operation.first).astype(out.dtype)
-        )
+        behind = jax.lax.stop_gradient(measure.total) + operation.first
+        return jnp.where(measure.given, out, behind.astype(out.dtype))
     if kind == MASK:
-        return jnp.where(mask.given, out, 0)
+        return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
     fill = operation.of_nothing if kind == VALUE else 0.0
-    beyond = jnp.asarray(places.start) >= mask.total
+    beyond = jnp.asarray(places.start) >= measure.total
     if places.share is not None:
         beyond = jnp.split(beyond, 2, axis=-1)[0]
-    beyond = beyond | (mask.total == 0)
+    beyond = beyond | (measure.total == 0)
     beyond = beyond[..., 0] if single else beyond
     return jnp.where(beyond[..., None] if kind == INDEX else beyond, fill, out)
 

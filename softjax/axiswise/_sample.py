@@ -8,36 +8,58 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Shaped
 
 from ..methods import Sample
 from ._infinite import Outer, find_infinite, stand_in
 
 
-class Mask(NamedTuple):
-    """The elements that there are.
+class Measure(NamedTuple):
+    """The elements that there are, and how much there is of each.
 
     **Attributes:**
 
-    - `where`: `*batch n`; rows without any are whole, to be overwritten.
-    - `given`: the mask itself.
-    - `total`: how many elements there are, `*batch 1`.
+    - `given`: a mask of what there is, `*batch n`.
+    - `where`: as a sample has it: rows without mass are whole, to be overwritten.
+    - `mass`: None for 1, or that of elements, 0 behind the mask; 1 in rows without any.
+    - `total`: the mass of a row, `*batch 1`.
     """
 
-    where: Bool[Array, "*batch n"]
     given: Bool[Array, "*batch n"]
-    total: Int[Array, "*batch 1"]
+    where: Bool[Array, "*batch n"]
+    mass: Float[Array, "*batch n"] | None
+    total: Shaped[Array, "*batch 1"]
 
     @classmethod
-    def of(cls, where: Bool[Array, "*batch n"]) -> "Mask":
-        total = jnp.sum(where, axis=-1, keepdims=True)
-        return cls(where | (total == 0), where, total)
+    def of(
+        cls,
+        where: Bool[Array, "*batch n"] | None,
+        weights: Float[Array, "*batch n"] | None,
+    ) -> "Measure | None":
+        """None for all elements, once each."""
+        if weights is None:
+            if where is None:
+                return None
+            total = jnp.sum(where, axis=-1, keepdims=True)
+            return cls(where, where | (total == 0), None, total)
+        given = jnp.ones_like(weights, bool) if where is None else where
+        mass = weights if where is None else jnp.where(where, weights, 0)
+        total = jnp.sum(mass, axis=-1, keepdims=True)
+        nothing = total == 0
+        return cls(given, given | nothing, jnp.where(nothing, 1, mass), total)
+
+    @property
+    def bad(self) -> Bool[Array, "*batch 1"]:
+        """Rows with a weight that is none: traced ones can't be refused."""
+        if self.mass is None:
+            return jnp.zeros_like(self.total, bool)
+        return ~(jnp.isfinite(self.total) & jnp.all(self.mass >= 0, -1, keepdims=True))
 
 
 def prepare(
     x: Float[Array, "*batch n"],
     softness: Array,
-    mask: Mask | None,
+    measure: Measure | None,
     *,
     absent: bool,
     standardize: bool,
@@ -46,41 +68,61 @@ def prepare(
 
     Masked elements of x are 0. `absent` says whether elements of -inf are left out.
     """
-    where, total = None, np.full(1, x.shape[-1])
-    if mask is not None:
-        where, total = mask.where, jnp.where(mask.total == 0, total, mask.total)
-    outer, nan, reach = find_infinite(x, total)
-    bad = nan | ~(softness > 0)
+    where, mass, total = None, None, np.full(1, x.shape[-1])
+    bad = ~(softness > 0)
+    if measure is not None:
+        where, mass = measure.where, measure.mass
+        bad = bad if mass is None else bad | measure.bad
+        total = jnp.where(measure.total == 0, total, measure.total)
+    outer, nan, reach = find_infinite(x, mass, total)
+    bad = bad | nan
     x = jnp.where(outer.up | outer.down | bad, 0, x)
+    if mass is not None:
+        mass, total = jnp.where(bad, 1, mass), jnp.where(bad, x.shape[-1], total)
+        # What is infinite and has no weight leaves the sample; its place is known.
+        empty = (outer.up | outer.down) & (mass == 0)
+        where = ~empty if where is None else where & ~empty
     # Rows without an answer are finite.
-    flags = (jnp.where(bad, jnp.zeros((), a.dtype), a) for a in outer[:-1])
-    outer = Outer(*flags, total)  # pyright: ignore
+    flags = (jnp.where(bad, jnp.zeros((), a.dtype), a) for a in outer[:4])
+    outer = Outer(*flags, mass, total)  # pyright: ignore
     rest = None
     if absent:
         # Where all are absent, all are equally so.
         all_take_part = outer.below == total
+        if mass is not None:  # sums of which may be rounded
+            finite = jnp.where(outer.down, 0, mass)
+            all_take_part = ~jnp.any(finite > 0, axis=-1, keepdims=True)
         here = ~outer.down | all_take_part
         rest = ~here if where is None else ~here & where
         where = here if where is None else here & where
         total = total - jnp.where(all_take_part, 0, outer.below)
-    sample = Sample(x, None, where, total=total, absent=rest)
+        if mass is not None:
+            rest = jnp.where(rest, mass, 0)
+            total = jnp.sum(jnp.where(here, mass, 0), axis=-1, keepdims=True)
+    sample = Sample(x, None, where, mass=mass, total=total, absent=rest)
     if standardize:
-        sample, reach = _standardize(sample, outer, mask), jnp.ones_like(reach)
+        sample, reach = _standardize(sample, outer, measure), jnp.ones_like(reach)
     low = not absent
     keys, infinite = stand_in(sample.keys, outer, reach, softness, low=low)
     sample = dataclasses.replace(sample, keys=keys, infinite=infinite)
     return sample, bad[..., 0], outer
 
 
-def _standardize(sample: Sample, outer: Outer, mask: Mask | None) -> Sample:
+def _standardize(sample: Sample, outer: Outer, measure: Measure | None) -> Sample:
     """Keys that are z-scores squashed into (0, 1), free of the input's scale."""
     x = sample.values
     finite = ~(outer.up | outer.down)
-    if mask is not None:
-        finite &= mask.where
-    count = jnp.maximum(outer.total - outer.above - outer.below, 1)
+    mass = sample.mass
+    if measure is not None:
+        finite &= measure.where
+    if mass is None:
+        count = jnp.maximum(outer.total - outer.above - outer.below, 1)
+    else:
+        count = jnp.sum(jnp.where(finite, mass, 0), axis=-1, keepdims=True)
+        count = jnp.where(count > 0, count, 1)
 
     def mean(x: Array) -> Array:
+        x = x if mass is None else mass * x
         return jnp.sum(jnp.where(finite, x, 0), axis=-1, keepdims=True) / count
 
     center = mean(x)
@@ -95,5 +137,6 @@ def _standardize(sample: Sample, outer: Outer, mask: Mask | None) -> Sample:
 
 def without_gradient(sample: Sample) -> Sample:
     """A sample whose values are averaged as they are, by keys that do not move."""
-    keys = jax.lax.stop_gradient(sample.keys)
-    return dataclasses.replace(sample, keys=keys, averaged=sample.values)
+    values = sample.values
+    sample = jax.lax.stop_gradient(sample)
+    return dataclasses.replace(sample, averaged=values)

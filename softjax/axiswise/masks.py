@@ -35,10 +35,15 @@ def _mask(
     formulation: MaskMethod,
 ) -> Float[Array, "*batch n"]:
     if isinstance(method, Hard):
+        if sample.mass is not None:
+            ordered = sample.ordered()
+            before = ordered.unsort(jnp.asarray(ordered.before))
+            part = safe_divide(k - before, sample.mass)
+            return jnp.clip(jnp.where(sample.mass > 0, part, before < k), 0, 1)
         place = invert(order(sample))
         return jnp.clip(k - place, 0, 1)
-    where = sample.where
-    problem = HypersimplexProjection(sample.keys, k, relaxation.softness, where)
+    keys, where, weights = sample.keys, sample.where, sample.mass
+    problem = HypersimplexProjection(keys, k, relaxation.softness, where, weights)
     regularizer = formulation.regularizer(relaxation.regularizer)
     mask = solve(problem, regularizer, relaxation.solver).value
     if sample.absent is None:
@@ -46,10 +51,10 @@ def _mask(
     # What is left when all that are present are in full is shared by the absent.
     absent = jnp.sum(sample.absent, axis=-1, keepdims=True)
     share = jnp.clip(safe_divide(k - sample.total, absent), 0, 1)
-    return jnp.where(sample.absent, share, mask)
+    return jnp.where(sample.absent > 0, share, mask)
 
 
-_TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True)
+_TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True, of_method=False)
 
 
 def _largest(x, softness, k, *, operation, axis, keywords, method):
@@ -77,6 +82,7 @@ def top_k_mask(
     solver: Any = None,
     standardize: bool = False,
     where: Any = None,
+    weights: Any = None,
 ) -> SoftBool:
     """Which elements are among the k largest: a mask in [0, 1] with sum k.
 
@@ -97,7 +103,8 @@ def top_k_mask(
     **Arguments:**
 
     - `k`: from 0 to the size of the axis; an integer or not, possibly traced and
-        differentiated. It may be an array that broadcasts against x with size 1 along
+        differentiated. With weights w, it is `sum w y`, and y is 1 from their sum on.
+        It may be an array that broadcasts against x with size 1 along
         the axis.
     - `axis`: one or several axes to choose from together; None for all of them.
     - `method`: `"ot"`, `"hypersimplex"`, or a [`softjax.methods.MaskMethod`][].
@@ -128,12 +135,13 @@ def top_k_mask(
     """
     x = as_array(x)
     layout = parse_axis(np.shape(x), axis, "top_k_mask", several=True)
-    check_count(k, layout.size, "top_k_mask")
+    check_count(k, layout.size if weights is None else np.inf, "top_k_mask")
     keywords = dict(
         softness=softness,
         mode=mode,
         solver=solver,
         standardize=standardize,
         where=where,
+        weights=weights,
     )
     return call(_largest, _TOP_K_MASK, x, axis, keywords, k, method=method)

@@ -22,11 +22,13 @@ def _first_k(sample: Sample, k: int) -> tuple[Intervals, bool]:
     return sample.cells(k), False
 
 
-_ARGSORT = Operation("argsort", ask("argsort"), (INDEX,))
-_SORT = Operation("sort", ask("sort"), (VALUE,))
+_ARGSORT = Operation("argsort", ask("argsort"), (INDEX,), by_units=True)
+_SORT = Operation("sort", ask("sort"), (VALUE,), by_units=True)
 _RANK = Operation("rank", ask("rank"), (POSITION,))
 _RANKING = Operation("ranking", ask("rank"), (POSITION,), first=0)
-_TOP_K = Operation("top_k", ask("top_k"), (VALUE, INDEX), _first_k, absent=True)
+_TOP_K = Operation(
+    "top_k", ask("top_k"), (VALUE, INDEX), _first_k, absent=True, by_units=True
+)
 
 # What is compiled of each operator, with the results put where they belong.
 

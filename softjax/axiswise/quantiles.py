@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer, find_root
-from softjax_solvers.internal import derivative
+from softjax_solvers.internal import derivative, permute
 
 from .._keywords import check_levels
 from .._layout import Layout
@@ -57,16 +57,31 @@ def _residual(m: Array, args: Any) -> Array:
     return jnp.sum(share * steps, axis=-1) - 1 / 2
 
 
+def _hard_median(sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
+    """The middle of what has half of the mass on either side."""
+    if sample.mass is None:
+        return Hard().median(Sample(sample.keys, where=sample.where), relaxation)
+    ordered = sample.ordered()
+    after = ordered.ends[..., 1:]
+    half = jnp.stack([after < sample.total / 2, after <= sample.total / 2])
+    last = jnp.sum(after < sample.total, axis=-1)
+    place = jnp.minimum(jnp.sum(half, axis=-1), last)
+    return -jnp.mean(permute(ordered.support, jnp.moveaxis(place, 0, -1)), axis=-1)
+
+
 def _root(
     method: Method, sample: Sample, relaxation: Relaxation
 ) -> Float[Array, "*batch"]:
     x, where = sample.keys, sample.where
-    middle = Hard().median(Sample(x, where=where), relaxation)
+    middle = _hard_median(sample, relaxation)
     if isinstance(method, Hard):
         return middle
     regularizer = relaxation.regularizer
     scale = relaxation.softness * regularizer.transition_scale().astype(x.dtype)
     counts = jnp.ones_like(x) if where is None else where.astype(x.dtype)
+    if sample.mass is not None:
+        counts = sample.mass
+        where = counts > 0
     args = (x, counts / sample.total, scale, regularizer)
     lower = jnp.min(x, axis=-1, initial=jnp.inf, where=where)
     upper = jnp.max(x, axis=-1, initial=-jnp.inf, where=where)
@@ -78,7 +93,12 @@ def _root(
 
 
 _ARGQUANTILE = Operation(
-    "argquantile", _ask_at("argquantile"), (INDEX,), _at_levels, method="neuralsort"
+    "argquantile",
+    _ask_at("argquantile"),
+    (INDEX,),
+    _at_levels,
+    method="neuralsort",
+    by_units=True,
 )
 _QUANTILE = Operation(
     "quantile",
@@ -87,11 +107,21 @@ _QUANTILE = Operation(
     _at_levels,
     method="neuralsort",
     of_nothing=math.nan,
+    by_units=True,
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
 _PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
+_AT_POINTS = {
+    operation: dataclasses.replace(operation, by_units=False)
+    for operation in (_ARGQUANTILE, _QUANTILE, _ARGPERCENTILE, _PERCENTILE)
+}
 _ARGMEDIAN = Operation(
-    "argmedian", ask("argmedian"), (INDEX,), _at_centre, method="neuralsort"
+    "argmedian",
+    ask("argmedian"),
+    (INDEX,),
+    _at_centre,
+    method="neuralsort",
+    by_units=True,
 )
 _MEDIAN = Operation(
     "median",
@@ -100,9 +130,15 @@ _MEDIAN = Operation(
     _at_centre,
     method="neuralsort",
     of_nothing=math.nan,
+    by_units=True,
 )
 _MEDIAN_NEWTON = Operation(
-    "median_newton", _root, (VALUE,), _at_centre, of_nothing=math.nan
+    "median_newton",
+    _root,
+    (VALUE,),
+    _at_centre,
+    of_nothing=math.nan,
+    of_method=False,
 )
 
 
@@ -117,6 +153,8 @@ def _at(
     full: int = 1,
 ) -> Array:
     check_levels(q, full, operation.name)
+    if quantile_method == "inverted_cdf":  # to which only ratios of weights matter
+        operation = _AT_POINTS[operation]
     options = dict(keepdims=bool(keepdims), quantile_method=quantile_method)
     return call(_quantile, operation, x, axis, keywords, q, full, **options)
 
@@ -191,7 +229,9 @@ def quantile(
 
     - `q`: levels in [0, 1], of any shape, possibly traced.
     - `quantile_method`: how to interpolate between two order statistics: `"linear"`,
-        `"lower"`, `"higher"`, `"midpoint"` or `"nearest"`, as numpy's `method`.
+        `"lower"`, `"higher"`, `"midpoint"`, `"nearest"` or `"inverted_cdf"`, as numpy's
+        `method`. With weights, the last one is the element at which their sum reaches
+        the level; to the others, they are numbers of copies.
 
     **Returns:** an array of shape `q.shape + reduced shape`.
 
@@ -300,12 +340,14 @@ def median_newton(
     softness: Any = 0.1,
     mode: str | Regularizer = "smooth",
     where: Any = None,
+    weights: Any = None,
 ) -> Float[Array, "..."]:
     """The soft median m at which soft steps balance: `sum_i H((x_i - m)) = n / 2`.
 
     H is [`softjax.heaviside`][]. Takes O(n) time a step of Newton's method, and no soft
     index. Where bounded steps leave an interval of roots, its midpoint is returned.
-    `where` is that of `softjax.AxisKeywords`.
+    `where` and `weights` are those of `softjax.AxisKeywords`; with weights w, it is
+    `sum_i w_i H(x_i - m) = sum_i w_i / 2`.
 
     **Returns:** an array of the shape of `jnp.median`; NaN for rows without elements.
 
@@ -315,5 +357,5 @@ def median_newton(
         >>> print(sj.median_newton(x, axis=1))
         [0.594 0.266]
     """
-    keywords = dict(softness=softness, mode=mode, where=where)
+    keywords = dict(softness=softness, mode=mode, where=where, weights=weights)
     return call_reduction(_MEDIAN_NEWTON, x, axis, keepdims, keywords, several=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from softjax_solvers.internal import (
     is_traced,
     permute,
+    safe_divide,
 )
 
 
@@ -95,7 +97,41 @@ class Intervals(NamedTuple):
         common = jnp.minimum(stop, after) - jnp.maximum(start, before)
         # Whole elements have their own mass, free of the rounding of what is before.
         whole = (start <= before) & (after <= stop)
-        return jnp.where(whole, mass, jnp.maximum(common, 0))
+        overlap = jnp.where(whole, mass, jnp.maximum(common, 0))
+        # An interval without length is a point, which an element has all of.
+        here = (start == stop) & (before <= start) & (start < after)
+        return jnp.where(start == stop, here.astype(overlap.dtype), overlap)
+
+    def shares(
+        self,
+        before: Shaped[Array | np.ndarray, "*#batch n"],
+        mass: Shaped[Array | np.ndarray, "*#batch n"],
+    ) -> Float[Array, "*#batch m n"]:
+        """The shares that elements have of each interval, 0 of one without mass."""
+        overlap = self.overlap(before, mass)
+        return safe_divide(overlap, jnp.sum(overlap, axis=-1, keepdims=True))
+
+
+@functools.partial(jnp.vectorize, signature="(n),(n,k)->(n,k)")
+def cell_means(
+    mass: Float[Array, " n"], values: Float[Array, "n k"]
+) -> Float[Array, "n k"]:
+    """Means of what sorted elements have over the first n units of mass, 0 beyond."""
+    n = mass.shape[-1]
+    ends = jnp.cumsum(mass)
+    # Ends of elements and of units cut the row into pieces of one element and one unit.
+    cuts = jnp.sort(jnp.concatenate([ends, jnp.arange(1, n + 1, dtype=mass.dtype)]))
+    lengths = jnp.diff(cuts, prepend=0)
+    middle = jax.lax.stop_gradient(cuts - lengths / 2)
+    element = jnp.searchsorted(ends, middle, side="right")
+    # What is beyond all elements, or beyond n units, belongs to none.
+    cell = jnp.where(element < n, jnp.floor(middle).astype(jnp.int32), n)
+    values = values[jnp.minimum(element, n - 1)]
+    lengths = lengths[:, None]
+    terms = jnp.where(lengths > 0, lengths * values, 0)
+    terms = jnp.concatenate([lengths, terms], axis=-1)
+    sums = jax.ops.segment_sum(terms, cell, n, indices_are_sorted=True)
+    return safe_divide(sums[:, 1:], sums[:, :1])
 
 
 def _at(x: Array, place: Int[Array | np.ndarray, "*#batch m"], axis: int) -> Array:
@@ -139,10 +175,37 @@ def quantile_cells(
     quantile_method: str,
 ) -> Intervals:
     """The units of mass of quantiles, counted from the smallest, as intervals."""
+    return QUANTILE_METHODS[quantile_method](total, q)
+
+
+def _inverted_cdf(total: Array | np.ndarray, q: Array | np.ndarray) -> Intervals:
+    """The element at which the mass from the smallest on reaches q of all.
+
+    Where the total is whole, as its unit, and else as a point, which it has all of.
+    """
+    xp = _library((total, q))
+    if jnp.issubdtype(total.dtype, jnp.integer):
+        start = xp.minimum(xp.floor(total - q * total), total - 1)
+        return units(start.astype(np.int32))
+    eps = jnp.finfo(total.dtype).eps
+    point = jnp.minimum(total - q * total, total * (1 - 2 * eps))
+    return Intervals(point, point)
+
+
+def _between(
+    total: Array | np.ndarray,
+    q: Array | np.ndarray,
+    choose: Callable[[Any, Any], tuple[Any, Any]],
+) -> Intervals:
+    """Mixtures of order statistics; `choose` is called with the position between them.
+
+    It counts from the smallest, and returns the lower order statistic and the share of
+    the one above, None where there is nothing to mix.
+    """
     xp = _library((total, q))
     last = xp.maximum(total - 1, 0)
     h = q * last
-    below, above = QUANTILE_METHODS[quantile_method](h, xp)
+    below, above = choose(h, xp)
     if jnp.issubdtype(total.dtype, jnp.integer):
         below = below.astype(np.int32)
     if above is None:
@@ -157,15 +220,19 @@ def quantile_cells(
     return Intervals(start, stop, share)
 
 
-QUANTILE_METHODS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
+_CHOICES: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "linear": lambda h, xp: (xp.floor(h), h - xp.floor(h)),
     "lower": lambda h, xp: (xp.floor(h), None),
     "higher": lambda h, xp: (xp.ceil(h), None),
     "midpoint": lambda h, xp: (xp.floor(h), (h > xp.floor(h)).astype(h.dtype) / 2),
     "nearest": lambda h, xp: (xp.round(h), None),
 }
-"""Interpolation -> at the real position h, counted from the smallest, the lower order
-statistic and the share of the one above, None where there is nothing to mix."""
+
+QUANTILE_METHODS: dict[str, Callable[[Any, Any], Intervals]] = {
+    name: functools.partial(_between, choose=choose)
+    for name, choose in _CHOICES.items()
+} | {"inverted_cdf": _inverted_cdf}
+"""Interpolation -> the intervals of mass of levels, of rows of a total mass."""
 
 
 def _library(tree: Any) -> Any:

@@ -92,9 +92,14 @@ class Method(eqx.Module):
         asked = _ALIASES.get(operator, operator)
         if sample.mass is None or asked in self.takes_weights:
             return
+        from . import METHODS  # of which this is one
+
+        made = {name: make() for name, make in METHODS.items()}
+        able = [name for name, m in made.items() if asked in m.takes_weights]
         raise ValueError(
-            f"{operator}: method={type(self).__name__}() takes no weights. Use "
-            "mode='hard', repeat elements, or leave some out with a mask."
+            f"{operator}: method={type(self).__name__}() takes no weights. Use method="
+            f"{', '.join(map(repr, able))} or mode='hard', or leave elements out by "
+            "where=."
         )
 
     @abc.abstractmethod
@@ -143,6 +148,14 @@ class Method(eqx.Module):
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         """A value `*batch`."""
 
+
+ALL_OPERATORS = frozenset(
+    {
+        *("argsort", "sort", "rank", "argmax", "max", "top_k"),
+        *("argquantile", "quantile", "argmedian", "median"),
+    }
+)
+"""What a method is asked for, by the names of the operators."""
 
 _ALIASES = dict(
     min="max",

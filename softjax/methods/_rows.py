@@ -80,13 +80,7 @@ class RowMethod(IndexMethod):
         return intervals.mix(self.row_values(sample, relaxation, intervals))
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return self.rows(sample, relaxation, _centre(sample))[..., 0, :]
+        return self.rows(sample, relaxation, sample.middle)[..., 0, :]
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        return self.row_values(sample, relaxation, _centre(sample))[..., 0]
-
-
-def _centre(sample: Sample) -> Intervals:
-    """The unit of mass in the middle, as one interval."""
-    start = (sample.total - 1) / 2
-    return Intervals(start, start + 1)
+        return self.row_values(sample, relaxation, sample.middle)[..., 0]

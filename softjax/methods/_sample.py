@@ -11,14 +11,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from softjax_solvers.internal import (
+    exact_einsum,
     invert,
     is_traced,
     pad_last,
     permute,
     sort_with_permutation,
+    tie_groups,
 )
 
-from ._intervals import Intervals, median_cells, quantile_cells
+from ._intervals import Intervals, cell_means, median_cells, quantile_cells
 
 
 class Ordered(eqx.Module):
@@ -55,6 +57,47 @@ class Ordered(eqx.Module):
             return np.arange(self.support.shape[-1])
         return pad_last(jnp.cumsum(self.mass, axis=-1)[..., :-1], 1, 0)
 
+    @property
+    def ends(self) -> Shaped[Array | np.ndarray, "*#batch n+1"]:
+        """The mass before each element, and that of all."""
+        if self.mass is None:
+            return np.arange(self.support.shape[-1] + 1)
+        return pad_last(jnp.cumsum(self.mass, axis=-1), 1, 0)
+
+    def positions(self) -> Float[Array, "*batch n"]:
+        """Positions from 1: of equals the mean, so that their order does not count."""
+        known = jax.lax.stop_gradient(self.support)
+        if self.mass is None:
+            start, end = tie_groups(known, self.where)
+            return (start + end + 1).astype(known.dtype) / 2
+        # Masked elements have none.
+        (start, end), ends = tie_groups(known), self.ends
+        return (permute(ends, start) + permute(ends, end) + 1) / 2
+
+    def means(
+        self, intervals: Intervals, x: Float[Array, "*batch n ..."], axis: int = -1
+    ) -> Float[Array, "*batch m ..."]:
+        """Means over intervals of mass of what there is for each element.
+
+        That is along the `axis` of `x`, which is -1 or -2.
+        """
+        if self.mass is None:
+            return intervals.take(x, axis)
+        shares = intervals.shares(self.before, self.mass)
+        if axis == -1:
+            return jnp.sum(shares * x[..., None, :], axis=-1)
+        return exact_einsum("...in,...nj->...ij", shares, x)
+
+    def cell_means(
+        self, x: Float[Array, "*batch n ..."], axis: int = -1
+    ) -> Float[Array, "*batch n ..."]:
+        """`means` over the first n units of mass."""
+        if self.mass is None:
+            return x
+        if axis == -1:
+            return cell_means(self.mass, x[..., None])[..., 0]
+        return cell_means(self.mass, x)
+
     def unsort(self, x: Float[Array, "*batch #m n"]) -> Float[Array, "*batch #m n"]:
         """Bring the last axis of `x` back into the sample's own order.
 
@@ -76,7 +119,8 @@ class Infinite(eqx.Module):
 
     **Attributes:**
 
-    - `above`, `below`: how many elements of a row are inf and -inf, `*batch 1`.
+    - `above`, `below`: the mass of elements of a row that are inf and -inf, `*batch 1`;
+        integers where all have mass 1.
     - `reach`: what no finite key exceeds in size, and all stand-ins do, `*batch 1`.
 
     **Example:**
@@ -87,8 +131,8 @@ class Infinite(eqx.Module):
         [ True False  True]
     """
 
-    above: Int[Array, "*batch 1"]
-    below: Int[Array, "*batch 1"]
+    above: Shaped[Array, "*batch 1"]
+    below: Shaped[Array, "*batch 1"]
     reach: Float[Array, "*batch 1"]
 
     def beyond(self, softness: Array) -> Float[Array, "*batch 1"]:
@@ -122,7 +166,8 @@ class Sample(eqx.Module):
         integers if `mass` is None, where it is the number of elements that take part.
         Added up if it is not given.
     - `infinite`: which of the keys stand for infinite elements; None if none does.
-    - `absent`: which elements behind the mask are candidates nevertheless, `*batch n`,
+    - `absent`: the mass of elements that are behind the mask, and are candidates
+        nevertheless, `*batch n`,
         of a maximum that nothing else is left for; None if none is.
 
     **Example:**
@@ -144,7 +189,7 @@ class Sample(eqx.Module):
     scale: Float[Array, "*batch 1"] | None
     total: Shaped[Array | np.ndarray, "*#batch 1"]
     infinite: Infinite | None
-    absent: Bool[Array, "*batch n"] | None
+    absent: Shaped[Array, "*batch n"] | None
 
     def __init__(
         self,
@@ -157,7 +202,7 @@ class Sample(eqx.Module):
         scale: Float[Array, "*batch 1"] | None = None,
         total: Shaped[Array | np.ndarray, "*#batch 1"] | None = None,
         infinite: Infinite | None = None,
-        absent: Bool[Array, "*batch n"] | None = None,
+        absent: Shaped[Array, "*batch n"] | None = None,
     ):
         if mass is not None:
             mass = jnp.asarray(mass, keys.dtype)
@@ -188,6 +233,15 @@ class Sample(eqx.Module):
         """
         return median_cells(self.total)
 
+    @property
+    def middle(self) -> Intervals:
+        """The unit of mass in the middle, in one piece."""
+        start = (self.total - 1) / 2
+        if self.mass is None:
+            return Intervals(start, start + 1)
+        lower = jnp.maximum(start, 0)
+        return Intervals(lower, self.total - lower)
+
     def quantile_cells(
         self,
         q: Float[Array | np.ndarray, " m"],
@@ -207,22 +261,22 @@ class Sample(eqx.Module):
         return quantile_cells(self.total, q, quantile_method)
 
     @property
-    def above(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """The number of elements that are inf, and so have the first positions."""
+    def above(self) -> Shaped[Array | np.ndarray, "*#batch 1"]:
+        """The mass of elements that are inf, and so have the first positions."""
         return np.zeros(1, int) if self.infinite is None else self.infinite.above
 
     @property
-    def below(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """The number of elements that are -inf, and so have the last positions."""
+    def below(self) -> Shaped[Array | np.ndarray, "*#batch 1"]:
+        """The mass of elements that are -inf, and so have the last positions."""
         return np.zeros(1, int) if self.infinite is None else self.infinite.below
 
     @property
-    def finite(self) -> Int[Array | np.ndarray, "*#batch 1"]:
-        """The number of finite elements that take part, or 1 if there is none."""
+    def finite(self) -> Shaped[Array | np.ndarray, "*#batch 1"]:
+        """The mass of the finite elements that take part, or 1 if there is none."""
         if self.infinite is None:
             return self.total
         count = self.total - self.infinite.above - self.infinite.below
-        return jnp.maximum(count, 1)
+        return jnp.where(count > 0, count, 1)
 
     @property
     def values(self) -> Float[Array, "*batch n"]:

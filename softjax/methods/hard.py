@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import ClassVar
 
 import jax
@@ -12,16 +11,13 @@ from jaxtyping import Array, Float, Int
 
 from softjax_solvers.internal import (
     invert,
-    pad_last,
     permute,
-    safe_divide,
     sort_with_permutation,
-    tie_groups,
 )
 
 from ._intervals import Intervals
-from ._method import IndexMethod, Relaxation
-from ._sample import Ordered, Sample, places_in_front
+from ._method import ALL_OPERATORS, IndexMethod, Relaxation
+from ._sample import Sample, places_in_front
 
 
 class Hard(IndexMethod):
@@ -33,29 +29,23 @@ class Hard(IndexMethod):
     that take part are -inf, and their indices 0. The relaxation is ignored.
     """
 
-    takes_weights: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("argsort", "sort", "rank", "argmax", "max", "top_k"),
-            *("argquantile", "quantile", "argmedian", "median"),
-        }
-    )
+    takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return _rows(sample, sample.cells(sample.size))
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         if sample.mass is not None:
-            ordered, mass = _measure(sample)
-            return _cell_means(mass, ordered.values)
+            ordered = sample.ordered()
+            values = ordered.cell_means(ordered.values)
+            place = jnp.arange(sample.size)
+            return jnp.where(place < sample.total, values, -jnp.inf)
         return _sorted(sample)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         if sample.mass is not None:
-            ordered, mass = _measure(sample)
-            known = jax.lax.stop_gradient(ordered.support)
-            first, last = tie_groups(known, ordered.where)
-            ends = pad_last(jnp.cumsum(mass, axis=-1), 1, 0)
-            return ordered.unsort((permute(ends, first) + permute(ends, last) + 1) / 2)
+            ordered = sample.ordered()
+            return ordered.unsort(ordered.positions())
         minus = -sample.keys
         ordered = -self.sort(sample, relaxation)
         find = jnp.vectorize(
@@ -143,8 +133,8 @@ def order(sample: Sample) -> Int[Array, "*batch n"]:
 def _rows(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m n"]:
     """Soft indices of intervals of mass."""
     if sample.mass is not None:
-        ordered, share = _shares(sample, intervals)
-        return ordered.unsort(share)
+        ordered = sample.ordered()
+        return ordered.unsort(intervals.shares(ordered.before, ordered.mass))
     index = _one_hot(intervals.take(order(sample)), sample)
     if sample.where is None:
         return index
@@ -155,46 +145,11 @@ def _values(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m"]:
     """Means of values over intervals of mass."""
     if sample.mass is None:
         return intervals.take(_sorted(sample))
-    ordered, share = _shares(sample, intervals)
+    ordered = sample.ordered()
+    share = intervals.shares(ordered.before, ordered.mass)
     terms = jnp.where(share > 0, share * ordered.values[..., None, :], 0)
     start = jnp.asarray(intervals.start)
     return jnp.where(start < sample.total, jnp.sum(terms, axis=-1), -jnp.inf)
-
-
-def _measure(sample: Sample) -> tuple[Ordered, Float[Array, "*batch n"]]:
-    """The sorted sample, and its mass."""
-    ordered = sample.ordered()
-    assert ordered.mass is not None
-    return ordered, ordered.mass
-
-
-def _shares(
-    sample: Sample, intervals: Intervals
-) -> tuple[Ordered, Float[Array, "*batch m n"]]:
-    """The sorted sample, and the shares of its elements in intervals."""
-    ordered, mass = _measure(sample)
-    overlap = intervals.overlap(ordered.before, mass)
-    return ordered, safe_divide(overlap, jnp.sum(overlap, axis=-1, keepdims=True))
-
-
-@functools.partial(jnp.vectorize, signature="(n),(n)->(n)")
-def _cell_means(
-    mass: Float[Array, " n"], values: Float[Array, " n"]
-) -> Float[Array, " n"]:
-    """Means of sorted values over the first n units of mass, -inf beyond them."""
-    n = mass.shape[-1]
-    ends = jnp.cumsum(mass)
-    # Ends of elements and of units cut the row into pieces of one element and one unit.
-    cuts = jnp.sort(jnp.concatenate([ends, jnp.arange(1, n + 1, dtype=mass.dtype)]))
-    lengths = jnp.diff(cuts, prepend=0)
-    middle = jax.lax.stop_gradient(cuts - lengths / 2)
-    element = jnp.searchsorted(ends, middle, side="right")
-    # What is beyond all elements, or beyond n units, belongs to none.
-    cell = jnp.where(element < n, jnp.floor(middle).astype(jnp.int32), n)
-    values = values[jnp.minimum(element, n - 1)]
-    terms = jnp.stack([lengths, jnp.where(lengths > 0, lengths * values, 0)], axis=-1)
-    total, weighted = jax.ops.segment_sum(terms, cell, n).T
-    return jnp.where(total > 0, safe_divide(weighted, total), -jnp.inf)
 
 
 def _one_hot(index: Array, sample: Sample) -> Float[Array, "... n"]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -8,7 +9,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import ColumnMeans, NeuralSortRows
 
 from ._intervals import Intervals
-from ._method import Relaxation
+from ._method import ALL_OPERATORS, Relaxation
 from ._rows import RowMethod
 from ._sample import Ordered, Sample
 
@@ -37,14 +38,18 @@ class NeuralSort(RowMethod):
         via continuous relaxations", ICLR 2019.
     """
 
+    takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+
     def rows(
         self,
         sample: Sample,
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
-        self.check_weights(sample, "argsort")
         ordered = sample.ordered()
+        if sample.mass is not None:
+            index = relaxation.primal(_at(sample, ordered, relaxation, intervals))
+            return ordered.unsort(index) * sample.mass[..., None, :]
         index = _evaluate(relaxation.primal, ordered, relaxation, intervals, "m,n")
         return ordered.unsort(index)
 
@@ -54,21 +59,38 @@ class NeuralSort(RowMethod):
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
-        self.check_weights(sample, "sort")
         ordered = sample.ordered()
+        if sample.mass is not None:
+            problem = _at(sample, ordered, relaxation, intervals)
+            return relaxation.expectation(problem, ordered.values)
         return _evaluate(
             relaxation.expectation, ordered, relaxation, intervals, "m", ordered.values
         )
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        self.check_weights(sample, "rank")
         ordered = sample.ordered()
         problem = NeuralSortRows(
-            None, ordered.support, relaxation.softness, ordered.where
+            None, ordered.support, relaxation.softness, ordered.where, ordered.mass
         )
         # The columns of the matrix need not add up to 1.
         means = relaxation.evaluate(problem, ColumnMeans(problem.points + 1))
+        if ordered.mass is not None:
+            # No row need have a part of what has no weight: that has its hard rank.
+            means = jnp.where(means == 0, ordered.positions(), means)
         return ordered.unsort(means)
+
+
+def _at(
+    sample: Sample,
+    ordered: Ordered,
+    relaxation: Relaxation,
+    intervals: Intervals | None,
+) -> NeuralSortRows:
+    """The rows at the centres of intervals of mass."""
+    cells = sample.cells(sample.size) if intervals is None else intervals
+    positions = (jnp.asarray(cells.start) + cells.stop - 1) / 2
+    parts = ordered.support, relaxation.softness, ordered.where
+    return NeuralSortRows(positions, *parts, ordered.mass)
 
 
 def _evaluate(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -12,13 +14,12 @@ from softjax_solvers.internal import (
     distance,
     largest,
     permute,
-    tie_groups,
 )
 
 from ._intervals import Intervals
-from ._method import Relaxation
+from ._method import ALL_OPERATORS, Relaxation
 from ._rows import RowMethod
-from ._sample import Sample
+from ._sample import Ordered, Sample
 
 _FEW = 8
 """The number of dense rows up to which they take less time than sums in O(n)."""
@@ -45,14 +46,23 @@ class SoftSort(RowMethod):
         operator", ICML 2020.
     """
 
+    takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+
     def rows(
         self,
         sample: Sample,
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m n"]:
-        self.check_weights(sample, "argsort")
-        support = sample.ordered().support
+        ordered = sample.ordered()
+        support = ordered.support
+        if sample.mass is not None:
+            # Units of mass have the rows of elements, mixed.
+            problem = _rows(sample, relaxation, support, among_keys=True)
+            rows = relaxation.primal(problem) * sample.mass[..., None, :]
+            if intervals is None:
+                return ordered.cell_means(rows, axis=-2)
+            return ordered.means(intervals, rows, axis=-2)
         queries = support if intervals is None else intervals.take(support)
         problem = _rows(sample, relaxation, queries, among_keys=intervals is None)
         return relaxation.primal(problem)
@@ -63,8 +73,14 @@ class SoftSort(RowMethod):
         relaxation: Relaxation,
         intervals: Intervals | None,
     ) -> Float[Array, "*batch m"]:
-        self.check_weights(sample, "sort")
         ordered = sample.ordered()
+        if sample.mass is not None:
+            values = relaxation.expectation(
+                _sorted_rows(ordered, relaxation), ordered.values
+            )
+            if intervals is None:
+                return ordered.cell_means(values)
+            return ordered.means(intervals, values)
         queries = None
         if intervals is not None:
             queries = intervals.take(ordered.support)
@@ -79,7 +95,10 @@ class SoftSort(RowMethod):
     def top_k(
         self, sample: Sample, relaxation: Relaxation, k: int
     ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
-        self.check_weights(sample, "top_k")
+        if sample.mass is not None:
+            cells = sample.cells(k)
+            values = self.row_values(sample, relaxation, cells)
+            return values, self.rows(sample, relaxation, cells)
         if k > _FEW:
             # The values do not pass through the indices, which nobody may want. With
             # the entropy, all values take less time than some, of which it is not known
@@ -95,26 +114,42 @@ class SoftSort(RowMethod):
         return found.expectation(sample.values[..., None, :]), found.value
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
-        self.check_weights(sample, "rank")
         ordered = sample.ordered()
-        problem = SoftSortRows(
-            None, ordered.support, relaxation.softness, ordered.where, filled=True
-        )
-        # Equals share their mean position, so that not even derivatives depend on which
-        # of them comes first.
-        start, end = tie_groups(jax.lax.stop_gradient(ordered.support), ordered.where)
-        positions = (start + end + 1).astype(sample.keys.dtype) / 2
-        return ordered.unsort(relaxation.expectation(problem, positions))
+        problem = _sorted_rows(ordered, relaxation)
+        return ordered.unsort(relaxation.expectation(problem, ordered.positions()))
 
     def argmax(
         self, sample: Sample, relaxation: Relaxation
     ) -> Float[Array, "*batch n"]:
-        self.check_weights(sample, "argmax")
-        return relaxation.primal(_largest(sample, relaxation))
+        index = relaxation.primal(_largest(sample, relaxation))
+        return index if sample.mass is None else index * sample.mass
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
-        self.check_weights(sample, "max")
         return relaxation.expectation(_largest(sample, relaxation), sample.values)
+
+    # The median is the row at the middle of the unit of mass that is in the middle.
+
+    def argmedian(
+        self, sample: Sample, relaxation: Relaxation
+    ) -> Float[Array, "*batch n"]:
+        problem = _rows(sample, relaxation, _middle(sample))
+        index = relaxation.primal(problem)[..., 0, :]
+        return index if sample.mass is None else index * sample.mass
+
+    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
+        problem = _rows(sample, relaxation, _middle(sample))
+        return relaxation.expectation(problem, sample.values[..., None, :])[..., 0]
+
+
+def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
+    """Minus the mean over the unit of mass in the middle."""
+    ordered = sample.ordered()
+    return ordered.means(sample.middle, ordered.support)
+
+
+def _sorted_rows(ordered: Ordered, relaxation: Relaxation) -> SoftSortRows:
+    parts = ordered.support, relaxation.softness, ordered.where
+    return SoftSortRows(None, *parts, filled=True, weights=ordered.mass)
 
 
 def _largest_keys(sample: Sample, k: int) -> Float[Array, "*batch k"]:
@@ -138,8 +173,10 @@ def _rows(
     where = None if sample.where is None else sample.where[..., None, :]
     # What is among the keys is at no distance from one of them.
     largest = jnp.zeros(1, z.dtype) if among_keys else None
-    return SimplexProjection(z, relaxation.softness[..., None], where, largest)
+    weights = None if sample.mass is None else sample.mass[..., None, :]
+    return SimplexProjection(z, relaxation.softness[..., None], where, largest, weights)
 
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:
-    return SimplexProjection(sample.keys, relaxation.softness, sample.where)
+    keys, where, weights = sample.keys, sample.where, sample.mass
+    return SimplexProjection(keys, relaxation.softness, where, weights=weights)

@@ -1,6 +1,7 @@
 """Parts of this package that `softjax` uses, without any promise that they stay."""
 
 from ._kernels.arrays import (
+    exact_einsum as exact_einsum,
     is_traced as is_traced,
     pad_last as pad_last,
     safe_divide as safe_divide,

@@ -133,7 +133,7 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         """0 for a single candidate, or all in full, which are right with any dual."""
         decided = jnp.sum(self.mask, axis=-1) <= 1
         if self.weights is not None:
-            decided = decided | _all_in_full(regularizer, self.total)
+            decided = decided | all_in_full(regularizer, self.total)
         return jnp.where(decided, 0, residual)
 
     def primal(
@@ -247,7 +247,7 @@ class SimplexProjection(Simplex):
         elif structure.steep:
             form = _Steep
         elif self.weights is not None:
-            form = Simplex
+            form = _Weighted
         else:
             return self
         z, largest = self.z, self.largest
@@ -284,6 +284,12 @@ def _cut_off(
     largest, height = jax.lax.stop_gradient((largest, height * softness))
     above = jax.lax.stop_gradient(jnp.maximum(z - (largest + height), 0))
     return z - above, largest
+
+
+class _Weighted(Simplex):
+    """A projection by any other link, of scores that are cut off."""
+
+    fused: ClassVar = {Means: Simplex.means_and_tangent}
 
 
 class _Point(Simplex):
@@ -416,13 +422,13 @@ def weighted_bracket(
     # No share is above 1, which a candidate might reach alone; and no copy below the
     # mean of all copies where it is largest.
     alone = scores - _inverse(regularizer, weights)
-    able = jnp.isfinite(scores) & ~_all_in_full(regularizer, weights)
+    able = jnp.isfinite(scores) & ~all_in_full(regularizer, weights)
     alone = jnp.where(able, alone, -jnp.inf)
     uniform = _inverse(regularizer, total)
     lower = jnp.maximum(jnp.max(alone, axis=-1), lowest - uniform)
     upper = jnp.maximum(-uniform, lower)
     # Far below all scores, where the link has levelled off.
-    full = _all_in_full(regularizer, total)
+    full = all_in_full(regularizer, total)
     far = jnp.asarray(-_BEYOND, lowest.dtype)
     return jnp.where(full, far, lower), jnp.where(full, far, upper)
 
@@ -431,7 +437,7 @@ _BEYOND = 2.0**40
 """An argument for which a bounded link has levelled off."""
 
 
-def _all_in_full(
+def all_in_full(
     regularizer: Regularizer, total: Float[Array, "..."]
 ) -> Bool[Array, "..."]:
     """Whether a bounded link cannot reach more than the sum of 1."""

@@ -33,8 +33,9 @@ def settle(
 ) -> Float[Array, "*batch n"]:
     """`y = phi(t)`, with what is `missing` from its sum, by the rounding of t.
 
-    The sum is that of y times the weights, if there are any. It is shared in proportion to the slopes of what is `free` to move. More than
-    rounding is missing if an entry has been rounded to 0, which then takes it.
+    The sum is that of y times the weights, if there are any. What is missing is shared
+    in proportion to the slopes of what is `free` to move. It is more than rounding if
+    an entry has been rounded to 0, which then takes it.
     """
     edge, top = regularizer.gradient(jnp.asarray([0.0, 1.0], t.dtype))
     size = jnp.abs(edge) + jnp.abs(top) + jnp.abs(t)

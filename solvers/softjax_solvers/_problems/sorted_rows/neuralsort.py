@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import Means
@@ -15,7 +16,7 @@ from ..._kernels.derivatives import replace_value
 from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
 from ..simplex import SimplexProjection, dual_of_sums
-from .rows import SortedRows, parse_rows
+from .rows import SortedRows, of_rows, parse_rows
 from .windows import WindowedRows
 
 _SHORT = 128
@@ -43,9 +44,14 @@ class NeuralSortRows(SortedRows):
     **Arguments:**
 
     - `positions`: `m`, between two elements too, or None for those of all elements.
+        With weights, `*#batch m`.
     - `support`: `*batch n`, ascending along the last axis.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n`, of a prefix of the support.
+    - `weights`: optional, nonnegative, `*batch n`: each element is so many copies. Then
+        the row of the position i is that at the mass i + 1/2 from the first element on,
+        `y = phi(((2 i + 1 - W) s - sum_l w_l |s - s_l|) / softness - theta)` with
+        W = sum w and `sum w y = 1`. The position of an element is that at its centre.
 
     **Example:**
 
@@ -56,10 +62,11 @@ class NeuralSortRows(SortedRows):
         [0.203 0.711 0.986]
     """
 
-    positions: Float[Array, " m"] | None
+    positions: Float[Array, "*#batch m"] | None
     support: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*batch n"] | None
+    weights: Float[Array, "*batch n"] | None
 
     def __init__(
         self,
@@ -67,17 +74,26 @@ class NeuralSortRows(SortedRows):
         support: Array,
         softness: Array | float,
         where: Array | None = None,
+        weights: Array | None = None,
     ):
         self.positions = None if positions is None else inexact(positions)
-        self.support, self.softness, self.where = parse_rows(support, softness, where)
+        parts = parse_rows(support, softness, where, weights)
+        self.support, self.softness, self.where, self.weights = parts
 
     @property
-    def points(self) -> Float[Array, " m"]:
+    def points(self) -> Float[Array, "*#batch m"]:
         if self.positions is not None:
             return self.positions.astype(self.support.dtype)
+        if self.weights is not None:
+            after = jnp.cumsum(self.weights, axis=-1)
+            return after - (self.weights + 1) / 2
         return jnp.arange(self.support.shape[-1], dtype=self.support.dtype)
 
-    def rows(self, points: Float[Array, " c"]) -> SimplexProjection:
+    def rows(self, points: Float[Array, "*#batch c"]) -> SimplexProjection:
+        if self.weights is not None:
+            z = _weighted_scores(self.support, self.weights, points + 1 / 2)
+            parts = self.softness[..., None], of_rows(self.where), None
+            return SimplexProjection(z, *parts, of_rows(self.weights))
         (m,) = points.shape
         size = min(_GROUP, m) if self.positions is None else 1
         groups = math.ceil(m / size)
@@ -87,21 +103,23 @@ class NeuralSortRows(SortedRows):
         middle = jax.lax.stop_gradient(jnp.floor(rows[:, size // 2]))
         z = _scores(self.support, rows, middle, self.where)
         z = z.reshape(*z.shape[:-3], groups * size, z.shape[-1])[..., :m, :]
-        where = None if self.where is None else self.where[..., None, :]
-        return SimplexProjection(z, self.softness[..., None], where)
+        return SimplexProjection(z, self.softness[..., None], of_rows(self.where))
 
-    def own_rows(self) -> Bool[Array, "*batch m"] | None:
-        return self.where if self.positions is None else None
+    def own_rows(self) -> Shaped[Array, "*batch m"] | None:
+        if self.positions is not None:
+            return None
+        return self.where if self.weights is None else self.weights
 
     def specialize(self, regularizer: Regularizer) -> ScalarDualProblem:
         some = self.positions is not None or self.where is not None
+        some = some or self.weights is not None
         if some or self.support.shape[-1] <= _SHORT:
             return self
         structure = regularizer.structure()
         if structure.rate is not None:
-            return _ExponentialWindows(self.support, self.softness, None)
+            return _ExponentialWindows(self.support, self.softness, None, None)
         if structure.windowed:
-            return _SparseWindows(self.support, self.softness, None)
+            return _SparseWindows(self.support, self.softness, None, None)
         return self
 
 
@@ -142,6 +160,7 @@ class _DeviationWindows(WindowedRows):
     support: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
     where: None
+    weights: None
 
     def moving(self):
         support, below = _deviations(self.support, None)
@@ -209,6 +228,28 @@ class _ExponentialWindows(_DeviationWindows):
             return dual_of_sums(total / zero, regularizer)
 
         return dual
+
+
+@functools.partial(jnp.vectorize, signature="(n),(n),(c)->(c,n)")
+def _weighted_scores(
+    s: Float[Array, " n"], weights: Float[Array, " n"], centres: Float[Array, " c"]
+) -> Float[Array, "c n"]:
+    """The scores of the rows at masses, each from the element that has it."""
+    n, ends = s.shape[-1], pad_last(jnp.cumsum(weights), 1, 0)
+    known, mass, at = jax.lax.stop_gradient((s, ends, centres))
+    anchors = jnp.minimum(jnp.searchsorted(mass[1:], at, side="right"), n - 1)
+    gaps = known[1:] - known[:-1]
+    # Twice the mass between the row and a gap, on which side of the row that is.
+    terms = 2 * (mass[1:-1] - at[:, None]) * gaps
+    after = jnp.arange(n - 1) >= anchors[:, None]
+    above = jnp.cumsum(jnp.where(after, terms, 0), axis=-1)
+    below = jnp.cumsum(jnp.where(after, 0, -terms)[:, ::-1], axis=-1)[:, ::-1]
+    value = -pad_last(above, 1, 0) - pad_last(below, 0, 1)
+    first, last = tie_groups(known)
+    shifted = s - jnp.mean(s)
+    sums = pad_last(jnp.cumsum(weights * shifted), 1, 0)
+    away = 2 * centres[:, None] - (ends[first] + ends[last])
+    return replace_value(away * shifted + (sums[first] + sums[last]), value)
 
 
 def _scores(

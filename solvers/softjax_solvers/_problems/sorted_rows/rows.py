@@ -6,12 +6,12 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import ColumnMeans, Means, Primal, Readout
 from ..._core.regularizer import Regularizer
-from ..._core.rows import per_row
+from ..._core.rows import parse_weights, per_row
 from ..._core.solution import Search, Solution, evaluate_by
 from ..._core.solver import Solver
 from ..._kernels.arrays import inexact, safe_divide
@@ -32,6 +32,7 @@ class SortedRows(ScalarDualProblem):
     - `support`: `*batch n`, ascending along the last axis.
     - `softness`: positive, `*#batch 1`.
     - `where`: optional mask `*batch n` over the support.
+    - `weights`: optional numbers of copies, `*batch n`; y is that of one of them.
 
     **Example:**
 
@@ -48,6 +49,7 @@ class SortedRows(ScalarDualProblem):
     support: eqx.AbstractVar[Float[Array, "*batch n"]]
     softness: eqx.AbstractVar[Float[Array, "*#batch 1"]]
     where: eqx.AbstractVar[Bool[Array, "*batch n"] | None]
+    weights: eqx.AbstractVar[Float[Array, "*batch n"] | None]
 
     @property
     @abc.abstractmethod
@@ -58,8 +60,8 @@ class SortedRows(ScalarDualProblem):
     def rows(self, points: Float[Array, "*batch c"]) -> SimplexProjection:
         """The dense rows of some points, as one problem of shape `*batch c n`."""
 
-    def own_rows(self) -> Bool[Array, "*batch m"] | None:
-        """Which rows count in column means: those of masked elements do not."""
+    def own_rows(self) -> Shaped[Array, "*batch m"] | None:
+        """How often rows count in column means: those of masked elements do not."""
         return None
 
     def map_rows(
@@ -161,7 +163,7 @@ class SortedRows(ScalarDualProblem):
         values = jnp.broadcast_to(values, shape)
         counts = jnp.ones_like(values)
         if (own := self.own_rows()) is not None:
-            counts = jnp.where(own, counts, 0)
+            counts = own.astype(values.dtype)
 
         def columns(chunk):
             moved, included = chunk
@@ -221,10 +223,21 @@ _IN_CHUNKS: dict[type[Readout], Callable[..., Array]] = {
 
 
 def parse_rows(
-    support: Array, softness: Array | float, where: Array | None
-) -> tuple[Array, Array, Array | None]:
+    support: Array,
+    softness: Array | float,
+    where: Array | None,
+    weights: Array | None,
+) -> tuple[Array, Array, Array | None, Array | None]:
     """The attributes of `SortedRows` from what users pass."""
     support = inexact(support)
     if where is not None:
         where = jnp.broadcast_to(where, support.shape)
-    return support, per_row(softness, support, "softness"), where
+    weights = parse_weights(weights, support, where)
+    if weights is not None:
+        weights = jnp.broadcast_to(weights, support.shape)
+    return support, per_row(softness, support, "softness"), where, weights
+
+
+def of_rows(x: Array | None) -> Array | None:
+    """What rows share, as it broadcasts against them."""
+    return None if x is None else x[..., None, :]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -13,7 +14,7 @@ from ..._kernels.derivatives import distance
 from ..._kernels.neighbours import half_width
 from ..._kernels.scans import fill_masked, laplace_sums
 from ..simplex import SimplexProjection, dual_of_sums
-from .rows import SortedRows, parse_rows
+from .rows import SortedRows, of_rows, parse_rows
 from .windows import WindowedRows
 
 _SHORT = 64
@@ -39,6 +40,7 @@ class SoftSortRows(SortedRows):
     - `where`: optional mask `*batch n` over the support. In place of a masked element
         is the unmasked one before it, or the first one.
     - `filled`: whether the support is known to have that already.
+    - `weights`: optional, nonnegative, `*batch n`: each element is so many copies.
 
     **Example:**
 
@@ -53,6 +55,7 @@ class SoftSortRows(SortedRows):
     support: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*batch n"] | None
+    weights: Float[Array, "*batch n"] | None
 
     def __init__(
         self,
@@ -62,9 +65,11 @@ class SoftSortRows(SortedRows):
         where: Array | None = None,
         *,
         filled: bool = False,
+        weights: Array | None = None,
     ):
         self.queries = None if queries is None else inexact(queries)
-        support, self.softness, self.where = parse_rows(support, softness, where)
+        parts = parse_rows(support, softness, where, weights)
+        support, self.softness, self.where, self.weights = parts
         if self.where is not None and not filled:
             support = fill_masked(support, self.where)
         self.support = support
@@ -76,10 +81,11 @@ class SoftSortRows(SortedRows):
     def rows(self, queries: Float[Array, "*batch c"]) -> SimplexProjection:
         """The dense rows of some queries, as one problem of shape `*batch c n`."""
         z = -distance(queries[..., None], self.support[..., None, :])
-        where = None if self.where is None else self.where[..., None, :]
+        where, weights = of_rows(self.where), of_rows(self.weights)
         # A point of the support is at no distance from itself.
         largest = jnp.zeros(1, z.dtype) if self.queries is None else None
-        return SimplexProjection(z, self.softness[..., None], where, largest)
+        softness = self.softness[..., None]
+        return SimplexProjection(z, softness, where, largest, weights)
 
     def specialize(self, regularizer: Regularizer) -> ScalarDualProblem:
         structure = regularizer.structure()
@@ -87,7 +93,8 @@ class SoftSortRows(SortedRows):
             return _KernelSums(self)
         own = self.queries is None and self.support.shape[-1] > _SHORT
         if own and structure.windowed:
-            return _DistanceWindows(self.support, self.softness, self.where)
+            parts = self.support, self.softness, self.where, self.weights
+            return _DistanceWindows(*parts)
         return self
 
 
@@ -107,6 +114,9 @@ class _KernelSums(ScalarDualProblem):
         """Sums of `exp(rate scores_ij) weights_j`, with the scores of the rows."""
         rows, support = self.rows, self.rows.support
         weights = tuple(jnp.broadcast_to(w, support.shape) for w in weights)
+        if rows.weights is not None:
+            mass, _ = _relative(rows.weights)
+            weights = tuple(mass * w for w in weights)
         if rows.where is not None:
             weights = tuple(jnp.where(rows.where, w, 0) for w in weights)
         rate: Any = regularizer.structure().rate
@@ -117,10 +127,20 @@ class _KernelSums(ScalarDualProblem):
         return total
 
     def optimality(self, dual, regularizer):
-        return regularizer.link(-dual) * self.total(regularizer) - 1
+        total = self.total(regularizer)
+        if self.rows.weights is not None:
+            total = total * _relative(self.rows.weights)[1]
+        return regularizer.link(-dual) * total - 1
 
     def closed_form(self, regularizer):
-        return lambda: dual_of_sums(self.total(regularizer), regularizer)
+        def dual():
+            theta = dual_of_sums(self.total(regularizer), regularizer)
+            if self.rows.weights is None:
+                return theta
+            _, unit = _relative(self.rows.weights)
+            return theta + jnp.log(unit) / regularizer.structure().rate
+
+        return dual
 
     def default_solver(self, regularizer):
         return "closed_form"
@@ -143,6 +163,22 @@ class _KernelSums(ScalarDualProblem):
         return self.rows
 
 
+def _relative(
+    weights: Float[Array, "*batch n"],
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
+    """Weights over the largest of a row, none of them 0, and that.
+
+    What a sum has of an element without weight is rounding, but to the row of one that
+    is far from all others.
+    """
+    largest = jnp.max(weights, axis=-1, keepdims=True)
+    largest = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
+    weights = weights / largest
+    least = float(jnp.finfo(weights.dtype).tiny) ** 0.8
+    missing = jnp.maximum(least - jax.lax.stop_gradient(weights), 0)
+    return weights + missing, largest
+
+
 class _DistanceWindows(WindowedRows):
     """Windows whose gaps are distances."""
 
@@ -151,6 +187,7 @@ class _DistanceWindows(WindowedRows):
     support: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*batch n"] | None
+    weights: Float[Array, "*batch n"] | None
 
     def moving(self):
         return self.support, self.support
@@ -171,7 +208,8 @@ class _DistanceWindows(WindowedRows):
         return half_width(self.support, reach)
 
     def general(self) -> SoftSortRows:
-        return SoftSortRows(None, self.support, self.softness, self.where, filled=True)
+        parts = self.support, self.softness, self.where
+        return SoftSortRows(None, *parts, filled=True, weights=self.weights)
 
     def farthest(self) -> Float[Array, "*batch n"]:
         s = self.support

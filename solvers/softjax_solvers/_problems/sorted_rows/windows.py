@@ -16,10 +16,10 @@ from ..._core.readout import ColumnMeans, Means, Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask
 from ..._core.solution import Solution
-from ..._kernels.arrays import safe_divide
+from ..._kernels.arrays import eps, safe_divide
 from ..._kernels.derivatives import derivative
 from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
-from ..simplex import threshold_bracket
+from ..simplex import all_in_full, threshold_bracket, weighted_bracket
 from .rows import SortedRows
 
 _SPACING = 8
@@ -38,6 +38,7 @@ class WindowedRows(ScalarDualProblem):
 
     - `support`: ascending along the last axis.
     - `softness`, `where`: of the rows, and over the elements.
+    - `weights`: how many copies elements are; None for one.
     - `growth`: gaps of elements at equal distances grow like their distance in position
         to this power.
     """
@@ -45,6 +46,7 @@ class WindowedRows(ScalarDualProblem):
     support: eqx.AbstractVar[Float[Array, "*batch n"]]
     softness: eqx.AbstractVar[Float[Array, "*#batch 1"]]
     where: eqx.AbstractVar[Bool[Array, "*batch n"] | None]
+    weights: eqx.AbstractVar[Float[Array, "*batch n"] | None]
     growth: eqx.AbstractClassVar[int]
 
     @property
@@ -185,7 +187,7 @@ class WindowedRows(ScalarDualProblem):
         arg_moves = (
             shared,
             (centre, dual_move, None, values_move),
-            (other, None, values_move),
+            (other, moves.problem.weights, values_move),
         )
         _, (total_move, excess_move) = self._sum_moves(
             width, _column_terms, args, arg_moves
@@ -202,6 +204,12 @@ class WindowedRows(ScalarDualProblem):
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
         s = self.support
+        if self.weights is not None:
+            own = jnp.where(self.weights > 0, 0.0, jnp.inf).astype(s.dtype)
+            lowest = -self.farthest() / self.softness
+            total = jnp.broadcast_to(self._mass[..., -1:], s.shape)
+            each = own[..., None], lowest, self.weights[..., None], total
+            return weighted_bracket(regularizer, *each)
         count = jnp.sum(as_mask(self.where, s), axis=-1, keepdims=True)
         count = jnp.broadcast_to(count.astype(s.dtype), s.shape)
         return threshold_bracket(regularizer, -self.farthest() / self.softness, count)
@@ -218,7 +226,11 @@ class WindowedRows(ScalarDualProblem):
         index = jnp.arange(n)
         first = jnp.maximum(index - _SPACING, 0)
         last = jnp.minimum(index + _SPACING, n - 1)
-        gap = (s[..., last] - s[..., first]) / (last - first) / self.softness
+        between = last - first
+        if self.weights is not None:
+            mass = jax.lax.stop_gradient(self._mass)
+            between = jnp.maximum(mass[..., last] - mass[..., first], eps(s))
+        gap = (s[..., last] - s[..., first]) / between / self.softness
         edge = regularizer.gradient(jnp.zeros((), s.dtype))
         top = regularizer.gradient(jnp.ones((), s.dtype))
 
@@ -235,6 +247,18 @@ class WindowedRows(ScalarDualProblem):
         lower, upper = self.bracket(regularizer)
         return jnp.where((guess >= lower) & (guess <= upper), guess, lower)
 
+    @property
+    def _mass(self) -> Float[Array, "*batch n"]:
+        """The mass up to each element, with it."""
+        return jnp.cumsum(self.weights, axis=-1)
+
+    def residual(self, dual, regularizer):
+        residual = jnp.abs(self.optimality(dual, regularizer))
+        if self.weights is None:
+            return residual
+        full = all_in_full(regularizer, self._mass[..., -1:])
+        return jnp.where(full, 0, residual)
+
     def _of_rows(self, values: Array) -> Float[Array, "*batch n"]:
         values = jnp.broadcast_to(values, self.support.shape)
         return values if self.where is None else jnp.where(self.where, values, 0)
@@ -248,7 +272,9 @@ class WindowedRows(ScalarDualProblem):
         (centre, other), (centre_still, other_still) = self.moving(), self.still()
         dual = jnp.zeros_like(self.support) if dual is None else dual
         depth = self.depth(dual, regularizer)
-        weight = None if self.where is None else self.where.astype(dual.dtype)
+        weight = self.weights
+        if weight is None and self.where is not None:
+            weight = self.where.astype(dual.dtype)
         return (
             (regularizer, 1 / self.softness),
             ((centre, centre_still), dual, jax.lax.stop_gradient(depth), values),
@@ -273,7 +299,7 @@ class WindowedRows(ScalarDualProblem):
         return (
             (moves.regularizer, softness),
             ((centre, centre_still), None, None, values),
-            ((other, other_still), None, values),
+            ((other, other_still), move.weights, values),
         )
 
     def _sums(self, fn: Any, args: PyTree) -> tuple[Array, tuple[PyTree, PyTree]]:

@@ -1,0 +1,55 @@
+"""Checks of weights, as far as their values are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from softjax_solvers.internal import is_traced
+
+from .._layout import layout_of, weights_shape
+from ._operation import Operation
+
+
+def check_measure(
+    operation: Operation, x: Any, axis: Any, weights: Any, where: Any
+) -> None:
+    """Check weights, and the mass of rows, as far as they are known.
+
+    **Raises:** `TypeError` if weights are not real numbers. `ValueError` if one is
+    negative or not finite, or if units of mass are asked of a row of several elements
+    that has no more than one of them.
+    """
+    if is_traced((weights, where)):
+        return
+    name, known = operation.name, np.asarray(weights)
+    if not (np.issubdtype(known.dtype, np.floating) or known.dtype.kind in "biu"):
+        raise TypeError(
+            f"{name}: weights must be an array of real numbers, got {known.dtype}."
+        )
+    known = known.astype(np.float64)
+    shape = np.shape(x)
+    layout = layout_of(shape, axis, name, several=True)
+    known = known.reshape(weights_shape(known, layout, name))
+    try:
+        known = np.broadcast_to(known, shape)
+        if where is not None:
+            known = np.where(np.broadcast_to(np.asarray(where), shape), known, 0)
+    except ValueError:
+        return  # which is said where the arrays are laid out
+    if not np.all(np.isfinite(known) & (known >= 0)):
+        raise ValueError(
+            f"{name}: weights must be nonnegative and finite, got {weights}."
+        )
+    if not operation.by_units:
+        return
+    total = known.sum(axis=layout.axes)
+    few = (total > 0) & (total <= 1) & ((known > 0).sum(axis=layout.axes) > 1)
+    if few.any():
+        raise ValueError(
+            f"{name}: weights count copies, and a row has only "
+            f"{total[few].ravel()[0]:.6g} of them. For weights that are relative to "
+            "each other pass w * sum(w) / sum(w**2), or w * n / sum(w) for as many "
+            "copies as there are elements."
+        )
