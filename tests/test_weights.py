@@ -146,13 +146,19 @@ def test_masked_weights_count_nothing():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_methods_refuse_weights_by_name(method):
+    """Each takes weights, or says for the operator which methods do."""
     chosen = sj.methods.get_method(method)
     sample = Sample(jnp.ones(3), mass=jnp.ones(3))
-    for operator in ("sort", "min", "percentile"):
+    asked = dict(sort="sort", min="max", percentile="quantile", ranking="rank")
+    for operator, name in asked.items():
         HARD.check_weights(sample, operator)
         chosen.check_weights(Sample(jnp.ones(3)), operator)
-        with pytest.raises(ValueError, match=rf"{operator}.*{type(chosen).__name__}"):
+        if name in chosen.takes_weights:
+            continue
+        message = rf"{operator}: method={type(chosen).__name__}.*no weights.*softsort"
+        with pytest.raises(ValueError, match=message):
             chosen.check_weights(sample, operator)
-    for name in ("sort", "rank", "max", "median"):
+        ask = getattr(chosen, name)
+        more = (sample.median_cells(),) if name == "quantile" else ()
         with pytest.raises(ValueError, match=rf"{type(chosen).__name__}.*no weights"):
-            getattr(chosen, name)(sample, RELAXATION)
+            ask(sample, RELAXATION, *more)

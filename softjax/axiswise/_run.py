@@ -241,8 +241,11 @@ def _fill(
     """Results where no element is: beyond the last, behind the mask, of empty rows."""
     if kind == POSITION:
         behind = jax.lax.stop_gradient(measure.total) + operation.first
-        return jnp.where(measure.given, out, behind.astype(out.dtype))
+        here = measure.given & (measure.total > 0)
+        return jnp.where(here, out, behind.astype(out.dtype))
     if kind == MASK:
+        # Whatever k is, it is that of all copies where there are none.
+        out = jnp.where(measure.total > 0, out, 1)
         return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
     fill = operation.of_nothing if kind == VALUE else 0.0
