@@ -184,9 +184,7 @@ class IsotonicRegression(MaximizationProblem):
         largest = jnp.max(self.weights, axis=-1, keepdims=True, initial=0)
         counts = safe_divide(self.weights, jax.lax.stop_gradient(largest))
         known = jax.lax.stop_gradient(counts)
-        # Neither its product with a small slope underflows, nor its inverse overflows.
-        least = float(jnp.finfo(counts.dtype).tiny) ** 0.5
-        return counts + (jnp.maximum(known, least) - known)
+        return counts + (jnp.maximum(known, _least(counts)) - known)
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
@@ -222,15 +220,20 @@ class IsotonicRegression(MaximizationProblem):
         return u if self.where is None else jnp.where(self.where, u, 0)
 
     def balance(self, dual: Blocks) -> Balance:
+        u, shares = self.arguments(dual), self._shares(dual)
+        return self.rule.balance(u, self.w, self.mask, dual, shares)
+
+    def _shares(self, dual: Blocks) -> Float[Array, "*batch n"] | None:
+        """The weights relative to those of blocks, which no power of one underflows."""
         counts = self.counts
-        if counts is not None:
-            # The weight of an entry alone makes no difference, and neither do those of
-            # a block of weights 0: rounding over such a weight would.
-            (weight,) = dual.totals(jax.lax.stop_gradient(self.weights))
-            constant = dual.alone | (weight == 0)
-            counts = jnp.where(constant, jax.lax.stop_gradient(counts), counts)
-        u = self.arguments(dual)
-        return self.rule.balance(u, self.w, self.mask, dual, counts)
+        if counts is None:
+            return None
+        known = jax.lax.stop_gradient(counts)
+        (total,) = dual.totals(known)
+        # The weight of an entry alone makes no difference, and neither do those of a
+        # block of weights 0: rounding over such a weight would.
+        constant = dual.alone | (total <= counts.shape[-1] * _least(counts))
+        return jnp.where(constant, known, counts) / total
 
     def optimality(self, dual: Blocks, regularizer: Regularizer) -> Blocks:
         return Blocks(self.balance(dual).excess, None)  # pyright: ignore
@@ -294,19 +297,26 @@ class IsotonicRegression(MaximizationProblem):
         move, shift = tangent_of(at_this_dual, (self,), (moves.problem,))
         _, slope = derivative(self.rule.output, self.arguments(dual))
         share = safe_divide(slope, balance.slope)
-        counts = self.mask.astype(self.z.dtype)
-        if self.weights is not None:
-            counts = jnp.where(self.mask, self.counts, 0)
-        (count,) = dual.totals(counts)
         # The dual has no derivative where all slopes vanish, but y has one.
-        even = 1 / jnp.where(count == 0, 1, count)
-        share = jnp.where(self.rule.flat(balance), even, share)
+        share = jnp.where(self.rule.flat(balance), self._even_share(dual), share)
         return self._unsort(y), self._unsort(move - share * shift)
+
+    def _even_share(self, dual: Blocks) -> Float[Array, "*batch n"] | float:
+        """The move of each y in a block in which they move alike by its excess."""
+        if self.weights is not None:
+            return 1.0  # as the excess is that of shares
+        (count,) = dual.totals(self.mask.astype(self.z.dtype))
+        return 1 / jnp.maximum(count, 1)
 
     def masked(self, values: Array) -> Array:
         return values
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
+
+
+def _least(counts: Array) -> float:
+    """The weight of what has none: its products with small slopes do not underflow."""
+    return float(jnp.finfo(counts.dtype).tiny) ** 0.5
 
 
 def _descending(x: Array, where: Array | None) -> tuple[Array, Array]:
