@@ -196,29 +196,38 @@ def test_an_entry_in_two_parts(zw, weights, share):
     assert_close(one, other, atol=1e-5)
 
 
-def test_copies_at_distances(x64):
+@each("case", pick(CASES, "smooth", "c1"), fast=("smooth",))
+def test_copies_at_distances(case, x64):
     """The w of copies lie around w_i, and are pooled as the copies are."""
     rng = inputs.rng("spacing")
     z, counts = rng.normal(size=5), np.array([3, 1, 2, 1, 4])
+    order = np.argsort(-z)
+    owner = np.repeat(order, counts[order])
+
+    @jax.jit
+    def run(args, tangents):
+        def project(w, weights, spacing):
+            keywords = dict(weights=weights, spacing=spacing)
+            problem = PermutahedronProjection(z, w, 0.7, **keywords)
+            return solve(problem, case.mode).value
+
+        return jax.jvp(project, args, tangents)
+
     for spacing in (0.1, 2.5):
-        place = spacing * (np.sum(counts) - np.arange(np.sum(counts)))
-        owner = np.repeat(np.argsort(-z), counts[np.argsort(-z)])
+        place = spacing * np.arange(len(owner))[::-1]
         w = np.array([place[owner == i].mean() for i in range(5)])
-        for case in pick(CASES, "smooth", "c1"):
+        args = w, counts.astype(float), np.array([spacing])
+        tangents = rng.normal(size=5), rng.normal(size=5), rng.normal(size=1)
+        value, moved = run(args, tangents)
+        expected = oracle(case, np.repeat(z, counts), place, 0.7)
+        assert_close(np.repeat(value, counts), expected, atol=1e-9)
+        difference = finite_difference(
+            lambda *args: run(args, tangents)[0], args, tangents
+        )
+        assert_close(moved, difference, atol=1e-7)
 
-            @jax.jit
-            def run(w, counts, spacing, mode=case.mode):
-                keywords = dict(weights=counts, spacing=spacing)
-                problem = PermutahedronProjection(z, w, 0.7, **keywords)
-                return solve(problem, mode).value
 
-            expected = oracle(case, np.repeat(z, counts), place, 0.7)
-            args = w, counts.astype(float), np.array([spacing])
-            assert_close(np.repeat(run(*args), counts), expected, atol=1e-9)
-            tangents = rng.normal(size=5), rng.normal(size=5), rng.normal(size=1)
-            moved = jax.jvp(run, args, tangents)[1]
-            assert_close(moved, finite_difference(run, args, tangents), atol=1e-7)
-    # Many copies of little distance have the mean exponential of an interval.
+def test_many_copies_have_the_mean_exponential_of_an_interval(x64):
     def wide():
         keywords = dict(weights=1e9, spacing=3e-9)
         problem = PermutahedronProjection(np.zeros(1), np.zeros(1), 1.0, **keywords)
