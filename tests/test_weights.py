@@ -249,7 +249,9 @@ def test_derivatives_of_soft_ranks_are_finite(mode):
     @jax.jit
     def derivatives(x, mass):
         def gradient(x, mass):
-            total = lambda *args: jnp.sum(jnp.sin(compiled_rank(mode)(*args, softness)))
+            def total(*args):
+                return jnp.sum(jnp.sin(compiled_rank(mode)(*args, softness)))
+
             return jax.grad(total, (0, 1))(x, mass)
 
         return jax.jvp(gradient, (x, mass), (x, mass))

@@ -107,14 +107,15 @@ def rank_problem(sample: Sample, softness: Array) -> PermutahedronProjection:
     if sample.mass is None:
         return _rank_problem_of_ones(sample, softness)
     ordered = dataclasses.replace(sample, keys=-sample.keys).ordered()
-    last = sample.finite + sample.below - ordered.before
-    gap = gaps(sample)
+    mass, gap = ordered.mass, gaps(sample)
+    assert mass is not None
+    last = jnp.asarray(sample.finite + sample.below) - ordered.before
     return PermutahedronProjection(
         -ordered.support,
-        (last - (ordered.mass - 1) / 2) / gap,
+        (last - (mass - 1) / 2) / gap,
         softness,
         ordered.where,
-        weights=ordered.mass,
+        weights=mass,
         spacing=1 / gap,
         z_is_sorted=True,
         permutation=ordered.permutation,

@@ -80,12 +80,13 @@ class DivideAndConquerIsotonic(Solver[IsotonicRegression]):
         # Padding is below everything, and therefore never pooled.
         offset = jnp.where(problem.mask, -rule.alone(problem.w), -jnp.inf)
         softness = jnp.broadcast_to(problem.softness, (*shape[:-1], 1))
+        counts = problem.counts
         level = _Level(
             rule,
             fold(problem.z, 0),
             jnp.repeat(softness.reshape(-1), padded // chunk),
             fold(problem.w, 0),
-            None if problem.weights is None else fold(problem.counts, 1),
+            None if counts is None else fold(counts, 1),
             self.max_steps,
         )
         offset = varying_as(fold(offset, -jnp.inf), level.z)

@@ -79,8 +79,9 @@ def _pool_serially(
     # In the unit of the summary, in which offsets are found.
     scale = rule.summary_scale()
     rows = z, scale * rule.alone(problem.w), softness / scale, problem.mask
-    if problem.weights is not None:
-        rows = *rows, problem.counts
+    counts = problem.counts
+    if counts is not None:
+        rows = *rows, counts
     offset, reference = serially(lambda *r: _pool(summary, *r), *rows, outputs=2)
     steps = varying_as(jnp.zeros((), jnp.int32), offset)
     return Blocks(offset / scale, reference), steps

@@ -107,10 +107,10 @@ class PermutahedronProjection(MaximizationProblem):
             weights = jnp.broadcast_to(inexact(weights).astype(z.dtype), z.shape)
         if not z_is_sorted:
             z, permutation = _descending(z, where)
+            if weights is not None:
+                w, weights = (permute(x, permutation) for x in (w, weights))
         if weights is None and not w_is_sorted:
             w, _ = _descending(w, where)
-        if weights is not None and not z_is_sorted:
-            w, weights = permute(w, permutation), permute(weights, permutation)
         if where is not None:
             if not z_is_sorted:
                 position = jnp.arange(z.shape[-1])
