@@ -220,8 +220,10 @@ class IsotonicRegression(MaximizationProblem):
         return u if self.where is None else jnp.where(self.where, u, 0)
 
     def balance(self, dual: Blocks) -> Balance:
-        u, shares = self.arguments(dual), self._shares(dual)
-        return self.rule.balance(u, self.w, self.mask, dual, shares)
+        return self._balance(self.arguments(dual), dual)
+
+    def _balance(self, u: Float[Array, "*batch n"], dual: Blocks) -> Balance:
+        return self.rule.balance(u, self.w, self.mask, dual, self._shares(dual))
 
     def _shares(self, dual: Blocks) -> Float[Array, "*batch n"] | None:
         """The weights relative to those of blocks, which no power of one underflows."""
@@ -274,7 +276,7 @@ class IsotonicRegression(MaximizationProblem):
         if self.weights is not None:
             nan = nan | jnp.isnan(self.weights)
         y = jnp.where(nan, jnp.nan, y)
-        balance = self.balance(dual)
+        balance = self._balance(u, dual)
         y = y + rule.unrounded(u, balance)
         return y if self.where is None else jnp.where(self.where, y, 0), balance
 
