@@ -176,6 +176,25 @@ def test_masks(case):
         assert np.all(np.asarray(part)[~where] == 0)
 
 
+@each("case", pick(CASES, "c1", "c2"), fast=("c2",))
+def test_a_block_of_zeros_shares_by_weight(case):
+    """Where all slopes vanish, as of p < 2, y still moves with w and the weights."""
+    z, w = np.zeros(2, np.float32), np.array([1.0, -1.0], np.float32)
+    weights, softness = np.full(2, 2, np.float32), np.ones(1, np.float32)
+    args, tangents = (w, weights), (np.float32([0.3, 0.6]), np.float32([0.1, 0.5]))
+
+    @jax.jit
+    def run(args, tangents):
+        project = compiled(case.name)
+        return jax.jvp(lambda *a: project(z, *a, softness)[0], args, tangents)
+
+    value, moved = run(args, tangents)
+    assert_close(value, np.zeros(2))
+    # Of the mean of w.
+    mean = (2 * (0.3 + 0.6) + 0.1 - 0.5) / 4
+    assert_close(moved, [mean, mean])
+
+
 def test_nan_stays_in_its_row():
     z, w, weights = rows("nan")
     clean, _ = compiled("c0")(z, w, weights, SOFTNESS)
