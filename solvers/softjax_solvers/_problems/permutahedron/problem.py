@@ -68,7 +68,7 @@ class PermutahedronProjection(MaximizationProblem):
         >>> w = jnp.array([1.5, 4.0, 3.0])
         >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.5, weights=weights)
         >>> print(sj.solvers.solve(problem, "c0").value)
-        [1.5 3.8 3.2]
+        [1.85 3.45 2.85]
 
     ??? cite
 
