@@ -101,7 +101,10 @@ def _hide(x, where):
 def assert_rows(cases, atol=1e-9, where=WHERE, **keywords):
     arrays = _arrays(where.shape)
     masked = [_hide(x, where) for x in arrays]
-    found, alone = make(cases, where=where, **keywords)(*masked), make(cases, **keywords)
+    found, alone = (
+        make(cases, where=where, **keywords)(*masked),
+        make(cases, **keywords),
+    )
     for row, here in enumerate(where):
         few = alone(*(x[row, here] for x in arrays))
         for name, (moves, out) in found.items():

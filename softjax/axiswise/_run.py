@@ -9,11 +9,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from softjax_solvers import Entropy
-from softjax_solvers.internal import on_each_device
+from softjax_solvers.internal import on_each_device, pad_last
 
 from .._dispatch import dispatch
-from .._keywords import as_array, as_float, check_softness, parse_mode, parse_softness
-from .._layout import Layout, parse_axis, split_mask, split_parameter
+from .._keywords import (
+    as_array,
+    as_float,
+    check_softness,
+    parse_mode,
+    parse_parameter,
+    parse_softness,
+)
+from .._layout import Layout, layout_of, parse_axis, split_mask, split_parameter
 from ..methods import Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
 from ._infinite import Outer, put_indices, put_positions, put_values
@@ -62,6 +69,7 @@ def run(
     *,
     several: bool = False,
     options: Callable[[Layout, Any], tuple[Any, ...]] | None = None,
+    initial: Any = None,
 ) -> tuple[tuple[Array | None, ...], Layout]:
     """Check the keywords, lay out the input, and apply an operation along an axis.
 
@@ -70,6 +78,8 @@ def run(
     - `keywords`: the common ones that were given, but for the softness.
     - `several`: whether `axis` may be a tuple.
     - `options`: makes the operation's options of the layout and the type of x.
+    - `initial`: one more element of each row, which no mask hides; None for no such.
+        Of operations whose outputs have no axis of elements.
 
     **Returns:** the outputs, laid out as `*batch ...`, and the layout.
     """
@@ -83,7 +93,8 @@ def run(
             )
     given = defaults | dict(keywords)
     x, out_dtype = as_float(x)
-    layout = parse_axis(x.shape, axis, name, several=several)
+    lay_out = parse_axis if initial is None else layout_of
+    layout = lay_out(x.shape, axis, name, several=several)
     regularizer = parse_mode(given["mode"]).regularizer
     method, solver = get_method(given["method"]), given["solver"]
     softness = parse_softness(softness, x.dtype)
@@ -91,6 +102,9 @@ def run(
     where = given["where"]
     if where is not None:
         where = split_mask(where, layout, name)
+    rows = layout.split(x) if x.ndim else x.reshape(1)
+    if initial is not None:
+        rows, where = _with_initial(rows, where, initial, layout, name)
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
     if regularizer is None:
@@ -132,7 +146,7 @@ def run(
 
     outputs = on_each_device(
         by_rows,
-        layout.split(x) if x.ndim else x.reshape(1),
+        rows,
         softness,
         where,
         options(layout, x.dtype) if options else (),
@@ -142,8 +156,29 @@ def run(
     return outputs, layout
 
 
-def _reduced(x, softness, *, operation, axis, keywords, keepdims, several):
-    (out,), layout = run(operation, x, softness, axis, keywords, several=several)
+def _with_initial(
+    rows: Float[Array, "*batch n"],
+    where: Bool[Array, "*batch n"] | None,
+    initial: Any,
+    layout: Layout,
+    name: str,
+) -> tuple[Float[Array, "*batch m"], Bool[Array, "*batch m"] | None]:
+    """Rows, and the mask of them, with one more element at the end."""
+    allowed = "a number or an array of them"
+    initial = parse_parameter(initial, f"{name}: initial", allowed).astype(rows.dtype)
+    initial = split_parameter(initial, layout, name, "initial")
+    initial = jnp.broadcast_to(initial, (*rows.shape[:-1], 1))
+    if where is not None:
+        where = pad_last(where, 0, 1, True)
+    return jnp.concatenate([rows, initial], axis=-1), where
+
+
+def _reduced(
+    x, softness, initial=None, *, operation, axis, keywords, keepdims, several
+):
+    (out,), layout = run(
+        operation, x, softness, axis, keywords, several=several, initial=initial
+    )
     assert out is not None
     return layout.keep(out) if keepdims else out
 
@@ -156,10 +191,12 @@ def call_reduction(
     keywords: Mapping[str, Any],
     *,
     several: bool = False,
+    initial: Any = None,
 ) -> Array:
     """`call` for operators that leave no axis behind, but where `keepdims` says so."""
     flags = dict(keepdims=bool(keepdims), several=several)
-    return call(_reduced, operation, x, axis, keywords, **flags)
+    parameters = () if initial is None else (initial,)
+    return call(_reduced, operation, x, axis, keywords, *parameters, **flags)
 
 
 def _run_hard(
