@@ -155,3 +155,56 @@ def test_metrics_of_what_there_is(x64, mode, method):
 @each("mode", ["smooth", "c0", "hard"], fast=("smooth",))
 def test_pairs_of_what_there_is(x64, mode):
     assert_rows(PAIRS, mode=mode, softness=0.5)
+
+
+@each("case", [*FENCHEL_YOUNG, *FOUND, *PAIRS], fast=("permutation_loss", "spearman"))
+def test_rows_without_elements(case):
+    """They have the loss of nothing, which nothing moves; others stay as they are."""
+    loss = (FENCHEL_YOUNG | FOUND | PAIRS)[case]
+    nothing = np.nan if case.startswith(("auc", "trimmed_mean")) else 0
+    where = np.stack([np.zeros(3, bool), np.ones(3, bool)])
+    arrays = [x.astype(np.float32) for x in _arrays(where.shape)]
+    keywords = dict(mode="c0", softness=0.3)
+    masked = [_hide(x, where) for x in arrays]
+    moves, out = make({case: loss}, where=where, **keywords)(*masked)[case]
+    np.testing.assert_array_equal(out[0], nothing)
+    assert_close(out[1], loss(*(x[1] for x in arrays), **keywords), atol=1e-6)
+    assert not any(np.any(move[0]) for move in moves)
+
+
+def test_masks_of_rows_and_of_columns(x64):
+    """A pair of masks, along any axes; those of equal numbers."""
+    rng = inputs.rng("matrices")
+    scores, target = rng.normal(size=(2, 4, 4)), rng.uniform(size=(2, 4, 4))
+    rows = np.array([[1, 0, 1, 1], [0, 1, 0, 1]], bool)
+    columns = np.array([[1, 1, 1, 0], [1, 0, 0, 1]], bool)
+    inside = rows[:, :, None] & columns[:, None, :]
+    hidden = np.where(inside, scores, np.nan), np.where(inside, target, np.inf)
+
+    def loss(scores, target, rows, columns, axes):
+        return losses.permutation_loss(
+            scores, target, axes, where=(rows, columns), mode="c1"
+        )
+
+    out = loss(*hidden, rows, columns, (-2, -1))
+    for i in range(2):
+        few = (x[i][np.ix_(rows[i], columns[i])] for x in (scores, target))
+        assert_close(out[i], losses.permutation_loss(*few, mode="c1"), atol=1e-8)
+    # The columns in front, the batch behind.
+    moved = (np.moveaxis(x, (0, 1, 2), (2, 1, 0)) for x in hidden)
+    assert_close(loss(*moved, rows.T, columns.T, (1, 0)), out, atol=1e-8)
+    # Columns of which none is left out.
+    with pytest.raises(ValueError, match="as many rows as columns"):
+        loss(*hidden, rows, None, (-2, -1))
+    traced = jax.jit(lambda rows: loss(*hidden, rows, columns, (-2, -1)))
+    assert_close(traced(rows[[0, 0]]), np.array([out[0], np.nan]), atol=1e-8)
+
+
+def test_what_masks_are_refused():
+    z, t = np.zeros((2, 3)), np.ones((2, 3)) / 3
+    with pytest.raises(TypeError, match="simplex_loss: where must be a Boolean array"):
+        losses.simplex_loss(z, t, where=np.ones(3))
+    with pytest.raises(ValueError, match=r"auc: where of shape \(2,\) must broadcast"):
+        losses.auc(z, t, where=np.ones(2, bool))
+    with pytest.raises(ValueError, match=r"trimmed_mean: .* of 3 elements or less"):
+        losses.trimmed_mean(z, 0.5, where=True)

@@ -354,17 +354,17 @@ def permutation_loss(
 
     wheres = where if isinstance(where, tuple) else (where, where)
     given = _parse("permutation_loss", scores, target, axes, wheres, softness, mode)
-    marginals = (jnp.ones(given.scores.shape[-1], given.scores.dtype),) * 2
+    z = given.scores
+    rows = columns = jnp.ones(z.shape[-1], z.dtype)
     if given.masks is not None:
-        rows, columns = (jnp.sum(mask, -1, keepdims=True) for mask in given.masks)
-        fit = rows == columns
+        fit = jnp.equal(*(jnp.sum(mask, -1, keepdims=True) for mask in given.masks))
         if not is_traced(fit) and not np.all(fit):
             raise ValueError(
                 "permutation_loss: where must leave as many rows as columns."
             )
         # A plan between other marginals does not exist.
-        marginals = ((mask | ~fit).astype(given.scores.dtype) for mask in given.masks)
-    problem = TransportProjection(-given.scores, *marginals, given.softness)
+        rows, columns = ((mask | ~fit).astype(z.dtype) for mask in given.masks)
+    problem = TransportProjection(-z, rows, columns, given.softness)
     loss = fenchel_young_loss(problem, given.target, given.regularizer, solver)
     if given.masks is not None:
         loss = jnp.where(fit[..., 0], loss, jnp.nan)

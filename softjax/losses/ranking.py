@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers.internal import safe_divide
+from softjax_solvers.internal import pad_last, safe_divide
 
 from .. import axiswise
 from .._keywords import check_count, parse_count
@@ -197,9 +197,9 @@ def precision(
 
         >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
         >>> print(f"{sj.losses.precision(scores, relevance, 2):.3f}")
-        0.503
+        0.537
         >>> print(jax.grad(sj.losses.precision)(scores, relevance, 1))
-        [ 0.002  0.432 -0.435]
+        [ 0.007  0.742 -0.749]
 
     ??? cite
 
@@ -228,7 +228,7 @@ def recall(
 
         >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
         >>> print(f"{sj.losses.recall(scores, relevance, 2):.3f}")
-        0.503
+        0.537
         >>> print(f"{sj.losses.recall(scores, relevance, 2, mode='hard'):.3f}")
         0.500
 
@@ -266,10 +266,11 @@ def mrr(
 ) -> Array:
     """Soft reciprocal rank of the first relevant element, whose mean is the MRR.
 
-    `sum_{i <= k} g_i prod_{l < i} (1 - g_l) / i`, with `g_i = sum_j A_ij p_j`, by the
-    soft indices A of the largest, the second largest, ... score and the probability p
-    that an element is relevant: the expected reciprocal rank where one stops, of one
-    that stops at place i with probability g_i. 0 if nothing is relevant.
+    `sum_{i <= k} (Q_{i-1} - Q_i) / i`, with `Q_i = prod_a (1 - p_a sum_{l <= i} A_la)`
+    the probability that nothing relevant is among the first i, by the soft indices A of
+    the largest, the second largest, ... score and the probability p that an element is
+    relevant. With hard indices it is the expected reciprocal rank. 0 if nothing is
+    relevant.
 
     **Arguments:**
 
@@ -280,16 +281,18 @@ def mrr(
     - `axis`: the axis of the candidates.
     - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
 
-    **Returns:** values in [0, 1], of the shape of `scores` without the axis; which mean
-    to take is up to the user.
+    **Returns:** values in [0, 1], of the shape of `scores` without the axis, as far as
+    no element is in more than one place, as with `mode="hard"` or `method="ot"`.
 
     **Example:**
 
-        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 0, 0])
+        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([0, 0, 1])
         >>> print(f"{sj.losses.mrr(scores, relevance):.3f}")
-        0.334
-        >>> print(f"{sj.losses.mrr(scores, relevance, 2, mode='hard'):.3f}")
-        0.000
+        0.523
+        >>> print(f"{sj.losses.mrr(scores, relevance, mode='hard'):.3f}")
+        0.500
+        >>> print(jax.grad(sj.losses.mrr)(scores, relevance))
+        [-0.008 -0.228  0.237]
 
     ??? cite
 
@@ -298,10 +301,9 @@ def mrr(
         1999, for hard ranks.
     """
     rows, hit, _, places = _finds("mrr", scores, relevance, k, axis, keywords)
-    stops = jnp.sum(hit, axis=-1)
-    goes_on = jnp.cumprod(1 - stops[..., :-1], axis=-1)
-    goes_on = jnp.concatenate([jnp.ones_like(stops[..., :1]), goes_on], axis=-1)
-    return rows.finish(jnp.sum(stops * goes_on / places, axis=-1))
+    missed = jnp.prod(1 - jnp.cumsum(hit, axis=-2), axis=-1)
+    before = pad_last(missed[..., :-1], 1, 0, 1)
+    return rows.finish(jnp.sum((before - missed) / places, axis=-1))
 
 
 def average_precision(
@@ -335,7 +337,7 @@ def average_precision(
 
         >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
         >>> print(f"{sj.losses.average_precision(scores, relevance):.3f}")
-        0.823
+        0.822
         >>> print(f"{sj.losses.average_precision(scores, relevance, mode='hard'):.3f}")
         0.833
 
