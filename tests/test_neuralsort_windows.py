@@ -49,11 +49,12 @@ def test_values_come_from_windows():
     support = jnp.linspace(0, 1, SIZE)
     for case in CASES:
         regularizer = get_regularizer(case.mode)
-        problem = NeuralSortRows(None, support, 0.1)
-        assert isinstance(problem.specialize(regularizer), WindowedRows)
+        for where in (None, support < 0.5):
+            problem = NeuralSortRows(None, support, 0.1, where)
+            assert isinstance(problem.specialize(regularizer), WindowedRows)
         for refused in (
             NeuralSortRows(jnp.arange(2), support, 0.1),
-            NeuralSortRows(None, support, 0.1, support < 0.5),
+            NeuralSortRows(None, support, 0.1, weights=support),
             NeuralSortRows(None, support[:10], 0.1),
         ):
             assert refused.specialize(regularizer) is refused
@@ -150,3 +151,30 @@ def test_any_solver_of_the_rows():
     assert_close(rows.dual, windows.dual, atol=1e-4)
     assert_close(rows.value, windows.value, atol=1e-4)
     assert_close(rows.expectation(support), windows.expectation(support), atol=1e-5)
+
+
+@each("case", pick(REGULARIZERS, "smooth", "c0", "c1"), fast=("smooth", "c0"))
+def test_masked_rows(case):
+    """Windows of what there is: values and derivatives, no wider for what is not."""
+    rng = inputs.rng("windows", "masked")
+    where = rng.uniform(size=(2, SIZE)) < np.array([[0.6], [0.95]])
+    x, direction = rng.normal(size=(2, 2, SIZE)).astype(np.float32)
+
+    def run(x, direction, where=None):
+        def outputs(x):
+            keywords = dict(method="neuralsort", mode=case.regularizer, where=where)
+            ranks = sj.rank(x, **keywords)
+            if where is not None:
+                ranks = jnp.where(where, ranks, 0)
+            return sj.sort(x, descending=True, **keywords), ranks
+
+        return jax.jvp(outputs, (x,), (direction,))
+
+    hidden = jnp.asarray(np.where(where, x, np.nan))
+    found = jax.jit(run)(hidden, jnp.where(where, direction, 0), where)
+    for row, here in enumerate(where):
+        exact = run(*map(jnp.asarray, (x[row, here], direction[row, here])))
+        for order, (actual, wanted) in enumerate(zip(found, exact, strict=True)):
+            scale = [1, np.max(np.abs(wanted[1]))][order]
+            assert_close(actual[0][row, : here.sum()], wanted[0], atol=3e-5 * scale)
+            assert_close(actual[1][row, here], wanted[1], atol=1e-3 * scale)

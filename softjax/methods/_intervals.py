@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from softjax_solvers.internal import (
     is_traced,
+    pad_last,
     permute,
     safe_divide,
 )
@@ -116,22 +117,41 @@ class Intervals(NamedTuple):
 def cell_means(
     mass: Float[Array, " n"], values: Float[Array, "n k"]
 ) -> Float[Array, "n k"]:
-    """Means of what sorted elements have over the first n units of mass, 0 beyond."""
+    """Means of what sorted elements have over the first n units of mass, 0 beyond.
+
+    In O(n), of positive terms: a unit is a part of the element that holds its start,
+    elements that are whole, and a part of the one that holds its end.
+    """
     n = mass.shape[-1]
-    ends = jnp.cumsum(mass)
-    # Ends of elements and of units cut the row into pieces of one element and one unit.
-    cuts = jnp.sort(jnp.concatenate([ends, jnp.arange(1, n + 1, dtype=mass.dtype)]))
-    lengths = jnp.diff(cuts, prepend=0)
-    middle = jax.lax.stop_gradient(cuts - lengths / 2)
-    element = jnp.searchsorted(ends, middle, side="right")
-    # What is beyond all elements, or beyond n units, belongs to none.
-    cell = jnp.where(element < n, jnp.floor(middle).astype(jnp.int32), n)
-    values = values[jnp.minimum(element, n - 1)]
-    lengths = lengths[:, None]
-    terms = jnp.where(lengths > 0, lengths * values, 0)
-    terms = jnp.concatenate([lengths, terms], axis=-1)
-    sums = jax.ops.segment_sum(terms, cell, n, indices_are_sorted=True)
-    return safe_divide(sums[:, 1:], sums[:, :1])
+    after = jnp.cumsum(mass)
+    before, units = pad_last(after[:-1], 1, 0), jnp.arange(n + 1, dtype=mass.dtype)
+    # How many elements are before each unit: the next one holds its start.
+    known = jax.lax.stop_gradient(after)
+    place = jnp.minimum(jnp.ceil(known), n + 1).astype(jnp.int32)
+    count = jnp.cumsum(jax.ops.segment_sum(jnp.ones_like(place), place, n + 2))
+    holder = jnp.minimum(count[:-1], n - 1)
+    # Together, as derivatives come back by one scatter.
+    held = jnp.concatenate([before[:, None], after[:, None], values], axis=-1)[holder]
+    start, stop, ends = held[:, 0], held[:, 1], held[:, 2:]
+    # What is left of it from there on, and what it has before that.
+    rest = jnp.where((start < units) & (stop > units), stop - units, 0)
+    part = jnp.where((start < units) & (stop > units), units - start, 0)
+    alone = (holder[:-1] == holder[1:]) & (stop[:-1] >= units[1:])
+    first = jnp.where(alone, 1, rest[:-1])[:, None]
+    last = jnp.where(alone, 0, part[1:])[:, None]
+    cell = jnp.floor(jax.lax.stop_gradient(before))
+    whole = (after <= cell + 1) & (cell < n)
+    terms = jnp.concatenate([mass[:, None], _times(mass[:, None], values)], axis=-1)
+    terms = jnp.where(whole[:, None], terms, 0)
+    cell = jnp.minimum(cell, n).astype(jnp.int32)
+    inside = jax.ops.segment_sum(terms, cell, n, indices_are_sorted=True)
+    weighted = _times(first, ends[:-1]) + inside[:, 1:] + _times(last, ends[1:])
+    return safe_divide(weighted, first + inside[:, :1] + last)
+
+
+def _times(mass: Array, x: Array) -> Array:
+    """The product, 0 of nothing also where x is infinite."""
+    return mass * jnp.where(jnp.isinf(x) & (mass == 0), 0, x)
 
 
 def _at(x: Array, place: Int[Array | np.ndarray, "*#batch m"], axis: int) -> Array:

@@ -17,7 +17,7 @@ from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
 from ..simplex import SimplexProjection, dual_of_sums
 from .rows import SortedRows, of_rows, parse_rows
-from .windows import WindowedRows
+from .windows import WindowedRows, far_away
 
 _SHORT = 128
 """Up to this length, dense rows are faster than what matters of them."""
@@ -111,15 +111,14 @@ class NeuralSortRows(SortedRows):
         return self.where if self.weights is None else self.weights
 
     def specialize(self, regularizer: Regularizer) -> ScalarDualProblem:
-        some = self.positions is not None or self.where is not None
-        some = some or self.weights is not None
+        some = self.positions is not None or self.weights is not None
         if some or self.support.shape[-1] <= _SHORT:
             return self
         structure = regularizer.structure()
         if structure.rate is not None:
-            return _ExponentialWindows(self.support, self.softness, None, None)
+            return _ExponentialWindows(self.support, self.softness, self.where, None)
         if structure.windowed:
-            return _SparseWindows(self.support, self.softness, None, None)
+            return _SparseWindows(self.support, self.softness, self.where, None)
         return self
 
 
@@ -153,23 +152,32 @@ def _ties(s: Array, where: Array | None) -> tuple[Array, Array]:
 
 
 class _DeviationWindows(WindowedRows):
-    """Windows whose gaps are Q_j of the element j from that of the row itself."""
+    """Windows whose gaps are Q_j of the element j from that of the row itself.
+
+    Masked elements are far away from all others, and have no rows.
+    """
 
     growth: ClassVar[int] = 2
 
     support: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
-    where: None
+    where: Bool[Array, "*batch n"] | None
     weights: None
 
+    @property
+    def present(self):
+        return self.where
+
     def moving(self):
-        support, below = _deviations(self.support, None)
+        support, below = _deviations(self.support, self.where)
         return below, (support, below)
 
     def still(self):
         s = jax.lax.stop_gradient(self.support)
         gaps = s[..., 1:] - s[..., :-1]
-        offset = _middle(s, None) - jnp.arange(s.shape[-1])
+        if self.where is not None:
+            gaps = jnp.where(self.where[..., 1:], gaps, far_away(s.dtype))
+        offset = _middle(s, self.where) - jnp.arange(s.shape[-1])
         return None, (offset, pad_last(gaps, 1, 0), pad_last(gaps, 0, 1))
 
     @property
@@ -195,7 +203,7 @@ class _DeviationWindows(WindowedRows):
         return jnp.broadcast_to(extent, s.shape)
 
     def general(self) -> NeuralSortRows:
-        return NeuralSortRows(None, self.support, self.softness)
+        return NeuralSortRows(None, self.support, self.softness, self.where)
 
 
 class _SparseWindows(_DeviationWindows):
@@ -224,8 +232,10 @@ class _ExponentialWindows(_DeviationWindows):
         # The rows at theta = 0 are in proportion to the exponentials.
         def dual():
             total = self.total(jnp.zeros_like(self.support), regularizer)
+            total = self.if_present(total, 1.0)
             zero = regularizer.link(jnp.zeros((), total.dtype))
-            return dual_of_sums(total / zero, regularizer)
+            dual = dual_of_sums(total / zero, regularizer)
+            return self.if_present(dual, far_away(dual.dtype))
 
         return dual
 

@@ -15,7 +15,7 @@ from ..._kernels.neighbours import half_width
 from ..._kernels.scans import fill_masked, laplace_sums
 from ..simplex import SimplexProjection, dual_of_sums
 from .rows import SortedRows, of_rows, parse_rows
-from .windows import WindowedRows
+from .windows import WindowedRows, far_away
 
 _SHORT = 64
 """Up to this length, dense rows are faster than what matters of them."""
@@ -38,7 +38,8 @@ class SoftSortRows(SortedRows):
     - `support`: `*batch n`, ascending along the last axis.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n` over the support. In place of a masked element
-        is the unmasked one before it, or the first one.
+        is the unmasked one before it, or the first one. Rows of elements behind the
+        last unmasked one have no meaning.
     - `filled`: whether the support is known to have that already.
     - `weights`: optional, nonnegative, `*batch n`: each element is so many copies.
 
@@ -190,8 +191,20 @@ class _DistanceWindows(WindowedRows):
     where: Bool[Array, "*batch n"] | None
     weights: Float[Array, "*batch n"] | None
 
+    @property
+    def present(self):
+        if self.where is None:
+            return None
+        # What is masked behind all others would be as near as the last of them.
+        here, last = self.where.astype(jnp.int32), self.where.ndim - 1
+        return jax.lax.cummax(here, axis=last, reverse=True) > 0
+
+    @property
+    def _apart(self) -> Float[Array, "*batch n"]:
+        return self.if_present(self.support, far_away(self.support.dtype))
+
     def moving(self):
-        return self.support, self.support
+        return self._apart, self._apart
 
     def still(self):
         return None, None
@@ -206,7 +219,7 @@ class _DistanceWindows(WindowedRows):
         return distance(place, there)
 
     def width(self, reach: Float[Array, "*batch n"]) -> Int[Array, ""]:
-        return half_width(self.support, reach)
+        return half_width(self._apart, reach)
 
     def general(self) -> SoftSortRows:
         parts = self.support, self.softness, self.where

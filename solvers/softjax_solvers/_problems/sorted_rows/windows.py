@@ -26,6 +26,11 @@ _SPACING = 8
 """Over how many elements on either side their density is estimated."""
 
 
+def far_away(dtype: Any) -> float:
+    """A gap, or a dual, beyond all others, of which products do not overflow."""
+    return float(jnp.finfo(dtype).max) ** 0.5
+
+
 class WindowedRows(ScalarDualProblem):
     """Rows `y_ij = phi(-gap_ij / softness - theta_i)` with sum 1.
 
@@ -48,6 +53,18 @@ class WindowedRows(ScalarDualProblem):
     where: eqx.AbstractVar[Bool[Array, "*batch n"] | None]
     weights: eqx.AbstractVar[Float[Array, "*batch n"] | None]
     growth: eqx.AbstractClassVar[int]
+
+    @property
+    def present(self) -> Bool[Array, "*batch n"] | None:
+        """Which elements have rows; None for all. Others have a dual that is large.
+
+        They come last, far away from all that are present.
+        """
+        return None
+
+    def if_present(self, x: Array, other: float) -> Array:
+        """`x` of rows that there are."""
+        return x if self.present is None else jnp.where(self.present, x, other)
 
     @property
     @abc.abstractmethod
@@ -105,7 +122,7 @@ class WindowedRows(ScalarDualProblem):
         residual, factor = derivative(
             lambda x: regularizer.contrast(x, jnp.ones_like(x)), total
         )
-        return residual, factor * slope
+        return self.if_present(residual, 0), factor * slope
 
     def rounding(self, regularizer: Regularizer) -> float:
         return 32  # the terms of a window are added up one by one
@@ -203,6 +220,13 @@ class WindowedRows(ScalarDualProblem):
     def bracket(
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+        lower, upper = self._bracket(regularizer)
+        far = far_away(lower.dtype)
+        return self.if_present(lower, far), self.if_present(upper, far)
+
+    def _bracket(
+        self, regularizer: Regularizer
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
         s = self.support
         if self.weights is not None:
             own = jnp.where(self.weights > 0, 0.0, jnp.inf).astype(s.dtype)
@@ -254,7 +278,7 @@ class WindowedRows(ScalarDualProblem):
         return jnp.cumsum(weights, axis=-1)
 
     def residual(self, dual, regularizer):
-        residual = jnp.abs(self.optimality(dual, regularizer))
+        residual = self.if_present(jnp.abs(self.optimality(dual, regularizer)), 0)
         if self.weights is None:
             return residual
         full = all_in_full(regularizer, self._mass[..., -1:])
@@ -272,7 +296,7 @@ class WindowedRows(ScalarDualProblem):
     ) -> tuple[PyTree, PyTree, PyTree]:
         (centre, other), (centre_still, other_still) = self.moving(), self.still()
         dual = jnp.zeros_like(self.support) if dual is None else dual
-        depth = self.depth(dual, regularizer)
+        depth = self.if_present(self.depth(dual, regularizer), -1.0)
         weight = self.weights
         if weight is None and self.where is not None:
             weight = self.where.astype(dual.dtype)
