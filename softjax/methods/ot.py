@@ -184,7 +184,7 @@ class OptimalTransport(IndexMethod):
         beyond = sample.total - (k + 1)
         masses = units + (np.arange(k + 1) == k) * xp.where(beyond > 0, beyond, 0)
         plan = self._plan(sample, relaxation, masses, used, ascending)
-        return _shares(plan, masses, sample)[..., :k, :]
+        return _shares(plan, sample)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
@@ -210,7 +210,7 @@ class OptimalTransport(IndexMethod):
         softened = dataclasses.replace(relaxation, softness=softness)
         levels = jax.tree.map(each, sample)
         plan = self._plan(levels, softened, masses)
-        rows = _shares(plan, masses, levels)[..., 1 : 1 + len(parts), :]
+        rows = _shares(plan, levels)[..., 1 : 1 + len(parts), :]
         rows = rows.swapaxes(-2, -3)
         rows = rows.reshape(*rows.shape[:-3], start.shape[-1], sample.size)
         return intervals.mix(rows, axis=-2)
@@ -250,10 +250,12 @@ def _at_least_one(x: Any, xp: Any) -> Any:
 
 
 def _shares(
-    plan: Float[Array, "*batch m n"], masses: Any, sample: Sample
+    plan: Float[Array, "*batch m n"], sample: Sample
 ) -> Float[Array, "*batch m n"]:
     """Soft indices, of the shares of elements in anchors, of a plan of one copy."""
     if sample.mass is None:
         return plan
     index = plan * sample.mass[..., None, :]
-    return safe_divide(index, jnp.asarray(masses)[..., None])
+    # What an anchor has is its mass but for rounding, by which a part of a unit may be
+    # off that is as small.
+    return safe_divide(index, jnp.sum(index, axis=-1, keepdims=True))
