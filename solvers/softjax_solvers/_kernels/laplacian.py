@@ -14,7 +14,7 @@ from .arrays import eps, exact_einsum, safe_divide
 _MORE = 32
 """Units of rounding by which diagonals are larger in factorizations."""
 
-_PASSES = 4
+_PASSES = 3
 """Number of times that what is not balanced is taken off."""
 
 _FEW_NODES = 16
@@ -92,7 +92,16 @@ def factorize(
     rounding: it holds parts of the graph in place that only rounding connects to the
     rest. Refinement makes up for that elsewhere, and leaves these parts where they are.
     """
-    solve = _factor(edges, ground)
+    return _refined(_factor(edges, ground), edges, ground, rhs, refinements)
+
+
+def _refined(
+    solve: Callable[[Array], Array],
+    edges: Float[Array, "*batch m m"],
+    ground: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+    refinements: int,
+) -> Float[Array, "*batch m"]:
     if not refinements:
         return solve(rhs)
 
@@ -114,21 +123,24 @@ def direct_solve(
     return factorize(edges, ground, rhs, refinements)
 
 
-def balanced(
+def balanced_solve(
     edges: Float[Array, "*batch m m"], rhs: Float[Array, "*batch m"]
-) -> Float[Array, "*batch m"]:
-    """`rhs`, less what makes it sum to zero over each part of the graph.
+) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
+    """x in `Laplacian(edges) x = balanced`, and a `balanced` right-hand side.
 
-    In proportion to the degree of the nodes, which is what a ground that is as weak as
-    rounding takes of it: what flows to it is all that a part does not balance itself.
+    That is `rhs`, less what it does not sum to zero by over each part of the graph, in
+    proportion to the degree of the nodes. So much flows to a ground that is as weak as
+    rounding. Without it, each part would be far away from zero, and rounded there.
     """
-    degree = jnp.sum(edges, axis=-1)
-    ground = _MORE * eps(rhs) * degree
+    weak = eps(rhs) * jnp.sum(edges, axis=-1)
+    ground = _MORE * weak
     if rhs.shape[-1] <= _FEW_NODES:
-        return rhs - ground * eliminate(edges, ground, rhs)
-    solve = _factor(edges, jnp.zeros_like(degree))
+        rhs = rhs - ground * eliminate(edges, ground, rhs)
+        return eliminate(edges, weak, rhs), rhs
     # The factors are those of a matrix with almost that ground.
-    return jax.lax.fori_loop(0, _PASSES, lambda _, x: x - ground * solve(x), rhs)
+    solve = _factor(edges, jnp.zeros_like(weak))
+    rhs = jax.lax.fori_loop(0, _PASSES, lambda _, x: x - ground * solve(x), rhs)
+    return _refined(solve, edges, weak, rhs, 3), rhs
 
 
 def eliminate_rows(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._kernels.arrays import eps, exact_einsum, safe_divide
-from .._kernels.laplacian import balanced, direct_solve, eliminate_rows
+from .._kernels.laplacian import balanced_solve, direct_solve, eliminate_rows
 from .structured import StructuredOperator
 
 
@@ -80,7 +80,9 @@ class BipartiteLaplacian(StructuredOperator):
             each = f if self.transposed else counts * f
             rhs = g - exact_einsum("...jn,...n->...j", share, each)
             # The mass of rows and columns need not change alike.
-            g = laplacian_solve(edges, balanced(edges, rhs), linear_solver)
+            g, rhs = balanced_solve(edges, rhs)
+            if linear_solver is not None:
+                g = laplacian_solve(edges, rhs, linear_solver)
             g = g - g[..., :1]
             fall = exact_einsum("...jn,...j->...n", share, g)
             fall = counts * fall if self.transposed else fall

@@ -50,6 +50,4 @@ def _solve_structured(
     solve, transpose = solver_of(operator), operator.transpose()
     if transpose is operator:
         return jax.lax.custom_linear_solve(operator.mv, vector, solve, symmetric=True)
-    return jax.lax.custom_linear_solve(
-        operator.mv, vector, solve, solver_of(transpose)
-    )
+    return jax.lax.custom_linear_solve(operator.mv, vector, solve, solver_of(transpose))
