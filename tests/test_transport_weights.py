@@ -171,7 +171,7 @@ def operators(mode, x, mass, softness=0.3):
 
 
 @pytest.mark.slow
-@each("case", MODES)
+@each("case", MODES[:3])
 def test_samples_are_copies(x64, case):
     found = operators(case.mode, jnp.asarray(X), SAMPLES.astype(float))
     n = X.shape[-1]
@@ -204,7 +204,7 @@ def test_samples_are_copies(x64, case):
 
 
 def test_any_mass(x64):
-    """A unit of mass is an anchor, the last one a part, against an independent solve."""
+    """A unit of mass is an anchor, and the last one may be a part."""
     (case,) = pick(REGULARIZERS, "c0")
     x, mass = X[0], np.array([0.4, 1.3, 0.0, 0.8, 0.5, 0.6])  # 3.6 in all
     nu = np.array([1, 1, 1, 0.6])
@@ -222,7 +222,7 @@ def test_any_mass(x64):
 
 
 @pytest.mark.slow
-@each("mode", ["smooth", "c0"])
+@each("mode", ["smooth", "c1"])
 def test_mass_beyond_the_elements(x64, mode):
     """Ranks are on a grid of n cells of equal mass."""
     (case,) = pick(REGULARIZERS, mode)

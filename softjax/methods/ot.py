@@ -159,7 +159,7 @@ class OptimalTransport(IndexMethod):
             inner, relaxation, masses, sample.finite, ascending=True, starts=centres
         )
         positions = starts + (masses + 1) / 2
-        own = jax.lax.stop_gradient(ordered.before + (ordered.mass + 1) / 2)
+        own = jax.lax.stop_gradient((ordered.mass + 1) / 2 + ordered.before)
         beyond = positions[..., :, None] - own[..., None, :]
         return ordered.unsort(own + jnp.sum(plan * beyond, axis=-2))
 

@@ -74,12 +74,14 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
 
     def count(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """What the rows have, each as often as it counts."""
-        return x if self.weights is None else self.weights * x
+        return x if self.weights is None else jnp.asarray(self.weights) * x
 
     def count_entries(
         self, x: Float[Array, "*batch m n"]
     ) -> Float[Array, "*batch m n"]:
-        return x if self.weights is None else self.weights[..., None, :] * x
+        if self.weights is None:
+            return x
+        return jnp.asarray(self.weights)[..., None, :] * x
 
     @property
     def mask(self) -> Bool[Array | np.ndarray, "*#batch #m #n"]:

@@ -101,8 +101,8 @@ def _bracket(
 
     def inverse(y):
         bound = regularizer.gradient(y)
-        attained = 1 - eps(centred)
-        return jnp.where(jnp.isfinite(bound), bound, regularizer.gradient(attained))
+        attained = regularizer.gradient(jnp.full_like(bound, 1 - eps(centred)))
+        return jnp.where(jnp.isfinite(bound), bound, attained)
 
     # The mean entry, by weight, lies between those of the smallest and the largest
     # score, and the largest one alone does not exceed the sum. That bound is of use
