@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,12 @@ from softjax_solvers import (
 )
 from softjax_solvers.internal import (
     is_traced,
+    safe_divide,
 )
 
 from ._intervals import Intervals
 from ._method import IndexMethod, Relaxation, expect
-from ._sample import Sample
+from ._sample import Ordered, Sample
 
 
 class OptimalTransport(IndexMethod):
@@ -29,6 +30,11 @@ class OptimalTransport(IndexMethod):
     that needs few rows uses few anchors: `argmax` two, of mass 1 and n - 1, at 1 and 0;
     `top_k` k of mass 1 and one for the rest; a quantile one for each order statistic
     that it mixes, one for all below and one for all above.
+
+    With weights, an anchor has the mass of what it stands for, which for the last unit
+    may be a part, and a soft index the shares of elements in that. The rank of an
+    element is that of one copy of it, on a grid of units of mass; of rows of n elements
+    with a mass W above n, on one of n cells of mass W / n.
 
     **Arguments:**
 
@@ -53,57 +59,71 @@ class OptimalTransport(IndexMethod):
 
     linear_solver: Any = None
 
+    takes_weights: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("argsort", "sort", "rank", "argmax", "max", "top_k"),
+            *("argquantile", "quantile", "argmedian", "median"),
+        }
+    )
+
     def _plan(
         self,
         sample: Sample,
         relaxation: Relaxation,
-        counts: Any,
+        masses: Any,
         used: Any = None,
         ascending: bool = False,
+        starts: Any = None,
     ) -> Float[Array, "*batch m n"]:
-        """The transposed plan to anchors at equal distances, the largest key first.
+        """The transposed plan of one copy of each element, the largest key first.
 
-        So many `used` of them fill [0, 1], those of finite elements; None for all. The
-        `counts` of points for each are `*#batch m`; `ascending` says that keys descend.
+        To anchors of the `masses`, `*#batch m`, at equal distances in [0, 1], or in
+        proportion to their `starts`. The units of mass `used` of the finite elements
+        fill [0, 1]; None for as many as there are anchors. `ascending` says that keys
+        descend.
         """
-        self.check_weights(sample, "argsort")
-        m = counts.shape[-1]
-        xp = jnp if is_traced((used, sample.infinite)) else np
-        position = np.arange(m)
-        mass = None
+        m = masses.shape[-1]
+        xp = jnp if is_traced((used, starts, sample.infinite)) else np
+        position = np.arange(m) if starts is None else starts
         if used is None:
             anchors = position / max(m - 1, 1)
         else:
             # Infinite elements have anchors of their own, which no other one goes to
             # at their distance.
             position = position - sample.above
-            last = xp.maximum(used, 2) - 1
-            anchors = xp.clip(position / last, 0, 1)
+            last = _at_least_one(used - 1, xp)
+            inside = (position > 0) & (position < last)
+            anchors = xp.where(inside, position / last, position > 0)
             if sample.infinite is not None:
                 beyond = (position >= used) & (sample.infinite.below > 0)
                 anchors = anchors - (position < 0) + beyond
-        if sample.infinite is not None:
-            mass = sample.finite[..., 0]
+        unit = None
+        if sample.infinite is not None or sample.mass is not None:
+            # No copy moves more than one unit, which is all if there are no more.
+            unit = sample.finite[..., 0]
+            unit = unit if sample.mass is None else _at_least_one(unit, jnp)
         problem = TransportProjection.on_line(
             -sample.keys,
             anchors,
-            counts,
+            masses,
             relaxation.softness[..., 0],
             sample.where,
             ascending,
-            mass,
+            unit,
+            sample.mass,
         )
         return relaxation.primal(problem, self.linear_solver).swapaxes(-1, -2)
 
-    def _square(self, sample: Sample, relaxation: Relaxation):
-        """The transposed plan `*batch n n` of the sorted sample, and that sample."""
-        ordered = sample.ordered()
-        cells = sample.cells(sample.size)
-        counts = cells.stop - cells.start
-        inner = dataclasses.replace(
-            sample, keys=-ordered.support, averaged=None, where=ordered.where
-        )
-        plan = self._plan(inner, relaxation, counts, sample.finite, ascending=True)
+    def _square(
+        self, sample: Sample, relaxation: Relaxation
+    ) -> tuple[Float[Array, "*batch n n"], Ordered]:
+        """Soft indices of all units of mass in the sorted sample, and that sample."""
+        ordered, inner = _in_order(sample)
+        if sample.mass is not None:
+            # What more there may be than n units has an anchor of its own.
+            return self._top(inner, relaxation, sample.size, ascending=True), ordered
+        masses = _masses(sample.total, np.arange(sample.size))
+        plan = self._plan(inner, relaxation, masses, sample.finite, ascending=True)
         return plan, ordered
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
@@ -115,12 +135,33 @@ class OptimalTransport(IndexMethod):
         return expect(plan, Sample(ordered.values, None, ordered.where))
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        if sample.mass is not None:
+            return self._weighted_rank(sample, relaxation)
         plan, ordered = self._square(sample, relaxation)
         positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
         # Columns add up to 1. Counted from its hard rank, an element's soft one is
         # accurate, and so is its derivative.
         beyond = positions[:, None] - positions
         return ordered.unsort(positions + jnp.sum(plan * beyond, axis=-2))
+
+    def _weighted_rank(self, sample: Sample, relaxation: Relaxation) -> Array:
+        """Mean positions of one copy of each element, among cells of equal mass.
+
+        Those are the units of mass, or n cells of W / n where there are more than n.
+        """
+        ordered, inner = _in_order(sample)
+        assert ordered.mass is not None
+        width = _at_least_one(sample.total / sample.size, jnp)
+        starts = width * np.arange(sample.size)
+        masses = _masses(sample.total, starts, width)
+        centres = starts + (width - 1) / 2
+        plan = self._plan(
+            inner, relaxation, masses, sample.finite, ascending=True, starts=centres
+        )
+        positions = starts + (masses + 1) / 2
+        own = jax.lax.stop_gradient((ordered.mass + 1) / 2 + ordered.before)
+        beyond = positions[..., :, None] - own[..., None, :]
+        return ordered.unsort(own + jnp.sum(plan * beyond, axis=-2))
 
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self._top(sample, relaxation, 1)[..., 0, :]
@@ -131,26 +172,35 @@ class OptimalTransport(IndexMethod):
         index = self._top(sample, relaxation, k)
         return expect(index, sample), index
 
-    def _top(self, sample: Sample, relaxation: Relaxation, k: int) -> Array:
-        # One for each of the first k anchors, and the rest for the last one. Where k or
-        # fewer take part, nothing is left for that.
-        cells = sample.cells(k + 1)
-        masses = cells.stop - cells.start
-        used = masses.sum(axis=-1, keepdims=True) - sample.above
-        rest = (np.arange(k + 1) == k) * (sample.total - k - 1)
-        return self._plan(sample, relaxation, masses * (1 + rest), used)[..., :k, :]
+    def _top(
+        self, sample: Sample, relaxation: Relaxation, k: int, ascending: bool = False
+    ) -> Float[Array, "*batch k n"]:
+        """Soft indices of the k largest units of mass."""
+        # One anchor for each of them, and the last one for the rest. Where k or fewer
+        # take part, nothing is left for that.
+        units = _masses(sample.total, np.arange(k + 1))
+        used = units.sum(axis=-1, keepdims=True) - sample.above
+        xp = jnp if is_traced(sample.total) else np
+        beyond = sample.total - (k + 1)
+        masses = units + (np.arange(k + 1) == k) * xp.where(beyond > 0, beyond, 0)
+        plan = self._plan(sample, relaxation, masses, used, ascending)
+        return _shares(plan, sample)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
         start = intervals.start
         m = start.shape[-1] // (1 if intervals.share is None else 2)
-        starts = [start[..., i : i + m] for i in range(0, start.shape[-1], m)]
+        parts = [slice(i, i + m) for i in range(0, start.shape[-1], m)]
         # All that is before the first, each up to the next one, the last, and the rest.
-        last = starts[-1]
-        ends = [0 * last, *starts, last + 1, sample.total + 0 * last]
+        last = intervals.stop[..., parts[-1]]
+        ends = [*(start[..., part] for part in parts), last]
         xp = jnp if is_traced(ends) else np
-        counts = xp.diff(xp.stack(xp.broadcast_arrays(*ends), axis=-1), axis=-1)
+        if sample.mass is not None:
+            # Where nothing is before an interval, its start does not move.
+            ends = [jnp.where(end > 0, end, 0) for end in ends]
+        ends = [0 * last, *ends, sample.total + 0 * last]
+        masses = xp.diff(xp.stack(xp.broadcast_arrays(*ends), axis=-1), axis=-1)
 
         # One problem a level, along a new axis.
         def each(x: Array) -> Array:
@@ -158,8 +208,10 @@ class OptimalTransport(IndexMethod):
 
         softness = relaxation.softness[..., None]
         softened = dataclasses.replace(relaxation, softness=softness)
-        plan = self._plan(jax.tree.map(each, sample), softened, counts)
-        rows = plan[..., 1 : 1 + len(starts), :].swapaxes(-2, -3)
+        levels = jax.tree.map(each, sample)
+        plan = self._plan(levels, softened, masses)
+        rows = _shares(plan, levels)[..., 1 : 1 + len(parts), :]
+        rows = rows.swapaxes(-2, -3)
         rows = rows.reshape(*rows.shape[:-3], start.shape[-1], sample.size)
         return intervals.mix(rows, axis=-2)
 
@@ -168,3 +220,42 @@ class OptimalTransport(IndexMethod):
         # anchor stands for the element above.
         half = sample.quantile_cells(np.full(1, 0.5))
         return self.argquantile(sample, relaxation, half)[..., 0, :]
+
+
+def _in_order(sample: Sample) -> tuple[Ordered, Sample]:
+    """The sorted sample, and as a sample of its own."""
+    ordered = sample.ordered()
+    inner = dataclasses.replace(
+        sample,
+        keys=-ordered.support,
+        averaged=None,
+        where=ordered.where,
+        mass=ordered.mass,
+    )
+    return ordered, inner
+
+
+def _masses(total: Any, starts: Any, width: Any = 1) -> Any:
+    """The mass of cells of a row, where the last one may be a part."""
+    xp = jnp if is_traced((total, starts, width)) else np
+    left = total - starts
+    # The derivative where a cell just begins or ends is that for a smaller total, so
+    # that all of it is in cells with mass.
+    return xp.where(left > width, width, xp.where(left > 0, left, 0))
+
+
+def _at_least_one(x: Any, xp: Any) -> Any:
+    """`max(x, 1)`, of derivative 0 where they are equal."""
+    return xp.where(x > 1, x, 1)
+
+
+def _shares(
+    plan: Float[Array, "*batch m n"], sample: Sample
+) -> Float[Array, "*batch m n"]:
+    """Soft indices, of the shares of elements in anchors, of a plan of one copy."""
+    if sample.mass is None:
+        return plan
+    index = plan * sample.mass[..., None, :]
+    # What an anchor has is its mass but for rounding, by which a part of a unit may be
+    # off that is as small.
+    return safe_divide(index, jnp.sum(index, axis=-1, keepdims=True))

@@ -6,13 +6,13 @@ import scipy.optimize
 from .links import Link
 
 
-def _fit_rows(scores, target, link: Link) -> np.ndarray:
-    """f with `sum_j link(scores_ij + f_i) = target_i`, by bisection."""
+def _fit_rows(scores, target, link: Link, weights=1.0) -> np.ndarray:
+    """f with `sum_j weights_j link(scores_ij + f_i) = target_i`, by bisection."""
     reach = np.ones(len(target))
     middle = -scores.max(axis=1)
 
     def excess(f):
-        return link(scores + f[:, None]).sum(axis=1) - target
+        return (weights * link(scores + f[:, None])).sum(axis=1) - target
 
     while np.any(excess(middle + reach) < 0) or np.any(excess(middle - reach) > 0):
         reach *= 2
@@ -24,8 +24,12 @@ def _fit_rows(scores, target, link: Link) -> np.ndarray:
     return (lower + upper) / 2
 
 
-def transport_oracle(cost, mu, nu, softness, link: Link) -> np.ndarray:
+def transport_oracle(
+    cost, mu, nu, softness, link: Link, weights: np.ndarray | None = None
+) -> np.ndarray:
     """`argmin_P <C, P> + softness R(P)` with marginals of unit mass, one problem.
+
+    With weights, each row is that of one copy of so many.
 
     P is the optimum if, and only if, it is `link(f_i + g_j - C_ij / softness)` and has
     the marginals. Sweeps of alternating projections come near g; a least-squares solver
@@ -33,6 +37,7 @@ def transport_oracle(cost, mu, nu, softness, link: Link) -> np.ndarray:
     """
     scores = -np.asarray(cost, np.float64) / softness
     used = np.asarray(nu) > 0
+    weights = np.ones(len(scores)) if weights is None else weights
     columns = scores[:, used]
     goal = np.asarray(nu, np.float64)[used]
 
@@ -41,19 +46,19 @@ def transport_oracle(cost, mu, nu, softness, link: Link) -> np.ndarray:
         return link(columns + g + f[:, None])
 
     def gap(g):
-        return plan(np.append(0.0, g)).sum(axis=0)[1:] - goal[1:]
+        return weights @ plan(np.append(0.0, g))[:, 1:] - goal[1:]
 
     g = np.zeros(len(goal))
     for _ in range(100):
         f = _fit_rows(columns + g, mu, link)
-        g = _fit_rows((columns + f[:, None]).T, goal, link)
+        g = _fit_rows((columns + f[:, None]).T, goal, link, weights)
         g -= g[0]
     if len(goal) > 1:
         options = dict(xtol=1e-15, ftol=1e-15, gtol=1e-15)
         g[1:] = scipy.optimize.least_squares(gap, g[1:], method="lm", **options).x
     out = np.zeros_like(scores)
     out[:, used] = plan(g)
-    np.testing.assert_allclose(out.sum(axis=0), nu, atol=1e-9)
+    np.testing.assert_allclose(weights @ out, nu, atol=1e-9)
     np.testing.assert_allclose(out.sum(axis=1), mu, atol=1e-9)
     return out
 

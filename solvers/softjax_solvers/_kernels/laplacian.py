@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from .arrays import eps, exact_einsum, safe_divide
+
+_MORE = 32
+"""Units of rounding by which diagonals are larger in factorizations."""
+
+_PASSES = 3
+"""Number of times that what is not balanced is taken off."""
 
 _FEW_NODES = 16
 """Largest number of nodes with which elimination beats a factorization by LAPACK."""
@@ -50,6 +58,27 @@ def _flow(
     return jnp.sum(edges * (x[..., :, None] - x[..., None, :]), axis=-1)
 
 
+def _factor(
+    edges: Float[Array, "*batch m m"], ground: Float[Array, "*batch m"]
+) -> Callable[[Array], Array]:
+    """A nearly exact solver, of a matrix with a slightly larger diagonal."""
+    degree = jnp.sum(edges, axis=-1) + ground
+    diagonal = jnp.where(degree > 0, (1 + _MORE * eps(edges)) * degree, 1)
+    loops = jnp.eye(edges.shape[-1], dtype=bool)
+    matrix = jnp.where(loops, diagonal[..., None], -edges)
+    factor = jax.lax.linalg.cholesky(matrix.swapaxes(-1, -2), symmetrize_input=False)
+
+    def solve(rhs):
+        step = rhs[..., None]
+        for transpose in (False, True):
+            step = jax.lax.linalg.triangular_solve(
+                factor, step, left_side=True, lower=True, transpose_a=transpose
+            )
+        return jnp.where(jnp.isfinite(step), step, 0)[..., 0]
+
+    return solve
+
+
 def factorize(
     edges: Float[Array, "*batch m m"],
     ground: Float[Array, "*batch m"],
@@ -63,20 +92,16 @@ def factorize(
     rounding: it holds parts of the graph in place that only rounding connects to the
     rest. Refinement makes up for that elsewhere, and leaves these parts where they are.
     """
-    degree = jnp.sum(edges, axis=-1) + ground
-    diagonal = jnp.where(degree > 0, (1 + 32 * eps(rhs)) * degree, 1)
-    loops = jnp.eye(rhs.shape[-1], dtype=bool)
-    matrix = jnp.where(loops, diagonal[..., None], -edges)
-    factor = jax.lax.linalg.cholesky(matrix.swapaxes(-1, -2), symmetrize_input=False)
+    return _refined(_factor(edges, ground), edges, ground, rhs, refinements)
 
-    def solve(rhs):
-        step = rhs[..., None]
-        for transpose in (False, True):
-            step = jax.lax.linalg.triangular_solve(
-                factor, step, left_side=True, lower=True, transpose_a=transpose
-            )
-        return jnp.where(jnp.isfinite(step), step, 0)[..., 0]
 
+def _refined(
+    solve: Callable[[Array], Array],
+    edges: Float[Array, "*batch m m"],
+    ground: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+    refinements: int,
+) -> Float[Array, "*batch m"]:
     if not refinements:
         return solve(rhs)
 
@@ -98,8 +123,29 @@ def direct_solve(
     return factorize(edges, ground, rhs, refinements)
 
 
+def balanced_solve(
+    edges: Float[Array, "*batch m m"], rhs: Float[Array, "*batch m"]
+) -> tuple[Float[Array, "*batch m"], Float[Array, "*batch m"]]:
+    """x in `Laplacian(edges) x = balanced`, and a `balanced` right-hand side.
+
+    That is `rhs`, less what it does not sum to zero by over each part of the graph, in
+    proportion to the degree of the nodes. So much flows to a ground that is as weak as
+    rounding. Without it, each part would be far away from zero, and rounded there.
+    """
+    weak = eps(rhs) * jnp.sum(edges, axis=-1)
+    ground = _MORE * weak
+    if rhs.shape[-1] <= _FEW_NODES:
+        rhs = rhs - ground * eliminate(edges, ground, rhs)
+        return eliminate(edges, weak, rhs), rhs
+    # The factors are those of a matrix with almost that ground.
+    solve = _factor(edges, jnp.zeros_like(weak))
+    rhs = jax.lax.fori_loop(0, _PASSES, lambda _, x: x - ground * solve(x), rhs)
+    return _refined(solve, edges, weak, rhs, 3), rhs
+
+
 def eliminate_rows(
     weight: Float[Array, "*batch m n"],
+    counts: Float[Array | np.ndarray, "*#batch n"] | None = None,
 ) -> tuple[
     Float[Array, "*batch n"], Float[Array, "*batch m n"], Float[Array, "*batch m m"]
 ]:
@@ -108,11 +154,16 @@ def eliminate_rows(
     Its equations are the sums of `weight_ji (f_i + g_j)` over j, for each i, and over
     i, for each j. The Schur complement is the Laplacian of a graph of the potentials g.
 
+    **Arguments:**
+
+    - `counts`: how often each i counts in the sums over i; None for once.
+
     **Returns:** the sums of `weight` over j, the shares of its entries in them, and the
     edges of that graph, with a diagonal of 0.
     """
     total = jnp.sum(weight, axis=-2)
     share = weight * safe_divide(1, total)[..., None, :]
-    edges = exact_einsum("...jn,...kn->...jk", weight, share)
+    counted = weight if counts is None else weight * counts[..., None, :]
+    edges = exact_einsum("...jn,...kn->...jk", counted, share)
     loops = jnp.eye(edges.shape[-1], dtype=bool)
     return total, share, jnp.where(loops, 0, edges)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._kernels.arrays import eps, exact_einsum, safe_divide
-from .._kernels.laplacian import direct_solve, eliminate_rows
+from .._kernels.laplacian import balanced_solve, direct_solve, eliminate_rows
 from .structured import StructuredOperator
 
 
@@ -18,16 +18,38 @@ class BipartiteLaplacian(StructuredOperator):
     """Sums of `weight_ji (f_i + g_j)` over j and over i, of potentials f and g.
 
     Up to the sign of f, the Laplacian of a bipartite graph: symmetric, positive
-    semidefinite, and the same for potentials that differ by a constant.
+    semidefinite, and the same for potentials that differ by a constant. With `counts`,
+    the i-th term of a sum over i counts so often, also where that is 0, which is not
+    symmetric.
     """
 
     weight: Float[Array, "*batch m n"]
+    counts: Float[Array | np.ndarray, "*#batch n"] | None
     like: type = eqx.field(static=True)  # of a pair of potentials f and g
+    transposed: bool = eqx.field(static=True, default=False)
 
     def mv(self, vector):
         f, g = vector
-        flow = self.weight * (f[..., None, :] + g[..., :, None])
-        return self.like(jnp.sum(flow, axis=-2), jnp.sum(flow, axis=-1))
+        if self.counts is None:
+            flow = self.weight * (f[..., None, :] + g[..., :, None])
+            return self.like(jnp.sum(flow, axis=-2), jnp.sum(flow, axis=-1))
+        inner, outer = self._factors
+        flow = self.weight * (f[..., None, :] + outer * g[..., :, None])
+        return self.like(jnp.sum(flow, axis=-2), jnp.sum(inner * flow, axis=-1))
+
+    @property
+    def _factors(self):
+        """Those of terms in sums over i, and of g in all terms."""
+        assert self.counts is not None
+        counts = self.counts[..., None, :]
+        return (1, counts) if self.transposed else (counts, 1)
+
+    def transpose(self):
+        if self.counts is None:
+            return self
+        return BipartiteLaplacian(
+            self.weight, self.counts, self.like, not self.transposed
+        )
 
     def in_structure(self):
         *batch, m, n = self.weight.shape
@@ -39,7 +61,7 @@ class BipartiteLaplacian(StructuredOperator):
 
     def inverse(self, linear_solver):
         """The potentials of which the first g is 0."""
-        total, share, edges = eliminate_rows(self.weight)
+        total, share, edges = eliminate_rows(self.weight, self.counts)
 
         def solve(sums):
             f, g = sums
@@ -49,7 +71,30 @@ class BipartiteLaplacian(StructuredOperator):
             first = g[..., :1]
             return self.like(f + jnp.where(total > 0, first, 0), g - first)
 
-        return solve
+        if self.counts is None:
+            return solve
+        counts = self.counts
+
+        def solve_counted(sums):
+            f, g = sums
+            each = f if self.transposed else counts * f
+            rhs = g - exact_einsum("...jn,...n->...j", share, each)
+            # The mass of rows and columns need not change alike.
+            g, rhs = balanced_solve(edges, rhs)
+            if linear_solver is not None:
+                g = laplacian_solve(edges, rhs, linear_solver)
+            g = g - g[..., :1]
+            fall = exact_einsum("...jn,...j->...n", share, g)
+            fall = counts * fall if self.transposed else fall
+            return self.like(safe_divide(f, total) - fall, g)
+
+        return solve_counted
+
+
+@lx.is_symmetric.register
+@lx.is_positive_semidefinite.register
+def _(operator: BipartiteLaplacian) -> bool:
+    return operator.counts is None
 
 
 def laplacian_solve(

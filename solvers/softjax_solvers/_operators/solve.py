@@ -43,7 +43,11 @@ def _solve_structured(
 ) -> PyTree:
     # By constants: derivatives of what Lineax solves raise an error where they meet
     # NaN, even if told not to.
-    inverse = stop_gradient(operator).inverse(linear_solver)
-    return jax.lax.custom_linear_solve(
-        operator.mv, vector, lambda _, vector: inverse(vector), symmetric=True
-    )
+    def solver_of(operator):
+        inverse = stop_gradient(operator).inverse(linear_solver)
+        return lambda _, vector: inverse(vector)
+
+    solve, transpose = solver_of(operator), operator.transpose()
+    if transpose is operator:
+        return jax.lax.custom_linear_solve(operator.mv, vector, solve, symmetric=True)
+    return jax.lax.custom_linear_solve(operator.mv, vector, solve, solver_of(transpose))

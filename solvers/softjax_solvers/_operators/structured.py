@@ -11,7 +11,11 @@ from jaxtyping import PyTree
 
 
 class StructuredOperator(lx.AbstractLinearOperator):
-    """A symmetric operator, positive semidefinite, of the batch as a whole."""
+    """A square operator of the batch as a whole.
+
+    Symmetric and positive semidefinite, unless it says otherwise and overrides
+    `transpose`.
+    """
 
     @abc.abstractmethod
     def inverse(self, linear_solver: Any) -> Callable[[PyTree], PyTree]:

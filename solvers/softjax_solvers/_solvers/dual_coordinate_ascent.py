@@ -103,7 +103,7 @@ def alternation(
     """Potentials g after one step, from a dual whose rows sum to their marginals."""
     rate = regularizer.structure().rate
     if rate is None:
-        return problem.swap().fit_rows(dual.f, regularizer, dual.g)
+        return problem.fit_columns(dual.f, regularizer, dual.g)
     # No entry of the kernel exceeds its row's marginal, so nothing overflows.
     kernel = problem.unnormalized(dual, regularizer)
     columns = jnp.broadcast_to(problem.column_shares, dual.g.shape)
@@ -111,7 +111,9 @@ def alternation(
 
     def sweep(_, scales):
         row, _ = scales
-        column = safe_divide(columns, exact_einsum("...jn,...n->...j", kernel, row))
+        counted = problem.count(row)
+        sums = exact_einsum("...jn,...n->...j", kernel, counted)
+        column = safe_divide(columns, sums)
         row = safe_divide(rows, exact_einsum("...jn,...j->...n", kernel, column))
         return row, column
 

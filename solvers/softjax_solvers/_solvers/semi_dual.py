@@ -52,7 +52,8 @@ class SemiDual(Solver[Transport]):
     remains is concave in the m potentials of the columns, and its Hessian is the
     Laplacian of a graph on them. A step solves `(Laplacian + s I) d = gap` with
     `s = min(nu) error / radius`; the radius grows fourfold after a good step and
-    shrinks so after a bad one, which is undone.
+    shrinks so after a bad one, which is undone. A step is good if the dual and the
+    error both get better; with weights of rows, also if the dual surely does.
 
     **Arguments:**
 
@@ -114,6 +115,10 @@ class SemiDual(Solver[Transport]):
             # The start has nothing to be compared with, and alternations always ascend.
             free = state.steps < alternations
             good = (progress >= 0) & (new.error <= old.error)
+            if problem.weights is not None:
+                # Columns of very different marginals, such as parts of a unit: the
+                # largest relative error may have to grow on the way.
+                good |= exact_einsum("...j,...j->...", new.gap, step) >= 0
             good = jnp.where(free, jnp.isfinite(new.error), good)
             take = good & ~state.done
 

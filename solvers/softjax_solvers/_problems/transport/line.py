@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..._kernels.arrays import exact_einsum, inexact, is_traced
 from ..._kernels.derivatives import replace_value
@@ -19,7 +19,12 @@ _FEW = 16
 
 
 def reduced_costs(
-    points: Any, anchors: Any, counts: Any, where: Any, ascending: bool
+    points: Any,
+    anchors: Any,
+    counts: Any,
+    where: Any,
+    ascending: bool,
+    weights: Any = None,
 ) -> tuple[Float[Array, "*batch m n"], Array | np.ndarray]:
     """The costs of `TransportProjection.on_line`, and the counts as an array.
 
@@ -31,22 +36,25 @@ def reduced_costs(
     # What is known already takes no part in the program.
     xp = jnp if is_traced((anchors, counts)) else np
     anchors, counts = (xp.asarray(a).astype(x.dtype) for a in (anchors, counts))
-    before = xp.cumsum(counts, axis=-1).astype(int)
-    before, size = before[..., :-1], before[..., -1:]
-    # Between two anchors stands a threshold, half way between two points.
-    beside = xp.stack([before - 1, before], axis=-2)
-    beside = xp.clip(beside, 0, size[..., None] - 1)
-    beside = beside.reshape(*before.shape[:-1], 2 * before.shape[-1])
-    in_order = x
+    in_order, permutation = x, None
     if not ascending:
         in_order = x if where is None else jnp.where(where, x, jnp.inf)
-        in_order, _ = sort_with_permutation(in_order)
-    batch = jnp.broadcast_shapes(x.shape[:-1], before.shape[:-1])
+        in_order, permutation = sort_with_permutation(in_order)
+    if weights is None:
+        beside = _beside_counts(counts, xp)
+    else:
+        mass = jnp.broadcast_to(jax.lax.stop_gradient(weights), x.shape)
+        mass = mass if permutation is None else permute(mass, permutation)
+        beside = _beside_masses(jax.lax.stop_gradient(counts), mass)
+    # Between two anchors stands a threshold, half way between two points.
+    size = beside.shape[-1]
+    beside = beside.reshape(*beside.shape[:-2], 2 * size)
+    batch = jnp.broadcast_shapes(x.shape[:-1], beside.shape[:-1])
     threshold = permute(
         jnp.broadcast_to(in_order, (*batch, x.shape[-1])),
         jnp.broadcast_to(beside, (*batch, beside.shape[-1])),
     )
-    threshold = threshold.reshape(*batch, 2, before.shape[-1]).sum(axis=-2) / 2
+    threshold = threshold.reshape(*batch, 2, size).sum(axis=-2) / 2
     gap = anchors[..., 1:] - anchors[..., :-1]
     excess = x[..., None, :] - threshold[..., :, None]
     weighted = 2 * gap[..., :, None] * excess
@@ -55,10 +63,43 @@ def reduced_costs(
     own = anchors[..., 0, None] + jnp.sum(
         jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
     )
-    # The derivative is that of -2 x a, up to another potential.
-    slope = -2 * (anchors[..., :, None] - own[..., None, :])
-    cost = replace_value(slope * points[..., None, :], cost)
+    # The derivative is that of -2 x a, up to other potentials.
+    slope = -2 * (anchors[..., :, None] - jax.lax.stop_gradient(own)[..., None, :])
+    points = points[..., None, :]
+    if xp is jnp and size > 0:
+        # That in an anchor is small for the points that are moved there.
+        ends = jnp.concatenate(
+            [threshold[..., :1], threshold, threshold[..., -1:]], axis=-1
+        )
+        points = points - ((ends[..., 1:] + ends[..., :-1]) / 2)[..., None]
+    cost = replace_value(slope * points, cost)
     return cost, counts
+
+
+def _beside_counts(counts: Any, xp: Any) -> Int[Array | np.ndarray, "*batch 2 m-1"]:
+    """The places in order of the points before and behind each boundary."""
+    before = xp.cumsum(counts, axis=-1).astype(int)
+    before, size = before[..., :-1], before[..., -1:]
+    beside = xp.stack([before - 1, before], axis=-2)
+    return xp.clip(beside, 0, size[..., None] - 1)
+
+
+def _beside_masses(
+    counts: Float[Array, "*#batch m"], mass: Float[Array, "*batch n"]
+) -> Int[Array, "*batch 2 m-1"]:
+    """The places of the points with the mass before and behind each boundary.
+
+    Where a boundary divides a point, those are the same.
+    """
+    before = jnp.cumsum(counts, axis=-1)[..., :-1, None]
+    after = jnp.cumsum(mass, axis=-1)[..., None, :]
+    beside = jnp.stack(
+        [jnp.sum(after < before, axis=-1), jnp.sum(after <= before, axis=-1)], axis=-2
+    )
+    # Among the points with mass.
+    first = jnp.sum(after <= 0, axis=-1)[..., None]
+    last = jnp.sum(after < after[..., -1:], axis=-1)[..., None]
+    return jnp.clip(beside, first, last)
 
 
 def _partial_sums(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch l+1 n"]:

@@ -14,7 +14,7 @@ from ..._core.readout import Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._kernels.arrays import eps, safe_divide
-from ..._kernels.derivatives import tangent_of
+from ..._kernels.derivatives import stop_gradient, tangent_of
 from ..._kernels.laplacian import eliminate_rows
 from .row_fit import fit
 
@@ -45,6 +45,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     nu: Float[Array | np.ndarray, "*#batch m"]
     softness: Float[Array, "*#batch 1 1"]
     unit: Float[Array | np.ndarray, "*#batch 1"] | None
+    weights: Float[Array | np.ndarray, "*#batch n"] | None
 
     fit: ClassVar[Callable[..., Array]] = staticmethod(fit)
 
@@ -56,7 +57,11 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         """The mass M by which the regularizer divides the plan."""
         if self.unit is not None:
             return self.unit
-        return self.nu.sum(axis=-1, keepdims=True)
+        total = self.nu.sum(axis=-1, keepdims=True)
+        if self.weights is None:
+            return total
+        # Where nothing counts, rows have plans nevertheless.
+        return jnp.where(total > 0, total, 1)
 
     @property
     def row_shares(self) -> Float[Array, "*#batch n"]:
@@ -66,6 +71,17 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     @property
     def column_shares(self) -> Float[Array, "*#batch m"]:
         return jnp.asarray(self.nu / self.mass)
+
+    def count(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """What the rows have, each as often as it counts."""
+        return x if self.weights is None else jnp.asarray(self.weights) * x
+
+    def count_entries(
+        self, x: Float[Array, "*batch m n"]
+    ) -> Float[Array, "*batch m n"]:
+        if self.weights is None:
+            return x
+        return jnp.asarray(self.weights)[..., None, :] * x
 
     @property
     def mask(self) -> Bool[Array | np.ndarray, "*#batch #m #n"]:
@@ -110,6 +126,8 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch"]:
         share = y.swapaxes(-1, -2) / self.mass[..., None]
         terms = self.scores * share - regularizer.value(share)
+        # The feasible set counts as constant, of which the weights are a part.
+        terms = stop_gradient(self).count_entries(terms)
         total = jnp.sum(terms, axis=(-1, -2), where=self.mask)
         return self.softness[..., 0, 0] * self.mass[..., 0] * total
 
@@ -117,7 +135,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         plan = self.unnormalized(dual, regularizer)
         return Potentials(
             jnp.sum(plan, axis=-2) - self.row_shares,
-            jnp.sum(plan, axis=-1) - self.column_shares,
+            jnp.sum(self.count_entries(plan), axis=-1) - self.column_shares,
         )
 
     def transposed(
@@ -142,10 +160,21 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         plan = self.transposed(dual, regularizer)
         return jnp.sum(plan * values[..., :, None], axis=-2)
 
+    def column_means(
+        self,
+        dual: Potentials,
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch n"],
+    ) -> Float[Array, "*batch m"]:
+        y = self.primal(dual, regularizer)
+        y = y if self.weights is None else self.weights[..., None] * y
+        weighted = jnp.sum(y * values[..., None], axis=-2)
+        return safe_divide(weighted, jnp.sum(y, axis=-2))
+
     def column_residual(
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m"]:
-        """Residuals of the columns: `nu - sum_i P_ij`."""
+        """Residuals of the columns: `nu - sum_i weights_i P_ij`."""
         plan = self.transposed(dual, regularizer)
         mu = self.mu[..., None, :]
         # Most of a column's mass usually is from rows that have nearly all of theirs
@@ -155,9 +184,21 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         major = jnp.where(plan > mu / 2, jnp.ones_like(plan), 0)
         minor = plan - plan * major
         elsewhere = jnp.sum(minor, axis=-2, keepdims=True)
-        whole = jnp.sum(major * mu, axis=-1)
-        rest = jnp.sum(major * elsewhere - minor, axis=-1)
-        return (jnp.asarray(self.nu) - whole) + rest
+        whole = jnp.sum(self.count_entries(major * mu), axis=-1)
+        rest = jnp.sum(self.count_entries(major * elsewhere - minor), axis=-1)
+        residual = (jnp.asarray(self.nu) - whole) + rest
+        return residual if self.weights is None else self._balance(residual)
+
+    def _balance(self, residual: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
+        """Residuals of columns whose marginals have exactly the mass of the rows.
+
+        Sums of weights are rounded. What marginals differ by for that reason no plan
+        can make good, and the columns share it in proportion to theirs.
+        """
+        most = self.cost.shape[-2] * eps(residual) * self.mass
+        total = jnp.clip(jnp.sum(residual, axis=-1, keepdims=True), -most, most)
+        nu = jnp.asarray(self.nu)
+        return residual - safe_divide(nu, jnp.sum(nu, axis=-1, keepdims=True)) * total
 
     def residual(
         self, dual: Potentials, regularizer: Regularizer
@@ -180,7 +221,8 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         self, dual: Potentials, regularizer: Regularizer
     ) -> Float[Array, "*batch m m"]:
         """The graph whose Laplacian is minus the Hessian of the semi-dual in g."""
-        _, _, edges = eliminate_rows(self._slope(dual, regularizer, self.mask))
+        weight = self._slope(dual, regularizer, self.mask)
+        _, _, edges = eliminate_rows(weight, self.weights)
         return edges
 
     def jacobian(
@@ -189,7 +231,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         from ..._operators.laplacian import BipartiteLaplacian
 
         weight = self._slope(dual, regularizer, self.moving(dual, regularizer))
-        return BipartiteLaplacian(weight, Potentials)
+        return BipartiteLaplacian(weight, self.weights, Potentials)
 
     # The dual moves along, by a system of which f is eliminated: rows keep their sums.
     def primal_and_tangent(
@@ -202,11 +244,15 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         plan = self.transposed(dual, regularizer)
         moving = self.moving(dual, regularizer)
         weight = self._slope(dual, regularizer, moving)
-        scores, rows, columns = tangent_of(
-            lambda p: (p.scores, p.row_shares, p.column_shares),
-            (self,),
-            (moves.problem,),
-        )
+        mass = self.mass[..., None]
+
+        def parts(p):
+            columns = p.column_shares
+            if p.weights is not None:
+                columns = columns - jnp.sum(p.count_entries(plan / mass), axis=-1)
+            return p.scores, p.row_shares, columns
+
+        scores, rows, columns = tangent_of(parts, (self,), (moves.problem,))
         t = self.arguments(dual)
         move = weight * scores + tangent_of(
             lambda r: jnp.where(moving, r.link(t), 0),
@@ -214,12 +260,12 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
             (moves.regularizer,),
         )
         excess = Potentials(
-            jnp.sum(move, axis=-2) - rows, jnp.sum(move, axis=-1) - columns
+            jnp.sum(move, axis=-2) - rows,
+            jnp.sum(self.count_entries(move), axis=-1) - columns,
         )
-        system = BipartiteLaplacian(weight, Potentials)
+        system = BipartiteLaplacian(weight, self.weights, Potentials)
         f, g = linear_solve(system, excess, linear_solver)
         move = move - weight * (f[..., None, :] + g[..., :, None])
-        mass = self.mass[..., None]
         growth = tangent_of(
             lambda p: p.mass[..., None] * plan, (self,), (moves.problem,)
         )
@@ -233,9 +279,9 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch"]:
         conjugate = jnp.where(self.mask, regularizer.conjugate(self.arguments(dual)), 0)
         return (
-            jnp.sum(self.row_shares * dual.f, axis=-1)
+            jnp.sum(self.count(self.row_shares * dual.f), axis=-1)
             + jnp.sum(self.column_shares * dual.g, axis=-1)
-            - jnp.sum(conjugate, axis=(-2, -1))
+            - jnp.sum(self.count_entries(conjugate), axis=(-2, -1))
         )
 
     def initial_dual(self, regularizer: Regularizer) -> Potentials:
@@ -255,18 +301,20 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
             return jnp.broadcast_to(x, (*batch, *shape)).reshape(-1, *shape)
 
         unit = None if self.unit is None else flatten(self.unit, 1)
+        weights = None if self.weights is None else flatten(self.weights, n)
         return self.replace(
             flatten(self.cost, n, m),
             flatten(self.mu, n),
             flatten(self.nu, m),
             flatten(self.softness, 1, 1),
             unit,
+            weights,
         )
 
     def replace(self, *parts: Any) -> Self:
         """This problem with other arrays, in the order of its fields."""
         return eqx.tree_at(
-            lambda p: (p.cost, p.mu, p.nu, p.softness, p.unit),
+            lambda p: (p.cost, p.mu, p.nu, p.softness, p.unit, p.weights),
             self,
             parts,
             is_leaf=lambda x: x is None,
@@ -302,11 +350,6 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         converged = error <= max(tolerance, 1e-5, 800 * eps(error))
         return Solution(self, regularizer, dual, steps, error, converged)
 
-    def swap(self) -> Transport:
-        """The transposed problem."""
-        cost = self.cost.swapaxes(-1, -2)
-        return self.replace(cost, self.nu, self.mu, self.softness, self.unit)
-
     def fit_rows(
         self,
         g: Float[Array, "*batch m"],
@@ -321,7 +364,27 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         """
         present = (self.nu > 0)[..., :, None]
         scores = self.scores + g[..., :, None]
-        return self.fit(scores, self.row_shares, present, regularizer, start)
+        # Of a row that counts little, more than M may be moved: see `fit`.
+        weights = None if self.weights is None else np.ones((1, 1), scores.dtype)
+        return self.fit(scores, self.row_shares, present, regularizer, start, weights)
+
+    def fit_columns(
+        self,
+        f: Float[Array, "*batch n"],
+        regularizer: Regularizer,
+        start: Float[Array, "*batch m"] | None = None,
+    ) -> Float[Array, "*batch m"]:
+        """The g for which all columns sum to nu, given f: one equation a column.
+
+        **Arguments:**
+
+        - `start`: where to start from, if something is known.
+        """
+        present = (self.mu > 0)[..., :, None]
+        scores = self.scores.swapaxes(-1, -2) + f[..., :, None]
+        weights = None if self.weights is None else self.weights[..., :, None]
+        target = self.column_shares
+        return self.fit(scores, target, present, regularizer, start, weights)
 
     def default_solver(self, regularizer: Regularizer) -> str:
         return "semi_dual"

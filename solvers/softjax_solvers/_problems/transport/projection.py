@@ -23,14 +23,21 @@ class TransportProjection(Transport):
     `P = M phi(f_i + g_j - C_ij / softness)` with the dual
     [`softjax.solvers.Potentials`][]; rows and columns without mass are 0.
 
+    With `weights`, row i counts as so many copies of it, of each of which P has the
+    plan: columns sum to `nu_j = sum_i weights_i P_ij`, and what is minimized is
+    `sum_i weights_i (<C_i, P_i> + softness M sum_j r(P_ij / M))`. A row of weight 0
+    counts for no column, and has a plan of its own.
+
     **Arguments:**
 
     - `cost`: `*batch n m`.
     - `mu`, `nu`: nonnegative, of shapes that broadcast against `*batch n` and
-        `*batch m`, and of equal sums.
+        `*batch m`, and of equal sums, in which mu counts as often as its weight.
     - `softness`: positive, of a shape that broadcasts against `*batch`.
     - `unit`: the mass M that the regularizer is relative to, of a shape that broadcasts
         against `*batch`; None for the total one.
+    - `weights`: nonnegative, of a shape that broadcasts against `*batch n`; None for 1.
+        With links that are bounded by 1, no mu may exceed M.
 
     **Example:**
 
@@ -48,12 +55,21 @@ class TransportProjection(Transport):
         AISTATS 2018.
     """
 
-    def __init__(self, cost: Any, mu: Any, nu: Any, softness: Any, unit: Any = None):
+    def __init__(
+        self,
+        cost: Any,
+        mu: Any,
+        nu: Any,
+        softness: Any,
+        unit: Any = None,
+        weights: Any = None,
+    ):
         self.cost = inexact(cost)
         dtype = self.cost.dtype
         self.mu, self.nu = _as_constant(mu, dtype), _as_constant(nu, dtype)
         self.softness = jnp.asarray(softness, dtype)[..., None, None]
         self.unit = None if unit is None else jnp.asarray(unit, dtype)[..., None]
+        self.weights = None if weights is None else _as_constant(weights, dtype)
         shape = self.cost.shape
         if self.cost.ndim < 2 or 0 in shape[-2:]:
             raise ValueError(
@@ -64,8 +80,11 @@ class TransportProjection(Transport):
             ("mu", self.mu, shape[:-1]),
             ("nu", self.nu, (*shape[:-2], shape[-1])),
             ("softness", self.softness, (*shape[:-2], 1, 1)),
-            *([] if self.unit is None else [("unit", self.unit, (*shape[:-2], 1))]),
+            ("unit", self.unit, (*shape[:-2], 1)),
+            ("weights", self.weights, shape[:-1]),
         ):
+            if x is None:
+                continue
             try:
                 fits = x.ndim > 0 and x.shape[-1] == full[-1]
                 fits = fits and jnp.broadcast_shapes(x.shape, full) == full
@@ -87,6 +106,7 @@ class TransportProjection(Transport):
         where: Any = None,
         ascending: bool = False,
         unit: Any = None,
+        weights: Any = None,
     ) -> "TransportProjection":
         """Move `points` of mass 1 to `anchors` of mass `counts`, at squared distance.
 
@@ -98,25 +118,31 @@ class TransportProjection(Transport):
         **Arguments:**
 
         - `points`: `*batch n`.
-        - `anchors`: ascending, of a shape that broadcasts against `*batch m`;
-            constants.
+        - `anchors`: ascending, of a shape that broadcasts against `*batch m`.
         - `counts`: nonnegative integers that broadcast against `*batch m`, and add up
-            to the number of points; constants.
+            to the number of points; with `weights` any numbers that add up to theirs.
         - `softness`: positive, of a shape that broadcasts against `*batch`.
         - `where`: optional mask `*batch n` of the points that take part.
         - `ascending`: whether `points` are, with those that take part first.
         - `unit`: as of the class.
+        - `weights`: as of the class; those of points that do not take part may be
+            anything.
         """
         points = inexact(points)
-        cost, counts = reduced_costs(points, anchors, counts, where, ascending)
         dtype = points.dtype
+        if weights is not None:
+            weights = jnp.asarray(weights, dtype)
+            weights = weights if where is None else jnp.where(where, weights, 0)
+        cost, counts = reduced_costs(points, anchors, counts, where, ascending, weights)
         mu = np.ones(points.shape[-1], dtype) if where is None else where.astype(dtype)
-        return cls(cost.swapaxes(-1, -2), mu, counts, softness, unit)
+        return cls(cost.swapaxes(-1, -2), mu, counts, softness, unit, weights)
 
     def specialize(self, regularizer: Regularizer) -> Transport:
         if regularizer.structure().rate is None:
             return self
-        return _Entropic(self.cost, self.mu, self.nu, self.softness, self.unit)
+        return _Entropic(
+            self.cost, self.mu, self.nu, self.softness, self.unit, self.weights
+        )
 
 
 class _Entropic(Transport):

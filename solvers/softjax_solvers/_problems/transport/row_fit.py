@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..._core.regularizer import Regularizer
@@ -20,12 +21,15 @@ def fit_exponential(
     present: Bool[Array, "*#batch m 1"],
     regularizer: Regularizer,
     start: Float[Array, "*batch n"] | None,
+    weights: Float[Array | np.ndarray, "*#batch m 1"] | None,
 ) -> Float[Array, "*batch n"]:
     """`fit` by logarithms of sums, for an exponential link."""
+    present = _counted(present, weights)
     target, inside, top = _prepare(scores, target, present)
     rate: Any = regularizer.structure().rate
     # Nothing overflows where the largest is 0.
     terms = jnp.exp(rate * (scores - top[..., None, :]))
+    terms = terms if weights is None else weights * terms
     total = jnp.sum(jnp.where(present, terms, 0), axis=-2)
     alone = regularizer.gradient(target)
     return jnp.where(inside, alone - jnp.log(total) / rate - top, 0)
@@ -37,20 +41,29 @@ def fit(
     present: Bool[Array, "*#batch m 1"],
     regularizer: Regularizer,
     start: Float[Array, "*batch n"] | None,
+    weights: Float[Array | np.ndarray, "*#batch m 1"] | None,
 ) -> Float[Array, "*batch n"]:
-    """`shift` in `sum_j phi(scores_ji + shift_i) = target_i`, over the j `present`.
+    """`shift` in `sum_j weights_j phi(scores_ji + shift_i) = target_i`.
+
+    The sum is over the j `present`.
 
     **Arguments:**
 
     - `start`: where to start from, if something is known.
+    - `weights`: nonnegative. None for 1 and targets of at most 1, as of rows that all
+        count; other targets are reached by links that are large enough.
     """
+    present = _counted(present, weights)
     target, inside, top = _prepare(scores, target, present)
     centred = scores - top[..., None, :]
-    # The largest entry lies between the mean and the sum. Where r'(1) is infinite, no
-    # entry reaches 1.
-    largest = jnp.minimum(target, 1 - eps(scores))
-    lower = -regularizer.gradient(largest)
-    upper = -regularizer.gradient(largest / jnp.maximum(present.sum(axis=-2), 1))
+    if weights is None:
+        # The largest entry lies between the mean and the sum. Where r'(1) is infinite,
+        # no entry reaches 1.
+        largest = jnp.minimum(target, 1 - eps(scores))
+        lower = -regularizer.gradient(largest)
+        upper = -regularizer.gradient(largest / jnp.maximum(present.sum(axis=-2), 1))
+    else:
+        lower, upper = _bracket(centred, target, present, regularizer, weights)
     # The inverse link has been rounded.
     lower = lower - 64 * eps(scores) * jnp.abs(lower)
     upper = upper + 64 * eps(scores) * jnp.abs(upper)
@@ -59,6 +72,7 @@ def fit(
 
     def residual(dual):
         y = regularizer.link(centred - dual[..., None, :])
+        y = y if weights is None else weights * y
         total = jnp.sum(jnp.where(present, y, 0), axis=-2)
         return regularizer.contrast(total, target)
 
@@ -67,6 +81,40 @@ def fit(
     equation = functools.partial(derivative, residual)
     dual = bracketed_newton(equation, lower, upper, start, tolerance=tolerance).point
     return jnp.where(inside, -dual - top, 0)
+
+
+def _counted(
+    present: Bool[Array, "*#batch m 1"],
+    weights: Float[Array | np.ndarray, "*#batch m 1"] | None,
+) -> Bool[Array, "*#batch m 1"]:
+    return present if weights is None else present & (weights > 0)
+
+
+def _bracket(
+    centred: Float[Array, "*batch m n"],
+    target: Float[Array, "*batch n"],
+    present: Bool[Array, "*#batch m 1"],
+    regularizer: Regularizer,
+    weights: Float[Array | np.ndarray, "*#batch m 1"],
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+    """Bounds on minus the shift of scores of which the largest is 0."""
+
+    def inverse(y):
+        bound = regularizer.gradient(y)
+        attained = regularizer.gradient(jnp.full_like(bound, 1 - eps(centred)))
+        return jnp.where(jnp.isfinite(bound), bound, attained)
+
+    # The mean entry, by weight, lies between those of the smallest and the largest
+    # score, and the largest one alone does not exceed the sum. That bound is of use
+    # where its link may reach it.
+    total = jnp.sum(jnp.where(present, weights, 0), axis=-2)
+    mean = inverse(target / jnp.where(total > 0, total, 1))
+    smallest = jnp.min(jnp.where(present, centred, 0), axis=-2)
+    at_top = jnp.max(jnp.where(present & (centred == 0), weights, 0), axis=-2)
+    alone = target <= at_top
+    largest = inverse(jnp.where(alone, target / jnp.where(alone, at_top, 1), 1 / 2))
+    lower = smallest - mean
+    return jnp.where(alone, jnp.maximum(lower, -largest), lower), -mean
 
 
 def _prepare(

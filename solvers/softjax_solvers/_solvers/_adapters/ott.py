@@ -67,7 +67,7 @@ class OTTSinkhorn(Solver[Transport]):
             found = solver(
                 linear_problem.LinearProblem(
                     geometry.Geometry(cost_matrix=row.cost, epsilon=softness / rate),
-                    a=row.row_shares,
+                    a=row.count(row.row_shares),
                     b=row.column_shares,
                 )
             )
