@@ -36,6 +36,13 @@ def _ask_at(function: str) -> Callable[..., Any]:
         quantile_method: str,
     ) -> Any:
         cells = sample.quantile_cells(q, quantile_method)
+        points = cells.start is cells.stop
+        if points and not method.reads_points:
+            raise ValueError(
+                f"{function}: quantile_method={quantile_method!r} of weights is the "
+                f"element at a point, and method={type(method).__name__}() takes units "
+                "of mass. Use 'softsort' or 'neuralsort', or another quantile_method."
+            )
         return question(method, sample, relaxation, cells)
 
     return apply

@@ -50,7 +50,7 @@ def spearman(
     """
     rows = parse_rows("spearman", axis, keywords, weights=weights, x=x, y=y)
     (x, y), where, weights = rows.arrays, rows.where, rows.weights
-    given = dict(axis=-1, where=where, weights=weights)
+    given: dict[str, Any] = dict(axis=-1, where=where, weights=weights)
     soft = axiswise.rank(x, **rows.keywords | given)
     hard = axiswise.rank(jax.lax.stop_gradient(y), mode="hard", **given)
     ranks = soft, hard.astype(soft.dtype)

@@ -76,6 +76,8 @@ class Method(eqx.Module):
 
     - `takes_weights`: names of the operators that take a sample with `mass`; others
         raise `ValueError`.
+    - `reads_points`: whether an interval without length may be asked for, which is the
+        element that holds it.
 
     **Example:**
 
@@ -86,6 +88,7 @@ class Method(eqx.Module):
     """
 
     takes_weights: ClassVar[frozenset[str]] = frozenset()
+    reads_points: ClassVar[bool] = True
 
     def check_weights(self, sample: Sample, operator: str) -> None:
         """Raise `ValueError` if a sample has mass that an operator can't be given."""

@@ -17,7 +17,7 @@ from softjax_solvers.internal import (
 )
 
 from ._intervals import Intervals
-from ._method import IndexMethod, Relaxation, expect
+from ._method import ALL_OPERATORS, IndexMethod, Relaxation, expect
 from ._sample import Ordered, Sample
 
 
@@ -59,12 +59,8 @@ class OptimalTransport(IndexMethod):
 
     linear_solver: Any = None
 
-    takes_weights: ClassVar[frozenset[str]] = frozenset(
-        {
-            *("argsort", "sort", "rank", "argmax", "max", "top_k"),
-            *("argquantile", "quantile", "argmedian", "median"),
-        }
-    )
+    takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+    reads_points: ClassVar[bool] = False
 
     def _plan(
         self,
