@@ -1,11 +1,12 @@
 """Collectives of programs that run on eight devices, for `test_sharding.py`.
 
 A program of its own, as the number of devices is settled when JAX starts. Called with
-how to distribute a batch, a method, a mode and names of operators, it prints for each
-of them the collectives of the program of value and derivative, and how far its results
-are from those on one device.
+how to distribute a batch (of weighted elements, if that ends with "+weights"), a
+method, a mode and names of operators, it prints for each of them the collectives of the
+program of value and derivative, and how far its results are from those on one device.
 """
 
+import functools
 import json
 import os
 import re
@@ -19,6 +20,7 @@ os.environ["XLA_FLAGS"] = (
 
 import cases
 import jax
+import jax.numpy as jnp
 import numpy as np
 import parametrize
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -72,12 +74,15 @@ def main() -> None:
     how, method, name, *operators = sys.argv[1:]
     (case,) = parametrize.pick(cases.ALL_REGULARIZERS, name)
     keywords = dict(mode=case.mode, method=method)
+    weighted = how.endswith("+weights")
+
+    def operate(call, x, softness):
+        weights = dict(weights=2 + jnp.tanh(x)) if weighted else {}
+        return call(x, softness=softness, **weights, **keywords)
+
     found = {
         operator.name: compare(
-            how,
-            lambda x, softness, call=operator.call: call(
-                x, softness=softness, **keywords
-            ),
+            how.removesuffix("+weights"), functools.partial(operate, operator.call)
         )
         for operator in parametrize.pick(cases.OPERATORS, *operators)
     }

@@ -64,6 +64,18 @@ def test_explicit_axes(case, method):
     check(run("explicit", method, case.name, names))
 
 
+@pytest.mark.parametrize(
+    ("method", "mode"),
+    [
+        ("softsort", "c0"),
+        pytest.param("neuralsort", "smooth", marks=pytest.mark.slow),
+        pytest.param("ot", "c0", marks=pytest.mark.slow),
+    ],
+)
+def test_explicit_axes_of_weighted_rows(method, mode):
+    check(run("explicit+weights", method, mode, ["sort", "rank", "argmax", "median"]))
+
+
 @pytest.mark.slow
 @each_pair(pick(REGULARIZERS, "smooth", "c1", "quintic"))
 def test_explicit_axes_of_others(case, method):
