@@ -13,7 +13,7 @@ from .._platform.choice import on_cpu
 from .._platform.packed_sort import sort_pairs
 from .arrays import pad_last
 from .derivatives import replace_value
-from .scans import linear_recurrence
+from .scans import linear_recurrence, tie_groups
 from .sorting import from_bits, ordered_bits, permute
 
 
@@ -80,6 +80,15 @@ def segment_cumsum(
     if reverse:
         follows = pad_last(follows[..., 1:], 0, 1, False)
     return linear_recurrence(follows.astype(x.dtype), x, reverse=reverse)
+
+
+def ties_of_segments(
+    s: Float[Array, "*batch n"], ids: Int[Array, "*#batch n"]
+) -> tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]]:
+    """`tie_groups` of elements that ascend in each segment."""
+    differs = pad_last(s[..., 1:] != s[..., :-1], 1, 0, True)
+    group = jnp.cumsum((differs | segment_starts(ids)).astype(jnp.int32), axis=-1)
+    return tie_groups(group)
 
 
 def segment_ends(

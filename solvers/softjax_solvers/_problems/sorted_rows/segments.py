@@ -1,4 +1,4 @@
-"""Rows of SoftSort over segments, each of them sorted, one after the other."""
+"""Rows of SoftSort and NeuralSort over segments, each of them sorted, one after the other."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ..._core.groups import Segments
 from ..._core.problem import ScalarDualProblem
 from ..._core.regularizer import Regularizer
 from ..._core.rows import of_rows, parse_ids
-from ..._kernels.derivatives import distance
+from ..._kernels.arrays import pad_last
+from ..._kernels.derivatives import distance, replace_value
 from ..._kernels.neighbours import half_width
 from ..._kernels.scans import tie_groups
-from ..._kernels.segments import segment_cumsum, segment_starts
+from ..._kernels.segments import (
+    segment_cumsum,
+    segment_ends,
+    segment_starts,
+    ties_of_segments,
+)
 from ..simplex import SimplexProjection
 from .rows import parse_rows
 from .softsort import SHORT, KernelRows, KernelSums
@@ -146,3 +153,41 @@ class _SegmentWindows(WindowedRows):
         s, (start, stop) = self.support, self.span()
         first, last = (jnp.take_along_axis(s, i, axis=-1) for i in (start, stop - 1))
         return jnp.maximum(s - first, last - s)
+
+
+def deviation_scores(
+    s: Float[Array, " n"],
+    centres: Float[Array, "rows m"],
+    ids: Int[Array, " n"],
+    weights: Float[Array, " n"] | None = None,
+) -> Float[Array, "rows n"]:
+    """Scores of rows of NeuralSort at masses of each of m segments.
+
+    `(2 c - W) s_j - sum_l w_l |s_j - s_l|` with sums over the segment of j, in which s
+    ascends, and the row's centre c there: up to what a segment shares, and from the
+    element that has the mass c, where nothing is large. In O(n) for each row.
+    """
+    weights = jnp.ones_like(s) if weights is None else weights
+    starts, count = segment_starts(ids), centres.shape[-1]
+    segments = Segments(ids, count, True)
+    ends = segment_cumsum(weights, ids)
+    known, mass, at = jax.lax.stop_gradient((s, ends, segments.spread(centres)))
+    place = segments.sum((mass <= at).astype(jnp.int32))
+    first, stop = segment_ends(ids, count)
+    anchors = segments.spread(first + jnp.minimum(place, stop - first - 1))
+    gaps = pad_last(jnp.where(starts[1:], 0, known[1:] - known[:-1]), 0, 1)
+    # Twice the mass between the row and a gap, on which side of the row that is.
+    terms = 2 * (mass - at) * gaps
+    after = jnp.arange(len(s)) >= anchors
+    above = segment_cumsum(jnp.where(after, terms, 0), ids)
+    below = segment_cumsum(jnp.where(after, 0, -terms), ids, reverse=True)
+    value = -jnp.where(starts, 0, pad_last(above[..., :-1], 1, 0)) - below
+    lower, upper = ties_of_segments(known, ids)
+    mean = segments.sum(s) / jnp.maximum(stop - first, 1)
+    shifted = s - segments.spread(mean)
+    parts = weights * shifted
+    sums = segment_cumsum(parts, ids)
+    around = ends[lower] - weights[lower] + ends[upper - 1]
+    sums = sums[lower] - parts[lower] + sums[upper - 1]
+    away = 2 * segments.spread(centres) - around
+    return replace_value(away * shifted + sums, value)
