@@ -6,6 +6,7 @@ import abc
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -13,7 +14,7 @@ from softjax_solvers import (
     SegmentedSimplexProjection,
     SegmentedSoftSortRows,
 )
-from softjax_solvers.internal import deviation_scores, distance
+from softjax_solvers.internal import deviation_scores, distance, replace_value
 
 from ..methods import Intervals, Method, NeuralSort, Relaxation, SoftSort
 from ..methods._intervals import median_cells
@@ -155,7 +156,13 @@ class _Hard(SortingFormulation):
         return (groups.spread(groups.min(first)) == place).astype(keys.dtype)
 
     def max(self, sample, relaxation):
-        return sample.groups.max(self._present(sample))
+        keys, groups = self._present(sample), sample.groups
+        largest = groups.max(jax.lax.stop_gradient(keys))
+        # Equals share the derivative. That of JAX's own reduction counts its initial
+        # value of -inf as one of them.
+        equal = keys == groups.spread(largest)
+        count = jnp.maximum(groups.sum(equal), 1)
+        return replace_value(groups.sum(jnp.where(equal, keys, 0)) / count, largest)
 
     def values(self, sample, relaxation, intervals):
         ordered = sample.ordered()
@@ -218,7 +225,9 @@ FORMULATIONS: dict[type[Method], Formulation] = {
 """Methods that there are over segments."""
 
 
-def get_formulation(method: Method, name: str, asked: str, weighted: bool) -> Formulation:
+def get_formulation(
+    method: Method, name: str, asked: str, weighted: bool
+) -> Formulation:
     """The formulation of a method.
 
     **Raises:** `ValueError`, pointing to `pad`, if there is none for an operator, or

@@ -41,7 +41,7 @@ def finish_values(
 def finish_index(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
     """Shares of elements, where infinite ones have what there is."""
     if run.outer is not None:
-        out = _put_shares(out, run)
+        out = _put_shares(run.present(out), run)
     nothing = run.measure.groups.spread(run.measure.total == 0)
     return run.finish(jnp.where(run.given & ~nothing, out, 0))
 
@@ -73,7 +73,9 @@ def finish_positions(out: Float[Array, " n"], run: Run, first: int) -> Array:
         outer = run.outer
         of_each = (spread(n) for n in (outer.above, outer.below))
         total = spread(jnp.asarray(outer.total))
-        out = put_positions(out, Outer(outer.up, outer.down, *of_each, None, total), first)
+        out = put_positions(
+            out, Outer(outer.up, outer.down, *of_each, None, total), first
+        )
     behind = run.of_elements(jax.lax.stop_gradient(run.measure.total)) + first
     nothing = run.of_elements(run.measure.total == 0)
     return run.finish(jnp.where(run.given & ~nothing, out, behind.astype(out.dtype)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
@@ -26,7 +25,7 @@ from .._keywords import (
 from ..axiswise._infinite import Outer
 from ..methods import Method, Relaxation, get_method
 from ..methods.hard import Hard
-from ._methods import Formulation, get_formulation
+from ._methods import get_formulation
 from ._sample import Measure, Sample
 
 
@@ -126,6 +125,11 @@ class Run:
         """Results of elements: NaN in bad segments, 0 in none."""
         out = jnp.where(self.of_elements(self.measure.bad), jnp.nan, out)
         return jnp.where(self.segments.inside, out, 0)
+
+    def present(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Results of elements that the formulation has seen, 0 for others."""
+        ids, count = self.sample.groups.ids, self.sample.groups.count
+        return jnp.where((ids > 0) & (ids < count - 1), out, 0)
 
     @property
     def given(self) -> Array:
@@ -237,13 +241,15 @@ def _of_rows(value: Any, key: str, x: Array, name: str) -> Array:
         value = value.reshape(-1, *(1,) * (x.ndim - 1))
     elif value.shape != x.shape:
         raise ValueError(
-            f"{name}: {key} of shape {value.shape} must have the shape of x, {x.shape}, "
-            f"or one number for each row, {x.shape[:1]}."
+            f"{name}: {key} of shape {value.shape} must have the shape of x, "
+            f"{x.shape}, or one number for each row, {x.shape[:1]}."
         )
     return jnp.broadcast_to(value, x.shape)
 
 
-def _run(x, ids, softness, *options, operation, count, are_sorted, keywords, **constants):
+def _run(
+    x, ids, softness, *options, operation, count, are_sorted, keywords, **constants
+):
     name = f"segment.{operation.name}"
     x, out_dtype = as_float(x)
     ids = jnp.asarray(ids)
@@ -294,8 +300,10 @@ def _run(x, ids, softness, *options, operation, count, are_sorted, keywords, **c
     arrays = x, softness, where, weights
     if not rest:
         return column(*arrays, *options).astype(out_dtype)
-    flat = [None if a is None else a.reshape(*a.shape[: a.ndim - len(rest)], -1)
-            for a in arrays]
+    flat = [
+        None if a is None else a.reshape(*a.shape[: a.ndim - len(rest)], -1)
+        for a in arrays
+    ]
     axes = [None if a is None else a.ndim - 1 for a in flat]
     by_columns = jax.vmap(column, (*axes, *(None for _ in options)), -1)
     out = by_columns(*flat, *options).astype(out_dtype)

@@ -42,7 +42,7 @@ def _mask(formulation: Any, run: Run, k: Any, *, mask_method: MaskMethod) -> Arr
     relaxation = type(run.relaxation)(
         regularizer, run.relaxation.softness, run.relaxation.solver
     )
-    out = relaxation.primal(problem)
+    out = run.present(relaxation.primal(problem))
     if sample.absent is not None:
         # What is left when all that are present are in full is shared by the absent.
         own = run.measure.groups

@@ -12,13 +12,13 @@ from ._kernels.derivatives import (
     derivative as derivative,
     distance as distance,
     linear_map as linear_map,
+    replace_value as replace_value,
     tangent_of as tangent_of,
 )
 from ._kernels.scans import (
     linear_recurrence as linear_recurrence,
     tie_groups as tie_groups,
 )
-from ._platform.packed_sort import sort_pairs as sort_pairs
 from ._kernels.segments import (
     segment_cumsum as segment_cumsum,
     segment_ends as segment_ends,
@@ -47,7 +47,8 @@ from ._platform.devices import (
     known_mesh as known_mesh,
     on_each_device as on_each_device,
 )
-from ._problems.sorted_rows.segments import deviation_scores as deviation_scores
+from ._platform.packed_sort import sort_pairs as sort_pairs
 from ._platform.varying import (
     varying_as as varying_as,
 )
+from ._problems.sorted_rows.segments import deviation_scores as deviation_scores

@@ -52,8 +52,7 @@ class Groups(eqx.Module):
 
     @abc.abstractmethod
     def of_parameter(self, x: Shaped[Array, "*#batch m"]) -> Shaped[Array, "*#groups"]:
-        """A parameter of groups, which has size 1 along the last axis if one is a row.
-        """
+        """A parameter of groups, of size 1 along the last axis where those are rows."""
 
     @abc.abstractmethod
     def kth_largest(

@@ -31,9 +31,9 @@ def half_width(
     """Largest |i - j| of two points with `|points_i - points_j| < reach_i`.
 
     `points` is ascending; or it is in each segment, where there are `ids` of those, and
-    both points have to be of the same one. There is one number for the whole batch, also for one that
-    `vmap` adds: a loop whose length differs from row to row runs to the longest anyway,
-    and selects rows in each step on top.
+    both points have to be of the same one. There is one number for the whole batch,
+    also for one that `vmap` adds: a loop whose length differs from row to row runs to
+    the longest anyway, and selects rows in each step on top.
     """
     points, reach = jax.lax.stop_gradient((points, reach))
     n = points.shape[-1]
@@ -48,7 +48,10 @@ def half_width(
         after, before = slice_last(above, trial, n), slice_last(below, n - trial, n)
         above_it, below_it = after - points, points - before
         if ids is not None:
-            after, before = slice_last(later, trial, n), slice_last(earlier, n - trial, n)
+            after, before = (
+                slice_last(later, trial, n),
+                slice_last(earlier, n - trial, n),
+            )
             above_it = jnp.where(after == ids, above_it, jnp.inf)
             below_it = jnp.where(before == ids, below_it, jnp.inf)
         gap = jnp.minimum(above_it, below_it)

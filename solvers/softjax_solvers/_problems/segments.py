@@ -1,4 +1,4 @@
-"""Projections of segments of a row, each onto a simplex or a hypersimplex of its own."""
+"""Projections of segments of a row, each onto a (hyper)simplex of its own."""
 
 from __future__ import annotations
 

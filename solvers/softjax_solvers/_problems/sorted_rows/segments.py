@@ -1,4 +1,4 @@
-"""Rows of SoftSort and NeuralSort over segments, each of them sorted, one after the other."""
+"""Rows of SoftSort and NeuralSort over sorted segments, one after the other."""
 
 from __future__ import annotations
 
