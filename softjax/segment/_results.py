@@ -71,10 +71,10 @@ def finish_positions(out: Float[Array, " n"], run: Run, first: int) -> Array:
     spread = run.measure.groups.spread
     if run.outer is not None:
         outer = run.outer
-        of_each = (spread(n) for n in (outer.above, outer.below))
+        above, below = spread(outer.above), spread(outer.below)
         total = spread(jnp.asarray(outer.total))
         out = put_positions(
-            out, Outer(outer.up, outer.down, *of_each, None, total), first
+            out, Outer(outer.up, outer.down, above, below, None, total), first
         )
     behind = run.of_elements(jax.lax.stop_gradient(run.measure.total)) + first
     nothing = run.of_elements(run.measure.total == 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from softjax_solvers import Regularizer, SegmentedHypersimplexProjection
@@ -50,6 +51,8 @@ def _mask(formulation: Any, run: Run, k: Any, *, mask_method: MaskMethod) -> Arr
         share = safe_divide(number - present, own.sum(sample.absent))
         share = own.spread(jnp.clip(share, 0, 1))
         out = jnp.where(sample.absent > 0, share, out)
+    # Whatever k is, it is that of all copies where there are none.
+    out = jnp.where(run.measure.groups.spread(run.measure.total) > 0, out, 1)
     return run.finish(jnp.where(run.given, out, 0))
 
 
@@ -106,7 +109,7 @@ def top_k_mask(
         >>> print(sj.segment.top_k_mask(x, ids, jnp.array([2, 1])))
         [0.041 0.992 0.104 0.863 1.   ]
     """
-    check_count(k, float("inf"), "segment.top_k_mask")
+    check_count(k, np.inf, "segment.top_k_mask")
     keywords = dict(
         softness=softness, mode=mode, solver=solver, where=where, weights=weights
     )

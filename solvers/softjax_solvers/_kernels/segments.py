@@ -54,7 +54,8 @@ def sort_segments(
 
 
 def _sort_once(ids: Array, bits: Array, index: Array) -> tuple[Array, Array, Array]:
-    return jax.lax.sort((ids, bits, index), num_keys=2)
+    ids, bits, index = jax.lax.sort((ids, bits, index), num_keys=2)
+    return ids, bits, index
 
 
 def _sort_twice(ids: Array, bits: Array, index: Array) -> tuple[Array, Array, Array]:

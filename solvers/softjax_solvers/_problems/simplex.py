@@ -133,9 +133,8 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         z, largest, weights = self.z, self.largest, self.weights
         if largest is not None:
             z, largest = z - largest, jnp.zeros(1, z.dtype)
-        weights = (
-            None if weights is None else of_rows(jnp.broadcast_to(weights, z.shape))
-        )
+        if weights is not None:
+            weights = of_rows(jnp.broadcast_to(weights, z.shape))
         where = groups.as_rows() & of_rows(self.mask)
         shape = (*z.shape[:-1], *where.shape[-2:])
         z = jnp.broadcast_to(of_rows(z), shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +83,8 @@ class SegmentedSoftSortRows(KernelRows):
         return jnp.arange(self.support.shape[-1])
 
     def rows(self, points: Int[Array, " c"]) -> SimplexProjection:
-        z = -distance(self.support[..., points, None], of_rows(self.support))
+        s = self.support
+        z = -distance(s[..., points, None], s[..., None, :])
         where = self.ids[points][:, None] == self.ids
         largest = jnp.zeros(1, z.dtype)
         weights = of_rows(self.weights)
@@ -145,7 +146,8 @@ class _SegmentWindows(WindowedRows):
         return stop - start
 
     def total_mass(self):
-        known = jax.lax.stop_gradient(self.weights)
+        weights: Any = self.weights
+        known = jax.lax.stop_gradient(weights)
         before = segment_cumsum(known, self.ids)
         return before + segment_cumsum(known, self.ids, reverse=True) - known
 
