@@ -151,6 +151,19 @@ FUNCTIONS = {
     ),
     "losses.top_k_cross_entropy": lambda x: losses.top_k_cross_entropy(x, _X(-x), 2),
     "losses.ndcg": lambda x: losses.ndcg(x, np.broadcast_to([1, 0, 2, 0], x.shape)),
+    "losses.mrr": lambda x: losses.mrr(x, np.broadcast_to([1, 0, 1, 0], x.shape)),
+    "losses.average_precision": lambda x: losses.average_precision(
+        x, np.broadcast_to([1, 0, 1, 0], x.shape)
+    ),
+    "losses.precision": lambda x: losses.precision(
+        x, np.broadcast_to([1, 0, 1, 0], x.shape), 2
+    ),
+    "losses.recall": lambda x: losses.recall(
+        x, np.broadcast_to([1, 0, 1, 0], x.shape), 2
+    ),
+    "losses.pairwise_loss": lambda x: losses.pairwise_loss(
+        x, np.broadcast_to([1, 0, 2, 0], x.shape)
+    ),
     "losses.spearman": lambda x: losses.spearman(
         x, np.broadcast_to([1, 0, 2, 0], x.shape)
     ),

@@ -93,8 +93,15 @@ def test_soft_metrics():
         lambda z: losses.spearman(z, RELEVANCE),
         lambda z: losses.trimmed_mean(z, 0.2),
         lambda z: losses.top_k_cross_entropy(z, ONE_HOT, 2),
+        lambda z: (
+            losses.mrr(z, LABELS, 3)
+            + losses.average_precision(z, LABELS)
+            + losses.precision(z, LABELS, 2)
+            + losses.recall(z, LABELS, 1)
+            + losses.pairwise_loss(z, RELEVANCE)
+        ),
     ],
-    ids=["auc", "ndcg", "spearman", "trimmed_mean", "top_k_cross_entropy"],
+    ids=["auc", "ndcg", "spearman", "trimmed_mean", "top_k_cross_entropy", "ranking"],
 )
 def test_metrics_have_gradients(metric, x64):
     """Against finite differences; of constant rows they are finite."""

@@ -5,58 +5,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from assertions import finite_difference
+from assertions import assert_close, finite_difference
 from cases import METHODS, REGULARIZERS
 from parametrize import each
+from row_operators import ALL, INDICES, POSITIONS
 
 import softjax as sj
 
 SIZE = 6
-LEVELS = np.array([0.0, 0.3, 1.0])
 # No more copies than elements, so that nothing is beyond the first units.
 COUNTS = np.array([[1, 2, 0, 1, 0, 2], [0, 3, 0, 0, 1, 1], [0, 0, 0, 2, 0, 0]])
-MANY = np.array([[3, 2, 1, 1, 4, 2]])
-# Whatever is a value of a row, of units of mass, or of elements.
-VALUES = {
-    "sort": lambda x, **kw: sj.sort(x, **kw),
-    "sort_descending": lambda x, **kw: sj.sort(x, descending=True, **kw),
-    "top_k": lambda x, **kw: sj.top_k(x, 2, **kw)[0],
-    "max": lambda x, **kw: sj.max(x, axis=-1, keepdims=True, **kw),
-    "min": lambda x, **kw: sj.min(x, axis=-1, keepdims=True, **kw),
-    "median": lambda x, **kw: sj.median(x, axis=-1, keepdims=True, **kw),
-    "quantile": lambda x, **kw: jnp.moveaxis(
-        sj.quantile(x, LEVELS, axis=-1, **kw), 0, -1
-    ),
-}
-INDICES = {
-    "argsort": lambda x, **kw: sj.argsort(x, **kw),
-    "argmax": lambda x, **kw: sj.argmax(x, axis=-1, **kw)[..., None, :],
-    "argmin": lambda x, **kw: sj.argmin(x, axis=-1, **kw)[..., None, :],
-    "argmedian": lambda x, **kw: sj.argmedian(x, axis=-1, **kw)[..., None, :],
-    "argquantile": lambda x, **kw: jnp.moveaxis(
-        sj.argquantile(x, LEVELS, axis=-1, **kw), 0, -2
-    ),
-}
-ELEMENTS = {
-    "rank": lambda x, **kw: sj.rank(x, **kw),
-    "ranking": lambda x, **kw: sj.ranking(x, descending=False, **kw),
-}
 ASKED = dict(sort_descending="sort", min="max", argmin="argmax", ranking="rank")
 
 
-def operators(method):
+def weighted(method):
     """The operators whose method takes weights."""
     takes = sj.methods.Method.takes_weights
     if method in METHODS:
         takes = sj.methods.get_method(method).takes_weights
     return {
         name: op
-        for name, op in (VALUES | INDICES | ELEMENTS).items()
+        for name, op in ALL.items()
         if method == "hard" or ASKED.get(name, name) in takes
     }
 
 
-WEIGHTED = [method for method in METHODS if operators(method)]
+WEIGHTED = [method for method in METHODS if weighted(method)]
 # The rows of neuralsort's ranks are those of elements, and not of their copies.
 EXCEPT = {("neuralsort", "rank"), ("neuralsort", "ranking")}
 
@@ -86,7 +60,7 @@ def compute(names, x, direction, weights=None, **keywords):
 
 def assert_copies(method, counts, atol, where=None, **keywords):
     """Values, and derivatives in x, are those of copies."""
-    names, keywords = operators(method), keywords | _method(method)
+    names, keywords = weighted(method), keywords | _method(method)
     rng = inputs.rng("copies")
     x, direction = rng.normal(size=(2, *counts.shape))
     hidden = x if where is None else np.where(where, x, np.nan)
@@ -104,15 +78,7 @@ def assert_copies(method, counts, atol, where=None, **keywords):
                 out, wanted = np.asarray(out[row]), np.asarray(exact[name])
                 if name in INDICES:
                     wanted = wanted @ np.eye(len(copies))[owner]
-                if name in ELEMENTS:
-                    out = out[owner]
-                else:
-                    size = min(len(out), len(wanted))
-                    out, wanted = out[:size], wanted[:size]
-                    if name == "top_k" and len(owner) < 2:
-                        continue
-                    if name == "sort":  # which ascends
-                        wanted = np.asarray(exact[name])[:size]
+                out = out[owner] if name in POSITIONS else out[: len(wanted)]
                 np.testing.assert_allclose(
                     out, wanted, atol=atol, rtol=atol, err_msg=f"{name} {row} {order}"
                 )
@@ -157,7 +123,7 @@ def test_weights_and_masks(x64, method):
 @pytest.mark.parametrize(("method", "case"), PAIRS)
 def test_derivatives_in_weights(x64, method, case):
     """Right to finite differences, of x and weights together."""
-    names = operators(method)
+    names = weighted(method)
     rng = inputs.rng("moves")
     x, *moves = rng.normal(size=(3, SIZE))
     # Such that no end of an element is one of a unit of mass.
@@ -185,7 +151,7 @@ def test_continuous_in_a_weight(x64, method):
     """Through 0 and whole numbers: no step is larger than a slope allows."""
     names = {
         name: op
-        for name, op in operators(method).items()
+        for name, op in weighted(method).items()
         if name not in ("sort", "sort_descending", "argsort", "top_k")
     }
     x = jnp.asarray(inputs.rng("sweep").normal(size=SIZE))
@@ -206,3 +172,103 @@ def test_continuous_in_a_weight(x64, method):
         # A maximum jumps to an element that comes to be there, and its share does too.
         steps = steps[1:] if name in ("max", "min", "argmax", "argmin") else steps
         assert steps.max() < (0.3 if name in ("rank", "ranking") else 0.05), name
+
+
+def test_more_copies_than_elements():
+    """Sorted values are those of the first units of mass."""
+    x = inputs.rng("many").normal(size=4).astype(np.float32)
+    counts = np.array([3, 2, 1, 4])
+    whole = np.repeat(x, counts)
+    for method in ("softsort", "neuralsort"):
+        found = sj.sort(x, method=method, weights=counts, descending=True)
+        copies = sj.sort(whole, method=method, descending=True)
+        assert_close(found, copies[:4], atol=1e-5)
+    for method in ("ot", "hypersimplex"):
+        for k in (3, 7.5, 12):
+            mask = sj.top_k_mask(x, k, method=method, weights=counts)
+            copies = sj.top_k_mask(whole, min(k, 10), method=method)
+            assert_close(np.repeat(mask, counts), copies, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["smooth", "c0", "hard"])
+def test_infinite_elements_with_weights(mode):
+    x = np.array([np.inf, 0.3, -np.inf, 0.1, -np.inf, np.inf], np.float32)
+    counts = np.array([2, 1, 1, 0, 2, 0])
+    owner = np.repeat(np.arange(6), counts)
+    for name, op in ALL.items():
+        keywords = dict(mode=mode, method="softsort")
+        found, whole = op(x, weights=counts, **keywords), op(x[owner], **keywords)
+        found, whole = np.asarray(found), np.asarray(whole)
+        if name in INDICES:
+            whole = whole @ np.eye(6)[owner]
+        found = found[owner] if name in POSITIONS else found[: len(whole)]
+        np.testing.assert_allclose(found, whole, atol=1e-5, err_msg=name)
+
+
+def test_median_and_quantile_of_weights():
+    """Those of numpy, and of the mean of what has half of the mass on either side."""
+    x = np.array([3.0, 1.0, 4.0, 1.5, 9.0])
+    weights = np.array([0.2, 1.0, 0.5, 0.3, 0.1])
+    for q in (0.0, 0.2, 0.5, 0.9, 1.0):
+        found = sj.quantile(
+            x, q, weights=weights, quantile_method="inverted_cdf", mode="hard"
+        )
+        expected = np.quantile(x, q, weights=weights, method="inverted_cdf")
+        assert_close(found, np.float32(expected))
+    assert sj.median_newton(x, weights=weights, mode="hard") == 1.5
+    assert sj.median_newton(x[:2], weights=np.ones(2), mode="hard") == 2
+    copies = sj.median_newton(np.repeat(x, [2, 1, 1, 3, 1]))
+    weighted = sj.median_newton(x, weights=np.array([2, 1, 1, 3, 1]))
+    assert_close(weighted, copies, atol=1e-4)
+
+
+def test_any_axis_and_shape():
+    """Weights broadcast to the input, or have the operated axis alone, as numpy's."""
+    x = inputs.rng("shapes").normal(size=(2, 3, 4)).astype(np.float32)
+    weights = np.array([1.0, 2.0, 0.5], np.float32)
+    found = sj.median(x, axis=1, weights=weights)
+    assert_close(found, sj.median(x, axis=1, weights=weights[:, None]))
+    assert found.shape == (2, 4)
+    assert_close(found[1, 2], sj.median(x[1, :, 2], weights=weights), atol=1e-6)
+    assert_close(sj.rank(x, weights=2), sj.rank(x, weights=jnp.full((4,), 2.0)))
+    assert_close(sj.max(x, axis=(0, 2), weights=1), sj.max(x, axis=(0, 2)), atol=1e-6)
+    rows = jax.vmap(lambda x, w: sj.rank(x, weights=w))(x[0], np.abs(x[1]))
+    assert_close(rows[1], sj.rank(x[0, 1], weights=np.abs(x[1, 1])), atol=1e-5)
+    half = sj.sort(x.astype(np.float16), weights=np.ones(4))
+    assert half.dtype == np.float16
+
+
+def test_rows_without_mass():
+    x = jnp.array([[0.3, 0.5], [0.1, 0.2]])
+    weights = jnp.array([[0.0, 0.0], [1.0, 2.0]])
+    assert sj.max(x, axis=1, weights=weights)[0] == -np.inf
+    assert np.isnan(sj.median(x, axis=1, weights=weights)[0])
+    assert np.all(sj.rank(x, weights=weights)[0] == 1)
+    # Traced weights that are none make their own row NaN.
+    out = jax.jit(lambda w: sj.max(x, axis=1, weights=w))(weights.at[0, 0].set(-1.0))
+    assert np.isnan(out[0])
+    assert np.isfinite(out[1])
+
+
+def test_no_gradient_through_the_index():
+    x = jnp.array([0.2, 1.0, 0.7])
+    gradient = jax.grad(lambda w: sj.max(x, weights=w, gated_grad=False))(jnp.ones(3))
+    assert np.all(gradient == 0)
+
+
+def test_errors():
+    x = jnp.arange(3.0)
+    with pytest.raises(ValueError, match=r"sort: weights must be nonnegative.*-1"):
+        sj.sort(x, weights=np.array([1.0, -1.0, 2.0]))
+    with pytest.raises(ValueError, match=r"max: weights of shape \(2,\).*\(3,\)"):
+        sj.max(x, weights=np.ones(2))
+    with pytest.raises(ValueError, match=r"median: weights count copies.*only 1 of"):
+        sj.median(x, weights=jnp.array([0.5, 0.25, 0.25]))
+    with pytest.raises(TypeError, match=r"rank: weights must be.*complex"):
+        sj.rank(x, weights=np.ones(3, complex))
+    with pytest.raises(ValueError, match=r"fit along axis 0 and along the last"):
+        sj.max(jnp.ones((3, 3)), axis=0, weights=np.ones(3))
+    # Of which only ratios matter.
+    assert sj.max(x, weights=jnp.array([0.5, 0.25, 0.25])) > 1.9
+    levels = dict(quantile_method="inverted_cdf", mode="hard")
+    assert sj.quantile(x, 0.5, weights=jnp.array([0.5, 0.25, 0.25]), **levels) == 0

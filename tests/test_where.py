@@ -8,47 +8,17 @@ import pytest
 from assertions import assert_close
 from cases import METHODS, REGULARIZERS, REPRESENTATIVES
 from parametrize import each, each_pair
+from row_operators import ALL, INDICES, operators
 
 import softjax as sj
 
 SIZE = 6
 # Odd, even and alone; masked elements are in front, behind and between.
 WHERE = np.array([[1, 1, 0, 1, 1, 1], [0, 1, 1, 0, 1, 1], [0, 0, 0, 1, 0, 0]], bool)
-LEVELS = np.array([0.0, 0.3, 1.0])
-# Numbers by their places in the order, which is first, and indices of them.
-VALUES = {
-    "sort": lambda x, **kw: sj.sort(x, **kw),
-    "sort_descending": lambda x, **kw: sj.sort(x, descending=True, **kw),
-    "top_k": lambda x, **kw: sj.top_k(x, 1, **kw)[0],
-    "max": lambda x, **kw: sj.max(x, axis=-1, keepdims=True, **kw),
-    "min": lambda x, **kw: sj.min(x, axis=-1, keepdims=True, **kw),
-    "median": lambda x, **kw: sj.median(x, axis=-1, keepdims=True, **kw),
-    "quantile": lambda x, **kw: jnp.moveaxis(
-        sj.quantile(x, LEVELS, axis=-1, **kw), 0, -1
-    ),
-    "rank": lambda x, **kw: sj.rank(x, **kw),
-    "ranking": lambda x, **kw: sj.ranking(x, descending=False, **kw),
-}
-INDICES = {
-    "argsort": lambda x, **kw: sj.argsort(x, **kw),
-    "argmax": lambda x, **kw: sj.argmax(x, axis=-1, **kw)[..., None, :],
-    "argmin": lambda x, **kw: sj.argmin(x, axis=-1, **kw)[..., None, :],
-    "argmedian": lambda x, **kw: sj.argmedian(x, axis=-1, **kw)[..., None, :],
-    "argquantile": lambda x, **kw: jnp.moveaxis(
-        sj.argquantile(x, LEVELS, axis=-1, **kw), 0, -2
-    ),
-}
 # Behind the last, and of rows without any element.
 BEYOND = {"sort": np.inf, "sort_descending": -np.inf, "top_k": -np.inf}
 NOTHING = BEYOND | dict(max=-np.inf, min=np.inf, median=np.nan, quantile=np.nan)
 NOTHING |= dict(rank=1, ranking=0)
-
-
-def operators(method):
-    value_only = method in METHODS and isinstance(
-        sj.methods.get_method(method), sj.methods.ValueMethod
-    )
-    return VALUES if value_only else VALUES | INDICES
 
 
 def compute(names, x, direction, **keywords):
@@ -108,7 +78,7 @@ def test_standardized_rows(x64, method):
 
 
 def test_hard_rows(x64):
-    assert_rows(VALUES | INDICES, 1e-12, mode="hard")
+    assert_rows(ALL, 1e-12, mode="hard")
 
 
 @each("method", [*METHODS, "hard"], fast=("softsort", "hard"))

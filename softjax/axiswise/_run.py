@@ -10,12 +10,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from softjax_solvers import Entropy
-from softjax_solvers.internal import on_each_device
+from softjax_solvers.internal import on_each_device, pad_last
 
 from .._dispatch import dispatch
-from .._keywords import as_array, as_float, check_softness, parse_mode, parse_softness
+from .._keywords import (
+    as_array,
+    as_float,
+    check_softness,
+    parse_mode,
+    parse_parameter,
+    parse_softness,
+)
 from .._layout import (
     Layout,
+    layout_of,
     parse_axis,
     split_mask,
     split_parameter,
@@ -73,6 +81,7 @@ def run(
     *,
     several: bool = False,
     options: Callable[[Layout, Any], tuple[Any, ...]] | None = None,
+    initial: Any = None,
 ) -> tuple[tuple[Array | None, ...], Layout]:
     """Check the keywords, lay out the input, and apply an operation along an axis.
 
@@ -81,6 +90,8 @@ def run(
     - `keywords`: the common ones that were given, but for the softness.
     - `several`: whether `axis` may be a tuple.
     - `options`: makes the operation's options of the layout and the type of x.
+    - `initial`: one more element of each row, which no mask hides; None for no such.
+        Of operations whose outputs have no axis of elements.
 
     **Returns:** the outputs, laid out as `*batch ...`, and the layout.
     """
@@ -94,7 +105,8 @@ def run(
             )
     given = defaults | dict(keywords)
     x, out_dtype = as_float(x)
-    layout = parse_axis(x.shape, axis, name, several=several)
+    lay_out = parse_axis if initial is None else layout_of
+    layout = lay_out(x.shape, axis, name, several=several)
     regularizer = parse_mode(given["mode"]).regularizer
     method, solver = get_method(given["method"]), given["solver"]
     softness = parse_softness(softness, x.dtype)
@@ -104,6 +116,11 @@ def run(
         where = split_mask(where, layout, name)
     if weights is not None:
         weights = split_weights(weights, layout, name).astype(x.dtype)
+    rows = layout.split(x) if x.ndim else x.reshape(1)
+    if initial is not None:
+        rows = _with_initial(rows, initial, layout, name)
+        where = None if where is None else pad_last(where, 0, 1, True)
+        weights = None if weights is None else pad_last(weights, 0, 1, 1)
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
     if regularizer is None:
@@ -146,7 +163,7 @@ def run(
 
     outputs = on_each_device(
         by_rows,
-        layout.split(x) if x.ndim else x.reshape(1),
+        rows,
         softness,
         where,
         weights,
@@ -157,8 +174,23 @@ def run(
     return outputs, layout
 
 
-def _reduced(x, softness, *, operation, axis, keywords, keepdims, several):
-    (out,), layout = run(operation, x, softness, axis, keywords, several=several)
+def _with_initial(
+    rows: Float[Array, "*batch n"], initial: Any, layout: Layout, name: str
+) -> Float[Array, "*batch m"]:
+    """Rows with one more element at the end."""
+    allowed = "a number or an array of them"
+    initial = parse_parameter(initial, f"{name}: initial", allowed).astype(rows.dtype)
+    initial = split_parameter(initial, layout, name, "initial")
+    initial = jnp.broadcast_to(initial, (*rows.shape[:-1], 1))
+    return jnp.concatenate([rows, initial], axis=-1)
+
+
+def _reduced(
+    x, softness, initial=None, *, operation, axis, keywords, keepdims, several
+):
+    (out,), layout = run(
+        operation, x, softness, axis, keywords, several=several, initial=initial
+    )
     assert out is not None
     return layout.keep(out) if keepdims else out
 
@@ -171,10 +203,12 @@ def call_reduction(
     keywords: Mapping[str, Any],
     *,
     several: bool = False,
+    initial: Any = None,
 ) -> Array:
     """`call` for operators that leave no axis behind, but where `keepdims` says so."""
     flags = dict(keepdims=bool(keepdims), several=several)
-    return call(_reduced, operation, x, axis, keywords, **flags)
+    parameters = () if initial is None else (initial,)
+    return call(_reduced, operation, x, axis, keywords, *parameters, **flags)
 
 
 def _run_hard(
@@ -241,8 +275,11 @@ def _fill(
     """Results where no element is: beyond the last, behind the mask, of empty rows."""
     if kind == POSITION:
         behind = jax.lax.stop_gradient(measure.total) + operation.first
-        return jnp.where(measure.given, out, behind.astype(out.dtype))
+        here = measure.given & (measure.total > 0)
+        return jnp.where(here, out, behind.astype(out.dtype))
     if kind == MASK:
+        # Whatever k is, it is that of all copies where there are none.
+        out = jnp.where(measure.total > 0, out, 1)
         return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
     fill = operation.of_nothing if kind == VALUE else 0.0

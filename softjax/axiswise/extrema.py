@@ -75,21 +75,34 @@ def max(
     axis: int | tuple[int, ...] | None = None,
     *,
     keepdims: bool = False,
+    initial: Any = None,
     **keywords: Unpack[ValueKeywords],
 ) -> Float[Array, "..."]:
     """Soft `jax.numpy.max`: the mean of x under its soft argmax.
 
     Elements of -inf count as absent. Never larger than the hard maximum.
 
+    **Arguments:**
+
+    - `initial`: one more element of each row, which no mask hides, or None: what the
+        maximum of nothing is, also along axes of size 0. A number, or an array that
+        broadcasts against x with size 1 along the axis; it can be differentiated.
+
     **Example:**
 
         >>> x = jnp.array([[0.2, 1.0, 0.7], [0.0, 0.5, 0.5]])
         >>> print(sj.max(x, axis=1))
         [0.986 0.498]
+        >>> print(sj.max(x, axis=1, initial=0.8))
+        [0.964 0.773]
+        >>> print(sj.max(x, axis=1, initial=0.8, where=False))
+        [0.8 0.8]
         >>> print(jax.grad(lambda x: sj.max(x))(x[0]))
         [-0.002  1.09  -0.088]
     """
-    return call_reduction(_MAX, x, axis, keepdims, keywords, several=True)
+    return call_reduction(
+        _MAX, x, axis, keepdims, keywords, several=True, initial=initial
+    )
 
 
 @with_keywords(_MIN)
@@ -98,11 +111,16 @@ def min(
     axis: int | tuple[int, ...] | None = None,
     *,
     keepdims: bool = False,
+    initial: Any = None,
     **keywords: Unpack[ValueKeywords],
 ) -> Float[Array, "..."]:
     """Soft `jax.numpy.min`: minus the soft maximum of -x.
 
     Elements of inf count as absent. Never smaller than the hard minimum.
+
+    **Arguments:**
+
+    - `initial`: one more element of each row, as for [`softjax.max`][].
 
     **Example:**
 
@@ -110,4 +128,6 @@ def min(
         >>> print(sj.min(x, axis=1))
         [0.204 0.007]
     """
-    return call_reduction(_MIN, x, axis, keepdims, keywords, several=True)
+    return call_reduction(
+        _MIN, x, axis, keepdims, keywords, several=True, initial=initial
+    )

@@ -1,7 +1,10 @@
 """Losses and metrics that are made of soft operators.
 
 All of them return one number for each row of the batch: which mean to take is up to the
-user.
+user. All take `where`, a mask that broadcasts to the scores: the loss is that of the
+elements that there are, row by row, and masked ones may be anything, in the targets
+too. Rows without any element have the value 0, and NaN where it is a mean of nothing,
+without a gradient.
 """
 
 from .fenchel_young import (
@@ -11,18 +14,32 @@ from .fenchel_young import (
     top_k_loss as top_k_loss,
 )
 from .metrics import (
-    auc as auc,
-    ndcg as ndcg,
     spearman as spearman,
-    top_k_cross_entropy as top_k_cross_entropy,
     trimmed_mean as trimmed_mean,
+)
+from .pairs import (
+    auc as auc,
+    pairwise_loss as pairwise_loss,
+)
+from .ranking import (
+    average_precision as average_precision,
+    mrr as mrr,
+    ndcg as ndcg,
+    precision as precision,
+    recall as recall,
+    top_k_cross_entropy as top_k_cross_entropy,
 )
 
 __all__ = [
     "auc",
+    "average_precision",
+    "mrr",
     "ndcg",
+    "pairwise_loss",
     "permutation_loss",
+    "precision",
     "rank_loss",
+    "recall",
     "simplex_loss",
     "spearman",
     "top_k_cross_entropy",

@@ -6,22 +6,24 @@ both are equal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from softjax_solvers import (
     HypersimplexProjection,
-    MaximizationProblem,
     Regularizer,
     SimplexProjection,
     TransportProjection,
     fenchel_young_loss,
 )
+from softjax_solvers.internal import is_traced, safe_divide
 
 from .._keywords import (
+    as_array,
     as_float,
     check_count,
     check_softness,
@@ -29,31 +31,79 @@ from .._keywords import (
     parse_mode,
     parse_softness,
 )
-from .._layout import parse_axis, split_parameter
+from .._layout import (
+    layout_of,
+    parse_axis,
+    split_mask,
+    split_parameter,
+    split_weights,
+)
 from ..methods import MaskMethod, Sample, get_mask_method
+from ..methods._anchors import gaps
 from ..methods.fast_soft_sort import rank_problem
+from ._rows import check_weights
 
 
-def _fenchel_young(
+class _Given(NamedTuple):
+    """What is given to a loss, with the axes of y at the end.
+
+    **Attributes:**
+
+    - `scores`, `target`: of one shape, 0 behind the mask.
+    - `softness`: a scalar.
+    - `masks`: of the entries of each axis, `*batch n`; None if there are none. Where
+        nothing is left, all is, and the loss is overwritten.
+    - `some`: where something is left; None if there are no masks.
+    - `weights`: of the entries of a single axis, 0 behind the mask; None for 1.
+    - `dtype`: of the loss.
+    """
+
+    scores: Array
+    target: Array
+    softness: Float[Array, ""]
+    regularizer: Regularizer
+    masks: tuple[Bool[Array, "*batch n"], ...] | None
+    some: Bool[Array, "*batch"] | None
+    weights: Float[Array, "*batch n"] | None
+    dtype: Any
+
+    @property
+    def where(self) -> Bool[Array, "*batch n"] | None:
+        """The mask of a single axis."""
+        return None if self.masks is None else self.masks[0]
+
+    def finish(self, loss: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        if self.some is not None:
+            loss = jnp.where(self.some, loss, 0)
+        return loss.astype(self.dtype)
+
+
+def _parse(
     name: str,
-    make: Callable[[Array, Array], MaximizationProblem],
     scores: Any,
     target: Any,
     axes: tuple[int, ...],
+    wheres: tuple[Any, ...],
     softness: Any,
     mode: str | Regularizer,
-    solver: Any,
-    regularize: Callable[[Regularizer], Regularizer] = lambda regularizer: regularizer,
-) -> Array:
-    scores, out_dtype = as_float(scores, f"{name}: scores")
+    weights: Any = None,
+) -> _Given:
+    """Check what is given to a loss, and lay it out.
+
+    **Arguments:**
+
+    - `axes`: those of y.
+    - `wheres`: a mask for each of them, which broadcasts to the scores without the
+        others; all of them None if there is none.
+    - `weights`: of the entries of a single axis, or None.
+    """
+    scores, dtype = as_float(scores, f"{name}: scores")
     target, _ = as_float(target, f"{name}: target")
     if target.shape != scores.shape:
         raise ValueError(
             f"{name}: target has the shape {target.shape}, and scores {scores.shape}; "
             "they must be equal."
         )
-    last = tuple(range(-len(axes), 0))
-    scores, target = (jnp.moveaxis(x, axes, last) for x in (scores, target))
     regularizer = parse_mode(mode).regularizer
     if regularizer is None:
         raise ValueError(
@@ -64,10 +114,59 @@ def _fenchel_young(
     softness = parse_softness(softness, scores.dtype)
     if softness.ndim:
         raise ValueError(f"{name}: softness must be a scalar, got {softness.shape}.")
-    problem = make(scores, softness)
+    shape = scores.shape
+    axes = tuple(layout_of(shape, axis, name).axes[0] for axis in axes)
+    last = tuple(range(-len(axes), 0))
+    scores, target = (jnp.moveaxis(x, axes, last) for x in (scores, target))
+    masks, some = None, None
+    if any(where is not None for where in wheres):
+        given = [
+            _split_where(name, shape, axes, axis, where)
+            for axis, where in zip(axes, wheres, strict=True)
+        ]
+        some = functools.reduce(jnp.logical_and, (jnp.any(m, -1) for m in given))
+        inside = functools.reduce(_outer_and, given)
+        scores, target = (jnp.where(inside, x, 0) for x in (scores, target))
+        masks = tuple(mask | ~some[..., None] for mask in given)
     target = target.astype(scores.dtype)
-    loss = fenchel_young_loss(problem, target, regularize(regularizer), solver)
-    return loss.astype(out_dtype)
+    if weights is not None:
+        weights, some = _split_weights(name, shape, axes[0], masks, some, weights)
+        weights = weights.astype(scores.dtype)
+    return _Given(scores, target, softness, regularizer, masks, some, weights, dtype)
+
+
+def _split_weights(
+    name: str,
+    shape: tuple[int, ...],
+    axis: int,
+    masks: tuple[Bool[Array, "*batch n"], ...] | None,
+    some: Bool[Array, "*batch"] | None,
+    weights: Any,
+) -> tuple[Float[Array, "*batch n"], Bool[Array, "*batch"]]:
+    """Weights of entries, 1 where a row has none, and which rows have any."""
+    layout = layout_of(shape, axis, name)
+    weights = split_weights(as_array(weights, "weights"), layout, name)
+    if masks is not None:
+        weights = jnp.where(masks[0], weights, 0)
+    check_weights(weights, name)
+    heavy = jnp.any(weights > 0, axis=-1)
+    weights = jnp.where(heavy[..., None], weights, 1)
+    return weights, heavy if some is None else heavy & some
+
+
+def _split_where(
+    name: str, shape: tuple[int, ...], axes: tuple[int, ...], axis: int, where: Any
+) -> Bool[Array, "*batch n"]:
+    """A mask of the entries of one of the axes of y."""
+    kept = [i for i in range(len(shape)) if i == axis or i not in axes]
+    layout = layout_of(tuple(shape[i] for i in kept), kept.index(axis), name)
+    return split_mask(True if where is None else as_array(where), layout, name)
+
+
+def _outer_and(
+    rows: Bool[Array, "*batch n"], columns: Bool[Array, "*batch m"]
+) -> Bool[Array, "*batch n m"]:
+    return rows[..., :, None] & columns[..., None, :]
 
 
 def simplex_loss(
@@ -78,6 +177,8 @@ def simplex_loss(
     softness: Any = 1.0,
     mode: str | Regularizer = "smooth",
     solver: Any = None,
+    where: Any = None,
+    weights: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of the argmax over the simplex.
 
@@ -93,8 +194,13 @@ def simplex_loss(
     - `target`: probabilities along the axis, of the shape of `scores`.
     - `axis`: the axis of the classes.
     - `softness`, `mode`, `solver`: as for [`softjax.argmax`][]; softness is a scalar.
+    - `where`: which classes there are, broadcasts to `scores`; None for all.
+    - `weights`: how often classes count, nonnegative, broadcasts to `scores`; None for
+        once. With the entropy they are a prior, times which the softmax is taken (a
+        logit adjustment). The target has to be 0 where a weight is.
 
-    **Returns:** nonnegative, of the shape of `scores` without the axis.
+    **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
+    are none.
 
     **Example:**
 
@@ -110,16 +216,17 @@ def simplex_loss(
         and Martins, "Sparse sequence-to-sequence models", ACL 2019; Blondel, Martins
         and Niculae, "Learning with Fenchel-Young losses", JMLR 21 (2020).
     """
-    return _fenchel_young(
-        "simplex_loss",
-        SimplexProjection,
-        scores,
-        target,
-        (axis,),
-        softness,
-        mode,
-        solver,
+    given = _parse(
+        "simplex_loss", scores, target, (axis,), (where,), softness, mode, weights
     )
+    weights, target = given.weights, given.target
+    problem = SimplexProjection(
+        given.scores, given.softness, given.where, weights=weights
+    )
+    if weights is not None:  # that of one copy
+        target = safe_divide(target, weights)
+    loss = fenchel_young_loss(problem, target, given.regularizer, solver)
+    return given.finish(loss)
 
 
 def top_k_loss(
@@ -132,6 +239,8 @@ def top_k_loss(
     mode: str | Regularizer = "smooth",
     method: str | MaskMethod = "ot",
     solver: Any = None,
+    where: Any = None,
+    weights: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of a top-k mask over the hypersimplex.
 
@@ -145,12 +254,17 @@ def top_k_loss(
 
     - `scores`: any shape.
     - `target`: a mask in [0, 1] with sum k along the axis, of the shape of `scores`.
-    - `k`: as for [`softjax.top_k_mask`][]; a constant as far as derivatives go.
+    - `k`: as for [`softjax.top_k_mask`][]; a constant as far as derivatives go. Where
+        there are less candidates, it is their number.
     - `axis`: the axis of the candidates.
     - `softness`, `mode`, `method`, `solver`: as for [`softjax.top_k_mask`][]; softness
         is a scalar.
+    - `where`: which candidates there are, broadcasts to `scores`; None for all.
+    - `weights`: how often candidates w count, nonnegative, broadcasts to `scores`; None
+        for once. Then `sum w y = k`, and the gradient is w times the difference.
 
-    **Returns:** nonnegative, of the shape of `scores` without the axis.
+    **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
+    are none.
 
     **Example:**
 
@@ -166,19 +280,15 @@ def top_k_loss(
         (2020), section 7.
     """
     layout = parse_axis(jnp.shape(scores), axis, "top_k_loss")
-    check_count(k, layout.size, "top_k_loss")
+    check_count(k, layout.size if weights is None else np.inf, "top_k_loss")
     k = split_parameter(parse_count(k, "top_k_loss"), layout, "top_k_loss", "k")
-    return _fenchel_young(
-        "top_k_loss",
-        lambda z, softness: HypersimplexProjection(z, k, softness),
-        scores,
-        target,
-        (axis,),
-        softness,
-        mode,
-        solver,
-        get_mask_method(method).regularizer,
+    given = _parse(
+        "top_k_loss", scores, target, (axis,), (where,), softness, mode, weights
     )
+    parts = given.softness, given.where, given.weights
+    problem = HypersimplexProjection(given.scores, k, *parts)
+    regularizer = get_mask_method(method).regularizer(given.regularizer)
+    return given.finish(fenchel_young_loss(problem, given.target, regularizer, solver))
 
 
 def rank_loss(
@@ -190,6 +300,8 @@ def rank_loss(
     softness: Any = 0.1,
     mode: str | Regularizer = "c0",
     solver: Any = None,
+    where: Any = None,
+    weights: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of ranks over the permutahedron.
 
@@ -206,8 +318,13 @@ def rank_loss(
     - `descending`: whether rank 1 is that of the largest, as in [`softjax.rank`][].
     - `softness`, `mode`, `solver`: as for [`softjax.rank`][]; softness is a scalar, and
         r'(0) must be finite, as it is for `"c0"`, `"c1"`, ...
+    - `where`: which elements there are, broadcasts to `scores`; None for all. n is
+        their number.
+    - `weights`: how often elements count, nonnegative, broadcasts to `scores`; None for
+        once. n is their sum, and the gradient is the weight times the difference.
 
-    **Returns:** nonnegative, of the shape of `scores` without the axis.
+    **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
+    are none.
 
     **Example:**
 
@@ -223,16 +340,15 @@ def rank_loss(
         ranking", ICML 2020; Blondel, Martins and Niculae, "Learning with Fenchel-Young
         losses", JMLR 21 (2020).
     """
-    steps = max(jnp.shape(scores)[axis] - 1, 1)
-
-    def make(z: Array, softness: Array) -> MaximizationProblem:
-        return rank_problem(Sample(z if descending else -z), softness)
-
-    target, _ = as_float(target, "rank_loss: target")
-    loss = _fenchel_young(
-        "rank_loss", make, scores, target / steps, (axis,), softness, mode, solver
+    given = _parse(
+        "rank_loss", scores, target, (axis,), (where,), softness, mode, weights
     )
-    return steps * loss
+    z = given.scores if descending else -given.scores
+    sample = Sample(z, where=given.where, mass=given.weights)
+    steps, problem = gaps(sample), rank_problem(sample, given.softness)
+    target = given.target / steps
+    loss = fenchel_young_loss(problem, target, given.regularizer, solver)
+    return given.finish(steps[..., 0] * loss)
 
 
 def permutation_loss(
@@ -243,6 +359,7 @@ def permutation_loss(
     softness: Any = 0.1,
     mode: str | Regularizer = "smooth",
     solver: Any = None,
+    where: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of a permutation over doubly stochastic matrices.
 
@@ -258,8 +375,15 @@ def permutation_loss(
     - `axes`: the axes of rows and columns.
     - `softness`, `mode`, `solver`: as for [`softjax.argsort`][] by optimal transport;
         softness is a scalar.
+    - `where`: which rows there are, and the columns of the same numbers, as in padded
+        sets: broadcasts to `scores` without the axis of columns. Or a pair of masks, of
+        rows and of columns, equally many in each matrix. The loss is that of the
+        matrix that is left, and n its size.
 
-    **Returns:** nonnegative, of the shape of `scores` without the axes.
+    **Returns:** nonnegative, of the shape of `scores` without the axes; 0 where nothing
+    is left, and NaN where rows and columns are not equally many.
+
+    **Raises:** `ValueError` if they are known not to be.
 
     **Example:**
 
@@ -283,10 +407,20 @@ def permutation_loss(
             f"{shape} and axes={axes}."
         )
 
-    def make(z: Array, softness: Array) -> MaximizationProblem:
-        ones = jnp.ones(z.shape[-1], z.dtype)
-        return TransportProjection(-z, ones, ones, softness)
-
-    return _fenchel_young(
-        "permutation_loss", make, scores, target, axes, softness, mode, solver
-    )
+    wheres = where if isinstance(where, tuple) else (where, where)
+    given = _parse("permutation_loss", scores, target, axes, wheres, softness, mode)
+    z = given.scores
+    rows = columns = jnp.ones(z.shape[-1], z.dtype)
+    if given.masks is not None:
+        fit = jnp.equal(*(jnp.sum(mask, -1, keepdims=True) for mask in given.masks))
+        if not is_traced(fit) and not np.all(fit):
+            raise ValueError(
+                "permutation_loss: where must leave as many rows as columns."
+            )
+        # A plan between other marginals does not exist.
+        rows, columns = ((mask | ~fit).astype(z.dtype) for mask in given.masks)
+    problem = TransportProjection(-z, rows, columns, given.softness)
+    loss = fenchel_young_loss(problem, given.target, given.regularizer, solver)
+    if given.masks is not None:
+        loss = jnp.where(fit[..., 0], loss, jnp.nan)
+    return given.finish(loss)

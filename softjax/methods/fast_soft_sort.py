@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,6 +23,11 @@ class FastSoftSort(ValueMethod):
     Where s = 0, values are the mean of the row. `rank` projects -x onto the
     permutations of (1, ..., n) / (n - 1), times n - 1. There are no soft indices. Takes
     O(n log n) operations and O(n) memory.
+
+    `rank` takes weights. An element of mass m stands for m copies, which share the mean
+    of their positions; positions are masses, and n is their sum W (with W - 1 at least
+    1). The mode has to be a p-norm, such as `"c0"`, or another one of finite r'(0), or
+    `"smooth"`.
 
     **Arguments:**
 
@@ -50,6 +56,8 @@ class FastSoftSort(ValueMethod):
         Blondel, Teboul, Berthet and Djolonga, "Fast differentiable sorting and
         ranking", ICML 2020.
     """
+
+    takes_weights: ClassVar[frozenset[str]] = frozenset({"rank"})
 
     scale: float | Float[Array, ""] | None = None
 
@@ -91,7 +99,30 @@ class FastSoftSort(ValueMethod):
 
 
 def rank_problem(sample: Sample, softness: Array) -> PermutahedronProjection:
-    """The projection onto the ranks, over n - 1, of the finite elements of a sample."""
+    """The projection onto the ranks, over n - 1, of the finite elements of a sample.
+
+    Of copies of an element, of mass m, the mean is `(W - C - (m - 1) / 2) / (W - 1)`,
+    where C is the mass of the elements with smaller keys, which come first.
+    """
+    if sample.mass is None:
+        return _rank_problem_of_ones(sample, softness)
+    ordered = dataclasses.replace(sample, keys=-sample.keys).ordered()
+    mass, gap = ordered.mass, gaps(sample)
+    assert mass is not None
+    last = jnp.asarray(sample.finite + sample.below) - ordered.before
+    return PermutahedronProjection(
+        -ordered.support,
+        (last - (mass - 1) / 2) / gap,
+        softness,
+        ordered.where,
+        weights=mass,
+        spacing=1 / gap,
+        z_is_sorted=True,
+        permutation=ordered.permutation,
+    )
+
+
+def _rank_problem_of_ones(sample: Sample, softness: Array) -> PermutahedronProjection:
     return PermutahedronProjection(
         -sample.keys,
         anchors(sample, sample.below) + 1 / gaps(sample),

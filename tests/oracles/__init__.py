@@ -17,7 +17,10 @@ from .majorization import (
     majorization_oracle as majorization_oracle,
     subset_sums_oracle as subset_sums_oracle,
 )
-from .permutahedron import permutahedron_oracle as permutahedron_oracle
+from .permutahedron import (
+    permutahedron_oracle as permutahedron_oracle,
+    weighted_permutahedron_oracle as weighted_permutahedron_oracle,
+)
 from .primal import PRIMAL as PRIMAL, primal_optimum as primal_optimum
 from .regularizers import (
     conjugate_oracle as conjugate_oracle,

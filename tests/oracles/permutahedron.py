@@ -37,25 +37,61 @@ def permutahedron_oracle(
     return out
 
 
+def weighted_permutahedron_oracle(
+    z, w, weights, softness, link: Link, at_zero: float
+) -> np.ndarray:
+    """The same of entries with weights, by which both sums of a block are weighted.
+
+    w_i belongs to z_i, and is not sorted. Entries of weight 0 between two others have
+    the values of an isotonic regression of their own, between those of the two: so does
+    one with weights that tend to 0, all alike.
+    """
+    z, w, weights = (np.asarray(x, np.float64) for x in (z, w, weights))
+    softness = np.broadcast_to(np.asarray(softness, np.float64), (*z.shape[:-1], 1))
+    out = np.zeros_like(z)
+    for row in np.ndindex(z.shape[:-1]):
+        order = np.argsort(-z[row], kind="stable")
+        s, targets, m = z[row][order] / softness[row], w[row][order], weights[row]
+        m = m[order]
+        heavy = m > 0
+        u = np.zeros_like(s)
+        u[heavy] = _places(s[heavy], targets[heavy], link, at_zero, m[heavy])
+        before = np.cumsum(heavy)
+        for gap in np.unique(before[~heavy]):
+            run = ~heavy & (before == gap)
+            alone = _places(s[run], targets[run], link, at_zero, np.ones(run.sum()))
+            values = np.concatenate([[np.inf], (s - u)[heavy], [-np.inf]])
+            u[run] = s[run] - np.clip(s[run] - alone, values[gap + 1], values[gap])
+        out[row][order] = _extended(link, at_zero)(u) if np.isfinite(at_zero) else u
+    return out
+
+
+def _extended(link: Link, at_zero: float) -> Link:
+    """The link as a function that is odd about r'(0)."""
+    return lambda u: np.where(u < at_zero, -link(2 * at_zero - u), link(u))
+
+
 def _pool(s, w, link: Link, at_zero: float) -> np.ndarray:
     """The projection of descending scores onto the permutations of descending w."""
+    u = _places(s, w, link, at_zero, np.ones_like(s))
+    return _extended(link, at_zero)(u) if np.isfinite(at_zero) else u
 
-    def extended(u):
-        return np.where(u < at_zero, -link(2 * at_zero - u), link(u))
 
-    odd = np.isfinite(at_zero)
+def _places(s, w, link: Link, at_zero: float, m) -> np.ndarray:
+    """`s - v`, with the values v of the blocks, for positive weights m."""
+    odd, phi = np.isfinite(at_zero), _extended(link, at_zero)
 
     def place(start, end):
         """`s_start - v` for the value v of a block."""
-        scores, targets = s[start:end] - s[start], w[start:end]
+        scores, targets, b = s[start:end] - s[start], w[start:end], m[start:end]
         if link is exp_link:
             logsumexp = scipy.special.logsumexp
-            return logsumexp(targets) - logsumexp(scores)
+            return logsumexp(targets, b=b) - logsumexp(scores, b=b)
         if odd:
-            return _find(lambda c: np.sum(extended(scores + c)) - targets.sum())
+            return _find(lambda c: np.sum(b * (phi(scores + c) - targets)))
         if end == start + 1:
             return targets[0]
-        return _find(lambda c: np.sum(link(scores + c)) - link(targets).sum())
+        return _find(lambda c: np.sum(b * (link(scores + c) - link(targets))))
 
     blocks: list[tuple[int, float]] = []  # where it starts, and its place
     for i in range(len(s)):
@@ -64,11 +100,11 @@ def _pool(s, w, link: Link, at_zero: float) -> np.ndarray:
             start, _ = blocks.pop()
             here = place(start, i + 1)
         blocks.append((start, here))
-    ends = [start for start, _ in blocks[1:]] + [len(s)]
+    ends = [start for start, _ in blocks[1:]] + [len(s)] * (len(s) > 0)
     u = np.zeros_like(s)
     for (start, here), end in zip(blocks, ends, strict=True):
         u[start:end] = s[start:end] - s[start] + here
-    return extended(u) if odd else u
+    return u
 
 
 def _find(excess: Callable[[float], float]) -> float:

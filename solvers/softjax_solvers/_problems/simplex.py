@@ -103,8 +103,13 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        terms = self.scores * y - regularizer.value(y)
-        terms = terms if self.weights is None else self.weights * terms
+        if self.weights is None:
+            terms = self.scores * y - regularizer.value(y)
+        else:
+            # From a shift that is that of all forms of the problem.
+            largest = jax.lax.stop_gradient(self.largest_of(self.z))
+            scores = (self.z - largest) / self.softness
+            terms = self.weights * (scores * y - regularizer.value(y))
         return self.softness[..., 0] * self.groups.sum(terms, self.mask)
 
     def bracket(

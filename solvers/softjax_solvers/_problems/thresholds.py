@@ -104,7 +104,8 @@ def cut_off(
     Only those of hardly any weight are so far above it, and their links might overflow.
     Returns the latter too.
     """
-    z, softness, weights = problem.z, problem.softness, problem.weights
+    z, softness = problem.z, problem.softness
+    weights: Any = problem.weights
     known = jax.lax.stop_gradient(z)
     rate = regularizer.structure().rate
     if rate is not None:

@@ -80,11 +80,13 @@ class DivideAndConquerIsotonic(Solver[IsotonicRegression]):
         # Padding is below everything, and therefore never pooled.
         offset = jnp.where(problem.mask, -rule.alone(problem.w), -jnp.inf)
         softness = jnp.broadcast_to(problem.softness, (*shape[:-1], 1))
+        counts = problem.counts
         level = _Level(
             rule,
             fold(problem.z, 0),
             jnp.repeat(softness.reshape(-1), padded // chunk),
             fold(problem.w, 0),
+            None if counts is None else fold(counts, 1),
             self.max_steps,
         )
         offset = varying_as(fold(offset, -jnp.inf), level.z)
@@ -168,6 +170,7 @@ class _Level(NamedTuple):
     z: Float[Array, "rows 2 lanes"]
     softness: Float[Array, " lanes"]
     w: Float[Array, "rows 2 lanes"]
+    weights: Float[Array, "rows 2 lanes"] | None
     max_steps: int
 
     def merge(
@@ -200,7 +203,11 @@ class _Level(NamedTuple):
             # exponentials alone could hide on which side of the value the root is.
             rounding = 4 * eps(point) * jnp.abs(point)
             excess, slope, size = self.rule.balance(
-                scores - point, self.w, side * (value - point) > rounding, pairs
+                scores - point,
+                self.w,
+                side * (value - point) > rounding,
+                pairs,
+                self.weights,
             )
             lower = jnp.where(excess > 0, point, state.lower)
             upper = jnp.where(excess < 0, point, state.upper)

@@ -79,6 +79,9 @@ def _pool_serially(
     # In the unit of the summary, in which offsets are found.
     scale = rule.summary_scale()
     rows = z, scale * rule.alone(problem.w), softness / scale, problem.mask
+    counts = problem.counts
+    if counts is not None:
+        rows = *rows, counts
     offset, reference = serially(lambda *r: _pool(summary, *r), *rows, outputs=2)
     steps = varying_as(jnp.zeros((), jnp.int32), offset)
     return Blocks(offset / scale, reference), steps
@@ -101,6 +104,7 @@ def _pool(
     alone: Float[Array, " n"],
     softness: Float[Array, " n"],
     mask: Bool[Array, " n"],
+    weights: Float[Array, " n"] | None = None,
 ) -> tuple[Float[Array, " n"], Int[Array, " n"]]:
     """Offsets and references of the blocks of concatenated rows.
 
@@ -110,7 +114,7 @@ def _pool(
     n = len(z)
     apart = first | ~mask
     zero, blank = varying_as((jnp.zeros((), jnp.int32), jnp.zeros_like(z[0])), z)
-    new = tuple(blank + x for x in summary.new)
+    one = summary.new(blank + 1)
 
     # The inner loop only reads the stack, and the lines after it only write to it: XLA
     # copies an array that is both read and written in one step.
@@ -134,6 +138,7 @@ def _pool(
             block = summary.join(before, block, *rise_and_drop(top, start))
             return top - 1, read(starts, top), block, summary.level(block)
 
+        new = one if weights is None else summary.new(read(weights, i))
         state = top, zero + i, new, blank
         top, start, block, level = jax.lax.while_loop(violates, pool, state)
         top = top + 1
@@ -142,7 +147,7 @@ def _pool(
 
     # One place more, for where the last block ends.
     empty, starts = jnp.full(n + 1, blank), jnp.full(n + 1, zero)
-    stack = zero - 1, starts, tuple(empty for _ in new), empty
+    stack = zero - 1, starts, tuple(empty for _ in one), empty
     top, starts, _, levels = jax.lax.fori_loop(0, n, add, stack)
     starts = write(starts, zero + n, top + 1)
 

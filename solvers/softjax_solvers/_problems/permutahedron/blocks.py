@@ -8,7 +8,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..._kernels.sorting import permute
 
@@ -50,6 +50,16 @@ class Blocks(Groups):
 
     offset: Float[Array, "*batch n"]
     reference: Int[Array, "*batch n"]
+
+    @property
+    def alone(self) -> Bool[Array, "*batch n"]:
+        """Whether an entry is a block of its own."""
+        reference = self.reference
+        if reference.shape[-1] < 2:
+            return jnp.ones_like(reference, bool)
+        # The ends of a row are neighbours too: both are in one block, if there is one.
+        before, after = (jnp.roll(reference, shift, axis=-1) for shift in (1, -1))
+        return (reference != before) & (reference != after)
 
     def totals(self, *arrays: Float[Array, "*batch n"]) -> list[Array]:
         return [self._reduce(jax.ops.segment_sum, x) for x in arrays]

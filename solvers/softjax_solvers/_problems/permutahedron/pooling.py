@@ -33,7 +33,10 @@ class Balance(NamedTuple):
 
 
 class Rule(eqx.Module):
-    """How entries are pooled, in terms of `u = s - v`."""
+    """How entries are pooled, in terms of `u = s - v`.
+
+    `weights` are positive, or None for 1: of how many copies an entry consists.
+    """
 
     moves_with_w: eqx.AbstractClassVar[bool]  # whether y shifts when w does
 
@@ -46,8 +49,24 @@ class Rule(eqx.Module):
         """The y of an entry."""
 
     @abc.abstractmethod
-    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+    def balance(
+        self,
+        u: Array,
+        w: Array,
+        inside: Array,
+        groups: Groups,
+        weights: Array | None = None,
+    ) -> Balance:
         """The balance of each group, of which only the entries `inside` count."""
+
+    @abc.abstractmethod
+    def shared(self, w: Array, weights: Array, spacing: Array) -> Array:
+        """One w for all copies of an entry, which are pooled anyway, in place of many.
+
+        Those are at distances `spacing` around `w`, and `weights` in number.
+
+        **Raises:** `ValueError` if that has no closed form.
+        """
 
     def flat(self, balance: Balance) -> Bool[Array, "..."] | bool:
         """Groups whose value moves infinitely fast with w, as all slopes vanish."""
@@ -75,7 +94,9 @@ class Summary(eqx.Module):
     They are relative to the first entry: to its s, and to the u that it has alone.
     """
 
-    new: eqx.AbstractClassVar[tuple[float, float]]  # of an entry
+    @abc.abstractmethod
+    def new(self, weight: Array) -> Pair:
+        """The summary of an entry."""
 
     @abc.abstractmethod
     def join(self, block: Pair, after: Pair, rise: Array, drop: Array) -> Pair:
@@ -87,9 +108,10 @@ class Summary(eqx.Module):
 
 
 class _Means(Summary):
-    """The number of entries, and the sum of their values."""
+    """The weight of the entries, and the weighted sum of their values."""
 
-    new: ClassVar[tuple[float, float]] = (1, 0)
+    def new(self, weight):
+        return weight, 0 * weight  # which varies over a mesh where the weight does
 
     def join(self, block, after, rise, drop):
         (count, total), (more, added) = block, after
@@ -103,7 +125,8 @@ class _Means(Summary):
 class _Exponentials(Summary):
     """The sums of the exponentials of s and of w, which is the u of an entry alone."""
 
-    new: ClassVar[tuple[float, float]] = (1, 1)
+    def new(self, weight):
+        return weight, weight
 
     def join(self, block, after, rise, drop):
         (source, target), (more_source, more_target) = block, after
@@ -179,10 +202,21 @@ class _Sums(Rule):
     def output(self, u: Array) -> Array:
         return self._choose(self._extended, self._to_unit, u)
 
-    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+    def balance(self, u, w, inside, groups, weights=None):
         unit, _ = self.regularizer.unit()
         target = self._choose(_same, unit.link, w)
-        return _balance_sums(self._link, u, target, inside, groups)
+        return _balance_sums(self._link, u, target, inside, groups, weights)
+
+    def shared(self, w: Array, weights: Array, spacing: Array) -> Array:
+        if self.odd is False:
+            raise ValueError(
+                f"The link of the regularizer {self.regularizer!r} is positive "
+                "everywhere, and its mean over the copies that a weight stands for has "
+                "a closed form for an exponential only. Use a mode such as 'smooth', "
+                "'c0', 'c1' or 'c2', or repeat entries."
+            )
+        # Means of w are means of sums; where that is not known, it is told by NaN.
+        return w if self.odd is True else jnp.where(self.odd, w, jnp.nan)
 
 
 def _balance_sums(
@@ -191,12 +225,15 @@ def _balance_sums(
     target: Array,
     inside: Array,
     groups: Groups,
+    weights: Array | None,
 ) -> Balance:
     """The balance of groups in which `link(u)` sums to the same as `target`."""
     y, slope = derivative(link, jnp.where(inside, u, 0))
     size = jax.lax.stop_gradient(jnp.abs(y) + jnp.abs(target))
-    terms = (jnp.where(inside, x, 0) for x in (y - target, slope, size))
-    return Balance(*groups.totals(*terms))
+    terms = y - target, slope, size
+    if weights is not None:
+        terms = (x * weights for x in terms)
+    return Balance(*groups.totals(*(jnp.where(inside, x, 0) for x in terms)))
 
 
 def _same(x: Array) -> Array:
@@ -224,14 +261,19 @@ class _LinearSums(Rule):
         start = self._gradient(0, u)
         return (u - start) / (self._gradient(1, u) - start)
 
-    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
-        return _balance_sums(self.output, u, w, inside, groups)
+    def balance(self, u, w, inside, groups, weights=None):
+        return _balance_sums(self.output, u, w, inside, groups, weights)
+
+    def shared(self, w: Array, weights: Array, spacing: Array) -> Array:
+        return w
 
 
 class _LogSums(Rule):
     """Logarithms of sums of exponentials, for a multiple of the entropy.
 
-    With the rate c of the link, `sum_B exp(c u_i) = sum_B exp(w_i)` and `y = c u`.
+    With the rate c of the link, `sum_B exp(c u_i) = sum_B exp(w_i)` and `y = c u`. Of
+    m copies at distances d, the mean exponential is
+    `exp(w) sinh(m d / 2) / (m sinh(d / 2))`.
     """
 
     moves_with_w: ClassVar[bool] = True
@@ -253,20 +295,36 @@ class _LogSums(Rule):
     def output(self, u: Array) -> Array:
         return self.rate * u
 
-    def balance(self, u: Array, w: Array, inside: Array, groups: Groups) -> Balance:
+    def shared(self, w: Array, weights: Array, spacing: Array) -> Array:
+        return w + _log_sinhc(weights * spacing / 2) - _log_sinhc(spacing / 2)
+
+    def balance(self, u, w, inside, groups, weights=None):
         u = self.rate * u
         # Both descend: nothing overflows where the first is 0.
         source, target = jax.lax.stop_gradient(groups.first(inside, u, w))
 
         def total(x: Array) -> Array:
             # One by one, which XLA compiles into faster code for exponentials.
-            (total,) = groups.totals(jnp.exp(jnp.where(inside, x, -jnp.inf)))
+            terms = jnp.exp(jnp.where(inside, x, -jnp.inf))
+            (total,) = groups.totals(terms if weights is None else terms * weights)
             return jnp.where(total == 0, 1, total)
 
         sources, targets = total(u - source), total(w - target)
         excess = source - target + jnp.log(sources / targets)
         size = 1 + jnp.abs(source) + jnp.abs(target)
         return Balance(excess, self.rate * jnp.ones_like(excess), size)
+
+
+def _log_sinhc(x: Array) -> Array:
+    """`log(sinh(x) / x)` of nonnegative numbers, whose derivative does not cancel."""
+    small = jnp.minimum(x, 1)
+    # The Taylor series of sinh(x) / x - 1, of which no term is negative.
+    square, series = small**2, jnp.zeros_like(x)
+    for k in reversed(range(2, 20, 2)):
+        series = square / (k * (k + 1)) * (1 + series)
+    large = jnp.maximum(x, 1)
+    far = large + jnp.log(-jnp.expm1(-2 * large) / (2 * large))
+    return jnp.where(x < 1, jnp.log1p(series), far)
 
 
 def choose_rule(regularizer: Regularizer) -> Rule:

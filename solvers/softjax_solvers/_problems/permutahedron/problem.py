@@ -43,8 +43,20 @@ class PermutahedronProjection(MaximizationProblem):
     - `w`: broadcasts against `*batch n`; in any order.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `where`: optional mask `*batch n` of the entries of both z and w; y is 0 outside.
+    - `weights`: nonnegative, broadcasts against `*batch n`. An entry stands for so many
+        copies of it, and its y is that of each. Both sums above are weighted by them,
+        and only their ratios matter. The y of an entry of weight 0 is the limit. None
+        for 1.
+    - `spacing`: at which distances the w of an entry's copies lie around w_i, `*#batch
+        1` of nonnegative numbers; None if all of them are w_i.
     - `z_is_sorted`, `w_is_sorted`: whether their rows are known to be in descending
-        order, masked entries last.
+        order, masked entries last. With weights, w_i belongs to the entry z_i, whatever
+        `w_is_sorted` says: w has the order of z, and has to descend with it.
+    - `permutation`: what has sorted z and all that has its order, if `z_is_sorted`; y
+        is then in the order from before. None if y is in the order of z.
+
+    **Raises:** `ValueError` if the link is bounded, or if there is a spacing and the
+    link is positive everywhere, but no exponential.
 
     **Example:**
 
@@ -52,6 +64,11 @@ class PermutahedronProjection(MaximizationProblem):
         >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.5)
         >>> print(sj.solvers.solve(problem, "c0").value)
         [1.133 2.733 2.133]
+        >>> weights = jnp.array([2.0, 1.0, 1.0])
+        >>> w = jnp.array([1.5, 4.0, 3.0])
+        >>> problem = sj.solvers.PermutahedronProjection(z, w, 0.5, weights=weights)
+        >>> print(sj.solvers.solve(problem, "c0").value)
+        [1.85 3.45 2.85]
 
     ??? cite
 
@@ -64,6 +81,8 @@ class PermutahedronProjection(MaximizationProblem):
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*batch n"] | None  # of the sorted entries: a prefix
     permutation: Int[Array, "*batch n"] | None  # that sorted z
+    weights: Float[Array, "*batch n"] | None  # in the order of z, 0 where masked
+    spacing: Float[Array, "*#batch 1"] | None
 
     def __init__(
         self,
@@ -72,8 +91,11 @@ class PermutahedronProjection(MaximizationProblem):
         softness: Array | float,
         where: Array | None = None,
         *,
+        weights: Array | None = None,
+        spacing: Array | float | None = None,
         z_is_sorted: bool = False,
         w_is_sorted: bool = False,
+        permutation: Int[Array, "*batch n"] | None = None,
     ):
         z = inexact(z)
         if z.ndim == 0:
@@ -81,18 +103,23 @@ class PermutahedronProjection(MaximizationProblem):
         w = jnp.broadcast_to(inexact(w).astype(z.dtype), z.shape)
         if where is not None:
             where = jnp.broadcast_to(where, z.shape)
-        self.permutation = None
+        if weights is not None:
+            weights = jnp.broadcast_to(inexact(weights).astype(z.dtype), z.shape)
         if not z_is_sorted:
-            z, self.permutation = _descending(z, where)
-        if not w_is_sorted:
+            z, permutation = _descending(z, where)
+            if weights is not None:
+                w, weights = (permute(x, permutation) for x in (w, weights))
+        if weights is None and not w_is_sorted:
             w, _ = _descending(w, where)
         if where is not None:
             if not z_is_sorted:
                 position = jnp.arange(z.shape[-1])
                 where = position < jnp.sum(where, axis=-1, keepdims=True)
             z, w = jnp.where(where, z, 0), jnp.where(where, w, 0)
-        self.z, self.w, self.where = z, w, where
-        self.softness = per_row(softness, z, "softness")
+            weights = None if weights is None else jnp.where(where, weights, 0)
+        self.z, self.w, self.where, self.permutation = z, w, where, permutation
+        self.softness, self.weights = per_row(softness, z, "softness"), weights
+        self.spacing = None if spacing is None else per_row(spacing, z, "spacing")
 
     def specialize(self, regularizer: Regularizer) -> IsotonicRegression:
         structure = regularizer.structure()
@@ -103,13 +130,17 @@ class PermutahedronProjection(MaximizationProblem):
                 "onto a permutahedron has to reach any number. Use a mode whose link "
                 "does, such as 'smooth', 'c0', 'c1' or 'c2', or another method."
             )
+        rule, w = choose_rule(regularizer), self.w
+        if self.weights is not None and self.spacing is not None:
+            w = rule.shared(w, self.weights, self.spacing)
         return IsotonicRegression(
             self.z,
-            self.w,
+            w,
             self.softness,
             self.where,
             self.permutation,
-            choose_rule(regularizer),
+            rule,
+            self.weights,
         )
 
     @staticmethod
@@ -139,6 +170,21 @@ class IsotonicRegression(MaximizationProblem):
     where: Bool[Array, "*batch n"] | None  # of the sorted entries: a prefix
     permutation: Int[Array, "*batch n"] | None  # that sorted z
     rule: Rule
+    weights: Float[Array, "*batch n"] | None = None  # of the sorted entries
+
+    @property
+    def counts(self) -> Float[Array, "*batch n"] | None:
+        """The weights, positive and relative to the largest of a row.
+
+        An entry of weight 0 has one that is lost in rounding beside any other, and
+        decides on its y where there is none.
+        """
+        if self.weights is None:
+            return None
+        largest = jnp.max(self.weights, axis=-1, keepdims=True, initial=0)
+        counts = safe_divide(self.weights, jax.lax.stop_gradient(largest))
+        known = jax.lax.stop_gradient(counts)
+        return counts + (jnp.maximum(known, _least(counts)) - known)
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
@@ -147,7 +193,7 @@ class IsotonicRegression(MaximizationProblem):
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        """`<z, y> - softness sum r(|y_i|)`.
+        """`<z, y> - softness sum r(|y_i|)`, both weighted.
 
         **Raises:** `ValueError` if the link is positive everywhere, with which it is
         exp(y), for one, that maximizes an objective, over another polytope.
@@ -162,6 +208,8 @@ class IsotonicRegression(MaximizationProblem):
         if self.permutation is not None:
             y = permute(y, self.permutation)
         terms = self.z * y - self.softness * regularizer.value(jnp.abs(y))
+        if self.weights is not None:
+            terms = terms * self.weights
         return jnp.sum(terms, axis=-1, where=self.mask)
 
     def arguments(self, dual: Blocks) -> Float[Array, "*batch n"]:
@@ -172,7 +220,22 @@ class IsotonicRegression(MaximizationProblem):
         return u if self.where is None else jnp.where(self.where, u, 0)
 
     def balance(self, dual: Blocks) -> Balance:
-        return self.rule.balance(self.arguments(dual), self.w, self.mask, dual)
+        return self._balance(self.arguments(dual), dual)
+
+    def _balance(self, u: Float[Array, "*batch n"], dual: Blocks) -> Balance:
+        return self.rule.balance(u, self.w, self.mask, dual, self._shares(dual))
+
+    def _shares(self, dual: Blocks) -> Float[Array, "*batch n"] | None:
+        """The weights relative to those of blocks, which no power of one underflows."""
+        counts = self.counts
+        if counts is None:
+            return None
+        known = jax.lax.stop_gradient(counts)
+        (total,) = dual.totals(known)
+        # The weight of an entry alone makes no difference, and neither do those of a
+        # block of weights 0: rounding over such a weight would.
+        constant = dual.alone | (total <= counts.shape[-1] * _least(counts))
+        return jnp.where(constant, known, counts) / total
 
     def optimality(self, dual: Blocks, regularizer: Regularizer) -> Blocks:
         return Blocks(self.balance(dual).excess, None)  # pyright: ignore
@@ -209,8 +272,11 @@ class IsotonicRegression(MaximizationProblem):
         u, rule = self.arguments(dual), self.rule
         y = rule.output(u)
         # A link, or the inverse of one, need not pass NaN on.
-        y = jnp.where(jnp.isnan(u) | jnp.isnan(self.w), jnp.nan, y)
-        balance = rule.balance(u, self.w, self.mask, dual)
+        nan = jnp.isnan(u) | jnp.isnan(self.w)
+        if self.weights is not None:
+            nan = nan | jnp.isnan(self.weights)
+        y = jnp.where(nan, jnp.nan, y)
+        balance = self._balance(u, dual)
         y = y + rule.unrounded(u, balance)
         return y if self.where is None else jnp.where(self.where, y, 0), balance
 
@@ -233,10 +299,16 @@ class IsotonicRegression(MaximizationProblem):
         move, shift = tangent_of(at_this_dual, (self,), (moves.problem,))
         _, slope = derivative(self.rule.output, self.arguments(dual))
         share = safe_divide(slope, balance.slope)
-        (count,) = dual.totals(self.mask.astype(self.z.dtype))
         # The dual has no derivative where all slopes vanish, but y has one.
-        share = jnp.where(self.rule.flat(balance), 1 / jnp.maximum(count, 1), share)
+        share = jnp.where(self.rule.flat(balance), self._even_share(dual), share)
         return self._unsort(y), self._unsort(move - share * shift)
+
+    def _even_share(self, dual: Blocks) -> Float[Array, "*batch n"] | float:
+        """The move of each y in a block in which they move alike by its excess."""
+        if self.weights is not None:
+            return 1.0  # as the excess is that of shares
+        (count,) = dual.totals(self.mask.astype(self.z.dtype))
+        return 1 / jnp.maximum(count, 1)
 
     def weighted(self, values: Array) -> Array:
         return values
@@ -245,6 +317,11 @@ class IsotonicRegression(MaximizationProblem):
         return jnp.sum(x, axis=-1)
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
+
+
+def _least(counts: Array) -> float:
+    """The weight of what has none: its products with small slopes do not underflow."""
+    return float(jnp.finfo(counts.dtype).tiny) ** 0.5
 
 
 def _descending(x: Array, where: Array | None) -> tuple[Array, Array]:

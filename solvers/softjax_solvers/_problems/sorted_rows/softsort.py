@@ -159,11 +159,12 @@ class KernelSums(ScalarDualProblem):
 
     def closed_form(self, regularizer):
         def dual():
+            rate: Any = regularizer.structure().rate
             theta = dual_of_sums(self.total(regularizer), regularizer)
             if self.rows.weights is None:
                 return theta
             _, unit = _relative(self.rows.weights)
-            return theta + jnp.log(unit) / regularizer.structure().rate
+            return theta + jnp.log(unit) / rate
 
         return dual
 

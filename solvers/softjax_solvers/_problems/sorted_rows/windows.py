@@ -268,7 +268,8 @@ class WindowedRows(ScalarDualProblem):
     @property
     def _mass(self) -> Float[Array, "*batch n"]:
         """The mass up to each element, with it."""
-        return jnp.cumsum(self.weights, axis=-1)
+        weights: Any = self.weights
+        return jnp.cumsum(weights, axis=-1)
 
     def residual(self, dual, regularizer):
         residual = jnp.abs(self.optimality(dual, regularizer))

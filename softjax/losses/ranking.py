@@ -1,0 +1,356 @@
+"""Metrics of what is found among the first k, made of soft operators.
+
+Soft indices A of the largest, the second largest, ... score say what stands in a place;
+sums over places of what they find, times what a place is worth, are exact for hard
+ones. What is relevant is so with a probability p, in those that count it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softjax_solvers.internal import pad_last, safe_divide
+
+from .. import axiswise
+from .._keywords import check_count, parse_count
+from .._layout import split_parameter
+from ._rows import Rows, parse_rows
+
+_einsum = functools.partial(jnp.einsum, precision="highest")
+
+
+def _top_k_index(name: str, rows: Rows, k: int) -> Float[Array, "*batch k n"]:
+    _, index = axiswise.top_k(rows.arrays[0], k, **rows.keywords)
+    if index is None:
+        raise ValueError(
+            f"{name} needs soft indices, which this method does not have. Use "
+            "method='softsort', 'neuralsort', 'ot' or 'sorting_network'."
+        )
+    return index
+
+
+def top_k_cross_entropy(
+    scores: Any,
+    target: Any,
+    k: int | tuple[float, ...],
+    axis: int = -1,
+    **keywords: Any,
+) -> Array:
+    """`-log` of the probability that the right class is among the first k.
+
+    `-log sum_j p_j sum_{i <= j} A_i,target`, with the soft indices A of the largest,
+    the second largest, ... score, and the probability p_j that j is looked at.
+
+    **Arguments:**
+
+    - `scores`: any shape.
+    - `target`: probabilities along the axis, of the shape of `scores`; one-hot for a
+        single right class.
+    - `k`: the number of classes, or the probabilities of k = 1, 2, ..., which sum to 1.
+    - `axis`: the axis of the classes.
+    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+
+    **Returns:** nonnegative up to rounding, of the shape of `scores` without the axis;
+    0 where nothing is.
+
+    **Example:**
+
+        >>> scores, target = jnp.array([0.2, 1.0, 0.7]), jnp.array([0.0, 0.0, 1.0])
+        >>> for k in (1, 2):
+        ...     print(f"{sj.losses.top_k_cross_entropy(scores, target, k):.3f}")
+        ...
+        3.049
+        0.006
+
+    ??? cite
+
+        Petersen, Kuehne, Borgelt and Deussen, "Differentiable top-k classification
+        learning", ICML 2022.
+    """
+    name = "top_k_cross_entropy"
+    rows = parse_rows(name, axis, keywords, scores=scores, target=target)
+    right = rows.arrays[1]
+    weights = np.eye(k)[-1] if isinstance(k, int) else np.asarray(k, np.float64)
+    if weights.ndim != 1 or np.any(weights < 0) or abs(weights.sum() - 1) > 1e-6:
+        raise ValueError(
+            "top_k_cross_entropy: k must be a positive integer or probabilities that "
+            f"sum to 1, got {k}."
+        )
+    index = _top_k_index(name, rows, weights.size)
+    # The i-th index counts for all j >= i.
+    reach = jnp.asarray(np.cumsum(weights[::-1])[::-1], index.dtype)
+    chance = _einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
+    return rows.finish(-jnp.log(jnp.clip(chance, jnp.finfo(chance.dtype).tiny)))
+
+
+def ndcg(
+    scores: Any,
+    relevance: Any,
+    k: int | None = None,
+    axis: int = -1,
+    *,
+    weights: Any = None,
+    **keywords: Any,
+) -> Array:
+    """Soft normalized discounted cumulative gain of the first k.
+
+    `DCG = sum_{i <= k} g_i / log2(1 + i)` with the gains `2^relevance - 1` in the order
+    that a soft permutation brings them into, over the largest DCG there is. 0 if
+    nothing is relevant. Weights multiply gains, and leave places as they are, as in
+    Rax.
+
+    **Arguments:**
+
+    - `scores`: any shape.
+    - `relevance`: nonnegative, of the shape of `scores`.
+    - `k`: how many of the first count; None for all.
+    - `axis`: the axis of the candidates.
+    - `weights`: nonnegative, broadcasts to `scores`; None for 1.
+    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+
+    **Returns:** values in [0, 1], of the shape of `scores` without the axis; the hard
+    NDCG@k as softness goes to 0.
+
+    **Example:**
+
+        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([2.0, 1.0, 0.0])
+        >>> print(f"{sj.losses.ndcg(scores, relevance):.3f}")
+        0.684
+        >>> print(jax.grad(sj.losses.ndcg)(scores, relevance))
+        [ 0.006  0.047 -0.053]
+
+    ??? cite
+
+        Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", ACM
+        TOIS 20 (2002); Pobrotyn and Bialobrzeski, "NeuralNDCG", 2021.
+    """
+    rows = parse_rows(
+        "ndcg", axis, keywords, weights=weights, scores=scores, relevance=relevance
+    )
+    z, relevance = rows.arrays
+    gains = (jnp.exp2(relevance) - 1).astype(z.dtype)
+    gains = gains if rows.weights is None else gains * rows.weights
+    k = z.shape[-1] if k is None else k
+    index = _top_k_index("ndcg", rows, k)
+    discount = 1 / jnp.log2(2 + jnp.arange(k, dtype=z.dtype))
+    reached = _einsum("i,...in,...n->...", discount, index, gains)
+    ideal = _einsum("...i,i->...", -jnp.sort(-gains, axis=-1)[..., :k], discount)
+    return rows.finish(safe_divide(reached, ideal))
+
+
+def _chance(relevance: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """The probability of being relevant: grades above 1 are so for sure."""
+    return jnp.where(relevance > 1, 1, relevance)
+
+
+def _found(
+    name: str,
+    scores: Any,
+    relevance: Any,
+    k: Any,
+    axis: int,
+    keywords: dict[str, Any],
+) -> tuple[Rows, Float[Array, "*batch"], Array, Array]:
+    """Relevant ones among the k largest, in all, and k, as far as there are so many."""
+    rows = parse_rows(name, axis, keywords, scores=scores, relevance=relevance)
+    z, p = rows.arrays[0], _chance(rows.arrays[1])
+    k = z.shape[-1] if k is None else k
+    check_count(k, z.shape[-1], name)
+    k = split_parameter(parse_count(k, name).astype(z.dtype), rows.layout, name, "k")
+    mask = axiswise.top_k_mask(z, k, **rows.keywords)
+    found = jnp.sum(mask * p, axis=-1)
+    return rows, found, jnp.sum(p, axis=-1), jnp.minimum(k, rows.count)[..., 0]
+
+
+def precision(
+    scores: Any,
+    relevance: Any,
+    k: Any = None,
+    axis: int = -1,
+    **keywords: Any,
+) -> Array:
+    """Soft precision at k: the share of relevant ones among the k largest scores.
+
+    `sum_i y_i p_i / k` with the soft mask y of the k largest and the probability p that
+    an element is relevant. Where there are less than k elements, relative to their
+    number, as in Rax.
+
+    **Arguments:**
+
+    - `scores`: any shape.
+    - `relevance`: 0 or 1, or probabilities; larger grades count as 1. Of the shape of
+        `scores`.
+    - `k`: how many are retrieved, as for [`softjax.top_k_mask`][]; None for all.
+    - `axis`: the axis of the candidates.
+    - `keywords`: those of [`softjax.top_k_mask`][], such as `method="ot"` or
+        `"hypersimplex"`.
+
+    **Returns:** values in [0, 1], of the shape of `scores` without the axis; 0 where
+    nothing is.
+
+    **Example:**
+
+        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
+        >>> print(f"{sj.losses.precision(scores, relevance, 2):.3f}")
+        0.537
+        >>> print(jax.grad(sj.losses.precision)(scores, relevance, 1))
+        [ 0.007  0.742 -0.749]
+
+    ??? cite
+
+        Manning, Raghavan and Schuetze, "Introduction to information retrieval",
+        Cambridge University Press, 2008, chapter 8.
+    """
+    rows, found, _, k = _found("precision", scores, relevance, k, axis, keywords)
+    return rows.finish(safe_divide(found, k))
+
+
+def recall(
+    scores: Any,
+    relevance: Any,
+    k: Any = None,
+    axis: int = -1,
+    **keywords: Any,
+) -> Array:
+    """Soft recall at k: the share of the relevant ones that the k largest scores have.
+
+    `sum_i y_i p_i / sum_i p_i` with the soft mask y of the k largest and the
+    probability p that an element is relevant. 0 if nothing is.
+
+    **Arguments, returns:** those of [`softjax.losses.precision`][].
+
+    **Example:**
+
+        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
+        >>> print(f"{sj.losses.recall(scores, relevance, 2):.3f}")
+        0.537
+        >>> print(f"{sj.losses.recall(scores, relevance, 2, mode='hard'):.3f}")
+        0.500
+
+    ??? cite
+
+        Manning, Raghavan and Schuetze, "Introduction to information retrieval",
+        Cambridge University Press, 2008, chapter 8.
+    """
+    rows, found, relevant, _ = _found("recall", scores, relevance, k, axis, keywords)
+    return rows.finish(safe_divide(found, relevant))
+
+
+def _finds(
+    name: str,
+    scores: Any,
+    relevance: Any,
+    k: int | None,
+    axis: int,
+    keywords: dict[str, Any],
+) -> tuple[Rows, Float[Array, "*batch k n"], Float[Array, "*batch n"], np.ndarray]:
+    """How probably a place has an element that is relevant; p; numbers of places."""
+    rows = parse_rows(name, axis, keywords, scores=scores, relevance=relevance)
+    p = _chance(rows.arrays[1])
+    index = _top_k_index(name, rows, p.shape[-1] if k is None else k)
+    places = np.arange(1, index.shape[-2] + 1)
+    return rows, index * p[..., None, :], p, places
+
+
+def mrr(
+    scores: Any,
+    relevance: Any,
+    k: int | None = None,
+    axis: int = -1,
+    **keywords: Any,
+) -> Array:
+    """Soft reciprocal rank of the first relevant element, whose mean is the MRR.
+
+    `sum_{i <= k} (Q_{i-1} - Q_i) / i`, with `Q_i = prod_a (1 - p_a sum_{l <= i} A_la)`
+    the probability that nothing relevant is among the first i, by the soft indices A of
+    the largest, the second largest, ... score and the probability p that an element is
+    relevant. With hard indices it is the expected reciprocal rank. 0 if nothing is
+    relevant.
+
+    **Arguments:**
+
+    - `scores`: any shape.
+    - `relevance`: 0 or 1, or probabilities; larger grades count as 1. Of the shape of
+        `scores`.
+    - `k`: how many of the first count; None for all.
+    - `axis`: the axis of the candidates.
+    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+
+    **Returns:** values in [0, 1], of the shape of `scores` without the axis, as far as
+    no element is in more than one place, as with `mode="hard"` or `method="ot"`.
+
+    **Example:**
+
+        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([0, 0, 1])
+        >>> print(f"{sj.losses.mrr(scores, relevance):.3f}")
+        0.523
+        >>> print(f"{sj.losses.mrr(scores, relevance, mode='hard'):.3f}")
+        0.500
+        >>> print(jax.grad(sj.losses.mrr)(scores, relevance))
+        [-0.008 -0.228  0.237]
+
+    ??? cite
+
+        Chapelle, Metzler, Zhang and Grinspan, "Expected reciprocal rank for graded
+        relevance", CIKM 2009; Voorhees, "The TREC-8 question answering track report",
+        1999, for hard ranks.
+    """
+    rows, hit, _, places = _finds("mrr", scores, relevance, k, axis, keywords)
+    missed = jnp.prod(1 - jnp.cumsum(hit, axis=-2), axis=-1)
+    before = pad_last(missed[..., :-1], 1, 0, 1)
+    return rows.finish(jnp.sum((before - missed) / places, axis=-1))
+
+
+def average_precision(
+    scores: Any,
+    relevance: Any,
+    k: int | None = None,
+    axis: int = -1,
+    **keywords: Any,
+) -> Array:
+    """Soft average precision: the mean of the precisions at all relevant elements.
+
+    `sum_{i <= k} sum_a (1 + sum_{l < i} sum_{b != a} A_lb p_b) A_ia p_a / i` over
+    `sum_a p_a`, by the soft indices A of the largest, the second largest, ... score and
+    the probability p that an element is relevant: if a stands in place i, it counts
+    itself and what else is relevant before it. 0 if nothing is relevant.
+
+    **Arguments:**
+
+    - `scores`: any shape.
+    - `relevance`: 0 or 1, or probabilities; larger grades count as 1. Of the shape of
+        `scores`.
+    - `k`: how many of the first count; None for all. All that are relevant stay in the
+        denominator, as in Rax.
+    - `axis`: the axis of the candidates.
+    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+
+    **Returns:** nonnegative, of the shape of `scores` without the axis; at most 1 if no
+    element is in more than one place, as with `mode="hard"` or `method="ot"`.
+
+    **Example:**
+
+        >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
+        >>> print(f"{sj.losses.average_precision(scores, relevance):.3f}")
+        0.822
+        >>> print(f"{sj.losses.average_precision(scores, relevance, mode='hard'):.3f}")
+        0.833
+
+    ??? cite
+
+        Manning, Raghavan and Schuetze, "Introduction to information retrieval",
+        Cambridge University Press, 2008, chapter 8; Rolinek et al., "Optimizing
+        rank-based metrics with blackbox differentiation", CVPR 2020.
+    """
+    rows, hit, p, places = _finds(
+        "average_precision", scores, relevance, k, axis, keywords
+    )
+    before = jnp.cumsum(hit, axis=-2) - hit
+    others = jnp.sum(before, axis=-1, keepdims=True) - before
+    terms = jnp.sum(hit * (1 + others), axis=-1) / places
+    return rows.finish(safe_divide(jnp.sum(terms, axis=-1), jnp.sum(p, axis=-1)))
