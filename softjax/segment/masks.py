@@ -21,7 +21,7 @@ def _mask(formulation: Any, run: Run, k: Any, *, mask_method: MaskMethod) -> Arr
     sample, groups = run.sample, run.sample.groups
     number = parse_count(k, "segment.top_k_mask").astype(sample.keys.dtype)
     count = run.segments.count
-    if jnp.broadcast_shapes(number.shape, (count,)) != (count,):
+    if number.shape not in ((), (1,), (count,)):
         raise ValueError(
             f"segment.top_k_mask: k of shape {number.shape} must be a number, or one "
             f"for each of {count} segments."
