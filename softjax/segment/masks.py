@@ -72,7 +72,9 @@ def _hard(run: Run, k: Array) -> Array:
     return ordered.unsort(out.astype(run.measure.x.dtype))
 
 
-_TOP_K_MASK = Operation("top_k_mask", "top_k", _mask, absent=True, of_method=False)
+_TOP_K_MASK = Operation(
+    "top_k_mask", "top_k", _mask, True, absent=True, of_method=False
+)
 
 
 def top_k_mask(
