@@ -184,10 +184,10 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         """A row for each segment, with the others masked."""
         groups: Any = self.groups
         where = groups.as_rows() & of_rows(self.mask)
-        weights: Any = self.weights
-        if weights is not None:
-            weights = of_rows(jnp.broadcast_to(weights, self.z.shape))
-        apart = of_rows(self.z - self.threshold)
+        weights = None
+        if self.weights is not None:
+            weights = of_rows(jnp.broadcast_to(self.weights, self.z.shape))
+        apart = (self.z - self.threshold)[..., None, :]
         z = jnp.broadcast_to(apart, (*self.z.shape[:-1], *where.shape[-2:]))
         parts = self.softness[..., None], where, jnp.zeros(1, z.dtype), weights, Rows()
         return Hypersimplex(z, self.k[..., None], *parts)

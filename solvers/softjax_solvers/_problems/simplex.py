@@ -135,15 +135,14 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     def _one_row_each(self) -> Simplex:
         """A row for each segment, with the others masked."""
         groups: Any = self.groups
-        z, largest = self.z, self.largest
-        weights: Any = self.weights
+        z, largest, weights = self.z, self.largest, None
         if largest is not None:
             z, largest = z - largest, jnp.zeros(1, z.dtype)
-        if weights is not None:
-            weights = of_rows(jnp.broadcast_to(weights, z.shape))
+        if self.weights is not None:
+            weights = of_rows(jnp.broadcast_to(self.weights, z.shape))
         where = groups.as_rows() & of_rows(self.mask)
         shape = (*z.shape[:-1], *where.shape[-2:])
-        z = jnp.broadcast_to(of_rows(z), shape)
+        z = jnp.broadcast_to(z[..., None, :], shape)
         return Simplex(z, self.softness[..., None], where, largest, weights, Rows())
 
     def default_solver(self, regularizer: Regularizer) -> str:
