@@ -16,7 +16,7 @@ VALUES = {
     "median": lambda x, **k: sj.median(x, axis=-1, **k),
     "quantile, 0.7": lambda x, **k: sj.quantile(x, 0.7, axis=-1, **k),
     "sort, element 2": lambda x, **k: sj.sort(x, **k)[..., 2],
-    "top_k_mask(2), the third": lambda x, **k: sj.top_k_mask(x, 2, **k)[..., -2],
+    "top_k_mask, third": lambda x, **k: sj.top_k_mask(x, 2, **k)[..., -2],
 }
 
 
