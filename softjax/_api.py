@@ -1,6 +1,11 @@
 """The table of contents: every public name, and where it stands."""
 
-from . import losses as losses, methods as methods, solvers as solvers
+from . import (
+    losses as losses,
+    methods as methods,
+    segment as segment,
+    solvers as solvers,
+)
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .autograd_safe import (
     arccos as arccos,

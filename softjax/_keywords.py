@@ -101,7 +101,7 @@ def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
 
 
-def check_count(k: Any, size: int, name: str) -> None:
+def check_count(k: Any, size: float, name: str) -> None:
     """Check how many of `size` candidates to choose: a number, or an array of them.
 
     **Raises:** `ValueError` if it is not from 0 to `size`, as far as its value is

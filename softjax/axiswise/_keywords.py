@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar
 
 from softjax_solvers import Regularizer
 
 from ..methods import Method
-from ._operation import Operation
 
 _Function = TypeVar("_Function", bound=Callable)
 
@@ -76,7 +75,11 @@ class ValueKeywords(AxisKeywords, total=False):
     gated_grad: bool
 
 
-def with_keywords(operation: Operation) -> Callable[[_Function], _Function]:
+class _Keyworded(Protocol):
+    def keywords(self) -> dict[str, Any]: ...
+
+
+def with_keywords(operation: _Keyworded) -> Callable[[_Function], _Function]:
     """Show the common keywords and their defaults in a function's signature."""
 
     def decorate(fn: _Function) -> _Function:

@@ -11,7 +11,13 @@ from jaxtyping import Array, Bool, Float, Shaped
 from softjax_solvers.internal import is_traced
 
 from .._keywords import as_array, as_float, check_softness, parse_softness
-from .._layout import Layout, parse_axis, split_mask, split_parameter
+from .._layout import (
+    Layout,
+    parse_axis,
+    split_mask,
+    split_parameter,
+    split_weights,
+)
 
 
 class Present(NamedTuple):
@@ -110,7 +116,11 @@ def parse_rows(
 
     - `keywords`: of which `softness` and `where` are laid out too.
     - `weights`: nonnegative, broadcasts to the arrays.
+
+    **Raises:** `TypeError` if there are weights among the keywords.
     """
+    if keywords.get("weights") is not None:
+        raise TypeError(f"{name}: takes no weights.")
     parsed = {key: as_float(x, f"{name}: {key}") for key, x in arrays.items()}
     check_shapes(name, **{key: x for key, (x, _) in parsed.items()})
     x, dtype = next(iter(parsed.values()))
@@ -123,31 +133,23 @@ def parse_rows(
     split = tuple(layout.split(x) for x, _ in parsed.values())
     where, present = keywords.get("where"), None
     if weights is not None:
-        weights = _split_weights(weights, where, layout, name).astype(x.dtype)
+        weights, _ = as_float(weights, f"{name}: weights")
+        weights = split_weights(weights, layout, name).astype(x.dtype)
     if where is not None:
         present = Present.of(split_mask(as_array(where), layout, name))
         keywords = keywords | dict(where=present.where)
         split = tuple(jnp.where(present.given, x, 0) for x in split)
         if weights is not None:
             weights = jnp.where(present.given, weights, 0)
+    if weights is not None:
+        check_weights(weights, name)
     return Rows(split, keywords, weights, present, dtype, layout)
 
 
-def _split_weights(weights: Any, where: Any, layout: Layout, name: str) -> Array:
-    """**Raises:** `ValueError` if weights do not broadcast, or one that is present is
-    known to be negative or not finite.
-    """
-    weights, _ = as_float(weights, f"{name}: weights")
-    try:
-        full = jnp.broadcast_to(weights, layout.shape)
-    except ValueError:
-        raise ValueError(
-            f"{name}: weights of shape {weights.shape} must broadcast to the input, of "
-            f"shape {layout.shape}."
-        ) from None
-    if not is_traced((weights, where)):
-        here = np.broadcast_to(True if where is None else np.asarray(where), full.shape)
-        known = np.asarray(full)
-        if np.any(here & ~((known >= 0) & (known < np.inf))):
-            raise ValueError(f"{name}: weights must be nonnegative and finite.")
-    return layout.split(full)
+def check_weights(weights: Array, name: str) -> None:
+    """**Raises:** `ValueError` if a weight is known to be negative or not finite."""
+    if is_traced(weights):
+        return
+    known = np.asarray(weights)
+    if np.any(~((known >= 0) & (known < np.inf))):
+        raise ValueError(f"{name}: weights must be nonnegative and finite.")

@@ -20,7 +20,7 @@ from softjax_solvers import (
     TransportProjection,
     fenchel_young_loss,
 )
-from softjax_solvers.internal import is_traced
+from softjax_solvers.internal import is_traced, safe_divide
 
 from .._keywords import (
     as_array,
@@ -31,10 +31,17 @@ from .._keywords import (
     parse_mode,
     parse_softness,
 )
-from .._layout import layout_of, parse_axis, split_mask, split_parameter
+from .._layout import (
+    layout_of,
+    parse_axis,
+    split_mask,
+    split_parameter,
+    split_weights,
+)
 from ..methods import MaskMethod, Sample, get_mask_method
 from ..methods._anchors import gaps
 from ..methods.fast_soft_sort import rank_problem
+from ._rows import check_weights
 
 
 class _Given(NamedTuple):
@@ -47,6 +54,7 @@ class _Given(NamedTuple):
     - `masks`: of the entries of each axis, `*batch n`; None if there are none. Where
         nothing is left, all is, and the loss is overwritten.
     - `some`: where something is left; None if there are no masks.
+    - `weights`: of the entries of a single axis, 0 behind the mask; None for 1.
     - `dtype`: of the loss.
     """
 
@@ -56,6 +64,7 @@ class _Given(NamedTuple):
     regularizer: Regularizer
     masks: tuple[Bool[Array, "*batch n"], ...] | None
     some: Bool[Array, "*batch"] | None
+    weights: Float[Array, "*batch n"] | None
     dtype: Any
 
     @property
@@ -77,6 +86,7 @@ def _parse(
     wheres: tuple[Any, ...],
     softness: Any,
     mode: str | Regularizer,
+    weights: Any = None,
 ) -> _Given:
     """Check what is given to a loss, and lay it out.
 
@@ -85,6 +95,7 @@ def _parse(
     - `axes`: those of y.
     - `wheres`: a mask for each of them, which broadcasts to the scores without the
         others; all of them None if there is none.
+    - `weights`: of the entries of a single axis, or None.
     """
     scores, dtype = as_float(scores, f"{name}: scores")
     target, _ = as_float(target, f"{name}: target")
@@ -118,7 +129,29 @@ def _parse(
         scores, target = (jnp.where(inside, x, 0) for x in (scores, target))
         masks = tuple(mask | ~some[..., None] for mask in given)
     target = target.astype(scores.dtype)
-    return _Given(scores, target, softness, regularizer, masks, some, dtype)
+    if weights is not None:
+        weights, some = _split_weights(name, shape, axes[0], masks, some, weights)
+        weights = weights.astype(scores.dtype)
+    return _Given(scores, target, softness, regularizer, masks, some, weights, dtype)
+
+
+def _split_weights(
+    name: str,
+    shape: tuple[int, ...],
+    axis: int,
+    masks: tuple[Bool[Array, "*batch n"], ...] | None,
+    some: Bool[Array, "*batch"] | None,
+    weights: Any,
+) -> tuple[Float[Array, "*batch n"], Bool[Array, "*batch"]]:
+    """Weights of entries, 1 where a row has none, and which rows have any."""
+    layout = layout_of(shape, axis, name)
+    weights = split_weights(as_array(weights, "weights"), layout, name)
+    if masks is not None:
+        weights = jnp.where(masks[0], weights, 0)
+    check_weights(weights, name)
+    heavy = jnp.any(weights > 0, axis=-1)
+    weights = jnp.where(heavy[..., None], weights, 1)
+    return weights, heavy if some is None else heavy & some
 
 
 def _split_where(
@@ -145,6 +178,7 @@ def simplex_loss(
     mode: str | Regularizer = "smooth",
     solver: Any = None,
     where: Any = None,
+    weights: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of the argmax over the simplex.
 
@@ -161,6 +195,9 @@ def simplex_loss(
     - `axis`: the axis of the classes.
     - `softness`, `mode`, `solver`: as for [`softjax.argmax`][]; softness is a scalar.
     - `where`: which classes there are, broadcasts to `scores`; None for all.
+    - `weights`: how often classes count, nonnegative, broadcasts to `scores`; None for
+        once. With the entropy they are a prior, times which the softmax is taken (a
+        logit adjustment). The target has to be 0 where a weight is.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
     are none.
@@ -179,9 +216,16 @@ def simplex_loss(
         and Martins, "Sparse sequence-to-sequence models", ACL 2019; Blondel, Martins
         and Niculae, "Learning with Fenchel-Young losses", JMLR 21 (2020).
     """
-    given = _parse("simplex_loss", scores, target, (axis,), (where,), softness, mode)
-    problem = SimplexProjection(given.scores, given.softness, given.where)
-    loss = fenchel_young_loss(problem, given.target, given.regularizer, solver)
+    given = _parse(
+        "simplex_loss", scores, target, (axis,), (where,), softness, mode, weights
+    )
+    weights, target = given.weights, given.target
+    problem = SimplexProjection(
+        given.scores, given.softness, given.where, weights=weights
+    )
+    if weights is not None:  # that of one copy
+        target = safe_divide(target, weights)
+    loss = fenchel_young_loss(problem, target, given.regularizer, solver)
     return given.finish(loss)
 
 
@@ -196,6 +240,7 @@ def top_k_loss(
     method: str | MaskMethod = "ot",
     solver: Any = None,
     where: Any = None,
+    weights: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of a top-k mask over the hypersimplex.
 
@@ -215,6 +260,8 @@ def top_k_loss(
     - `softness`, `mode`, `method`, `solver`: as for [`softjax.top_k_mask`][]; softness
         is a scalar.
     - `where`: which candidates there are, broadcasts to `scores`; None for all.
+    - `weights`: how often candidates w count, nonnegative, broadcasts to `scores`; None
+        for once. Then `sum w y = k`, and the gradient is w times the difference.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
     are none.
@@ -233,10 +280,13 @@ def top_k_loss(
         (2020), section 7.
     """
     layout = parse_axis(jnp.shape(scores), axis, "top_k_loss")
-    check_count(k, layout.size, "top_k_loss")
+    check_count(k, layout.size if weights is None else np.inf, "top_k_loss")
     k = split_parameter(parse_count(k, "top_k_loss"), layout, "top_k_loss", "k")
-    given = _parse("top_k_loss", scores, target, (axis,), (where,), softness, mode)
-    problem = HypersimplexProjection(given.scores, k, given.softness, given.where)
+    given = _parse(
+        "top_k_loss", scores, target, (axis,), (where,), softness, mode, weights
+    )
+    parts = given.softness, given.where, given.weights
+    problem = HypersimplexProjection(given.scores, k, *parts)
     regularizer = get_mask_method(method).regularizer(given.regularizer)
     return given.finish(fenchel_young_loss(problem, given.target, regularizer, solver))
 
@@ -251,6 +301,7 @@ def rank_loss(
     mode: str | Regularizer = "c0",
     solver: Any = None,
     where: Any = None,
+    weights: Any = None,
 ) -> Array:
     """The Fenchel-Young loss of ranks over the permutahedron.
 
@@ -269,6 +320,8 @@ def rank_loss(
         r'(0) must be finite, as it is for `"c0"`, `"c1"`, ...
     - `where`: which elements there are, broadcasts to `scores`; None for all. n is
         their number.
+    - `weights`: how often elements count, nonnegative, broadcasts to `scores`; None for
+        once. n is their sum, and the gradient is the weight times the difference.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
     are none.
@@ -287,9 +340,11 @@ def rank_loss(
         ranking", ICML 2020; Blondel, Martins and Niculae, "Learning with Fenchel-Young
         losses", JMLR 21 (2020).
     """
-    given = _parse("rank_loss", scores, target, (axis,), (where,), softness, mode)
+    given = _parse(
+        "rank_loss", scores, target, (axis,), (where,), softness, mode, weights
+    )
     z = given.scores if descending else -given.scores
-    sample = Sample(z, where=given.where)
+    sample = Sample(z, where=given.where, mass=given.weights)
     steps, problem = gaps(sample), rank_problem(sample, given.softness)
     target = given.target / steps
     loss = fenchel_young_loss(problem, target, given.regularizer, solver)

@@ -71,8 +71,13 @@ class Ordered(eqx.Module):
             start, end = tie_groups(known, self.where)
             return (start + end + 1).astype(known.dtype) / 2
         # Masked elements have none.
-        (start, end), ends = tie_groups(known), self.ends
+        (start, end), ends = tie_groups(known), jnp.asarray(self.ends)
         return (permute(ends, start) + permute(ends, end) + 1) / 2
+
+    def shares(self, intervals: Intervals) -> Float[Array, "*batch m n"]:
+        """The shares that elements have of intervals of mass, 0 of one without any."""
+        mass = jnp.ones_like(self.support) if self.mass is None else self.mass
+        return intervals.shares(self.before, mass)
 
     def means(
         self, intervals: Intervals, x: Float[Array, "*batch n ..."], axis: int = -1
@@ -83,7 +88,7 @@ class Ordered(eqx.Module):
         """
         if self.mass is None:
             return intervals.take(x, axis)
-        shares = intervals.shares(self.before, self.mass)
+        shares = self.shares(intervals)
         if axis == -1:
             return jnp.sum(shares * x[..., None, :], axis=-1)
         return exact_einsum("...in,...nj->...ij", shares, x)

@@ -134,7 +134,7 @@ def _rows(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m n"]:
     """Soft indices of intervals of mass."""
     if sample.mass is not None:
         ordered = sample.ordered()
-        return ordered.unsort(intervals.shares(ordered.before, ordered.mass))
+        return ordered.unsort(ordered.shares(intervals))
     index = _one_hot(intervals.take(order(sample)), sample)
     if sample.where is None:
         return index
@@ -146,7 +146,7 @@ def _values(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m"]:
     if sample.mass is None:
         return intervals.take(_sorted(sample))
     ordered = sample.ordered()
-    share = intervals.shares(ordered.before, ordered.mass)
+    share = ordered.shares(intervals)
     terms = jnp.where(share > 0, share * ordered.values[..., None, :], 0)
     start = jnp.asarray(intervals.start)
     return jnp.where(start < sample.total, jnp.sum(terms, axis=-1), -jnp.inf)

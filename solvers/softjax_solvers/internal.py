@@ -1,5 +1,6 @@
 """Parts of this package that `softjax` uses, without any promise that they stay."""
 
+from ._core.groups import Segments as Segments
 from ._kernels.arrays import (
     exact_einsum as exact_einsum,
     is_traced as is_traced,
@@ -11,11 +12,21 @@ from ._kernels.derivatives import (
     derivative as derivative,
     distance as distance,
     linear_map as linear_map,
+    replace_value as replace_value,
     tangent_of as tangent_of,
 )
 from ._kernels.scans import (
     linear_recurrence as linear_recurrence,
     tie_groups as tie_groups,
+)
+from ._kernels.segments import (
+    segment_cumsum as segment_cumsum,
+    segment_ends as segment_ends,
+    segment_max as segment_max,
+    segment_min as segment_min,
+    segment_sum as segment_sum,
+    sort_segments as sort_segments,
+    ties_of_segments as ties_of_segments,
 )
 from ._kernels.sorting import (
     invert as invert,
@@ -36,6 +47,8 @@ from ._platform.devices import (
     known_mesh as known_mesh,
     on_each_device as on_each_device,
 )
+from ._platform.packed_sort import sort_pairs as sort_pairs
 from ._platform.varying import (
     varying_as as varying_as,
 )
+from ._problems.sorted_rows.segments import deviation_scores as deviation_scores

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._kernels.arrays import inexact
 
@@ -56,6 +56,28 @@ def parse_weights(
 
 def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]:
     return jnp.ones(like.shape, bool) if where is None else where
+
+
+def of_rows(x: Array | None) -> Array | None:
+    """What rows share, as it broadcasts against them."""
+    return None if x is None else x[..., None, :]
+
+
+def parse_ids(segment_ids: Array, rows: Array) -> Int[Array, " n"]:
+    """Segments of the last axis of rows.
+
+    **Raises:** `TypeError` if they are no integers, `ValueError` if they are not one
+    for each element.
+    """
+    ids = jnp.asarray(segment_ids)
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise TypeError(f"segment_ids must be integers, got type {ids.dtype}.")
+    if ids.shape != rows.shape[-1:]:
+        raise ValueError(
+            f"segment_ids must be of shape {rows.shape[-1:]}, one for each element, "
+            f"got {ids.shape}."
+        )
+    return ids
 
 
 def check_candidates(z: Array, name: str) -> None:

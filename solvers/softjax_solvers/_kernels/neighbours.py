@@ -24,23 +24,37 @@ from .derivatives import tangent_of
 
 
 def half_width(
-    points: Float[Array, "*batch n"], reach: Float[Array, "*batch n"]
+    points: Float[Array, "*batch n"],
+    reach: Float[Array, "*batch n"],
+    ids: Int[Array, "*batch n"] | None = None,
 ) -> Int[Array, ""]:
     """Largest |i - j| of two points with `|points_i - points_j| < reach_i`.
 
-    `points` is ascending. There is one number for the whole batch, also for one that
-    `vmap` adds: a loop whose length differs from row to row runs to the longest anyway,
-    and selects rows in each step on top.
+    `points` is ascending; or it is in each segment, where there are `ids` of those, and
+    both points have to be of the same one. There is one number for the whole batch,
+    also for one that `vmap` adds: a loop whose length differs from row to row runs to
+    the longest anyway, and selects rows in each step on top.
     """
     points, reach = jax.lax.stop_gradient((points, reach))
     n = points.shape[-1]
     above, below = pad_last(points, 0, n, jnp.inf), pad_last(points, n, 0, -jnp.inf)
 
+    if ids is not None:
+        later, earlier = pad_last(ids, 0, n), pad_last(ids, n, 0)
+
     def refine(i, found):
         # Binary search: a pair in reach at a distance means one at each smaller one.
         trial = jnp.minimum(found + (1 << (n.bit_length() - 1 - i)), n)
         after, before = slice_last(above, trial, n), slice_last(below, n - trial, n)
-        gap = jnp.minimum(after - points, points - before)
+        above_it, below_it = after - points, points - before
+        if ids is not None:
+            after, before = (
+                slice_last(later, trial, n),
+                slice_last(earlier, n - trial, n),
+            )
+            above_it = jnp.where(after == ids, above_it, jnp.inf)
+            below_it = jnp.where(before == ids, below_it, jnp.inf)
+        gap = jnp.minimum(above_it, below_it)
         return jnp.where(anywhere(gap < reach), trial, found)
 
     start = jnp.zeros_like(points, jnp.int32, shape=())

@@ -196,6 +196,7 @@ def laplace_sums(
     softness: Float[Array, "*#batch 1"],
     weights: Sequence[Float[Array, "*batch n"]],
     queries: Float[Array, "*batch m"] | None = None,
+    starts: Bool[Array, "*batch n"] | None = None,
 ) -> tuple[Float[Array, "*batch m"], ...]:
     """Sums against the Laplace kernel over sorted points, without truncation.
 
@@ -206,12 +207,19 @@ def laplace_sums(
     distances are sums of gaps, so nothing cancels or overflows. Terms at distance 0
     have derivative 0 in the distance, which keeps derivatives at ties independent of
     the order of equals.
+
+    `starts` marks the first elements of segments, which are rows of their own, one
+    after the other, each ascending. Then there are no queries.
     """
     weights = tuple(weights)
     gaps = pad_last(support[..., :-1] - support[..., 1:], 1, 0)
+    tied = gaps == 0
+    if starts is not None:  # which may be far below what is before them
+        gaps, tied = jnp.where(starts, 0, gaps), tied & ~starts
     decay = _zero_first(jnp.exp(gaps / softness))
+    decay = decay if starts is None else jnp.where(starts, 0, decay)
     if queries is None:
-        return _sums_at_support(decay, weights, gaps == 0)
+        return _sums_at_support(decay, weights, tied)
     return _sums_at_queries(support, softness, queries, weights, decay)
 
 

@@ -20,7 +20,7 @@ def _flip(bits: Int[Array, "..."]) -> Int[Array, "..."]:
     return bits ^ ((bits >> (info.bits - 1)) & info.max)
 
 
-def _ordered_bits(x: Float[Array, "..."]) -> Int[Array, "..."]:
+def ordered_bits(x: Float[Array, "..."]) -> Int[Array, "..."]:
     """Integer keys in the order of `x`: equal for the two zeros, largest for NaN.
 
     The bits of IEEE floats, flipped for negative numbers, are in the floats' order.
@@ -30,8 +30,8 @@ def _ordered_bits(x: Float[Array, "..."]) -> Int[Array, "..."]:
     return _flip(jax.lax.bitcast_convert_type(x, _INTEGERS[x.dtype.itemsize]))
 
 
-def _from_bits(bits: Int[Array, "..."], dtype) -> Float[Array, "..."]:
-    """Floats from their integer keys, the inverse of `_ordered_bits`."""
+def from_bits(bits: Int[Array, "..."], dtype) -> Float[Array, "..."]:
+    """Floats from their integer keys, the inverse of `ordered_bits`."""
     return jax.lax.bitcast_convert_type(_flip(bits), dtype)
 
 
@@ -44,10 +44,10 @@ def sort_with_permutation(
     comparator has to order NaN and the two zeros. The derivative reuses the
     permutation.
     """
-    bits = _ordered_bits(x)
+    bits = ordered_bits(x)
     index = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
     bits, permutation = sort_pairs(bits, index)
-    ordered = _from_bits(bits, x.dtype)
+    ordered = from_bits(bits, x.dtype)
     return replace_value(permute(x, permutation), ordered), permutation
 
 
@@ -73,7 +73,7 @@ def kth_largest(
     For k from 1 to n, possibly traced, and without its derivative. One bit after the
     other, from the highest, is set if at least k entries are as large as the result.
     """
-    bits = _ordered_bits(x)
+    bits = ordered_bits(x)
     info = jnp.iinfo(bits.dtype)
     one = jnp.ones((), bits.dtype)
 
@@ -84,7 +84,7 @@ def kth_largest(
         return jnp.where(count >= k, trial, found)
 
     start = jnp.full_like(bits, info.min, shape=(*x.shape[:-1], 1))
-    return _from_bits(jax.lax.fori_loop(0, info.bits, refine, start), x.dtype)
+    return from_bits(jax.lax.fori_loop(0, info.bits, refine, start), x.dtype)
 
 
 def weighted_kth_largest(

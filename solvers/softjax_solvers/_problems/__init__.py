@@ -5,9 +5,14 @@ from .permutahedron import (
     IsotonicRegression as IsotonicRegression,
     PermutahedronProjection as PermutahedronProjection,
 )
+from .segments import (
+    SegmentedHypersimplexProjection as SegmentedHypersimplexProjection,
+    SegmentedSimplexProjection as SegmentedSimplexProjection,
+)
 from .simplex import SimplexProjection as SimplexProjection
 from .sorted_rows import (
     NeuralSortRows as NeuralSortRows,
+    SegmentedSoftSortRows as SegmentedSoftSortRows,
     SoftSortRows as SoftSortRows,
     SortedRows as SortedRows,
 )

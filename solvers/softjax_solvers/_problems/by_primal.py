@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core.readout import Means, Moves
@@ -14,8 +13,10 @@ from .._kernels.derivatives import tangent_of
 
 def means_and_tangent(
     problem: Any, solution: Solution, readout: Means, moves: Moves, linear_solver: Any
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """Means, by `problem.primal_and_tangent`, of values that are `problem.weighted`."""
+) -> tuple[Float[Array, "*groups"], Float[Array, "*groups"]]:
+    """Means, by `problem.primal_and_tangent`, of values that are `problem.weighted`.
+
+    They are `problem.added`."""
 
     def weighted(problem, readout):
         return problem.weighted(readout.values)
@@ -25,5 +26,5 @@ def means_and_tangent(
     values_move = tangent_of(
         weighted, (problem, readout), (moves.problem, moves.readout)
     )
-    move = jnp.sum(y_move * values + y * values_move, axis=-1)
-    return jnp.sum(y * values, axis=-1), move
+    move = y_move * values + y * values_move
+    return problem.added(y * values), problem.added(move)

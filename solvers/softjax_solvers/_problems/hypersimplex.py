@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.groups import Groups, Rows
 from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Primal
 from .._core.regularizer import Regularizer
@@ -13,12 +14,12 @@ from .._core.rows import (
     as_mask,
     check_candidates,
     flatten_batch,
+    of_rows,
     parse_weights,
     per_row,
 )
 from .._kernels.arrays import inexact, safe_divide
 from .._kernels.derivatives import replace_value, tangent_of
-from .._kernels.sorting import kth_largest, weighted_kth_largest
 from .by_primal import means_and_tangent
 from .steep import settle, tangent_of_solution, within_rounding
 
@@ -27,13 +28,14 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
     """A projection onto the hypersimplex, with links that are clipped at 1."""
 
     z: Float[Array, "*batch n"]
-    k: Float[Array, "*#batch 1"]
+    k: Float[Array, "*#batch m"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*batch n"] | None
     # The smallest z of the hard mask. Measured from it, what lies between 0 and 1 has
     # scores of order 1, without cancellation, however far away the largest z is.
-    threshold: Float[Array, "*batch 1"]
+    threshold: Float[Array, "*batch #n"]
     weights: Float[Array, "*#batch #n"] | None
+    groups: Groups
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
@@ -47,34 +49,48 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         """`x` times the weights, 0 where masked."""
         return self.masked(x if self.weights is None else self.weights * x)
 
-    def _sum(self, x: Array) -> Float[Array, "*#batch 1"]:
+    def added(self, x: Float[Array, "*batch n"]) -> Float[Array, "*groups"]:
+        """The sums of x."""
+        return self.groups.sum(x)
+
+    def _sum(self, x: Array) -> Float[Array, "*#groups"]:
         """The sum over all copies of what is 0 where masked."""
-        x = x if self.weights is None else self.weights * x
-        return jnp.sum(x, axis=-1, keepdims=True)
+        return self.groups.sum(x if self.weights is None else self.weights * x)
 
     @property
-    def _count(self) -> Float[Array, "*#batch 1"]:
+    def _count(self) -> Float[Array, "*#groups"]:
         """The number of copies of all candidates."""
         if self.weights is not None:
-            weights = self.masked(jnp.broadcast_to(self.weights, self.z.shape))
-            return jnp.sum(weights, axis=-1, keepdims=True)
-        if self.where is None:
-            return jnp.full((1,) * self.z.ndim, self.z.shape[-1], self.z.dtype)
-        return jnp.sum(self.where, axis=-1, keepdims=True).astype(self.z.dtype)
+            weights = jnp.broadcast_to(self.weights, self.z.shape)
+            return self.groups.sum(self.masked(weights))
+        if self.where is None and self.groups.are_rows:
+            return jnp.full((1,) * (self.z.ndim - 1), self.z.shape[-1], self.z.dtype)
+        return self.groups.sum(self.mask).astype(self.z.dtype)
 
     @property
-    def _decided(self) -> Bool[Array, "*batch 1"]:
-        """Whether there is only one y to choose from, and no dual."""
-        return (self.k <= 0) | (self.k >= self._count)
-
-    @property
-    def _target(self) -> Float[Array, "*batch 1"]:
-        # Where y is decided, any sum that has a dual will do.
+    def _some(self) -> Float[Array, "*#groups"]:
+        """The number of copies, or 1 where there are none."""
         count = self._count
-        if self.weights is None:
-            count = jnp.maximum(count, 1)
-        target = jnp.where(self._decided, count / 2, self.k)
-        return jnp.broadcast_to(target, (*self.z.shape[:-1], 1))
+        return jnp.where(count > 0, count, 1)
+
+    @property
+    def _number(self) -> Float[Array, "*#groups"]:
+        """k of each group."""
+        return self.groups.of_parameter(self.k)
+
+    @property
+    def _decided(self) -> Bool[Array, "*#groups"]:
+        """Whether there is only one y to choose from, and no dual."""
+        return (self._number <= 0) | (self._number >= self._count)
+
+    @property
+    def _target(self) -> Float[Array, "*groups"]:
+        # Where y is decided, any sum that has a dual will do.
+        count = self._some
+        target = jnp.where(self._decided, count / 2, self._number)
+        batch = self.z.shape[:-1]
+        groups = () if self.groups.are_rows else target.shape[-1:]
+        return jnp.broadcast_to(target, (*batch, *groups))
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
@@ -85,13 +101,13 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         terms = self.weighted(self.scores * y - regularizer.value(y))
-        return self.softness[..., 0] * jnp.sum(terms, axis=-1, where=self.mask)
+        return self.softness[..., 0] * self.groups.sum(terms, self.mask)
 
     def _clipped(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
         """`min(phi(scores - theta), 1)`, 0 where masked."""
-        t = self.scores - dual[..., None]
+        t = self.scores - self.groups.spread(dual)
         top = jax.lax.stop_gradient(regularizer.gradient(jnp.ones((), t.dtype)))
         full = t > top
         # Far above, the link may overflow.
@@ -100,7 +116,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
 
     def _excess(
         self, y: Float[Array, "*batch n"]
-    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
+    ) -> tuple[Float[Array, "*batch n"], Float[Array, "*groups"]]:
         """Distances of entries from the nearer of 0 and 1, and `sum y - k`.
 
         The entries near 1 are counted, which is exact, and only what they lack is
@@ -118,15 +134,13 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         # Relative to what is summed and rounded, except where that vanishes.
         size = self._sum(jnp.abs(rest))
         scale = jax.lax.stop_gradient(jnp.maximum(size, jnp.minimum(self._target, 1)))
-        return (excess / scale)[..., 0]
+        return excess / scale
 
     def bracket(
         self, regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         scores, target = self.scores, self._target
-        count = self._count
-        if self.weights is None:
-            count = jnp.maximum(count, 1)
+        count = self._some
 
         def number(those: Array) -> Array:
             return self._sum(those & self.mask).astype(target.dtype)
@@ -139,13 +153,11 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         below = self.mask & (scores < 0)
         if self.weights is not None:
             below &= self.weights > 0
-        following = jnp.max(
-            scores, axis=-1, keepdims=True, initial=-jnp.inf, where=below
-        )
+        following = self.groups.max(jnp.where(below, scores, -jnp.inf))
         if self.weights is None:
             more, upto = upto + 1, jnp.maximum(upto, 1)
         else:
-            more = upto + number(scores == following)
+            more = upto + number(scores == self.groups.spread(following))
         levels = jnp.stack(
             [
                 jnp.clip((target - above) / (count - above), 0, 1),
@@ -162,21 +174,35 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         hard = (upto == target) & (edge < lower)
         inside = edge + (lower - edge) / 2
         lower, upper = jnp.where(hard, inside, jnp.stack([lower, upper]))
-        return lower[..., 0], upper[..., 0]
+        return lower, upper
 
     def flat(self) -> Hypersimplex:
-        return flatten_batch(self, self.z.shape[:-1])
+        rows = self if self.groups.are_rows else self._one_row_each()
+        return flatten_batch(rows, rows.z.shape[:-1])
+
+    def _one_row_each(self) -> Hypersimplex:
+        """A row for each segment, with the others masked."""
+        groups: Any = self.groups
+        where = groups.as_rows() & of_rows(self.mask)
+        weights = self.weights
+        if weights is not None:
+            weights = of_rows(jnp.broadcast_to(weights, self.z.shape))
+        apart = of_rows(self.z - self.threshold)
+        z = jnp.broadcast_to(apart, (*self.z.shape[:-1], *where.shape[-2:]))
+        parts = self.softness[..., None], where, jnp.zeros(1, z.dtype), weights, Rows()
+        return Hypersimplex(z, self.k[..., None], *parts)
 
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
         return self.unless_alone(jnp.abs(self.optimality(dual, regularizer)))
 
     def unless_alone(self, residual: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """0 where there are no candidates."""
-        return jnp.where(self._count[..., 0] == 0, 0, residual)
+        return jnp.where(self._count == 0, 0, residual)
 
     def decide(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """y where there is one to choose."""
-        return jnp.where(self._decided, self.mask & (self.k > 0), y)
+        decided, some = map(self.groups.spread, (self._decided, self._number > 0))
+        return jnp.where(decided, self.mask & some, y)
 
     def primal(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
@@ -186,7 +212,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         # separates them from 0 or 1, which they thus do not cross.
         rest, excess = self._excess(y)
         size = jnp.abs(rest)
-        share = safe_divide(excess, self._sum(size))
+        share = self.groups.spread(safe_divide(excess, self._sum(size)))
         rounded = jnp.minimum(y - jnp.clip(share, -1, 1) * size, 1)
         return self.decide(replace_value(y, rounded))
 
@@ -197,7 +223,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch"]:
         y = self.primal(dual, regularizer)
-        return jnp.sum(y * self.weighted(values), axis=-1)
+        return self.groups.sum(y * self.weighted(values))
 
 
 class HypersimplexProjection(Hypersimplex):
@@ -255,20 +281,26 @@ class HypersimplexProjection(Hypersimplex):
             where = jnp.broadcast_to(where, self.z.shape)
         self.where = where
         self.weights = parse_weights(weights, self.z, where)
-        candidates = jnp.where(self.mask, self.z, -jnp.inf)
-        if self.weights is None:
-            last = jnp.maximum(jnp.ceil(self._target), 1).astype(jnp.int32)
-            self.threshold = kth_largest(candidates, last)
-        else:
-            known = jnp.broadcast_to(self.weights, self.z.shape)
-            known = jax.lax.stop_gradient((candidates, known, self._target))
-            self.threshold = weighted_kth_largest(*known)
+        self.groups = Rows()
+        self.threshold = threshold_of(self)
 
     def specialize(self, regularizer: Regularizer) -> Hypersimplex:
-        if not regularizer.structure().steep:
-            return self
-        parts = self.z, self.k, self.softness, self.where, self.threshold, self.weights
-        return _Steep(*parts)
+        return specialized(self, regularizer)
+
+
+def threshold_of(problem: Hypersimplex) -> Float[Array, "*batch #n"]:
+    """The smallest z of the hard mask, from all else that a problem has."""
+    candidates, weights = jnp.where(problem.mask, problem.z, -jnp.inf), problem.weights
+    if weights is not None:
+        weights = jnp.broadcast_to(weights, candidates.shape)
+    return problem.groups.kth_largest(candidates, weights, problem._target)
+
+
+def specialized(problem: Hypersimplex, regularizer: Regularizer) -> Hypersimplex:
+    if not regularizer.structure().steep:
+        return problem
+    parts = problem.where, problem.threshold, problem.weights, problem.groups
+    return _Steep(problem.z, problem.k, problem.softness, *parts)
 
 
 class _Steep(Hypersimplex):
@@ -279,10 +311,12 @@ class _Steep(Hypersimplex):
         return jnp.where(within_rounding(self, dual, regularizer), 0, residual)
 
     def primal(self, dual, regularizer):
-        t, y = self.scores - dual[..., None], self._clipped(dual, regularizer)
+        t = self.scores - self.groups.spread(dual)
+        y = self._clipped(dual, regularizer)
         _, excess = self._excess(y)
         free = (y > 0) & (y < 1)
-        y = settle(y, t, -excess, free, self.mask, regularizer, self.weights)
+        counted = self.weights, self.groups
+        y = settle(y, t, -excess, free, self.mask, regularizer, *counted)
         return self.decide(jnp.minimum(y, 1))
 
     def primal_and_tangent(self, solution, readout, moves, linear_solver):
@@ -291,10 +325,10 @@ class _Steep(Hypersimplex):
             lambda p: (p.scores, p._target), (self,), (moves.problem,)
         )
         free = (y > 0) & (y < 1)
-        weights = self.weights, moves.problem.weights
+        weights = self.weights, moves.problem.weights, self.groups
         move = tangent_of_solution(
             y, free, solution.regularizer, scores, moves.regularizer, target, *weights
         )
-        return y, jnp.where(self._decided, 0, move)
+        return y, jnp.where(self.groups.spread(self._decided), 0, move)
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}

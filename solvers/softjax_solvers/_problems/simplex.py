@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -8,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.groups import Groups, Rows
 from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Moves, Primal
 from .._core.regularizer import Regularizer
@@ -15,14 +15,22 @@ from .._core.rows import (
     as_mask,
     check_candidates,
     flatten_batch,
+    of_rows,
     parse_weights,
     per_row,
 )
 from .._core.solution import Solution
-from .._kernels.arrays import exact_einsum, inexact, safe_divide
+from .._kernels.arrays import inexact, safe_divide
 from .._kernels.derivatives import derivative, tangent_of
 from .by_primal import means_and_tangent
 from .steep import settle, tangent_of_solution, within_rounding
+from .thresholds import (
+    all_in_full,
+    cut_off,
+    dual_of_sums,
+    threshold_bracket,
+    weighted_bracket,
+)
 
 
 class Simplex(ScalarDualProblem, MaximizationProblem):
@@ -31,8 +39,9 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     z: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*#batch #n"] | None
-    largest: Float[Array, "*#batch 1"] | None
+    largest: Float[Array, "*#batch #n"] | None
     weights: Float[Array, "*#batch #n"] | None
+    groups: Groups
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
@@ -53,15 +62,15 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         apart = z - jax.lax.stop_gradient(largest)
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
-        if self.weights is None:  # else see `_cut_off`
+        if self.weights is None:  # else see `cut_off`
             apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
         return self.masked(apart) / self.softness
 
-    def largest_of(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
-        """The largest of what counts."""
+    def largest_of(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch #n"]:
+        """The largest of what counts in the group of each candidate."""
         if self.where is not None or self.weights is not None:
             x = jnp.where(self.mask, x, -jnp.inf)
-        return x.max(axis=-1, keepdims=True)
+        return self.groups.spread(self.groups.max(x))
 
     def masked(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
         """`x`, 0 where masked."""
@@ -71,28 +80,37 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         """`x` times the weights, 0 where masked."""
         return self.masked(x if self.weights is None else self.weights * x)
 
+    def added(self, x: Float[Array, "*batch n"]) -> Float[Array, "*groups"]:
+        """The sums of x."""
+        return self.groups.sum(x)
+
     @property
     def total(self) -> Float[Array, "*batch"]:
         """The sum of the weights."""
-        return jnp.sum(self.weighted(jnp.ones_like(self.z)), axis=-1)
+        return self.groups.sum(self.weighted(jnp.ones_like(self.z)))
 
     def arguments(self, dual: Float[Array, "*batch"]) -> Float[Array, "*batch n"]:
         """Arguments of the link for numbers that y is in proportion to."""
-        return self.scores - dual[..., None]
+        return self.scores - self.groups.spread(dual)
 
     def optimality(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        y = regularizer.link(self.scores - dual[..., None])
+        y = regularizer.link(self.scores - self.groups.spread(dual))
         y = y if self.weights is None else self.weights * y
-        return jnp.sum(y, axis=-1, where=self.where) - 1
+        return self.groups.sum(y, self.where) - 1
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        terms = self.scores * y - regularizer.value(y)
-        terms = terms if self.weights is None else self.weights * terms
-        return self.softness[..., 0] * jnp.sum(terms, axis=-1, where=self.mask)
+        if self.weights is None:
+            terms = self.scores * y - regularizer.value(y)
+        else:
+            # From a shift that is that of all forms of the problem.
+            largest = jax.lax.stop_gradient(self.largest_of(self.z))
+            scores = (self.z - largest) / self.softness
+            terms = self.weights * (scores * y - regularizer.value(y))
+        return self.softness[..., 0] * self.groups.sum(terms, self.mask)
 
     def bracket(
         self, regularizer: Regularizer
@@ -100,17 +118,32 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         scores = self.scores
         if self.weights is not None:
             here = jnp.where(self.mask, scores, jnp.inf)
-            lowest = jnp.min(here, axis=-1)
+            lowest = self.groups.min(here)
             each = jnp.where(self.mask, self.weights, 0)
-            return weighted_bracket(regularizer, here, lowest, each, self.total)
-        if self.where is None:
+            parts = here, lowest, each, self.total, self.groups
+            return weighted_bracket(regularizer, *parts)
+        if self.where is None and self.groups.are_rows:
             count = jnp.full(scores.shape[:-1], scores.shape[-1], scores.dtype)
         else:
-            count = jnp.sum(self.mask, axis=-1).astype(scores.dtype)
-        return threshold_bracket(regularizer, jnp.min(scores, axis=-1), count)
+            count = self.groups.sum(self.mask).astype(scores.dtype)
+        return threshold_bracket(regularizer, self.groups.min(scores), count)
 
     def flat(self) -> Simplex:
-        return flatten_batch(self, self.z.shape[:-1])
+        rows = self if self.groups.are_rows else self._one_row_each()
+        return flatten_batch(rows, rows.z.shape[:-1])
+
+    def _one_row_each(self) -> Simplex:
+        """A row for each segment, with the others masked."""
+        groups: Any = self.groups
+        z, largest, weights = self.z, self.largest, self.weights
+        if largest is not None:
+            z, largest = z - largest, jnp.zeros(1, z.dtype)
+        if weights is not None:
+            weights = of_rows(jnp.broadcast_to(weights, z.shape))
+        where = groups.as_rows() & of_rows(self.mask)
+        shape = (*z.shape[:-1], *where.shape[-2:])
+        z = jnp.broadcast_to(of_rows(z), shape)
+        return Simplex(z, self.softness[..., None], where, largest, weights, Rows())
 
     def default_solver(self, regularizer: Regularizer) -> str:
         # Beats the sorting of closed forms on a CPU, where there are any (measured by
@@ -119,7 +152,7 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
 
     def closed_form(self, regularizer: Regularizer) -> Callable[[], Array] | None:
         dual = regularizer.simplex_dual()
-        if dual is None or self.weights is not None:
+        if dual is None or self.weights is not None or not self.groups.are_rows:
             return None
         return lambda: dual(self.scores, self.mask)
 
@@ -131,7 +164,7 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         self, residual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         """0 for a single candidate, or all in full, which are right with any dual."""
-        decided = jnp.sum(self.mask, axis=-1) <= 1
+        decided = self.groups.sum(self.mask) <= 1
         if self.weights is not None:
             decided = decided | all_in_full(regularizer, self.total)
         return jnp.where(decided, 0, residual)
@@ -141,7 +174,12 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch n"]:
         y = self.links(dual, regularizer)
         # Dividing by the sum removes the rounding left in the dual.
-        return safe_divide(y, jnp.sum(self.weighted(y), axis=-1, keepdims=True))
+        return self.over_sum(y)
+
+    def over_sum(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """y over the sum of its group."""
+        total = self.groups.sum(self.weighted(y))
+        return safe_divide(y, self.groups.spread(total))
 
     def links(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """Numbers that y is in proportion to, 0 where masked."""
@@ -155,11 +193,12 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch"]:
         y = regularizer.link(self.arguments(dual))
         # Mask and weights are applied to values, which rows share, rather than to y.
+        groups = self.groups
         if self.where is None and self.weights is None:
-            total = jnp.sum(y, axis=-1)
+            total = groups.sum(y)
         else:
-            total = sum_of_products(y, self.weighted(jnp.ones_like(values)))
-        return safe_divide(sum_of_products(y, self.weighted(values)), total)
+            total = groups.dot(y, self.weighted(jnp.ones_like(values)))
+        return safe_divide(groups.dot(y, self.weighted(values)), total)
 
     # The dual moves along. So the derivative is a sum of moves of the scores, each
     # times the slope of its entry and how far its value is from the mean under the
@@ -167,17 +206,17 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     def means_and_tangent(
         self, solution: Solution, readout: Means, moves: Moves, linear_solver: None
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-        regularizer = solution.regularizer
+        regularizer, groups = solution.regularizer, self.groups
         t, values = self.arguments(solution.dual), readout.values
         copy, slope = derivative(regularizer.link, t)
         y, slope = self.weighted(copy), self.weighted(slope)
         values = self.masked(values)
-        total, steepness = jnp.sum(y, axis=-1), jnp.sum(slope, axis=-1)
-        mean = safe_divide(sum_of_products(y, values), total)
-        center = safe_divide(sum_of_products(slope, values), steepness)
+        total, steepness = groups.sum(y), groups.sum(slope)
+        mean = safe_divide(groups.dot(y, values), total)
+        center = safe_divide(groups.dot(slope, values), steepness)
         if self.weights is not None:  # where no dual moves y, its sum does
             center = jnp.where(steepness == 0, mean, center)
-        apart = values - center[..., None]
+        apart = values - groups.spread(center)
         scores_move = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
         terms = slope * apart * scores_move
         if jax.tree.leaves(moves.regularizer):
@@ -186,10 +225,10 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
             )
         if moves.problem.weights is not None:
             terms = terms + copy * apart * moves.problem.weights
-        move = jnp.sum(terms, axis=-1, where=self.where)
+        move = groups.sum(terms, self.where)
         values_move = moves.readout.values
         if values_move is not None:
-            move = move + sum_of_products(y, self.masked(values_move))
+            move = move + groups.dot(y, self.masked(values_move))
         return mean, safe_divide(move, total)
 
 
@@ -237,53 +276,29 @@ class SimplexProjection(Simplex):
         self.where = where  # as small as it is
         self.largest = None if largest is None else per_row(largest, self.z, "largest")
         self.weights = parse_weights(weights, self.z, where)
+        self.groups = Rows()
 
     def specialize(self, regularizer: Regularizer) -> Simplex:
-        structure = regularizer.structure()
-        if structure.rate is not None:
-            form = _Softmax
-        elif self.z.shape[-1] == 1:
-            form = _Point
-        elif structure.steep:
-            form = _Steep
-        elif self.weights is not None:
-            form = _Weighted
-        else:
-            return self
-        z, largest = self.z, self.largest
-        if self.weights is not None:
-            z, largest = _cut_off(self, regularizer)
-        return form(z, self.softness, self.where, largest, self.weights)
+        return specialized(self, regularizer)
 
 
-_FAR = 80.0
-"""How far above all that counts a score may be."""
-
-
-def _cut_off(
-    problem: SimplexProjection, regularizer: Regularizer
-) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
-    """Scores of candidates with weights, cut off far above the largest that counts.
-
-    Only those of hardly any weight are so far above it, and their links might overflow.
-    Returns the latter too.
-    """
-    z, softness, weights = problem.z, problem.softness, problem.weights
-    known = jax.lax.stop_gradient(z)
-    rate = regularizer.structure().rate
-    if rate is not None:
-        # The largest of `w exp(rate z / softness)`, however small a weight is, is 1.
-        known = known + softness / rate * jnp.log(jnp.where(problem.mask, weights, 1))
-        height = 0.95 * math.log(jnp.finfo(z.dtype).max) / rate
+def specialized(problem: Simplex, regularizer: Regularizer) -> Simplex:
+    structure = regularizer.structure()
+    if structure.rate is not None:
+        form = _Softmax
+    elif problem.z.shape[-1] == 1 and problem.groups.are_rows:
+        form = _Point
+    elif structure.steep:
+        form = _Steep
+    elif problem.weights is not None:
+        form = _Weighted
     else:
-        height = jnp.asarray(_FAR, z.dtype)
-        height = jnp.where(jnp.isfinite(regularizer.link(height)), height, 0)
-    largest = problem.largest if rate is None else None
-    if largest is None:
-        largest = problem.largest_of(known)
-    largest, height = jax.lax.stop_gradient((largest, height * softness))
-    above = jax.lax.stop_gradient(jnp.maximum(z - (largest + height), 0))
-    return z - above, largest
+        return problem
+    z, largest = problem.z, problem.largest
+    if problem.weights is not None:
+        z, largest = cut_off(problem, regularizer)
+    parts = problem.softness, problem.where, largest, problem.weights
+    return form(z, *parts, problem.groups)
 
 
 class _Weighted(Simplex):
@@ -326,7 +341,7 @@ class _Softmax(Simplex):
             rate: Any = regularizer.structure().rate
             terms = jnp.exp(rate * self.scores)
             terms = terms if self.weights is None else self.weights * terms
-            total = jnp.sum(terms, axis=-1, where=self.where)
+            total = self.groups.sum(terms, self.where)
             return dual_of_sums(total, regularizer)
 
         return dual
@@ -349,13 +364,14 @@ class _Steep(Simplex):
 
     def primal(self, dual, regularizer):
         y = self.links(dual, regularizer)
-        missing = 1 - jnp.sum(self.weighted(y), axis=-1, keepdims=True)
-        t = self.arguments(dual)
-        y = settle(y, t, missing, y > 0, self.mask, regularizer, self.weights)
-        return safe_divide(y, jnp.sum(self.weighted(y), axis=-1, keepdims=True))
+        missing = 1 - self.groups.sum(self.weighted(y))
+        t, counted = self.arguments(dual), (self.weights, self.groups)
+        y = settle(y, t, missing, y > 0, self.mask, regularizer, *counted)
+        return self.over_sum(y)
 
     def means(self, dual, regularizer, values):
-        return sum_of_products(self.primal(dual, regularizer), self.weighted(values))
+        y = self.primal(dual, regularizer)
+        return self.groups.dot(y, self.weighted(values))
 
     def primal_and_tangent(self, solution, readout, moves, linear_solver):
         y = solution.value  # differentiated by this rule again
@@ -366,99 +382,10 @@ class _Steep(Simplex):
             solution.regularizer,
             scores,
             moves.regularizer,
-            0.0,
+            None,
             self.weights,
             moves.problem.weights,
+            self.groups,
         )
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
-
-
-@jax.custom_jvp
-def sum_of_products(
-    y: Float[Array, "*batch n"], values: Float[Array, "*#batch n"]
-) -> Float[Array, "*batch"]:
-    # Where rows share their values, a matrix product.
-    return exact_einsum("...n,...n->...", y, values)
-
-
-@sum_of_products.defjvp
-def sum_of_products_jvp(primals, tangents):
-    (y, values), (y_dot, values_dot) = primals, tangents
-    # What comes back to y is an outer product, which need not be one of matrices.
-    out_dot = jnp.sum(y_dot * values, axis=-1) + sum_of_products(y, values_dot)
-    return sum_of_products(y, values), out_dot
-
-
-def threshold_bracket(
-    regularizer: Regularizer, lowest: Float[Array, "..."], count: Float[Array, "..."]
-) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    """Bounds on theta in `sum_i phi(scores_i - theta) = 1`.
-
-    For so many scores, the largest of which is 0.
-    """
-    # The largest y lies between 1/n and 1, and the smallest is at most 1/n.
-    one = jnp.ones((), lowest.dtype)
-    uniform = regularizer.gradient(one / jnp.maximum(count, 1))
-    lower = jnp.maximum(-regularizer.gradient(one), lowest - uniform)
-    upper = -uniform
-    # A single candidate has y = 1 at any dual, also where r'(1) is infinite.
-    alone = (count <= 1) & ~jnp.isfinite(upper)
-    anywhere = -regularizer.gradient(one / 2)
-    return jnp.where(alone, anywhere, lower), jnp.where(alone, anywhere, upper)
-
-
-def weighted_bracket(
-    regularizer: Regularizer,
-    scores: Float[Array, "*batch n"],
-    lowest: Float[Array, "*batch"],
-    weights: Float[Array, "*#batch n"],
-    total: Float[Array, "*batch"],
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """Bounds on theta in `sum_j w_j phi(scores_j - theta) = 1`, with the sum of w.
-
-    Of candidates with positive weight, the largest score is 0; others have that of inf.
-    """
-    # No share is above 1, which a candidate might reach alone; and no copy below the
-    # mean of all copies where it is largest.
-    alone = scores - _inverse(regularizer, weights)
-    able = jnp.isfinite(scores) & ~all_in_full(regularizer, weights)
-    alone = jnp.where(able, alone, -jnp.inf)
-    uniform = _inverse(regularizer, total)
-    lower = jnp.maximum(jnp.max(alone, axis=-1), lowest - uniform)
-    upper = jnp.maximum(-uniform, lower)
-    # Far below all scores, where the link has levelled off.
-    full = all_in_full(regularizer, total)
-    far = jnp.asarray(-_BEYOND, lowest.dtype)
-    return jnp.where(full, far, lower), jnp.where(full, far, upper)
-
-
-_BEYOND = 2.0**40
-"""An argument for which a bounded link has levelled off."""
-
-
-def all_in_full(
-    regularizer: Regularizer, total: Float[Array, "..."]
-) -> Bool[Array, "..."]:
-    """Whether a bounded link cannot reach more than the sum of 1."""
-    top = regularizer.link(jnp.asarray(_BEYOND, total.dtype))
-    return jax.lax.stop_gradient(total * top) <= 1
-
-
-def _inverse(
-    regularizer: Regularizer, weights: Float[Array, "..."]
-) -> Float[Array, "..."]:
-    """`r'(1 / w)`, the largest number where it is not finite."""
-    weights = jax.lax.stop_gradient(weights)
-    info = jnp.finfo(weights.dtype)
-    out = regularizer.gradient(1 / jnp.maximum(weights, 2 / info.max))
-    return jnp.where(jnp.isfinite(out), out, info.max / 4)
-
-
-def dual_of_sums(
-    total: Float[Array, "*batch m"], regularizer: Regularizer
-) -> Float[Array, "*batch m"]:
-    """theta of an exponential link, from the sums of `exp(rate scores)`."""
-    alone = regularizer.gradient(jnp.ones((), total.dtype))
-    rate: Any = regularizer.structure().rate
-    return jnp.log(total) / rate - alone

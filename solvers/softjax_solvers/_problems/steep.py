@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.groups import Groups, Rows
 from .._core.regularizer import Regularizer
 from .._kernels.arrays import eps, safe_divide
 from .._kernels.derivatives import derivative, tangent_of
@@ -25,11 +26,12 @@ _LEAST = 1e-30
 def settle(
     y: Float[Array, "*batch n"],
     t: Float[Array, "*batch n"],
-    missing: Float[Array, "*batch 1"],
+    missing: Float[Array, "*groups"],
     free: Bool[Array, "*batch n"],
     inside: Bool[Array, "*batch n"],
     regularizer: Regularizer,
     weights: Float[Array, "*#batch #n"] | None = None,
+    groups: Groups | None = None,
 ) -> Float[Array, "*batch n"]:
     """`y = phi(t)`, with what is `missing` from its sum, by the rounding of t.
 
@@ -37,25 +39,28 @@ def settle(
     in proportion to the slopes of what is `free` to move. It is more than rounding if
     an entry has been rounded to 0, which then takes it.
     """
+    groups = groups or Rows()
+    missing = groups.spread(missing)
     edge, top = regularizer.gradient(jnp.asarray([0.0, 1.0], t.dtype))
     size = jnp.abs(edge) + jnp.abs(top) + jnp.abs(t)
     known = jnp.isfinite(edge)
     rounded = (
         inside & (y == 0) & known & (t > jnp.where(known, edge, 0) - 16 * eps(t) * size)
     )
-    count = _sum(rounded, weights)
+    count = _sum(rounded, weights, groups)
     slope = jnp.where(free, regularizer.slope(t), 0)
-    share = safe_divide(slope, _sum(slope, weights))
+    share = safe_divide(slope, _sum(slope, weights, groups))
     lost = (missing > 64 * eps(t)) & (count > 0)
     share = jnp.where(lost, safe_divide(rounded, count), share)
     return jnp.maximum(y + missing * share, 0)
 
 
 def _sum(
-    x: Array, weights: Float[Array, "*#batch #n"] | None
-) -> Float[Array, "*batch 1"]:
+    x: Array, weights: Float[Array, "*#batch #n"] | None, groups: Groups
+) -> Float[Array, "*batch #n"]:
+    """The sum over the group of each candidate."""
     x = x if weights is None else weights * x
-    return jnp.sum(x, axis=-1, keepdims=True)
+    return groups.spread(groups.sum(x))
 
 
 def tangent_of_solution(
@@ -64,14 +69,16 @@ def tangent_of_solution(
     regularizer: Regularizer,
     scores_move: Float[Array, "*batch n"],
     regularizer_move: Any,
-    sum_move: Float[Array, "*batch 1"] | float,
+    sum_move: Float[Array, "*groups"] | None,
     weights: Float[Array, "*#batch #n"] | None = None,
     weights_move: Float[Array, "*#batch #n"] | None = None,
+    groups: Groups | None = None,
 ) -> Float[Array, "*batch n"]:
     """How the solution moves with scores, regularizer, its sum and weights in that.
 
-    Only what is `free` does.
+    Only what is `free` does. None of the sum's moves is 0.
     """
+    groups = groups or Rows()
     safe = jnp.where(free, y, 1 / 2)
     _, curvature = derivative(regularizer.gradient, safe)
     slope = jnp.where(free, 1 / jnp.maximum(curvature, _LEAST), 0)
@@ -83,15 +90,17 @@ def tangent_of_solution(
     move = jnp.where(free, move, 0)
     # From the move of the steepest entry: its own product would cancel.
     heavy = slope if weights is None else jnp.where(weights > 0, slope, 0)
-    steepest = heavy == jnp.max(heavy, axis=-1, keepdims=True)
+    steepest = heavy == groups.spread(groups.max(jax.lax.stop_gradient(heavy)))
     steepest = jax.lax.stop_gradient(steepest.astype(y.dtype))
-    steepest = steepest / jnp.sum(steepest, axis=-1, keepdims=True)
-    move = move - jnp.sum(steepest * move, axis=-1, keepdims=True)
-    share = safe_divide(slope, _sum(slope, weights))
-    move = move - _sum(share * move, weights)
+    steepest = safe_divide(steepest, _sum(steepest, None, groups))
+    move = move - _sum(steepest * move, None, groups)
+    share = safe_divide(slope, _sum(slope, weights, groups))
+    move = move - _sum(share * move, weights, groups)
     if weights_move is not None:
-        sum_move = sum_move - jnp.sum(weights_move * y, axis=-1, keepdims=True)
-    return slope * move + share * sum_move
+        change = groups.sum(weights_move * y)
+        sum_move = -change if sum_move is None else sum_move - change
+    move = slope * move
+    return move if sum_move is None else move + share * groups.spread(sum_move)
 
 
 def within_rounding(

@@ -313,6 +313,9 @@ class IsotonicRegression(MaximizationProblem):
     def weighted(self, values: Array) -> Array:
         return values
 
+    def added(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+        return jnp.sum(x, axis=-1)
+
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
 
 

@@ -11,12 +11,14 @@ from jaxtyping import Array, Bool, Float, Shaped
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import Means
 from ..._core.regularizer import Regularizer
+from ..._core.rows import of_rows
 from ..._kernels.arrays import eps, inexact, pad_last
 from ..._kernels.derivatives import replace_value
 from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
-from ..simplex import SimplexProjection, dual_of_sums
-from .rows import SortedRows, of_rows, parse_rows
+from ..simplex import SimplexProjection
+from ..thresholds import dual_of_sums
+from .rows import SortedRows, parse_rows
 from .windows import WindowedRows
 
 _SHORT = 128

@@ -236,8 +236,3 @@ def parse_rows(
     if weights is not None:
         weights = jnp.broadcast_to(weights, support.shape)
     return support, per_row(softness, support, "softness"), where, weights
-
-
-def of_rows(x: Array | None) -> Array | None:
-    """What rows share, as it broadcasts against them."""
-    return None if x is None else x[..., None, :]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import abc
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -9,19 +11,37 @@ from jaxtyping import Array, Bool, Float, Int
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import Means, Primal
 from ..._core.regularizer import Regularizer
+from ..._core.rows import of_rows
 from ..._kernels.arrays import inexact
 from ..._kernels.derivatives import distance
 from ..._kernels.neighbours import half_width
 from ..._kernels.scans import fill_masked, laplace_sums
-from ..simplex import SimplexProjection, dual_of_sums
-from .rows import SortedRows, of_rows, parse_rows
+from ..simplex import SimplexProjection
+from ..thresholds import dual_of_sums
+from .rows import SortedRows, parse_rows
 from .windows import WindowedRows
 
-_SHORT = 64
+SHORT = 64
 """Up to this length, dense rows are faster than what matters of them."""
 
 
-class SoftSortRows(SortedRows):
+class KernelRows(SortedRows):
+    """Rows whose scores are minus distances of sorted elements.
+
+    **Attributes:**
+
+    - `queries`: of rows; None for the elements themselves.
+    - `starts`: the first elements of segments; None if there is but one.
+    """
+
+    queries: eqx.AbstractVar[Float[Array, "*batch m"] | None]
+
+    @property
+    @abc.abstractmethod
+    def starts(self) -> Bool[Array, "*batch n"] | None: ...
+
+
+class SoftSortRows(KernelRows):
     """Simplex projections of `-|queries_i - support_j|`, one for each query.
 
     The rows of SoftSort (Prillo and Eisenschlos, 2020). Row i is
@@ -75,6 +95,10 @@ class SoftSortRows(SortedRows):
         self.support = support
 
     @property
+    def starts(self) -> None:
+        return None
+
+    @property
     def points(self) -> Float[Array, "*batch m"]:
         return self.support if self.queries is None else self.queries
 
@@ -90,15 +114,15 @@ class SoftSortRows(SortedRows):
     def specialize(self, regularizer: Regularizer) -> ScalarDualProblem:
         structure = regularizer.structure()
         if structure.rate is not None:
-            return _KernelSums(self)
-        own = self.queries is None and self.support.shape[-1] > _SHORT
+            return KernelSums(self)
+        own = self.queries is None and self.support.shape[-1] > SHORT
         if own and structure.windowed:
             parts = self.support, self.softness, self.where, self.weights
             return _DistanceWindows(*parts)
         return self
 
 
-class _KernelSums(ScalarDualProblem):
+class KernelSums(ScalarDualProblem):
     """Rows by an exponential link: sums against a kernel of distances, in O(n).
 
     The dual cancels from means, which are quotients of such sums.
@@ -106,7 +130,7 @@ class _KernelSums(ScalarDualProblem):
 
     cancels: ClassVar = frozenset({Primal, Means})
 
-    rows: SoftSortRows
+    rows: KernelRows
 
     def sums(
         self, regularizer: Regularizer, *weights: Array
@@ -120,7 +144,8 @@ class _KernelSums(ScalarDualProblem):
         if rows.where is not None:
             weights = tuple(jnp.where(rows.where, w, 0) for w in weights)
         rate: Any = regularizer.structure().rate
-        return laplace_sums(support, rows.softness / rate, weights, rows.queries)
+        softness = rows.softness / rate
+        return laplace_sums(support, softness, weights, rows.queries, rows.starts)
 
     def total(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
         (total,) = self.sums(regularizer, jnp.ones((), self.rows.support.dtype))
@@ -134,11 +159,12 @@ class _KernelSums(ScalarDualProblem):
 
     def closed_form(self, regularizer):
         def dual():
+            rate: Any = regularizer.structure().rate
             theta = dual_of_sums(self.total(regularizer), regularizer)
             if self.rows.weights is None:
                 return theta
             _, unit = _relative(self.rows.weights)
-            return theta + jnp.log(unit) / regularizer.structure().rate
+            return theta + jnp.log(unit) / rate
 
         return dual
 

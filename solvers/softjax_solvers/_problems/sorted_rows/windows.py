@@ -19,7 +19,8 @@ from ..._core.solution import Solution
 from ..._kernels.arrays import eps, safe_divide
 from ..._kernels.derivatives import derivative
 from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbour_sums
-from ..simplex import all_in_full, threshold_bracket, weighted_bracket
+from ..._kernels.sorting import permute
+from ..thresholds import all_in_full, threshold_bracket, weighted_bracket
 from .rows import SortedRows
 
 _SPACING = 8
@@ -207,11 +208,10 @@ class WindowedRows(ScalarDualProblem):
         if self.weights is not None:
             own = jnp.where(self.weights > 0, 0.0, jnp.inf).astype(s.dtype)
             lowest = -self.farthest() / self.softness
-            total = jnp.broadcast_to(self._mass[..., -1:], s.shape)
+            total = jnp.broadcast_to(self.total_mass(), s.shape)
             each = own[..., None], lowest, self.weights[..., None], total
             return weighted_bracket(regularizer, *each)
-        count = jnp.sum(as_mask(self.where, s), axis=-1, keepdims=True)
-        count = jnp.broadcast_to(count.astype(s.dtype), s.shape)
+        count = jnp.broadcast_to(self.count().astype(s.dtype), s.shape)
         return threshold_bracket(regularizer, -self.farthest() / self.softness, count)
 
     def initial_dual(self, regularizer: Regularizer) -> Float[Array, "*batch n"]:
@@ -224,13 +224,19 @@ class WindowedRows(ScalarDualProblem):
         s = jax.lax.stop_gradient(self.support)
         n = s.shape[-1]
         index = jnp.arange(n)
-        first = jnp.maximum(index - _SPACING, 0)
-        last = jnp.minimum(index + _SPACING, n - 1)
+
+        def take(x, place):
+            return x[..., place] if place.ndim == 1 else permute(x, place)
+
+        start, stop = self.span()
+        first = jnp.maximum(index - _SPACING, start)
+        last = jnp.minimum(index + _SPACING, stop - 1)
         between = last - first
         if self.weights is not None:
             mass = jax.lax.stop_gradient(self._mass)
-            between = jnp.maximum(mass[..., last] - mass[..., first], eps(s))
-        gap = (s[..., last] - s[..., first]) / between / self.softness
+            between = jnp.maximum(take(mass, last) - take(mass, first), eps(s))
+        reach = take(s, last) - take(s, first)
+        gap = safe_divide(reach, between) / self.softness
         edge = regularizer.gradient(jnp.zeros((), s.dtype))
         top = regularizer.gradient(jnp.ones((), s.dtype))
 
@@ -247,16 +253,29 @@ class WindowedRows(ScalarDualProblem):
         lower, upper = self.bracket(regularizer)
         return jnp.where((guess >= lower) & (guess <= upper), guess, lower)
 
+    def count(self) -> Int[Array, "*#batch #n"]:
+        """The number of elements that take part in each row."""
+        return jnp.sum(as_mask(self.where, self.support), axis=-1, keepdims=True)
+
+    def total_mass(self) -> Float[Array, "*#batch #n"]:
+        """The mass of those."""
+        return self._mass[..., -1:]
+
+    def span(self) -> tuple[Int[Array, "*batch n"] | int, Int[Array, "*batch n"] | int]:
+        """The first place of each row's neighbours, and the one after the last."""
+        return 0, self.support.shape[-1]
+
     @property
     def _mass(self) -> Float[Array, "*batch n"]:
         """The mass up to each element, with it."""
-        return jnp.cumsum(self.weights, axis=-1)
+        weights: Any = self.weights
+        return jnp.cumsum(weights, axis=-1)
 
     def residual(self, dual, regularizer):
         residual = jnp.abs(self.optimality(dual, regularizer))
         if self.weights is None:
             return residual
-        full = all_in_full(regularizer, self._mass[..., -1:])
+        full = all_in_full(regularizer, self.total_mass())
         return jnp.where(full, 0, residual)
 
     def _of_rows(self, values: Array) -> Float[Array, "*batch n"]:

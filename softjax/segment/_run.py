@@ -1,0 +1,310 @@
+"""The run of an operator over segments: all that is done around its method."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softjax_solvers import Entropy, Regularizer
+from softjax_solvers.internal import Segments, is_traced
+
+from .._dispatch import dispatch
+from .._keywords import (
+    as_array,
+    as_float,
+    check_softness,
+    parse_mode,
+    parse_softness,
+)
+from ..axiswise._infinite import Outer
+from ..methods import Method, Relaxation, get_method
+from ..methods.hard import Hard
+from ._methods import get_formulation
+from ._sample import Measure, Sample
+
+
+class SegmentKeywords(TypedDict, total=False):
+    """The keywords that all operators over segments share.
+
+    - `softness`: as of `softjax.AxisKeywords`: a positive number, or an array that
+        broadcasts against the axes of x behind the first. Default 0.1.
+    - `mode`, `solver`: as of `softjax.AxisKeywords`.
+    - `method`: `"softsort"` or `"neuralsort"`. For the others, and for soft indices
+        between sorted elements, `softjax.segment.pad` makes rows of segments.
+    - `where`: which elements there are: a Boolean array of the shape of x, or one
+        number for each of its rows, `n`; None for all.
+    - `weights`: how often elements count: nonnegative numbers of such a shape; None for
+        once. Operators that can't take them raise `ValueError`.
+
+    **Example:**
+
+        >>> keywords: sj.segment.SegmentKeywords = dict(mode="c0", softness=0.5)
+        >>> x, ids = jnp.array([0.2, 1.0, 0.7, 0.3]), jnp.array([0, 0, 0, 1])
+        >>> print(sj.segment.argmax(x, ids, 2, **keywords))
+        [0.  0.8 0.2 1. ]
+    """
+
+    softness: Any
+    mode: str | Regularizer
+    method: str | Method
+    solver: Any
+    where: Any
+    weights: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operation:
+    """An operator over segments, as what it asks of a formulation.
+
+    **Attributes:**
+
+    - `name`: of the operator, for messages.
+    - `asked`: the name of what it asks for, as formulations list it.
+    - `apply`: `(formulation, run, *options) -> results`, of a [`Run`][] of one column.
+    - `ascending`: whether positions count from the smallest, so that the method sees
+        minus the input.
+    - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
+    - `method`: the default.
+    - `of_method`: whether a method answers, or what there is but one formulation of.
+    """
+
+    name: str
+    asked: str
+    apply: Callable[..., Array]
+    ascending: bool = False
+    absent: bool = False
+    method: str = "softsort"
+    of_method: bool = True
+
+    def ascend(self, name: str | None = None) -> Operation:
+        """This operator, counting from the smallest."""
+        return dataclasses.replace(self, name=name or self.name, ascending=True)
+
+    def keywords(self) -> dict[str, Any]:
+        """The common keywords and their defaults."""
+        common = dict(softness=0.1, mode="smooth", method=self.method, solver=None)
+        return common | dict(where=None, weights=None)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """One column of numbers on its way through an operator.
+
+    **Attributes:**
+
+    - `segments`: those of the user, m of them.
+    - `measure`: what there is, with two segments more, as `sample` has them.
+    - `sample`: what the formulation is given.
+    - `outer`: its infinite elements, None if it has them as they are.
+    - `relaxation`: the softness, regularizer and solver.
+    - `sign`: -1 if the sample is minus the input.
+    """
+
+    segments: Segments
+    measure: Measure
+    sample: Sample
+    outer: Outer | None
+    relaxation: Relaxation
+    sign: int
+
+    def of_segments(self, x: Array) -> Array:
+        """What belongs to the segments of the user."""
+        return x[1:-1]
+
+    def of_elements(self, x: Array) -> Array:
+        """What the segment of each element has, those of none that of any."""
+        return self.segments.spread(self.of_segments(x))
+
+    def finish(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Results of elements: NaN in bad segments, 0 in none."""
+        out = jnp.where(self.of_elements(self.measure.bad), jnp.nan, out)
+        return jnp.where(self.segments.inside, out, 0)
+
+    def present(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Results of elements that the formulation has seen, 0 for others."""
+        ids, count = self.sample.groups.ids, self.sample.groups.count
+        return jnp.where((ids > 0) & (ids < count - 1), out, 0)
+
+    @property
+    def given(self) -> Array:
+        """Elements that there are."""
+        ids, count = self.measure.groups.ids, self.measure.groups.count
+        return (ids > 0) & (ids < count - 1)
+
+
+def call(
+    operation: Operation,
+    x: Any,
+    segment_ids: Any,
+    num_segments: Any,
+    indices_are_sorted: bool,
+    keywords: Mapping[str, Any],
+    *options: Any,
+    **constants: Any,
+) -> Array:
+    """Check what depends on values, and call an operator's program.
+
+    **Arguments:**
+
+    - `keywords`: the common ones that were given.
+    - `options`: arrays, which `operation.apply` is given after the run, and before the
+        `constants`.
+
+    **Returns:** the results, with the axis of segments or elements first, and then any
+    that `operation.apply` adds.
+    """
+    name = f"segment.{operation.name}"
+    defaults = operation.keywords()
+    for keyword in keywords:
+        if keyword not in defaults:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
+                f"own arguments it takes {', '.join(defaults)}."
+            )
+    given = defaults | dict(keywords)
+    softness = given.pop("softness")
+    check_softness(softness)
+    for key in ("where", "weights"):
+        if given[key] is not None:
+            given[key] = as_array(given[key], key)
+    _check_weights(given["weights"], name)
+    ids = as_array(segment_ids, "segment_ids")
+    count = parse_count(ids, num_segments, name)
+    return dispatch(
+        _run,
+        *(as_array(x), ids, softness, *options),
+        operation=operation,
+        count=count,
+        are_sorted=bool(indices_are_sorted),
+        keywords=given,
+        **constants,
+    )
+
+
+def parse_count(segment_ids: Any, num_segments: Any, name: str) -> int:
+    """The number of segments: that of the highest of the ids, if it is not given.
+
+    **Raises:** `ValueError` if it is needed and the ids are traced, or if it is
+    negative; `TypeError` if it is no integer.
+    """
+    if num_segments is None:
+        if is_traced(segment_ids):
+            raise ValueError(
+                f"{name}: num_segments must be given where segment_ids are traced, as "
+                "under jax.jit."
+            )
+        known = np.asarray(segment_ids)
+        return int(known.max()) + 1 if known.size else 0
+    if isinstance(num_segments, bool) or not isinstance(num_segments, int | np.integer):
+        raise TypeError(f"{name}: num_segments must be an integer, got {num_segments}.")
+    if num_segments < 0:
+        raise ValueError(f"{name}: num_segments={num_segments} must not be negative.")
+    return int(num_segments)
+
+
+def check_ids(ids: Array, shape: tuple[int, ...], name: str) -> None:
+    """Check that there is an integer for each row of an array of a shape.
+
+    **Raises:** `TypeError`, `ValueError`.
+    """
+    if not jnp.issubdtype(ids.dtype, jnp.integer):
+        raise TypeError(f"{name}: segment_ids must be integers, got type {ids.dtype}.")
+    if not shape or ids.shape != shape[:1]:
+        raise ValueError(
+            f"{name}: segment_ids of shape {ids.shape} must have one integer for each "
+            f"row of x, which is of shape {shape}."
+        )
+
+
+def _check_weights(weights: Any, name: str) -> None:
+    if weights is None or is_traced(weights):
+        return
+    known = np.asarray(weights)
+    if not (np.issubdtype(known.dtype, np.floating) or known.dtype.kind in "biu"):
+        raise TypeError(
+            f"{name}: weights must be an array of real numbers, got {known.dtype}."
+        )
+    if not np.all(np.isfinite(known) & (known >= 0)):
+        raise ValueError(f"{name}: weights must be nonnegative and finite.")
+
+
+def _of_rows(value: Any, key: str, x: Array, name: str) -> Array:
+    """An array of the shape of x, from one of that shape or one number for each row."""
+    value = jnp.asarray(value)
+    if value.shape == x.shape[:1]:
+        value = value.reshape(-1, *(1,) * (x.ndim - 1))
+    elif value.shape != x.shape:
+        raise ValueError(
+            f"{name}: {key} of shape {value.shape} must have the shape of x, "
+            f"{x.shape}, or one number for each row, {x.shape[:1]}."
+        )
+    return jnp.broadcast_to(value, x.shape)
+
+
+def _run(
+    x, ids, softness, *options, operation, count, are_sorted, keywords, **constants
+):
+    name = f"segment.{operation.name}"
+    x, out_dtype = as_float(x)
+    ids = jnp.asarray(ids)
+    check_ids(ids, x.shape, name)
+    segments = Segments(ids.astype(jnp.int32), count, are_sorted)
+    rest = x.shape[1:]
+    softness = parse_softness(softness, x.dtype)
+    try:
+        softness = jnp.broadcast_to(softness, rest)
+    except ValueError:
+        raise ValueError(
+            f"{name}: softness of shape {softness.shape} must broadcast against the "
+            f"axes of x behind the first, {rest}."
+        ) from None
+    where, weights = keywords["where"], keywords["weights"]
+    if where is not None:
+        where = _of_rows(where, "where", x, name)
+        if where.dtype != bool:
+            raise TypeError(
+                f"{name}: where must be Boolean, got type {where.dtype}; for numbers "
+                "use weights=."
+            )
+    if weights is not None:
+        weights = _of_rows(weights, "weights", x, name).astype(x.dtype)
+    regularizer = parse_mode(keywords["mode"]).regularizer
+    method, solver = get_method(keywords["method"]), keywords["solver"]
+    if regularizer is None:
+        method, regularizer, solver = Hard(), Entropy(), None
+    asked, weighted = operation.asked, weights is not None
+    if operation.of_method or isinstance(method, Hard):
+        formulation = get_formulation(method, operation.name, asked, weighted)
+    else:
+        formulation = None
+    hard = isinstance(method, Hard)
+
+    def column(x, softness, where, weights, *options):
+        sign = -1 if operation.ascending else 1
+        measure = Measure.of(sign * x, segments, where, weights)
+        softness = softness.reshape(1)
+        if hard:
+            sample, outer = measure.hard(), None
+        else:
+            sample, outer = measure.sample(softness, operation.absent)
+        relaxation = Relaxation(regularizer, softness, solver)
+        run = Run(segments, measure, sample, outer, relaxation, sign)
+        return operation.apply(formulation, run, *options, **constants)
+
+    arrays = x, softness, where, weights
+    if not rest:
+        return column(*arrays, *options).astype(out_dtype)
+    flat = [
+        None if a is None else a.reshape(*a.shape[: a.ndim - len(rest)], -1)
+        for a in arrays
+    ]
+    axes = [None if a is None else a.ndim - 1 for a in flat]
+    by_columns = jax.vmap(column, (*axes, *(None for _ in options)), -1)
+    out = by_columns(*flat, *options).astype(out_dtype)
+    return out.reshape(*out.shape[:-1], *rest)

@@ -1,0 +1,165 @@
+"""Sorted values and ranks within segments, and the first k of each."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, Unpack
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..axiswise._keywords import with_keywords
+from ._methods import Formulation, SortingFormulation
+from ._results import finish_positions, finish_sorted, finish_values
+from ._run import Operation, Run, SegmentKeywords, call
+
+
+def _sorted(formulation: SortingFormulation, run: Run) -> Array:
+    ordered = run.sample.ordered()
+    return finish_sorted(formulation.sort(ordered, run.relaxation), ordered, run)
+
+
+def _positions(formulation: SortingFormulation, run: Run, *, first: int) -> Array:
+    ordered = run.sample.ordered()
+    out = ordered.unsort(formulation.rank(ordered, run.relaxation))
+    return finish_positions(out, run, first)
+
+
+def _first_k(formulation: Formulation, run: Run, *, k: int) -> Array:
+    cells = run.sample.cells(k)
+    out = formulation.values(run.sample, run.relaxation, cells)
+    return finish_values(out, cells, run, -math.inf)
+
+
+_SORT = Operation("sort", "sort", _sorted)
+_RANK = Operation("rank", "rank", functools.partial(_positions, first=1))
+_RANKING = Operation("ranking", "rank", functools.partial(_positions, first=0))
+_TOP_K = Operation("top_k", "top_k", _first_k, absent=True)
+_FROM_SMALLEST = {op: op.ascend() for op in (_SORT, _RANK, _RANKING)}
+
+
+@with_keywords(_SORT)
+def sort(
+    x: Any,
+    segment_ids: Any,
+    num_segments: int | None = None,
+    *,
+    descending: bool = False,
+    indices_are_sorted: bool = False,
+    **keywords: Unpack[SegmentKeywords],
+) -> Float[Array, "n ..."]:
+    """The soft sort of each segment, into the places that it has.
+
+    The i-th place of a segment, of all rows that have its id, gets its i-th value:
+    [`softjax.sort`][] of each segment alone. Takes O(n log n) time with the entropy.
+    It takes no weights.
+
+    **Arguments:**
+
+    - `descending`: whether the largest comes first.
+    - The others, and what is raised, are those of [`softjax.segment.max`][].
+
+    **Returns:** an array of the shape of x; 0 for elements that belong to no segment,
+    and infinite numbers behind the last of those that `where` leaves.
+
+    **Example:**
+
+        >>> x, ids = jnp.array([0.2, 0.5, 1.0, 0.3, 0.7]), jnp.array([0, 1, 0, 1, 0])
+        >>> print(sj.segment.sort(x, ids, 2))
+        [0.204 0.324 0.711 0.476 0.986]
+    """
+    operation = _SORT if descending else _FROM_SMALLEST[_SORT]
+    return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
+
+
+@with_keywords(_RANK)
+def rank(
+    x: Any,
+    segment_ids: Any,
+    num_segments: int | None = None,
+    *,
+    descending: bool = True,
+    indices_are_sorted: bool = False,
+    **keywords: Unpack[SegmentKeywords],
+) -> Float[Array, "n ..."]:
+    """Soft ranks within segments, counted from 1: [`softjax.rank`][] of each alone.
+
+    Takes O(n log n) time with the entropy.
+
+    **Arguments:**
+
+    - `descending`: whether to count from the largest element, or from the smallest.
+    - The others, and what is raised, are those of [`softjax.segment.max`][].
+
+    **Returns:** an array of the shape of x; 0 for elements that belong to no segment.
+
+    **Example:**
+
+        >>> x, ids = jnp.array([0.2, 0.5, 1.0, 0.3, 0.7]), jnp.array([0, 1, 0, 1, 0])
+        >>> print(sj.segment.rank(x, ids, 2))
+        [2.993 1.119 1.048 1.881 1.959]
+    """
+    operation = _RANK if descending else _FROM_SMALLEST[_RANK]
+    return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
+
+
+@with_keywords(_RANKING)
+def ranking(
+    x: Any,
+    segment_ids: Any,
+    num_segments: int | None = None,
+    *,
+    descending: bool = True,
+    indices_are_sorted: bool = False,
+    **keywords: Unpack[SegmentKeywords],
+) -> Float[Array, "n ..."]:
+    """Soft ranks within segments, counted from 0: [`softjax.segment.rank`][] minus 1.
+
+    But it is 0 as well for elements that belong to no segment.
+
+    **Example:**
+
+        >>> x, ids = jnp.array([0.2, 0.5, 1.0, 0.3, 0.7]), jnp.array([0, 1, 0, 1, 0])
+        >>> print(sj.segment.ranking(x, ids, 2))
+        [1.993 0.119 0.048 0.881 0.959]
+    """
+    operation = _RANKING if descending else _FROM_SMALLEST[_RANKING]
+    return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
+
+
+@with_keywords(_TOP_K)
+def top_k(
+    x: Any,
+    segment_ids: Any,
+    k: int,
+    num_segments: int | None = None,
+    *,
+    indices_are_sorted: bool = False,
+    **keywords: Unpack[SegmentKeywords],
+) -> Float[Array, "num_segments k ..."]:
+    """The k largest soft values of each segment, from the largest.
+
+    Those of [`softjax.top_k`][], without soft indices: see
+    [`softjax.segment.top_k_mask`][], or [`softjax.segment.pad`][].
+
+    **Arguments:**
+
+    - `k`: an integer of at least 1.
+    - The others, and what is raised, are those of [`softjax.segment.max`][].
+
+    **Returns:** an array `num_segments k ...`, with -inf beyond the last element.
+
+    **Example:**
+
+        >>> x, ids = jnp.array([0.2, 1.0, 0.7, 0.3, 0.5]), jnp.array([0, 0, 0, 1, 1])
+        >>> print(sj.segment.top_k(x, ids, 2))
+        [[0.986 0.711]
+         [0.476 0.324]]
+    """
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise TypeError(f"segment.top_k: k must be an integer, got {k!r}.")
+    if k < 1:
+        raise ValueError(f"segment.top_k: k={k} must be at least 1.")
+    parts = x, segment_ids, num_segments, indices_are_sorted, keywords
+    return call(_TOP_K, *parts, k=int(k))

@@ -1,0 +1,129 @@
+"""Segments as rows of an array, filled up to equal lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, PyTree
+
+from softjax_solvers.internal import is_traced, segment_ends, sort_pairs
+
+from .._keywords import as_array
+from ._run import check_ids, parse_count
+
+
+def pad(
+    x: PyTree[Array],
+    segment_ids: Any,
+    num_segments: int | None = None,
+    max_size: int | None = None,
+    *,
+    indices_are_sorted: bool = False,
+) -> tuple[PyTree[Array], Bool[Array, "num_segments max_size"], Callable]:
+    """Segments as rows of equal length, for operators along an axis with `where=`.
+
+    Every operator, method and keyword works on segments by
+    `op(padded, axis=1, where=where)`.
+
+    **Arguments:**
+
+    - `x`: an array `n ...`, or a pytree of them.
+    - `segment_ids`, `num_segments`, `indices_are_sorted`: as of
+        [`softjax.segment.max`][].
+    - `max_size`: the length of rows. None for the size of the largest segment, which
+        has to be known then. Of larger segments, the elements beyond are left out,
+        where that can't be known.
+
+    **Returns:** three things:
+
+    - `padded`: `num_segments max_size ...`, each segment in the order of x, and 0
+        behind it.
+    - `where`: `num_segments max_size`, which of these are elements.
+    - `unpad`: a function that takes an array `num_segments max_size ...`, or a pytree
+        of them, back to `n ...`; 0 for elements that are in no row.
+
+    **Raises:** `ValueError` if a segment is known to be larger than `max_size`, or if
+    `num_segments` or `max_size` is needed and can't be known; and as
+    [`softjax.segment.max`][] does.
+
+    **Example:**
+
+        >>> x, ids = jnp.array([0.2, 0.5, 1.0, 0.3, 0.7]), jnp.array([0, 1, 0, 1, 0])
+        >>> padded, where, unpad = sj.segment.pad(x, ids)
+        >>> print(padded)
+        [[0.2 1.  0.7]
+         [0.5 0.3 0. ]]
+        >>> print(unpad(sj.rank(padded, axis=1, method="ot", where=where)))
+        [2.993 1.136 1.048 1.864 1.959]
+    """
+    name, ids = "segment.pad", as_array(segment_ids, "segment_ids")
+    count = parse_count(ids, num_segments, name)
+    ids = jnp.asarray(ids)
+    for leaf in jax.tree.leaves(x):
+        check_ids(ids, np.shape(leaf), name)
+    size = _size(segment_ids, count, max_size)
+    n = len(ids)
+    ids = jnp.where((ids >= 0) & (ids < count), ids, count).astype(jnp.int32)
+    ordered, places = sort_pairs(ids, jnp.arange(n, dtype=jnp.int32))
+    first, stop = segment_ends(ordered, count)
+    slots = jnp.arange(size)
+    where = slots < (stop - first)[:, None]
+    take = places[jnp.clip(first[:, None] + slots, 0, max(n - 1, 0))]
+    own = ordered * size + jnp.arange(n) - _first_of(first, ordered)
+    beyond = (jnp.arange(n) - _first_of(first, ordered) >= size) | (ordered == count)
+    # What is in no row is taken from behind all of them.
+    slot = jnp.zeros(n, jnp.int32).at[places].set(jnp.where(beyond, count * size, own))
+
+    def fill(x):
+        x = jnp.asarray(x)
+        inside = where.reshape(*where.shape, *(1,) * (x.ndim - 1))
+        return jnp.where(inside, x[take], jnp.zeros((), x.dtype))
+
+    def read(y):
+        y = jnp.asarray(y)
+        if y.shape[:2] != where.shape:
+            raise ValueError(
+                f"unpad: an array of shape {y.shape} must begin with {where.shape}."
+            )
+        rows = y.reshape(count * size, *y.shape[2:])
+        return rows.at[slot].get(mode="fill", fill_value=0)
+
+    return jax.tree.map(fill, x), where, lambda y: jax.tree.map(read, y)
+
+
+def _first_of(first: Array, ids: Array) -> Array:
+    """The first place of the segment of each element, 0 of those of none."""
+    return first.at[ids].get(mode="fill", fill_value=0)
+
+
+def _size(segment_ids: Any, count: int, max_size: Any) -> int:
+    """The length of rows.
+
+    **Raises:** `ValueError` or `TypeError` if it does not fit.
+    """
+    if max_size is not None and (
+        isinstance(max_size, bool) or not isinstance(max_size, int | np.integer)
+    ):
+        raise TypeError(f"segment.pad: max_size must be an integer, got {max_size!r}.")
+    if is_traced(segment_ids):
+        if max_size is None:
+            raise ValueError(
+                "segment.pad: max_size must be given where segment_ids are traced, as "
+                "under jax.jit."
+            )
+        return int(max_size)
+    known = np.asarray(segment_ids)
+    known = known[(known >= 0) & (known < count)]
+    largest = int(np.bincount(known).max()) if known.size else 0
+    if max_size is None:
+        return largest
+    if largest > max_size:
+        raise ValueError(
+            f"segment.pad: a segment has {largest} elements, more than "
+            f"max_size={max_size}."
+        )
+    return int(max_size)
