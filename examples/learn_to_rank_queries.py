@@ -23,7 +23,9 @@ Run with `python examples/learn_to_rank_queries.py`; `--steps 20 --seeds 2` is a
 
 import argparse
 import functools
+import importlib.util
 import time
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -36,11 +38,7 @@ from tqdm import tqdm
 import softjax as sj
 from softjax import losses
 
-try:
-    import rax  # pyright: ignore[reportMissingImports]
-except ImportError:
-    rax = None
-
+rax: Any = importlib.import_module("rax") if importlib.util.find_spec("rax") else None
 FIRST = 10
 SOFTNESS = 0.03
 """Of ranks, here and in Rax, whose default of 1 is too soft for these scores."""
@@ -63,7 +61,7 @@ def squared_error(scores, relevance):
 
 def soft_ndcg(scores, relevance):
     scores, relevance, where = pad(scores, relevance)
-    keywords = dict(softness=0.1, standardize=True, where=where)
+    keywords: Any = dict(softness=0.1, standardize=True, where=where)
     return 1 - jnp.mean(losses.ndcg(scores, relevance, FIRST, **keywords))
 
 
