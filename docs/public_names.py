@@ -10,6 +10,7 @@ NAMESPACES = {
     "softjax": softjax,
     "softjax.losses": softjax.losses,
     "softjax.methods": softjax.methods,
+    "softjax.segment": softjax.segment,
     "softjax.solvers": softjax.solvers,
 }
 

@@ -67,6 +67,18 @@ def _solved(make: Any, mode: str = "smooth") -> Any:
     return call
 
 
+def _over(make: Any, mode: str = "smooth") -> Any:
+    """Solutions of segments, means of them, and how far they are from optimal."""
+
+    def call(x):
+        problem = make(x)
+        means = solvers.evaluate(problem, mode, solvers.Means(x))
+        found = solvers.solve(problem, mode)
+        return found.value, found.residual, means
+
+    return call
+
+
 def _plainly(f, x, **keywords):
     return f(x, **keywords)
 
@@ -77,6 +89,14 @@ def _along(f, x, **keywords):
 
 def _compare(f, x, **keywords):
     return f(x, 0.25, **keywords)
+
+
+_IDS = np.array([0, 2, 0, 0])
+_NO_SEGMENTS = {"SegmentKeywords", "top_k", "quantile", "top_k_mask", "pad"}
+
+
+def _over_segments(f, x):
+    return f(jnp.moveaxis(x, -1, 0), _IDS, 3)
 
 
 # Operators with a mode: how to call each, and its straight-through variant. Parameters
@@ -140,6 +160,20 @@ FUNCTIONS = {
     "log": lambda x: sj.log(x),
     "norm": lambda x: sj.norm(x, axis=-1),
     "sqrt": lambda x: sj.sqrt(x),
+    # Segments of columns
+    **{
+        f"segment.{name}": functools.partial(_over_segments, getattr(sj.segment, name))
+        for name in sj.segment.__all__
+        if name not in _NO_SEGMENTS
+    },
+    "segment.top_k": lambda x: sj.segment.top_k(jnp.moveaxis(x, -1, 0), _IDS, 2, 3),
+    "segment.quantile": lambda x: sj.segment.quantile(
+        jnp.moveaxis(x, -1, 0), _IDS, np.array([0.2, 0.7]), 3
+    ),
+    "segment.top_k_mask": lambda x: sj.segment.top_k_mask(
+        jnp.moveaxis(x, -1, 0), _IDS, 1.5, 3
+    ),
+    "segment.pad": lambda x: sj.segment.pad(jnp.moveaxis(x, -1, 0), _IDS, 3)[0],
     # Losses
     "losses.simplex_loss": lambda x: losses.simplex_loss(x, _X(-x)),
     "losses.top_k_loss": lambda x: losses.top_k_loss(x, _target(x), 2),
@@ -176,6 +210,15 @@ SOLVERS = {
     "SimplexProjection": _solved(lambda x: solvers.SimplexProjection(x, 0.3), "c2"),
     "HypersimplexProjection": _solved(
         lambda x: solvers.HypersimplexProjection(x, 2, 0.3), "c1"
+    ),
+    "SegmentedSimplexProjection": _over(
+        lambda x: solvers.SegmentedSimplexProjection(x, 0.3, _IDS, 3), "c2"
+    ),
+    "SegmentedHypersimplexProjection": _over(
+        lambda x: solvers.SegmentedHypersimplexProjection(x, 1.5, 0.3, _IDS, 3), "c1"
+    ),
+    "SegmentedSoftSortRows": _over(
+        lambda x: solvers.SegmentedSoftSortRows(jnp.sort(x), 0.3, np.sort(_IDS))
     ),
     "SoftSortRows": _solved(lambda x: solvers.SoftSortRows(None, jnp.sort(x), 0.3)),
     "NeuralSortRows": _solved(
@@ -251,7 +294,13 @@ INTERNAL: dict[str, Any] = {
 # Names that are no functions of arrays, or that other functions pass arrays to.
 OTHERS = {
     # Types of keywords and of soft arrays, and makers of variants
-    *("AxisKeywords", "ValueKeywords", "SoftBool", "SoftIndex"),
+    *(
+        "AxisKeywords",
+        "ValueKeywords",
+        "segment.SegmentKeywords",
+        "SoftBool",
+        "SoftIndex",
+    ),
     "straight_through_variants",
     # Parts of a formulation
     *(name for name in public_names.names() if name.startswith("softjax.methods.")),

@@ -31,8 +31,8 @@ class Formulation(eqx.Module):
     - `takes_weights`: names of those that take a sample with mass.
     """
 
-    operators: eqx.AbstractClassVar[frozenset[str]]
-    takes_weights: eqx.AbstractClassVar[frozenset[str]]
+    operators: ClassVar[frozenset[str]]
+    takes_weights: ClassVar[frozenset[str]]
 
     @abc.abstractmethod
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, " n"]:

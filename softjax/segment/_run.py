@@ -67,6 +67,7 @@ class Operation:
     - `name`: of the operator, for messages.
     - `asked`: the name of what it asks for, as formulations list it.
     - `apply`: `(formulation, run, *options) -> results`, of a [`Run`][] of one column.
+    - `of_elements`: whether there is a result for each row of x, not each segment.
     - `ascending`: whether positions count from the smallest, so that the method sees
         minus the input.
     - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
@@ -77,6 +78,7 @@ class Operation:
     name: str
     asked: str
     apply: Callable[..., Array]
+    of_elements: bool = False
     ascending: bool = False
     absent: bool = False
     method: str = "softsort"
@@ -208,7 +210,7 @@ def parse_count(segment_ids: Any, num_segments: Any, name: str) -> int:
     return int(num_segments)
 
 
-def check_ids(ids: Array, shape: tuple[int, ...], name: str) -> None:
+def check_ids(ids: Any, shape: tuple[int, ...], name: str) -> None:
     """Check that there is an integer for each row of an array of a shape.
 
     **Raises:** `TypeError`, `ValueError`.
@@ -247,6 +249,14 @@ def _of_rows(value: Any, key: str, x: Array, name: str) -> Array:
     return jnp.broadcast_to(value, x.shape)
 
 
+def _never_empty(x: Array, ids: Array, *more: Array | None) -> tuple[Any, ...]:
+    """Arrays with a row of no segment, where they have none at all."""
+    if len(ids):
+        return x, ids, *more
+    rows = (None if a is None else jnp.zeros((1, *a.shape[1:]), a.dtype) for a in more)
+    return jnp.zeros((1, *x.shape[1:]), x.dtype), jnp.full(1, -1, ids.dtype), *rows
+
+
 def _run(
     x, ids, softness, *options, operation, count, are_sorted, keywords, **constants
 ):
@@ -254,7 +264,6 @@ def _run(
     x, out_dtype = as_float(x)
     ids = jnp.asarray(ids)
     check_ids(ids, x.shape, name)
-    segments = Segments(ids.astype(jnp.int32), count, are_sorted)
     rest = x.shape[1:]
     softness = parse_softness(softness, x.dtype)
     try:
@@ -274,6 +283,9 @@ def _run(
             )
     if weights is not None:
         weights = _of_rows(weights, "weights", x, name).astype(x.dtype)
+    nothing = len(ids) == 0
+    x, ids, where, weights = _never_empty(x, ids, where, weights)
+    segments = Segments(ids.astype(jnp.int32), count, are_sorted)
     regularizer = parse_mode(keywords["mode"]).regularizer
     method, solver = get_method(keywords["method"]), keywords["solver"]
     if regularizer is None:
@@ -295,7 +307,8 @@ def _run(
             sample, outer = measure.sample(softness, operation.absent)
         relaxation = Relaxation(regularizer, softness, solver)
         run = Run(segments, measure, sample, outer, relaxation, sign)
-        return operation.apply(formulation, run, *options, **constants)
+        out = operation.apply(formulation, run, *options, **constants)
+        return out[:0] if nothing and operation.of_elements else out
 
     arrays = x, softness, where, weights
     if not rest:
@@ -306,5 +319,11 @@ def _run(
     ]
     axes = [None if a is None else a.ndim - 1 for a in flat]
     by_columns = jax.vmap(column, (*axes, *(None for _ in options)), -1)
+    if 0 in rest:  # which loops over columns can't be
+        flat = [
+            a if a is None else jnp.zeros((*a.shape[:-1], 1), a.dtype) for a in flat
+        ]
+        shape = jax.eval_shape(by_columns, *flat, *options).shape
+        return jnp.zeros((*shape[:-1], *rest), out_dtype)
     out = by_columns(*flat, *options).astype(out_dtype)
     return out.reshape(*out.shape[:-1], *rest)

@@ -22,7 +22,7 @@ def _value(formulation: Formulation, run: Run) -> Array:
     return finish_values(out, run.sample.cells(1), run, -math.inf)[:, 0]
 
 
-_ARGMAX = Operation("argmax", "argmax", _index, absent=True)
+_ARGMAX = Operation("argmax", "argmax", _index, True, absent=True)
 _MAX = Operation("max", "max", _value, absent=True)
 _ARGMIN, _MIN = _ARGMAX.ascend("argmin"), _MAX.ascend("min")
 

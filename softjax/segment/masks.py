@@ -21,7 +21,7 @@ def _mask(formulation: Any, run: Run, k: Any, *, mask_method: MaskMethod) -> Arr
     sample, groups = run.sample, run.sample.groups
     number = parse_count(k, "segment.top_k_mask").astype(sample.keys.dtype)
     count = run.segments.count
-    if jnp.broadcast_shapes(number.shape, (count,)) != (count,):
+    if number.shape not in ((), (1,), (count,)):
         raise ValueError(
             f"segment.top_k_mask: k of shape {number.shape} must be a number, or one "
             f"for each of {count} segments."
@@ -72,7 +72,9 @@ def _hard(run: Run, k: Array) -> Array:
     return ordered.unsort(out.astype(run.measure.x.dtype))
 
 
-_TOP_K_MASK = Operation("top_k_mask", "top_k", _mask, absent=True, of_method=False)
+_TOP_K_MASK = Operation(
+    "top_k_mask", "top_k", _mask, True, absent=True, of_method=False
+)
 
 
 def top_k_mask(

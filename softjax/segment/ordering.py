@@ -32,9 +32,9 @@ def _first_k(formulation: Formulation, run: Run, *, k: int) -> Array:
     return finish_values(out, cells, run, -math.inf)
 
 
-_SORT = Operation("sort", "sort", _sorted)
-_RANK = Operation("rank", "rank", functools.partial(_positions, first=1))
-_RANKING = Operation("ranking", "rank", functools.partial(_positions, first=0))
+_SORT = Operation("sort", "sort", _sorted, True)
+_RANK = Operation("rank", "rank", functools.partial(_positions, first=1), True)
+_RANKING = Operation("ranking", "rank", functools.partial(_positions, first=0), True)
 _TOP_K = Operation("top_k", "top_k", _first_k, absent=True)
 _FROM_SMALLEST = {op: op.ascend() for op in (_SORT, _RANK, _RANKING)}
 

@@ -184,7 +184,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         """A row for each segment, with the others masked."""
         groups: Any = self.groups
         where = groups.as_rows() & of_rows(self.mask)
-        weights = self.weights
+        weights: Any = self.weights
         if weights is not None:
             weights = of_rows(jnp.broadcast_to(weights, self.z.shape))
         apart = of_rows(self.z - self.threshold)

@@ -147,12 +147,13 @@ class SegmentedHypersimplexProjection(Hypersimplex):
         self.weights = parse_weights(weights, self.z, self.where)
         k = inexact(k).astype(self.z.dtype)
         shape = (*self.z.shape[:-1], int(num_segments))
-        if jnp.broadcast_shapes(k.shape, shape) != shape:
+        try:
+            self.k = jnp.broadcast_to(k, shape)
+        except ValueError:
             raise ValueError(
                 f"k of shape {k.shape} must broadcast against the segments, which are "
                 f"of shape {shape}."
-            )
-        self.k = jnp.broadcast_to(k, shape)
+            ) from None
         self.threshold = hypersimplex.threshold_of(self)
 
     def specialize(self, regularizer: Regularizer) -> Hypersimplex:

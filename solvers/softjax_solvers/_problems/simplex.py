@@ -135,7 +135,8 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     def _one_row_each(self) -> Simplex:
         """A row for each segment, with the others masked."""
         groups: Any = self.groups
-        z, largest, weights = self.z, self.largest, self.weights
+        z, largest = self.z, self.largest
+        weights: Any = self.weights
         if largest is not None:
             z, largest = z - largest, jnp.zeros(1, z.dtype)
         if weights is not None:

@@ -235,8 +235,7 @@ class WindowedRows(ScalarDualProblem):
         if self.weights is not None:
             mass = jax.lax.stop_gradient(self._mass)
             between = jnp.maximum(take(mass, last) - take(mass, first), eps(s))
-        reach = take(s, last) - take(s, first)
-        gap = safe_divide(reach, between) / self.softness
+        gap = safe_divide(take(s, last) - take(s, first), between) / self.softness
         edge = regularizer.gradient(jnp.zeros((), s.dtype))
         top = regularizer.gradient(jnp.ones((), s.dtype))
 
