@@ -22,7 +22,18 @@ def medians(
     repeats: int,
     budget: float = math.inf,
 ) -> dict[Any, float]:
-    """Median time in seconds of each function, after a call that may compile it.
+    """Median time in seconds of each function: see `turns`."""
+    taken = turns(functions, *args, repeats=repeats, budget=budget)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def turns(
+    functions: dict[Any, Callable],
+    *args: Any,
+    repeats: int,
+    budget: float = math.inf,
+) -> dict[Any, list[float]]:
+    """Times in seconds of each function, after a call that may compile it.
 
     In each of `repeats` rounds each function is called once. One that has spent its
     budget in seconds sits out, from the fourth round on.
@@ -34,4 +45,4 @@ def medians(
         for name, function in functions.items():
             if len(taken[name]) < 3 or sum(taken[name]) < budget:
                 taken[name].append(seconds(function, *args))
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken

@@ -28,6 +28,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import matplotlib as mpl
 from pictures.curves import AXISWISE, ELEMENTWISE, MEDIAN_NEWTON
 from pictures.drawing import STYLE, Pictures
+from pictures.measures import draw_padded, draw_weights
 from pictures.operators import (
     draw_front,
     draw_logic,
@@ -47,6 +48,8 @@ PARTS: dict[str, Callable[[Pictures], None]] = {
     "simplex": draw_simplex,
     "convergence": draw_convergence,
     "straight-through": draw_straight_through,
+    "weights": draw_weights,
+    "padded": draw_padded,
     "axiswise": lambda p: draw_operators(p, AXISWISE, True),
 }
 

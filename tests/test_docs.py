@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import softjax as sj
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("docs/**/*.md"))
 
@@ -34,3 +36,21 @@ def test_links_lead_somewhere(page):
     local = [t for t in targets if not t.startswith(("http", "generated/"))]
     missing = [t for t in local if not (page.parent / t).exists()]
     assert not missing
+
+
+def test_table_of_what_takes_weights():
+    page = (ROOT / "docs/padded_weighted_ragged.md").read_text()
+    (header, *rows) = re.findall(r"^\| (?:method|`\").*\|$", page, flags=re.MULTILINE)
+    names, *cells = ([*line.replace("`", "").split("|")] for line in (header, *rows))
+    operators = [name.strip() for name in names[2:-1]]
+    found = {
+        line[1].strip().strip('"'): {
+            name
+            for name, cell in zip(operators, line[2:-1], strict=True)
+            if cell.strip() == "yes"
+        }
+        for line in cells
+    }
+    assert set(operators) == sj.methods.get_method("softsort").takes_weights
+    takes = {name: make().takes_weights for name, make in sj.methods.METHODS.items()}
+    assert found == takes

@@ -281,6 +281,9 @@ def test_errors():
         sj.max(x, weights=np.ones(2))
     with pytest.raises(ValueError, match=r"median: weights count copies.*only 1 of"):
         sj.median(x, weights=jnp.array([0.5, 0.25, 0.25]))
+    # Of which the sum is more than 1, by rounding.
+    with pytest.raises(ValueError, match=r"sort: weights count copies.*only 1 of"):
+        sj.sort(jnp.arange(4.0), weights=jnp.array([0.1, 0.4, 0.4, 0.1]))
     with pytest.raises(TypeError, match=r"rank: weights must be.*complex"):
         sj.rank(x, weights=np.ones(3, complex))
     with pytest.raises(ValueError, match=r"fit along axis 0 and along the last"):
