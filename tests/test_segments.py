@@ -342,29 +342,6 @@ def test_other_axes_and_sorted_ids():
     assert mapped == x.shape
 
 
-def test_pad_and_back():
-    tree = {"x": jnp.asarray(X, jnp.float32), "id": jnp.asarray(IDS)[:, None]}
-    padded, where, unpad = segment.pad(tree, IDS, COUNT)
-    assert padded["x"].shape == where.shape == (COUNT, 5)
-    assert padded["id"].shape == (COUNT, 5, 1)
-    np.testing.assert_array_equal(np.sum(where, axis=1), [5, 0, 1, 4])
-    for s in range(COUNT):
-        np.testing.assert_array_equal(padded["x"][s][where[s]], tree["x"][s == IDS])
-    back = unpad(padded)
-    inside = ~OUTSIDE
-    np.testing.assert_array_equal(back["x"][inside], tree["x"][inside])
-    assert np.all(back["x"][~inside] == 0)
-    ranks = unpad(sj.rank(padded["x"], axis=1, where=where))
-    assert_close(ranks, segment.rank(tree["x"], IDS, COUNT), atol=1e-5)
-    # What is beyond is dropped where that can't be known.
-    cut = jax.jit(lambda ids: segment.pad(tree["x"], ids, COUNT, 3)[0])(IDS)
-    np.testing.assert_array_equal(cut, padded["x"][:, :3])
-    with pytest.raises(ValueError, match="5 elements, more than max_size=3"):
-        segment.pad(tree["x"], IDS, COUNT, 3)
-    with pytest.raises(ValueError, match="max_size must be given"):
-        jax.jit(lambda ids: segment.pad(tree["x"], ids, COUNT))(IDS)
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

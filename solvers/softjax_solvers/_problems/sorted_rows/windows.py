@@ -22,6 +22,7 @@ from ..._kernels.neighbours import Extend, Lag, Terms, neighbour_moves, neighbou
 from ..._kernels.sorting import permute
 from ..thresholds import all_in_full, threshold_bracket, weighted_bracket
 from .rows import SortedRows
+from .terms import column_terms, column_terms_and_slopes, near, row_slopes, row_terms
 
 _SPACING = 8
 """Over how many elements on either side their density is estimated."""
@@ -101,7 +102,7 @@ class WindowedRows(ScalarDualProblem):
         self, dual: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
         """Sums of the rows."""
-        _, ((total,), _) = self._sums(_row_terms, self._args(dual, regularizer))
+        _, ((total,), _) = self._sums(row_terms, self._args(dual, regularizer))
         return total
 
     def depth(
@@ -119,7 +120,7 @@ class WindowedRows(ScalarDualProblem):
         self, dual: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
         args = self._args(dual, regularizer)
-        _, (((total, slope),), _) = self._sums(_row_slopes, args)
+        _, (((total, slope),), _) = self._sums(row_slopes, args)
         residual, factor = derivative(
             lambda x: regularizer.contrast(x, jnp.ones_like(x)), total
         )
@@ -148,7 +149,7 @@ class WindowedRows(ScalarDualProblem):
     ) -> Float[Array, "*batch n"]:
         values = self._of_rows(values)
         args = self._args(dual, regularizer, values)
-        _, ((total, excess), _) = self._sums(_row_terms, args)
+        _, ((total, excess), _) = self._sums(row_terms, args)
         return values + safe_divide(excess, total)
 
     # One pass over the neighbours for all that is known, and one that is linear in the
@@ -162,11 +163,11 @@ class WindowedRows(ScalarDualProblem):
             values_move = self._of_rows(values_move)
         args = self._args(solution.dual, regularizer, values)
         width, (((total, slope), (excess, excess_slope)), _) = self._sums(
-            _row_slopes, args
+            row_slopes, args
         )
         arg_moves = self._arg_moves(args, moves, values_move)
         (total_move, excess_move), _ = self._sum_moves(
-            width, _row_terms, args, arg_moves
+            width, row_terms, args, arg_moves
         )
         dual_move = -safe_divide(total_move, slope)
         total_move = total_move + slope * dual_move
@@ -181,7 +182,7 @@ class WindowedRows(ScalarDualProblem):
     ) -> Float[Array, "*batch n"]:
         values = jnp.broadcast_to(values, self.support.shape)
         args = self._args(dual, regularizer, values)
-        _, (_, (total, excess)) = self._sums(_column_terms, args)
+        _, (_, (total, excess)) = self._sums(column_terms, args)
         return values + safe_divide(excess, total)
 
     def column_means_and_tangent(
@@ -197,9 +198,9 @@ class WindowedRows(ScalarDualProblem):
         if values_move is not None:
             values_move = jnp.broadcast_to(values_move, values.shape)
         args, rows = (self._args(dual, regularizer, v) for v in (values, None))
-        width, (slope, (total, excess)) = self._sums(_column_terms_and_slopes, args)
+        width, (slope, (total, excess)) = self._sums(column_terms_and_slopes, args)
         arg_moves = self._arg_moves(args, moves, None)
-        (row_move,), _ = self._sum_moves(width, _row_terms, rows, arg_moves)
+        (row_move,), _ = self._sum_moves(width, row_terms, rows, arg_moves)
         dual_move = -safe_divide(row_move, slope)
         shared, (centre, *_), (other, *_) = arg_moves
         arg_moves = (
@@ -208,7 +209,7 @@ class WindowedRows(ScalarDualProblem):
             (other, moves.problem.weights, values_move),
         )
         _, (total_move, excess_move) = self._sum_moves(
-            width, _column_terms, args, arg_moves
+            width, column_terms, args, arg_moves
         )
         return _quotient(values, excess, total, values_move, excess_move, total_move)
 
@@ -347,8 +348,8 @@ class WindowedRows(ScalarDualProblem):
     def _sums(self, fn: Any, args: PyTree) -> tuple[Array, tuple[PyTree, PyTree]]:
         _, (_, _, depth, _), _ = args
         width = self.width(depth * self.softness)
-        near = functools.partial(_near, gap=self.gap)
-        return neighbour_sums(width, args, self._terms(fn), near, self._extend)
+        matters = functools.partial(near, gap=self.gap)
+        return neighbour_sums(width, args, self._terms(fn), matters, self._extend)
 
     def _sum_moves(
         self, width: Array, fn: Any, args: PyTree, moves: PyTree
@@ -371,54 +372,3 @@ def _quotient(values, excess, total, values_move, excess_move, total_move):
     if values_move is not None:
         move = move + values_move
     return values + mean, move
-
-
-def _near(shared, centre, other, lag, *, gap):
-    _, inverse_softness = shared
-    pair, _, depth, _ = centre
-    return gap(pair, other[0], lag) * inverse_softness < depth
-
-
-def _argument(shared, centre, other, lag, gap):
-    """The argument of the link for an entry of a row."""
-    _, inverse_softness = shared
-    pair, dual, _, _ = centre
-    return -gap(pair, other[0], lag) * inverse_softness - dual
-
-
-def _entry(y, centre, other, side):
-    """An entry; and, if there are values, that times how far one is from another.
-
-    The values under rows are those of others, from that of the row's own element, so
-    that nothing cancels; under columns the other way round.
-    """
-    *_, values = centre
-    _, weight, other_values = other
-    if weight is not None:
-        y = weight * y
-    return (y,) if values is None else (y, side * y * (other_values - values))
-
-
-def _row_terms(shared, centre, other, lag, *, gap):
-    y = shared[0].link(_argument(shared, centre, other, lag, gap))
-    return _entry(y, centre, other, 1), ()
-
-
-def _row_slopes(shared, centre, other, lag, *, gap):
-    """Terms of rows, each with its derivative in the dual."""
-    t = _argument(shared, centre, other, lag, gap)
-    terms = _entry(shared[0].link(t), centre, other, 1)
-    slopes = _entry(-shared[0].slope(t), centre, other, 1)
-    return tuple(zip(terms, slopes, strict=True)), ()
-
-
-def _column_terms(shared, centre, other, lag, *, gap):
-    y = shared[0].link(_argument(shared, centre, other, lag, gap))
-    return (), _entry(y, centre, other, -1)
-
-
-def _column_terms_and_slopes(shared, centre, other, lag, *, gap):
-    """Terms of columns, and the derivatives of the rows' sums in the dual."""
-    t = _argument(shared, centre, other, lag, gap)
-    slope, *_ = _entry(-shared[0].slope(t), centre, other, 1)
-    return slope, _entry(shared[0].link(t), centre, other, -1)
