@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from assertions import assert_close
+from parametrize import each
 
 import softjax as sj
 from softjax import losses
@@ -25,9 +26,7 @@ def _merged(gradient):
     return np.asarray(gradient) @ np.eye(6)[OWNER]
 
 
-@pytest.mark.parametrize(
-    "mode", ["smooth", "c0", pytest.param("c1", marks=[pytest.mark.slow])]
-)
+@each("mode", ["smooth", "c0", "c1"], fast=("c0",))
 def test_fenchel_young_losses(x64, mode):
     weights = jnp.asarray(COUNTS, float)
     masks = _rng.uniform(size=6)

@@ -140,6 +140,7 @@ def test_fenchel_young_losses_of_what_there_is(x64, mode, names):
 _SOME = ("ndcg_weighted", "average_precision", "precision", "trimmed_mean", "spearman")
 
 
+@pytest.mark.slow
 def test_some_metrics_of_what_there_is():
     some = {name: FOUND[name] for name in _SOME}
     assert_rows(some, 2e-5, softness=0.3)
@@ -172,6 +173,7 @@ def test_rows_without_elements(case):
     assert not any(np.any(move[0]) for move in moves)
 
 
+@pytest.mark.slow
 def test_masks_of_rows_and_of_columns(x64):
     """A pair of masks, along any axes; those of equal numbers."""
     rng = inputs.rng("matrices")

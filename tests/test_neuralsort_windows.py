@@ -153,7 +153,7 @@ def test_any_solver_of_the_rows():
     assert_close(rows.expectation(support), windows.expectation(support), atol=1e-5)
 
 
-@each("case", pick(REGULARIZERS, "smooth", "c0", "c1"), fast=("smooth", "c0"))
+@each("case", pick(REGULARIZERS, "smooth", "c0", "c1"), fast=())
 def test_masked_rows(case):
     """Windows of what there is: values and derivatives, no wider for what is not."""
     rng = inputs.rng("windows", "masked")

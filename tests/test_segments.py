@@ -116,7 +116,7 @@ def reference(name, x, method):
     return (rows @ positions)[np.argsort(np.argsort(-x))]
 
 
-@pytest.mark.parametrize("method", ["softsort", "neuralsort"])
+@each("method", ["softsort", "neuralsort"], fast=("softsort",))
 def test_closed_forms(x64, method):
     """Values by their formulas, and slopes by differences of those."""
     names = operators(method)
@@ -277,6 +277,7 @@ def test_masks(x64, method):
             assert_close(np.asarray(slope)[here], wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_masks_nan_and_infinities():
     """In float32: a mask hides anything, and NaN stays in its segment."""
     x = np.asarray(X, np.float32)

@@ -64,13 +64,9 @@ def test_explicit_axes(case, method):
     check(run("explicit", method, case.name, names))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "mode"),
-    [
-        ("softsort", "c0"),
-        pytest.param("neuralsort", "smooth", marks=pytest.mark.slow),
-        pytest.param("ot", "c0", marks=pytest.mark.slow),
-    ],
+    ("method", "mode"), [("softsort", "c0"), ("neuralsort", "smooth"), ("ot", "c0")]
 )
 def test_explicit_axes_of_weighted_rows(method, mode):
     check(run("explicit+weights", method, mode, ["sort", "rank", "argmax", "median"]))

@@ -84,7 +84,7 @@ def test_any_weights(x64, case):
         assert_close(solve(problem, case.mode, solver).value, expected, atol=1e-6)
 
 
-@each("case", pick(REGULARIZERS, "smooth", "c1", "c2"), fast=("c1",))
+@each("case", pick(REGULARIZERS, "smooth", "c1", "c2"), fast=())
 def test_derivatives(x64, case):
     """In all that a problem is given, also one-sided in a weight of 0."""
     weights = np.array([0.3, 0.0, 1.7, 1.1, 0.9])
@@ -203,6 +203,7 @@ def test_samples_are_copies(x64, case):
             assert_close(out[name], expected[name], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_any_mass(x64):
     """A unit of mass is an anchor, and the last one may be a part."""
     (case,) = pick(REGULARIZERS, "c0")
@@ -277,6 +278,7 @@ def test_derivatives_of_samples(x64, mode):
         assert_close(actual, expected[name], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_single_precision():
     """Values and gradients without 64-bit numbers, also of whole weights."""
     x = np.float32(inputs.rng("single").normal(size=(3, 40)))
@@ -306,6 +308,7 @@ def test_single_precision():
             assert_close(g, e, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_rows_of_no_weight():
     x = jnp.array([[0.3, 0.1, 0.7]] * 3)
     mass = jnp.array([[0.0, 0.0, 0.0], [0.0, 1e-6, 0.0], [0.1, 0.2, 0.3]])

@@ -61,9 +61,10 @@ def compute(names, x, direction, weights=None, **keywords):
     return run(jnp.asarray(x), jnp.asarray(direction), weights)
 
 
-def assert_copies(method, counts, atol, where=None, **keywords):
+def assert_copies(method, counts, atol, where=None, only=None, **keywords):
     """Values, and derivatives in x, are those of copies."""
     names, keywords = weighted(method), keywords | _method(method)
+    names = names if only is None else {name: names[name] for name in only}
     rng = inputs.rng("copies")
     x, direction = rng.normal(size=(2, *counts.shape))
     hidden = x if where is None else np.where(where, x, np.nan)
@@ -87,9 +88,6 @@ def assert_copies(method, counts, atol, where=None, **keywords):
                 )
 
 
-FAST = {("softsort", "smooth"), ("neuralsort", "c0"), ("softsort", "c1")}
-
-
 def takes_weights(method, case):
     """Targets of copies have no closed form for other links that are above 0."""
     if method == "fast_soft_sort" and math.isinf(case.at_zero):
@@ -98,32 +96,35 @@ def takes_weights(method, case):
 
 
 PAIRS = [
-    pytest.param(
-        method,
-        case,
-        id=f"{method}-{case.name}",
-        marks=[] if (method, case.name) in FAST else [pytest.mark.slow],
-    )
+    pytest.param(method, case, id=f"{method}-{case.name}")
     for method in WEIGHTED
     for case in REGULARIZERS
     if takes_weights(method, case)
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "case"), PAIRS)
 def test_whole_weights_are_copies(x64, method, case):
     assert_copies(method, COUNTS, 1e-7, mode=case.regularizer, softness=0.4)
+
+
+@pytest.mark.parametrize(("method", "name"), [("softsort", "sort"), ("ot", "rank")])
+def test_some_are_copies(x64, method, name):
+    assert_copies(method, COUNTS[:1], 1e-7, only=[name], softness=0.4)
 
 
 def test_hard_weights(x64):
     assert_copies("hard", COUNTS, 1e-12, mode="hard")
 
 
+@pytest.mark.slow
 @each("method", WEIGHTED, fast=("softsort",))
 def test_standardized_weights(x64, method):
     assert_copies(method, COUNTS, 1e-7, standardize=True)
 
 
+@pytest.mark.slow
 @each("method", WEIGHTED, fast=("neuralsort",))
 def test_weights_and_masks(x64, method):
     where = COUNTS != 3
@@ -131,6 +132,7 @@ def test_weights_and_masks(x64, method):
     assert_copies(method, COUNTS, 1e-7, where, softness=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "case"), PAIRS)
 def test_derivatives_in_weights(x64, method, case):
     """Right to finite differences, of x and weights together."""
@@ -191,6 +193,7 @@ def test_continuous_in_a_weight(x64, method):
         assert steps.max() < (0.3 if name in ("rank", "ranking") else 0.05), name
 
 
+@pytest.mark.slow
 def test_more_copies_than_elements():
     """Sorted values are those of the first units of mass."""
     x = inputs.rng("many").normal(size=4).astype(np.float32)
@@ -207,7 +210,7 @@ def test_more_copies_than_elements():
             assert_close(np.repeat(mask, counts), copies, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["smooth", "c0", "hard"])
+@each("mode", ["smooth", "c0", "hard"], fast=("hard",))
 def test_infinite_elements_with_weights(mode):
     x = np.array([np.inf, 0.3, -np.inf, 0.1, -np.inf, np.inf], np.float32)
     counts = np.array([2, 1, 1, 0, 2, 0])
@@ -239,6 +242,7 @@ def test_median_and_quantile_of_weights():
     assert_close(weighted, copies, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_any_axis_and_shape():
     """Weights broadcast to the input, or have the operated axis alone, as numpy's."""
     x = inputs.rng("shapes").normal(size=(2, 3, 4)).astype(np.float32)

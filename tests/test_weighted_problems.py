@@ -89,7 +89,7 @@ def test_weights(x64, case, name):
         assert_close(found, wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["smooth", "c0", "c1"])
+@each("mode", ["smooth", "c0", "c1"], fast=("c0",))
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_no_weight(name, mode):
     """A candidate without weight counts nothing, and may come to count: one-sided."""
