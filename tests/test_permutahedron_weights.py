@@ -22,7 +22,7 @@ from softjax.solvers import PermutahedronProjection, solve
 FURTHER = pick(ALL_REGULARIZERS, "tsallis", "tsallis_3", "scaled", "tsallis_1")
 SOLVERS = [(case, None) for case in [*CASES, *FURTHER]]
 SOLVERS += [(case, "merging") for case in pick(CASES, "smooth", "c0")]
-FAST = {("smooth", None), ("c0", None), ("c1", None), ("smooth", "merging")}
+FAST = {("smooth", None), ("c0", None)}
 
 each_solver = pytest.mark.parametrize(
     ("case", "solver"),

@@ -23,12 +23,7 @@ def check_measure(
     """
     if is_traced((weights, where)):
         return
-    name, known = operation.name, np.asarray(weights)
-    if not (np.issubdtype(known.dtype, np.floating) or known.dtype.kind in "biu"):
-        raise TypeError(
-            f"{name}: weights must be an array of real numbers, got {known.dtype}."
-        )
-    known = known.astype(np.float64)
+    name, known = operation.name, known_weights(weights, operation.name)
     shape = np.shape(x)
     layout = layout_of(shape, axis, name, several=True)
     known = known.reshape(weights_shape(known, layout, name))
@@ -38,15 +33,43 @@ def check_measure(
             known = np.where(np.broadcast_to(np.asarray(where), shape), known, 0)
     except ValueError:
         return  # which is said where the arrays are laid out
-    if not np.all(np.isfinite(known) & (known >= 0)):
-        raise ValueError(
-            f"{name}: weights must be nonnegative and finite, got {weights}."
+    check_weights(known, name)
+    if operation.by_units:
+        total, count = (x.sum(axis=layout.axes) for x in (known, known > 0))
+        check_total(total, count, name)
+
+
+def known_weights(weights: Any, name: str) -> np.ndarray:
+    """Weights in float64.
+
+    **Raises:** `TypeError` if they are not real numbers.
+    """
+    known = np.asarray(weights)
+    if not (np.issubdtype(known.dtype, np.floating) or known.dtype.kind in "biu"):
+        raise TypeError(
+            f"{name}: weights must be an array of real numbers, got {known.dtype}."
         )
-    if not operation.by_units:
-        return
-    total = known.sum(axis=layout.axes)
+    return known.astype(np.float64)
+
+
+def check_weights(known: np.ndarray, name: str) -> None:
+    """**Raises:** `ValueError` if a weight is negative or not finite."""
+    bad = ~(np.isfinite(known) & (known >= 0))
+    if bad.any():
+        raise ValueError(
+            f"{name}: weights must be nonnegative and finite, got {known[bad][0]}."
+        )
+
+
+def check_total(total: np.ndarray, count: np.ndarray, name: str) -> None:
+    """**Raises:** `ValueError` if several elements have no more than one unit of mass.
+
+    **Arguments:**
+
+    - `total`, `count`: the mass of rows, and how many elements have some.
+    """
     # Shares in float32 sum to 1 up to rounding.
-    few = (total > 0) & (total < 1 + 1e-5) & ((known > 0).sum(axis=layout.axes) > 1)
+    few = (total > 0) & (total < 1 + 1e-5) & (count > 1)
     if few.any():
         raise ValueError(
             f"{name}: weights count copies, and a row has only "

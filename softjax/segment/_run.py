@@ -23,6 +23,7 @@ from .._keywords import (
     parse_softness,
 )
 from ..axiswise._infinite import Outer
+from ..axiswise._measure import check_total, check_weights, known_weights
 from ..methods import Method, Relaxation, get_method
 from ..methods.hard import Hard
 from ._methods import get_formulation
@@ -73,6 +74,7 @@ class Operation:
     - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
     - `method`: the default.
     - `of_method`: whether a method answers, or what there is but one formulation of.
+    - `by_units`: whether units of mass are read, so that a segment needs more than one.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Operation:
     absent: bool = False
     method: str = "softsort"
     of_method: bool = True
+    by_units: bool = False
 
     def ascend(self, name: str | None = None) -> Operation:
         """This operator, counting from the smallest."""
@@ -175,9 +178,9 @@ def call(
     for key in ("where", "weights"):
         if given[key] is not None:
             given[key] = as_array(given[key], key)
-    _check_weights(given["weights"], name)
     ids = as_array(segment_ids, "segment_ids")
     count = parse_count(ids, num_segments, name)
+    _check_weights(operation, ids, count, given["weights"], given["where"])
     return dispatch(
         _run,
         *(as_array(x), ids, softness, *options),
@@ -224,16 +227,24 @@ def check_ids(ids: Any, shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def _check_weights(weights: Any, name: str) -> None:
-    if weights is None or is_traced(weights):
+def _check_weights(
+    operation: Operation, ids: Any, count: int, weights: Any, where: Any
+) -> None:
+    """Check weights, and the mass of segments, as far as they are known."""
+    if weights is None or is_traced((weights, where, ids)):
         return
-    known = np.asarray(weights)
-    if not (np.issubdtype(known.dtype, np.floating) or known.dtype.kind in "biu"):
-        raise TypeError(
-            f"{name}: weights must be an array of real numbers, got {known.dtype}."
-        )
-    if not np.all(np.isfinite(known) & (known >= 0)):
-        raise ValueError(f"{name}: weights must be nonnegative and finite.")
+    name = f"segment.{operation.name}"
+    known, ids = known_weights(weights, name), np.asarray(ids)
+    if where is not None and np.shape(where) == known.shape:
+        known = np.where(np.asarray(where), known, 0)
+    check_weights(known, name)
+    if not operation.by_units or ids.shape != known.shape[:1] or where is not None:
+        return
+    inside = (ids >= 0) & (ids < count)
+    sums = np.zeros((2, count, *known.shape[1:]))
+    for out, x in zip(sums, (known, known > 0), strict=True):
+        np.add.at(out, ids[inside], x[inside])
+    check_total(sums[0], sums[1], name)
 
 
 def _of_rows(value: Any, key: str, x: Array, name: str) -> Array:

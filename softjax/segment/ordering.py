@@ -35,7 +35,7 @@ def _first_k(formulation: Formulation, run: Run, *, k: int) -> Array:
 _SORT = Operation("sort", "sort", _sorted, True)
 _RANK = Operation("rank", "rank", functools.partial(_positions, first=1), True)
 _RANKING = Operation("ranking", "rank", functools.partial(_positions, first=0), True)
-_TOP_K = Operation("top_k", "top_k", _first_k, absent=True)
+_TOP_K = Operation("top_k", "top_k", _first_k, absent=True, by_units=True)
 _FROM_SMALLEST = {op: op.ascend() for op in (_SORT, _RANK, _RANKING)}
 
 

@@ -37,8 +37,10 @@ def _middle(formulation: Formulation, run: Run) -> Array:
     return finish_values(out, cells, run, math.nan)[:, 0]
 
 
-_QUANTILE = Operation("quantile", "quantile", _levels, method="neuralsort")
-_MEDIAN = Operation("median", "median", _middle, method="neuralsort")
+_QUANTILE = Operation(
+    "quantile", "quantile", _levels, method="neuralsort", by_units=True
+)
+_MEDIAN = Operation("median", "median", _middle, method="neuralsort", by_units=True)
 
 
 @with_keywords(_QUANTILE)
