@@ -22,7 +22,7 @@ from softjax.solvers import (
 )
 from softjax_solvers.internal import sort_with_permutation
 
-_SHORT = "softjax_solvers._problems.sorted_rows.softsort._SHORT"
+_SHORT = "softjax_solvers._problems.sorted_rows.softsort.SHORT"
 
 
 @pytest.fixture(params=["dense", "local"])

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from assertions import assert_close
-from cases import METHODS, REGULARIZERS, REPRESENTATIVES
+from cases import METHODS, REGULARIZERS
 from parametrize import each, each_pair
 from row_operators import ALL, INDICES, operators
 
@@ -63,16 +63,13 @@ def assert_rows(names, atol, where=WHERE, **keywords):
                 )
 
 
-_LONG = dict.fromkeys(("ot", "smooth_sort", "fast_soft_sort"))
-
-
-@each_pair(REGULARIZERS, fast=REPRESENTATIVES | _LONG)
+@each_pair(REGULARIZERS, fast=dict.fromkeys(METHODS) | {"softsort": "smooth"})
 def test_rows_are_those_of_what_there_is(x64, case, method):
     names = operators(method)
     assert_rows(names, 1e-7, method=method, mode=case.regularizer, softness=0.4)
 
 
-@each("method", METHODS, fast=("softsort",))
+@each("method", METHODS, fast=())
 def test_standardized_rows(x64, method):
     assert_rows(operators(method), 1e-7, method=method, standardize=True)
 
