@@ -86,7 +86,6 @@ def test_whole_weights_are_copies(x64):
         assert_close(out["argquantile"], merged(found_alone))
 
 
-@pytest.mark.slow
 def test_any_weights(x64):
     """Units of mass divide elements, and elements units."""
     x = rows("any")[0]
