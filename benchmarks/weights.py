@@ -74,7 +74,7 @@ def computed(operator: Callable, given: str) -> dict[str, Callable]:
 def functions(
     name: str, method: sj.methods.Method, mode: str
 ) -> dict[tuple[str, str], Callable]:
-    """What is to be timed, by what is given and what is computed."""
+    """Functions to be timed, by what is given and what is computed."""
 
     def operator(x, **keywords):
         keywords |= dict(axis=-1, method=method, mode=mode, softness=0.1)

@@ -88,14 +88,19 @@ def split_mask(where: Any, layout: Layout, operator: str) -> Bool[Array, "*batch
         raise TypeError(
             f"{operator}: where must be a Boolean array, got type {where.dtype}."
         )
+    return _split_broadcast(where, layout, operator, "where")
+
+
+def _split_broadcast(x: Array, layout: Layout, operator: str, name: str) -> Array:
+    """One number for each element of an array, as that is laid out."""
     try:
-        where = jnp.broadcast_to(where, layout.shape)
+        x = jnp.broadcast_to(x, layout.shape)
     except ValueError:
         raise ValueError(
-            f"{operator}: where of shape {where.shape} must broadcast to the input, of "
+            f"{operator}: {name} of shape {x.shape} must broadcast to the input, of "
             f"shape {layout.shape}."
         ) from None
-    return layout.split(where) if layout.shape else where.reshape(1)
+    return layout.split(x) if layout.shape else x.reshape(1)
 
 
 def weights_shape(weights: Any, layout: Layout, operator: str) -> tuple[int, ...]:
@@ -124,14 +129,7 @@ def split_weights(weights: Any, layout: Layout, operator: str) -> Array:
     """Weights of the elements of an array, as that is laid out."""
     weights = jnp.asarray(weights)
     weights = weights.reshape(weights_shape(weights, layout, operator))
-    try:
-        weights = jnp.broadcast_to(weights, layout.shape)
-    except ValueError:
-        raise ValueError(
-            f"{operator}: weights of shape {weights.shape} must broadcast to the "
-            f"input, of shape {layout.shape}."
-        ) from None
-    return layout.split(weights) if layout.shape else weights.reshape(1)
+    return _split_broadcast(weights, layout, operator, "weights")
 
 
 def split_parameter(

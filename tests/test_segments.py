@@ -355,11 +355,7 @@ def test_other_axes_and_sorted_ids():
         (lambda: segment.max(X, IDS, where=IDS[:2] > 0), ValueError, "where of shape"),
         (lambda: segment.max(X, IDS, weights=-IDS), ValueError, "nonnegative"),
         (lambda: segment.max(X, IDS, axis=0), TypeError, "'axis'"),
-        (
-            lambda: segment.median(X, IDS, weights=np.full(len(IDS), 0.1)),
-            ValueError,
-            "segment.median: weights count copies.*only 0.5",
-        ),
+        (lambda: segment.median(X, IDS, weights=0.1 + 0 * X), ValueError, "only 0.5"),
         (lambda: segment.max(X, IDS, softness=0), ValueError, "softness"),
         (lambda: segment.max(X, IDS, method="ot"), ValueError, "segment.pad"),
         (lambda: segment.rank(X, IDS, method="neuralsort"), ValueError, "segment.pad"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypedDict, TypeVar
 
 from softjax_solvers import Regularizer
@@ -77,6 +77,22 @@ class ValueKeywords(AxisKeywords, total=False):
 
 class _Keyworded(Protocol):
     def keywords(self) -> dict[str, Any]: ...
+
+
+def with_defaults(
+    keywords: Mapping[str, Any], defaults: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """The common keywords of a call, with defaults for those that are not given.
+
+    **Raises:** `TypeError` for one that there is not.
+    """
+    for keyword in keywords:
+        if keyword not in defaults:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
+                f"own arguments it takes {', '.join(defaults)}."
+            )
+    return {**defaults, **keywords}
 
 
 def with_keywords(operation: _Keyworded) -> Callable[[_Function], _Function]:

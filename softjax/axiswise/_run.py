@@ -32,6 +32,7 @@ from .._layout import (
 from ..methods import Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
 from ._infinite import Outer, put_indices, put_positions, put_values
+from ._keywords import with_defaults
 from ._measure import check_measure
 from ._operation import INDEX, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
@@ -97,13 +98,7 @@ def run(
     """
     name = operation.name
     defaults = operation.keywords()
-    for keyword in keywords:
-        if keyword not in defaults:
-            raise TypeError(
-                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
-                f"own arguments it takes {', '.join(defaults)}."
-            )
-    given = defaults | dict(keywords)
+    given = with_defaults(keywords, defaults, name)
     x, out_dtype = as_float(x)
     lay_out = parse_axis if initial is None else layout_of
     layout = lay_out(x.shape, axis, name, several=several)

@@ -1,4 +1,4 @@
-"""What is given to a Fenchel-Young loss, checked and laid out."""
+"""Arguments of Fenchel-Young losses, checked and laid out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from softjax_solvers import Regularizer
 
 from .._keywords import as_array, as_float, check_softness, parse_mode, parse_softness
 from .._layout import layout_of, split_mask, split_weights
-from ._rows import check_weights
+from ._rows import check_if_known
 
 
 class Given(NamedTuple):
-    """What is given to a loss, with the axes of y at the end.
+    """Arguments of a loss, with the axes of y at the end.
 
     **Attributes:**
 
@@ -119,7 +119,7 @@ def _split_weights(
     weights = split_weights(as_array(weights, "weights"), layout, name)
     if masks is not None:
         weights = jnp.where(masks[0], weights, 0)
-    check_weights(weights, name)
+    check_if_known(weights, name)
     heavy = jnp.any(weights > 0, axis=-1)
     weights = jnp.where(heavy[..., None], weights, 1)
     return weights, heavy if some is None else heavy & some

@@ -18,6 +18,7 @@ from .._layout import (
     split_parameter,
     split_weights,
 )
+from ..axiswise._measure import check_weights
 
 
 class Present(NamedTuple):
@@ -142,14 +143,11 @@ def parse_rows(
         if weights is not None:
             weights = jnp.where(present.given, weights, 0)
     if weights is not None:
-        check_weights(weights, name)
+        check_if_known(weights, name)
     return Rows(split, keywords, weights, present, dtype, layout)
 
 
-def check_weights(weights: Array, name: str) -> None:
+def check_if_known(weights: Array, name: str) -> None:
     """**Raises:** `ValueError` if a weight is known to be negative or not finite."""
-    if is_traced(weights):
-        return
-    known = np.asarray(weights)
-    if np.any(~((known >= 0) & (known < np.inf))):
-        raise ValueError(f"{name}: weights must be nonnegative and finite.")
+    if not is_traced(weights):
+        check_weights(np.asarray(weights), name)

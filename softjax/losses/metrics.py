@@ -76,7 +76,7 @@ def spearman(
 
 
 def _kept(sample: Sample, drop: Float[Array, "2"]) -> tuple[Intervals, bool]:
-    """What is left of the mass when shares of it are dropped on either side."""
+    """The interval of mass that is left when shares are dropped on either side."""
     last, first = jnp.split(jnp.floor(sample.total * drop + 1e-6), 2, axis=-1)
     return Intervals(first, sample.total - last), True
 

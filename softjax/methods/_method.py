@@ -158,7 +158,7 @@ ALL_OPERATORS = frozenset(
         *("argquantile", "quantile", "argmedian", "median"),
     }
 )
-"""What a method is asked for, by the names of the operators."""
+"""Names of the operators that a method may be asked for."""
 
 _ALIASES = dict(
     min="max",

@@ -23,6 +23,7 @@ from .._keywords import (
     parse_softness,
 )
 from ..axiswise._infinite import Outer
+from ..axiswise._keywords import with_defaults
 from ..axiswise._measure import check_total, check_weights, known_weights
 from ..methods import Method, Relaxation, get_method
 from ..methods.hard import Hard
@@ -119,11 +120,11 @@ class Run:
     sign: int
 
     def of_segments(self, x: Array) -> Array:
-        """What belongs to the segments of the user."""
+        """Entries of x for the segments of the user."""
         return x[1:-1]
 
     def of_elements(self, x: Array) -> Array:
-        """What the segment of each element has, those of none that of any."""
+        """Entries of x for the segment of each element, those of none that of any."""
         return self.segments.spread(self.of_segments(x))
 
     def finish(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -166,13 +167,7 @@ def call(
     """
     name = f"segment.{operation.name}"
     defaults = operation.keywords()
-    for keyword in keywords:
-        if keyword not in defaults:
-            raise TypeError(
-                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
-                f"own arguments it takes {', '.join(defaults)}."
-            )
-    given = defaults | dict(keywords)
+    given = with_defaults(keywords, defaults, name)
     softness = given.pop("softness")
     check_softness(softness)
     for key in ("where", "weights"):

@@ -71,7 +71,7 @@ class Ordered(eqx.Module):
     def take(
         self, x: Float[Array, " n"], intervals: Intervals
     ) -> Float[Array, "m cells"]:
-        """What stands for units of mass, or lies between two of them."""
+        """Entries of x at units of mass, or between two of them."""
         start = jnp.asarray(intervals.start)
         last = jnp.maximum(self.stop - self.first - 1, 0)[:, None]
 
