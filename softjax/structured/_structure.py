@@ -1,0 +1,70 @@
+"""What a structure has to tell: which is the best, or how the best is found."""
+
+from __future__ import annotations
+
+import abc
+from typing import NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array, Float, PyTree
+
+from softjax_solvers import MaximizationProblem, OracleProjection, Regularizer
+
+from ._semirings import Semiring
+
+
+class Ranked(NamedTuple):
+    """The best structures of a list, best first.
+
+    - `values`: `k`, their scores; `ABSENT` where there are no more structures.
+    - `structures`: a pytree of the shape of scores with a leading axis of k, of
+        indicators.
+    """
+
+    values: Float[Array, "k"]
+    structures: PyTree[Array]
+
+
+class Structure(eqx.Module):
+    """A set of structures, each the vertex of a polytope in the space of scores.
+
+    A structure is a pytree of arrays of the shapes of the scores, usually of zeros and
+    ones, which says how often it contains each part. Its score is the inner product.
+    """
+
+    @abc.abstractmethod
+    def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
+        """The best structure, `argmax_v <scores, v>`; the first of equal ones."""
+
+    # What follows are defaults, meant to be overridden by what is known better.
+
+    def check(self, scores: PyTree[Array]) -> None:
+        """**Raises:** `ValueError` if scores have shapes that do not fit."""
+
+    def default_mode(self) -> str:
+        """The mode where none is given."""
+        return "c0"
+
+    def default_method(self, regularizer: Regularizer) -> str:
+        """The name of the method where none is given."""
+        return "marginals"
+
+    def projection(
+        self, scores: PyTree[Array], softness: Array
+    ) -> MaximizationProblem:
+        """The problem whose solution are the marginals, of the method `"marginals"`."""
+        return OracleProjection(scores, softness, self.oracle)
+
+    def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
+        """The k best structures, by partition of what is left (Lawler 1972)."""
+        raise NotImplementedError
+
+
+class DynamicProgram(Structure):
+    """A set of structures whose best is found by a recursion, of sums and maxima."""
+
+    @abc.abstractmethod
+    def recursion(
+        self, scores: PyTree[Array], semiring: Semiring
+    ) -> Float[Array, "..."]:
+        """The state of the best of all structures, of shape `()`."""
