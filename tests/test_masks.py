@@ -120,6 +120,7 @@ def test_networks_compare_what_is_left(x64, network):
     assert_row_by_row(method, SMOOTH.regularizer, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_defaults_of_index_methods(x64):
     assert_row_by_row(Columns(), SMOOTH.regularizer, atol=1e-9)
 
