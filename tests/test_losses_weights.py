@@ -74,6 +74,22 @@ def test_spearman(x64):
     assert_close(masked, alone, atol=1e-9)
 
 
+@each("method", ["softsort", "neuralsort", "ot"], fast=("softsort",))
+def test_top_k_cross_entropy(x64, method):
+    """The right class may be taken in any of its copies."""
+    right = np.eye(6)[2] * 0.7 + np.eye(6)[4] * 0.3
+    keywords = dict(k=(0.2, 0.5, 0.3), softness=0.5, method=method)
+
+    def loss(scores, right, weights=None):
+        return losses.top_k_cross_entropy(scores, right, weights=weights, **keywords)
+
+    run = jax.jit(jax.value_and_grad(loss))
+    value, gradient = run(SCORES, right, jnp.asarray(COUNTS, float))
+    expected, copied = run(SCORES[OWNER], right[OWNER])
+    assert_close(value, expected, atol=1e-8)
+    assert_close(gradient, _merged(copied), atol=1e-7)
+
+
 def test_trimmed_mean(x64):
     weights = jnp.asarray(COUNTS, float)
     for keywords in (dict(softness=0.3), dict(mode="hard")):

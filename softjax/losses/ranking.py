@@ -24,8 +24,11 @@ from ._rows import Rows, parse_rows
 _einsum = functools.partial(jnp.einsum, precision="highest")
 
 
-def _top_k_index(name: str, rows: Rows, k: int) -> Float[Array, "*batch k n"]:
-    _, index = axiswise.top_k(rows.arrays[0], k, **rows.keywords)
+def _top_k_index(
+    name: str, rows: Rows, k: int, weights: Array | None = None
+) -> Float[Array, "*batch k n"]:
+    given = {} if weights is None else dict(weights=weights)
+    _, index = axiswise.top_k(rows.arrays[0], k, **rows.keywords | given)
     if index is None:
         raise ValueError(
             f"{name} needs soft indices, which this method does not have. Use "
@@ -39,6 +42,8 @@ def top_k_cross_entropy(
     target: Any,
     k: int | tuple[float, ...],
     axis: int = -1,
+    *,
+    weights: Any = None,
     **keywords: Any,
 ) -> Array:
     """`-log` of the probability that the right class is among the first k.
@@ -53,6 +58,9 @@ def top_k_cross_entropy(
         single right class.
     - `k`: the number of classes, or the probabilities of k = 1, 2, ..., which sum to 1.
     - `axis`: the axis of the classes.
+    - `weights`: how often classes count, nonnegative, broadcasts to `scores`; None for
+        once. A class of weight 2 takes two of the first places, and A has the sum of
+        both; with the entropy and k = 1 weights are a prior.
     - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
 
     **Returns:** nonnegative up to rounding, of the shape of `scores` without the axis;
@@ -73,17 +81,19 @@ def top_k_cross_entropy(
         learning", ICML 2022.
     """
     name = "top_k_cross_entropy"
-    rows = parse_rows(name, axis, keywords, scores=scores, target=target)
+    rows = parse_rows(
+        name, axis, keywords, weights=weights, scores=scores, target=target
+    )
     right = rows.arrays[1]
-    weights = np.eye(k)[-1] if isinstance(k, int) else np.asarray(k, np.float64)
-    if weights.ndim != 1 or np.any(weights < 0) or abs(weights.sum() - 1) > 1e-6:
+    looked = np.eye(k)[-1] if isinstance(k, int) else np.asarray(k, np.float64)
+    if looked.ndim != 1 or np.any(looked < 0) or abs(looked.sum() - 1) > 1e-6:
         raise ValueError(
             "top_k_cross_entropy: k must be a positive integer or probabilities that "
             f"sum to 1, got {k}."
         )
-    index = _top_k_index(name, rows, weights.size)
+    index = _top_k_index(name, rows, looked.size, rows.weights)
     # The i-th index counts for all j >= i.
-    reach = jnp.asarray(np.cumsum(weights[::-1])[::-1], index.dtype)
+    reach = jnp.asarray(np.cumsum(looked[::-1])[::-1], index.dtype)
     chance = _einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
     return rows.finish(-jnp.log(jnp.clip(chance, jnp.finfo(chance.dtype).tiny)))
 
