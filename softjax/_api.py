@@ -6,6 +6,7 @@ from . import (
     segment as segment,
     solvers as solvers,
 )
+from ._defaults import defaults as defaults
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .autograd_safe import (
     arccos as arccos,

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
+from ._defaults import reads_defaults
 from ._transition import Transition, apply
 
 
@@ -27,6 +28,7 @@ def _heaviside(transition, x):
     return transition.heaviside(x)
 
 
+@reads_defaults("elementwise")
 def heaviside(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -47,6 +49,7 @@ def heaviside(
     return apply(_heaviside, _hard_heaviside, {"x": x}, softness, mode)
 
 
+@reads_defaults("elementwise", hard=False)
 def sigmoidal(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -67,6 +70,7 @@ def _sign(transition, x):
     return 2 * transition.heaviside(x) - 1
 
 
+@reads_defaults("elementwise")
 def sign(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -87,6 +91,7 @@ def soft_abs(transition: Transition, x: Float[Array, "..."]) -> Float[Array, "..
     return x * _sign(transition, x)
 
 
+@reads_defaults("elementwise")
 def abs(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -122,6 +127,7 @@ def _hard_round(x, neighbor_radius):
     return jnp.round(x)
 
 
+@reads_defaults("elementwise")
 def round(
     x: Any,
     *,
@@ -168,6 +174,7 @@ def _relu(transition, x):
     return transition.relu(x)
 
 
+@reads_defaults("elementwise")
 def relu(
     x: Any,
     *,
@@ -196,6 +203,7 @@ def relu(
     return apply(_relu, jax.nn.relu, {"x": x}, softness, mode, gated=gated)
 
 
+@reads_defaults("elementwise", hard=False)
 def softrelu(
     x: Any,
     *,
@@ -254,6 +262,7 @@ def difference(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "
     return jnp.where(same, 0, x) - jnp.where(same, 0, y)
 
 
+@reads_defaults("elementwise")
 def clip(
     x: Any,
     min: Any = None,

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
+from .._defaults import reads_defaults
 from .._types import SoftIndex
 from ..methods import Intervals, Sample
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
@@ -23,6 +24,7 @@ _ARGMIN = _ARGMAX.ascend("argmin")
 _MIN = _MAX.ascend("min")
 
 
+@reads_defaults("max", methods="indices")
 @with_keywords(_ARGMAX)
 def argmax(
     x: Any,
@@ -49,6 +51,7 @@ def argmax(
     return call_reduction(_ARGMAX, x, axis, keepdims, keywords)
 
 
+@reads_defaults("max", methods="indices")
 @with_keywords(_ARGMIN)
 def argmin(
     x: Any,
@@ -69,6 +72,7 @@ def argmin(
     return call_reduction(_ARGMIN, x, axis, keepdims, keywords)
 
 
+@reads_defaults("max")
 @with_keywords(_MAX)
 def max(
     x: Any,
@@ -105,6 +109,7 @@ def max(
     )
 
 
+@reads_defaults("max")
 @with_keywords(_MIN)
 def min(
     x: Any,

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers.internal import permute
 
+from .._defaults import reads_defaults
 from .._layout import Layout, split_mask
 from .._types import SoftIndex
 from ..methods import Intervals, Sample, ValueMethod, get_method
@@ -89,6 +90,7 @@ def _largest(x, softness, *, operation, axis, keywords, k):
     return values, None if index is None else layout.place(index, -2)
 
 
+@reads_defaults("sort", methods="indices")
 @with_keywords(_ARGSORT)
 def argsort(
     x: Any,
@@ -117,6 +119,7 @@ def argsort(
     return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
 
 
+@reads_defaults("sort")
 @with_keywords(_SORT)
 def sort(
     x: Any,
@@ -138,6 +141,7 @@ def sort(
     return call(_sorted, _SORT, x, axis, keywords, descending=bool(descending))
 
 
+@reads_defaults("rank")
 @with_keywords(_RANK)
 def rank(
     x: Any,
@@ -166,6 +170,7 @@ def rank(
     return call(_positions, _RANK, x, axis, keywords, descending=bool(descending))
 
 
+@reads_defaults("rank")
 @with_keywords(_RANKING)
 def ranking(
     x: Any,
@@ -184,6 +189,7 @@ def ranking(
     return call(_positions, _RANKING, x, axis, keywords, descending=bool(descending))
 
 
+@reads_defaults("top_k")
 @with_keywords(_TOP_K)
 def top_k(
     x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueKeywords]

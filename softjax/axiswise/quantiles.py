@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Regularizer, find_root
 from softjax_solvers.internal import derivative, permute
 
+from .._defaults import reads_defaults
 from .._keywords import check_levels
 from .._layout import Layout
 from .._types import SoftIndex
@@ -193,6 +194,7 @@ def _quantile(
     return out.reshape(q.shape + out.shape[1:])
 
 
+@reads_defaults("quantile", methods="indices")
 @with_keywords(_ARGQUANTILE)
 def argquantile(
     x: Any,
@@ -220,6 +222,7 @@ def argquantile(
     return _at(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
+@reads_defaults("quantile")
 @with_keywords(_QUANTILE)
 def quantile(
     x: Any,
@@ -253,6 +256,7 @@ def quantile(
     return _at(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
+@reads_defaults("quantile", methods="indices")
 @with_keywords(_ARGPERCENTILE)
 def argpercentile(
     x: Any,
@@ -274,6 +278,7 @@ def argpercentile(
     return _at(_ARGPERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
+@reads_defaults("quantile")
 @with_keywords(_PERCENTILE)
 def percentile(
     x: Any,
@@ -295,6 +300,7 @@ def percentile(
     return _at(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
+@reads_defaults("quantile", methods="indices")
 @with_keywords(_ARGMEDIAN)
 def argmedian(
     x: Any,
@@ -318,6 +324,7 @@ def argmedian(
     return call_reduction(_ARGMEDIAN, x, axis, keepdims, keywords)
 
 
+@reads_defaults("quantile")
 @with_keywords(_MEDIAN)
 def median(
     x: Any,
@@ -339,6 +346,7 @@ def median(
     return call_reduction(_MEDIAN, x, axis, keepdims, keywords, several=True)
 
 
+@reads_defaults("quantile")
 def median_newton(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
