@@ -49,6 +49,8 @@ from ._kernels.roots import (
 from ._problems import (
     Blocks as Blocks,
     HypersimplexProjection as HypersimplexProjection,
+    Incidence as Incidence,
+    LinearProgram as LinearProgram,
     MajorizationProjection as MajorizationProjection,
     NeuralSortRows as NeuralSortRows,
     PermutahedronProjection as PermutahedronProjection,
@@ -86,5 +88,6 @@ from ._solvers import (
     OptimistixRootFinder as OptimistixRootFinder,
     OTTSinkhorn as OTTSinkhorn,
     PoolAdjacentViolators as PoolAdjacentViolators,
+    ProjectedNewton as ProjectedNewton,
     SemiDual as SemiDual,
 )
