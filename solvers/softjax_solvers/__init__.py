@@ -43,6 +43,10 @@ from ._core.structure import (
     General as General,
     Structure as Structure,
 )
+from ._flows import (
+    min_cost_flow as min_cost_flow,
+    shortest_path as shortest_path,
+)
 from ._kernels.roots import (
     find_root as find_root,
 )

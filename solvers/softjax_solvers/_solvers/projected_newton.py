@@ -218,15 +218,20 @@ class _Search(eqx.Module):
             jnp.maximum(2 * length, 4 * state.radius),
         )
         radius = jnp.where(share > 0, radius, state.radius / 16)
+        radius = jnp.clip(radius, 1e-9, 1e9)
         x = self.project(point.x + share[..., None] * move)
         # The next softness, if this one has served.
         last = point.level == 1
         served = ~last & ((point.residual <= 0.1) | (state.stage >= 20))
         level = jnp.where(served, jnp.maximum(point.level / 4, 1), point.level)
         x = (point.level / level)[..., None] * x
+        # Multipliers that are so large leave no digits of t: there is no solution.
+        size = jnp.max(jnp.abs(x), axis=-1, initial=0)
+        reach = 1 + jnp.max(jnp.abs(self.problem.scores), axis=-1) / level
+        lost = size * eps(x) ** 0.5 > 100 * reach
         new = self.evaluate(x, level)
         final = level == 1
-        better = final & (new.residual < state.least)
+        better = final & ~lost & (new.residual < state.least)
         gain = final & (2 * new.residual <= state.least)
         move_of_y = jnp.max(jnp.abs(self.problem.scores) * slope, axis=-1)
         rounding = tolerance * (1 + move_of_y)
@@ -234,7 +239,7 @@ class _Search(eqx.Module):
         least = jnp.where(better, new.residual, state.least)
         stalled = ~gain & last & (least <= rounding)
         stalls = jnp.where(stalled, state.stalls + 1, 0)
-        done = ~(least > tolerance) | (stalls >= _STALLS)
+        done = ~(least > tolerance) | (stalls >= _STALLS) | lost
         keep = state.done
         stage = jnp.where(served, 0, state.stage + 1)
         following = _State(

@@ -61,6 +61,9 @@ class Incidence(Matrix):
     def apply_transpose(self, x):
         return x[..., self.tail] - x[..., self.head]
 
+    def sizes(self, y):
+        return self._sum(self.tail, jnp.abs(y)) + self._sum(self.head, jnp.abs(y))
+
     def dense(self, dtype):
         return self.apply(jnp.eye(self.shape[1], dtype=dtype)).T
 

@@ -31,6 +31,9 @@ class Dense(Matrix):
     def apply_transpose(self, x):
         return exact_einsum("...mn,...m->...n", self.entries, x)
 
+    def sizes(self, y):
+        return exact_einsum("...mn,...n->...m", jnp.abs(self.entries), jnp.abs(y))
+
     def dense(self, dtype):
         return self.entries
 
@@ -59,9 +62,14 @@ class Sparse(Matrix):
         total = jnp.zeros((*terms.shape[:-1], size), terms.dtype)
         return total.at[..., place].add(terms, mode="drop")
 
+    def _terms(self, y: Array) -> Array:
+        return self.entries * y.at[..., self.column].get(mode="fill", fill_value=0)
+
     def apply(self, y):
-        taken = y.at[..., self.column].get(mode="fill", fill_value=0)
-        return self._sum(self.size[0], self.row, self.entries * taken)
+        return self._sum(self.size[0], self.row, self._terms(y))
+
+    def sizes(self, y):
+        return self._sum(self.size[0], self.row, jnp.abs(self._terms(y)))
 
     def apply_transpose(self, x):
         taken = x.at[..., self.row].get(mode="fill", fill_value=0)
@@ -72,8 +80,7 @@ class Sparse(Matrix):
         return zeros.at[self.row, self.column].add(self.entries, mode="drop")
 
     def diagonal(self, weight):
-        taken = weight.at[..., self.column].get(mode="fill", fill_value=0)
-        return self._sum(self.size[0], self.row, self.entries**2 * taken)
+        return self._sum(self.size[0], self.row, self.entries * self._terms(weight))
 
 
 class Operator(Matrix):
@@ -91,6 +98,10 @@ class Operator(Matrix):
     def apply_transpose(self, x):
         transpose = self.operator.transpose()
         return jnp.vectorize(transpose.mv, signature="(m)->(n)")(x)
+
+    def sizes(self, y):
+        """Sizes of the sums, as terms are not known."""
+        return jnp.abs(self.apply(y))
 
     def dense(self, dtype):
         return self.operator.as_matrix()
@@ -122,6 +133,10 @@ class Stacked(Matrix):
     def apply_transpose(self, x):
         upper, lower = jnp.split(x, [self.first.shape[0]], axis=-1)
         return self.first.apply_transpose(upper) + self.second.apply_transpose(lower)
+
+    def sizes(self, y):
+        parts = self.first.sizes(y), self.second.sizes(y)
+        return jnp.concatenate(parts, axis=-1)
 
     def dense(self, dtype):
         parts = [part.dense(dtype) for part in (self.first, self.second)]

@@ -36,6 +36,10 @@ class Matrix(eqx.Module):
         """The product `K^T x`."""
 
     @abc.abstractmethod
+    def sizes(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+        """Sums of the sizes of the terms of `K y`, of which its rounding is a part."""
+
+    @abc.abstractmethod
     def dense(self, dtype: jnp.dtype) -> Float[Array, "*#batch m n"]:
         """The entries of the matrix."""
 

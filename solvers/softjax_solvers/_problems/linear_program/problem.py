@@ -47,6 +47,13 @@ class Program(MaximizationProblem):
         positive = square > 0
         return jnp.where(positive, jax.lax.rsqrt(jnp.where(positive, square, 1)), 1)
 
+    @property
+    def bound(self) -> Float[Array, "*#batch #n"]:
+        """Upper bounds on y; where there are none, numbers whose squares are finite."""
+        dtype = self.z.dtype
+        most = jnp.asarray(jnp.finfo(dtype).max, dtype) ** 0.5
+        return most if self.upper is None else jnp.minimum(self.upper, most)
+
     def arguments(self, dual: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return self.scores - self.matrix.apply_transpose(dual)
 
@@ -54,8 +61,7 @@ class Program(MaximizationProblem):
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> tuple[Bool[Array, "*batch n"], Float[Array, "*batch n"]]:
         """Where y is its upper bound, and what the link is to be applied to there."""
-        assert self.upper is not None
-        top = regularizer.gradient(jax.lax.stop_gradient(self.upper))
+        top = regularizer.gradient(jax.lax.stop_gradient(self.bound))
         top = jax.lax.stop_gradient(top)
         full = t > top
         # Far above, the link may overflow; and r'(0) may be infinite.
@@ -65,16 +71,12 @@ class Program(MaximizationProblem):
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
         """`min(phi(t), upper)`."""
-        if self.upper is None:
-            return regularizer.link(t)
         full, t = self._clip(t, regularizer)
-        return jnp.where(full, self.upper, regularizer.link(t))
+        return jnp.where(full, self.bound, regularizer.link(t))
 
     def slope(
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        if self.upper is None:
-            return regularizer.slope(t)
         full, t = self._clip(t, regularizer)
         return jnp.where(full, 0, regularizer.slope(t))
 
@@ -95,11 +97,9 @@ class Program(MaximizationProblem):
         row_scale: Float[Array, "*batch m"],
     ) -> Float[Array, "*batch"]:
         """The largest gap, of rows of norm 1, relative to what is summed."""
-        size = jnp.maximum(
-            jnp.max(jnp.abs(row_scale * self.rhs), axis=-1, initial=1),
-            jnp.max(y, axis=-1),
-        )
-        return jnp.max(jnp.abs(row_scale * gap), axis=-1, initial=0) / size
+        side = jnp.max(jnp.abs(row_scale * self.rhs), axis=-1, keepdims=True, initial=1)
+        size = jnp.maximum(side, row_scale * self.matrix.sizes(y))
+        return jnp.max(jnp.abs(row_scale * gap) / size, axis=-1, initial=0)
 
     def active(self, dual: Float[Array, "*batch m"]) -> Bool[Array, "*batch m"]:
         """Rows whose multipliers move: all but inequalities that do not bind."""
@@ -152,10 +152,13 @@ class Program(MaximizationProblem):
     ) -> Solution:
         """The solution of a solver that aims at a residual of `tolerance`.
 
-        Rounding of large scores is that of y, which does not count as a failure.
+        The rounding of scores, which is that of y, does not count as a failure, up to a
+        thousandth.
         """
         residual = self.residual(dual, regularizer)
-        converged = residual <= max(tolerance, 1000 * eps(residual))
+        rounding = 8 * eps(residual) * jnp.max(jnp.abs(self.scores), axis=-1)
+        least = max(tolerance, 1000 * eps(residual))
+        converged = residual <= jnp.maximum(least, jnp.minimum(rounding, 1e-3))
         return Solution(self, regularizer, dual, steps, residual, converged)
 
 
@@ -271,12 +274,9 @@ class _Equalities(Program, ConcaveDualProblem):
         self, dual: Float[Array, "*batch m"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         t = self.arguments(dual)
-        if self.upper is None:
-            conjugate = regularizer.conjugate(t)
-        else:
-            full, inner = self._clip(t, regularizer)
-            beyond = jnp.where(full, t - inner, 0)
-            conjugate = regularizer.conjugate(inner) + self.upper * beyond
+        full, inner = self._clip(t, regularizer)
+        beyond = self.bound * jnp.where(full, t - inner, 0)
+        conjugate = regularizer.conjugate(inner) + beyond
         return -(jnp.sum(conjugate, axis=-1) + jnp.sum(self.rhs * dual, axis=-1))
 
     def initial_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
