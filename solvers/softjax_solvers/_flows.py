@@ -73,7 +73,9 @@ def shortest_path(
             raise ValueError(
                 "shortest_path: nodes must be given if tail or head is traced."
             )
-        nodes = 1 + max(int(np.max(x, initial=-1)) for x in map(np.asarray, (tail, head)))
+        nodes = 1 + max(
+            int(np.max(x, initial=-1)) for x in map(np.asarray, (tail, head))
+        )
     for name, node in (("source", source), ("target", target)):
         if is_traced(node):
             continue

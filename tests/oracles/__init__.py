@@ -12,6 +12,10 @@ from .links import (
     quintic_link as quintic_link,
     tsallis_link as tsallis_link,
 )
+from .linear_program import (
+    linear_program_oracle as linear_program_oracle,
+    vertex_oracle as vertex_oracle,
+)
 from .majorization import (
     inclusion_oracle as inclusion_oracle,
     majorization_oracle as majorization_oracle,
