@@ -91,7 +91,7 @@ def mixed() -> Program:
     rng = inputs.rng("mixed")
     A, G = rng.uniform(0.3, 1, (2, 2, 6))
     y = rng.uniform(0.1, 0.8, 6)
-    h = G @ y * np.array([1.01, 1.5])
+    h = G @ y * np.array([0.9, 1.5])
     return Program("mixed", 0.3 * rng.normal(size=6), A, A @ y, G, h, np.full(6, 0.9))
 
 

@@ -132,8 +132,8 @@ def min_cost_flow(
         >>> tail, head = [0, 0, 1, 1, 2], [1, 2, 2, 3, 3]
         >>> cost = jnp.array([1.0, 3.0, 1.0, 4.0, 1.0])
         >>> supply, capacity = jnp.array([2.0, 0.0, 0.0, -2.0]), 1.5
-        >>> flow = sj.solvers.min_cost_flow(cost, tail, head, supply, capacity, mode="c0")
-        >>> print(flow)
+        >>> graph = tail, head, supply, capacity
+        >>> print(sj.solvers.min_cost_flow(cost, *graph, mode="c0"))
         [1.5 0.5 1.  0.5 1.5]
 
     ??? cite

@@ -17,8 +17,8 @@ from .._platform.batches import any_true
 from .._platform.varying import varying_as
 from .arrays import eps, exact_einsum, safe_divide
 
-_REFINEMENTS = 3
-"""Number of refinements of a solution by factors of a slightly larger matrix."""
+_ZERO = 30
+"""Units of rounding up to which eigenvalues of a scaled matrix are 0."""
 
 
 class Scaled(NamedTuple):
@@ -46,65 +46,78 @@ def raised(matrix: Float[Array, "*batch m m"], ridge: float) -> Array:
     return jnp.where(own, jnp.asarray(1 + ridge, matrix.dtype), matrix)
 
 
-def factorize(
-    matrix: Float[Array, "*batch m m"],
-) -> Callable[[Float[Array, "*batch m"]], Float[Array, "*batch m"]]:
-    """Solver by the Cholesky factors of a matrix, of 0 where they are not finite."""
-    factor = jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
-
-    def solve(rhs):
-        step = rhs[..., None]
-        for transpose in (False, True):
-            step = jax.lax.linalg.triangular_solve(
-                factor, step, left_side=True, lower=True, transpose_a=transpose
-            )
-        return jnp.where(jnp.isfinite(step), step, 0)[..., 0]
-
-    return solve
-
-
 def nearly_solve(
     matrix: Float[Array, "*batch m m"],
     rhs: Float[Array, "*batch m"],
     inside: Bool[Array, "*batch m"],
 ) -> Float[Array, "*batch m"]:
-    """x in `matrix x = rhs` for rows and columns `inside`, not refined; else 0."""
+    """x in `matrix x = rhs` for rows and columns `inside`, by Cholesky factors; else 0.
+
+    It is not refined, and 0 where the factors are not finite.
+    """
     system = scaled(matrix, inside)
-    solve = factorize(raised(system.matrix, 8 * eps(rhs)))
-    return system.scale * solve(system.scale * rhs)
+    larger = raised(system.matrix, 8 * eps(rhs))
+    factor = jax.lax.linalg.cholesky(larger, symmetrize_input=False)
+    x = (system.scale * rhs)[..., None]
+    for transpose in (False, True):
+        x = jax.lax.linalg.triangular_solve(
+            factor, x, left_side=True, lower=True, transpose_a=transpose
+        )
+    return system.scale * jnp.where(jnp.isfinite(x), x, 0)[..., 0]
 
 
 def singular_solver(
-    matrix: Float[Array, "*batch m m"],
-    inside: Bool[Array, "*batch m"],
-    factorize: Callable[[Array], Callable[[Array], Array]] = factorize,
+    matrix: Float[Array, "*batch m m"], inside: Bool[Array, "*batch m"]
 ) -> Callable[[Float[Array, "*batch m"]], Float[Array, "*batch m"]]:
     """Solver of `matrix x = rhs` for rows and columns `inside`, of 0 elsewhere.
 
-    Where that has no solution or many, it is the pseudo-inverse in scaled units, as far
-    as singular values of 0 are apart from others: a ridge of some units of rounding is
-    made up for by refinement, and what it makes of the null space is taken out.
+    Where that has no solution or many, it is the pseudo-inverse in scaled units.
+    Eigenvectors tell its null space from the rest, which a ridge does not: what a right
+    hand side has there would be divided by rounding.
     """
     system = scaled(matrix, inside)
-    ridge = 30 * eps(matrix)
-    solve = factorize(raised(system.matrix, ridge))
+    known = jnp.all(jnp.isfinite(system.matrix), axis=(-2, -1), keepdims=True)
+    vectors, values = jax.lax.linalg.eigh(jnp.where(known, system.matrix, 0))
+    large = values > _ZERO * eps(matrix)
+    inverse = jnp.where(large, 1 / jnp.where(large, values, 1), 0)
 
-    def within_range(x):
-        # A power of `ridge (matrix + ridge)^-1`, which projects onto the null space.
-        null = x
-        for _ in range(3):
-            null = ridge * solve(null)
-        return x - null
+    def multiply(factors, x):
+        parts = factors * exact_einsum("...ij,...i->...j", vectors, x)
+        return exact_einsum("...ij,...j->...i", vectors, parts)
+
+    def solve(rhs):
+        rhs = multiply(large, system.scale * rhs)
+        x = multiply(inverse, rhs)
+        # Small eigenvalues are rounded by as much as large ones.
+        rest = rhs - exact_einsum("...ij,...j->...i", system.matrix, x)
+        x = x + multiply(inverse, rest)
+        return system.scale * jnp.where(known[..., 0], x, jnp.nan)
+
+    return solve
+
+
+def refined_solver(
+    matrix: Float[Array, "*batch m m"],
+    inside: Bool[Array, "*batch m"],
+    solve: Callable[[Array, Array], Array],
+) -> Callable[[Float[Array, "*batch m"]], Float[Array, "*batch m"]]:
+    """Solver as `singular_solver`, of right-hand sides within the range, by another.
+
+    `solve(matrix, rhs)` is given a slightly larger matrix, which is positive definite,
+    and refinement makes up for that.
+    """
+    system = scaled(matrix, inside)
+    larger = raised(system.matrix, _ZERO * eps(matrix))
 
     def solve_scaled(rhs):
-        rhs = within_range(system.scale * rhs)
+        rhs = system.scale * rhs
 
         def refine(_, x):
             product = exact_einsum("...ij,...j->...i", system.matrix, x)
-            return x + solve(rhs - product)
+            return x + solve(larger, rhs - product)
 
-        x = jax.lax.fori_loop(0, _REFINEMENTS + 1, refine, jnp.zeros_like(rhs))
-        return system.scale * within_range(x)
+        x = jax.lax.fori_loop(0, 4, refine, jnp.zeros_like(rhs))
+        return system.scale * x
 
     return solve_scaled
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -10,7 +11,11 @@ import lineax as lx
 from jaxtyping import Array, Bool, Float
 
 from .._kernels.arrays import eps
-from .._kernels.normal_equations import singular_solver, solve_iteratively
+from .._kernels.normal_equations import (
+    refined_solver,
+    singular_solver,
+    solve_iteratively,
+)
 from .structured import StructuredOperator
 
 if TYPE_CHECKING:
@@ -38,13 +43,14 @@ class NormalOperator(StructuredOperator):
         return jax.ShapeDtypeStruct(self.active.shape, self.weight.dtype)
 
     def inverse(self, linear_solver):
-        """By Cholesky factors, or by conjugate gradients if they are too many."""
-        if linear_solver is None and not self.matrix.factorizes:
-            solve = self._solve_iteratively
-        else:
-            factors = () if linear_solver is None else (_by_lineax(linear_solver),)
+        """By eigenvectors, or by conjugate gradients if they are too many."""
+        if linear_solver is not None:
             gram = self.matrix.gram(self.weight)
-            solve = singular_solver(gram, self.active, *factors)
+            solve = refined_solver(gram, self.active, _by_lineax(linear_solver))
+        elif self.matrix.factorizes:
+            solve = singular_solver(self.matrix.gram(self.weight), self.active)
+        else:
+            solve = self._solve_iteratively
         return lambda rhs: jnp.where(self.active, solve(rhs), rhs)
 
     def _solve_iteratively(self, rhs: Array) -> Array:
@@ -57,15 +63,10 @@ class NormalOperator(StructuredOperator):
         )
 
 
-def _by_lineax(linear_solver):
-    """What takes the place of `factorize`: a solver of Lineax."""
+def _by_lineax(linear_solver: lx.AbstractLinearSolver) -> Callable:
+    def solve(matrix, rhs):
+        operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
+        x = lx.linear_solve(operator, rhs, linear_solver, throw=False).value
+        return jnp.where(jnp.isfinite(x), x, 0)
 
-    def solver_of(matrix):
-        def solve(matrix, rhs):
-            operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
-            x = lx.linear_solve(operator, rhs, linear_solver, throw=False).value
-            return jnp.where(jnp.isfinite(x), x, 0)
-
-        return lambda rhs: jnp.vectorize(solve, signature="(m,m),(m)->(m)")(matrix, rhs)
-
-    return solver_of
+    return jnp.vectorize(solve, signature="(m,m),(m)->(m)")

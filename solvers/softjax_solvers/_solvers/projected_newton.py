@@ -195,7 +195,9 @@ class _Search(eqx.Module):
 
         if problem.equalities == rhs.shape[-1]:
             fall = self.apply_transpose(move)
-            along = lambda share: total(move, fall, point.t - share[..., None] * fall)
+
+            def along(share):
+                return total(move, fall, point.t - share[..., None] * fall)
         else:
 
             def along(share):

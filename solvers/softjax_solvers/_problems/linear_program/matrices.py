@@ -183,7 +183,7 @@ def _parse(value: Any, name: str, z: Array) -> Matrix:
         return _of_sparse(value, name, z)
     try:
         entries = jnp.asarray(value, z.dtype)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise TypeError(
             f"LinearProgram: {name} must be an array, a BCOO, an Incidence or a linear "
             f"operator of Lineax, got {value!r}."
