@@ -89,10 +89,10 @@ def knapsack(m: int, n: int) -> Program:
 def mixed() -> Program:
     """Constraints of all kinds, of which some bind and some do not."""
     rng = inputs.rng("mixed")
-    A, G = rng.uniform(0.3, 1, (2, 2, 6))
-    y = rng.uniform(0.1, 0.8, 6)
-    h = G @ y * np.array([0.9, 1.5])
-    return Program("mixed", 0.3 * rng.normal(size=6), A, A @ y, G, h, np.full(6, 0.9))
+    A, G = rng.uniform(0.3, 1, (2, 2, 8))
+    y = rng.uniform(0.1, 0.8, 8)
+    h = G @ y * np.array([0.8, 1.5])
+    return Program("mixed", 0.3 * rng.normal(size=8), A, A @ y, G, h, np.full(8, 0.9))
 
 
 SMALL = [grid_path(3), knapsack(2, 6), mixed(), transport(3)]

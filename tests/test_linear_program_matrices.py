@@ -12,7 +12,7 @@ from assertions import assert_close
 from cases import REGULARIZERS
 from jax.experimental import sparse
 from linear_programs import SMALL, graph_path, grid_arcs, incidence
-from parametrize import each, pick
+from parametrize import pick
 
 import softjax as sj
 from softjax.solvers import (
@@ -190,10 +190,14 @@ def test_vmap_of_flows(x64):
     assert_close(y, np.stack([expected] * 2), atol=1e-6)
 
 
-@each(
+@pytest.mark.parametrize(
     "solver",
-    [optx.BFGS(1e-10, 1e-10), optx.LBFGS(1e-10, 1e-10), jaxopt.LBFGS],
-    fast=("BFGS",),
+    [
+        pytest.param(optx.BFGS(1e-10, 1e-10), id="optx.BFGS"),
+        pytest.param(
+            jaxopt.BFGS(jnp.sum, tol=1e-11), id="jaxopt.BFGS", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_minimisers(solver, x64):
     """Those of other packages, for equalities and bounds."""
@@ -269,18 +273,18 @@ _WRONG = {
     "tail must be nodes from 0 to 1, got -1": lambda: Incidence([-1], [1], 2),
     "linear='lu'": lambda: ProjectedNewton(linear="lu"),
     "source must be a node from 0 to 1, got 2": lambda: shortest_path(
-        np.ones(1), [0], [1], 2, 1
+        jnp.ones(1), [0], [1], 2, 1
     ),
     "nodes must be given": lambda: jax.jit(
-        lambda t: shortest_path(np.ones(1), t, [1], 0, 1)
+        lambda t: shortest_path(jnp.ones(1), t, [1], 0, 1)
     )(jnp.array([0])),
-    "supply must": lambda: min_cost_flow(np.ones(1), [0], [1], 1.0),
+    "supply must": lambda: min_cost_flow(jnp.ones(1), [0], [1], 1.0),
 }
 _WRONG_TYPES = {
     "A must be": lambda: LinearProgram(_Z, sj.solvers.Entropy(), 1.0),
     "G must be": lambda: LinearProgram(_Z, G="rows", h=1.0),
     "head must be integers": lambda: Incidence([0], [1.0], 2),
-    "target must be an integer": lambda: shortest_path(np.ones(1), [0], [1], 0, 1.0),
+    "target must be an integer": lambda: shortest_path(jnp.ones(1), [0], [1], 0, 1.0),
 }
 
 

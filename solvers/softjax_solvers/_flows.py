@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ._core.readout import Primal
 from ._core.regularizer import Regularizer
@@ -17,10 +17,10 @@ from ._problems import Incidence, LinearProgram
 
 def shortest_path(
     cost: Float[Array, "*batch arcs"],
-    tail: Int[Array, " arcs"],
-    head: Int[Array, " arcs"],
-    source: Int[Array, "*#batch"] | int,
-    target: Int[Array, "*#batch"] | int,
+    tail: Any,
+    head: Any,
+    source: Any,
+    target: Any,
     *,
     nodes: int | None = None,
     softness: Any = 0.1,
@@ -96,10 +96,10 @@ def shortest_path(
 
 def min_cost_flow(
     cost: Float[Array, "*batch arcs"],
-    tail: Int[Array, " arcs"],
-    head: Int[Array, " arcs"],
-    supply: Float[Array, "*#batch nodes"],
-    capacity: Float[Array, "*#batch #arcs"] | float | None = None,
+    tail: Any,
+    head: Any,
+    supply: Any,
+    capacity: Any = None,
     *,
     softness: Any = 0.1,
     mode: str | Regularizer = "smooth",

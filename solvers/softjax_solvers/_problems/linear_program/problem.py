@@ -36,9 +36,9 @@ class Program(MaximizationProblem):
         return self.z / self.softness
 
     @property
-    def equality(self) -> np.ndarray:
+    def equality(self) -> Bool[Array, " m"]:
         """Which rows are equalities."""
-        return np.arange(self.rhs.shape[-1]) < self.equalities
+        return jnp.arange(self.rhs.shape[-1]) < self.equalities
 
     @property
     def row_scale(self) -> Float[Array, "*batch m"]:
@@ -238,15 +238,13 @@ class LinearProgram(Program):
         self.matrix = blocks[0] if len(blocks) == 1 else Stacked(*blocks)
         self.rhs = jnp.concatenate(sides, axis=-1)
         self.equalities = 0 if A is None else blocks[0].shape[0]
-        known = upper is not None and not is_traced(upper)
-        if known and not np.all(np.asarray(upper) >= 0):
+        known = np.inf if upper is None or is_traced(upper) else np.asarray(upper)
+        if not np.all(known >= 0):
             raise ValueError(
-                f"LinearProgram: upper must be nonnegative, got {np.min(upper)}."
+                f"LinearProgram: upper must be nonnegative, got {np.min(known)}."
             )
-        self.within_one = known and bool(np.all(np.asarray(upper) <= 1))
-        if upper is not None:
-            upper = _broadcast(upper, "upper", z.shape, z)
-        self.upper = upper
+        self.within_one = bool(np.all(known <= 1))
+        self.upper = None if upper is None else _broadcast(upper, "upper", z.shape, z)
 
     def specialize(self, regularizer: Regularizer) -> Program:
         structure = regularizer.structure()
