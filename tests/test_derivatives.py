@@ -17,6 +17,7 @@ from parametrize import each, pick
 
 from softjax.solvers import (
     HypersimplexProjection,
+    LinearProgram,
     MajorizationProjection,
     NeuralSortRows,
     PermutahedronProjection,
@@ -130,6 +131,23 @@ PROBLEMS = [
             values=_values,
         ),
     ),
+    ProblemCase(
+        "linear_program",
+        lambda a: LinearProgram(
+            a["z"], a["A"], a["b"], a["softness"], G=a["G"], h=a["h"], upper=a["upper"]
+        ),
+        dict(
+            z=_z,
+            A=np.array([[1.0, 0.4, 1.5, 0.9]]),
+            b=np.array([[1.2], [1.5]]),
+            softness=_softness,
+            G=np.array([[0.3, 1.0, -0.2, 0.1], [1.0, 0.2, 0.3, 0.7]]),
+            h=np.array([0.25, 2.4]),
+            upper=np.array([0.5, 1.3, 2.0, 0.9]),
+            values=_values,
+        ),
+        lambda name: name not in _BOUNDED,
+    ),
 ]
 
 
@@ -168,6 +186,7 @@ pairs = [
             "permutahedron": (),
             "majorization": (),
             "transport": (),
+            "linear_program": (),
         }[problem.name]
         else [pytest.mark.slow],
     )
@@ -365,7 +384,11 @@ def test_default_jacobian_of_a_dual(name, mode, x64):
     assert_close(general, scalar, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["simplex", "transport", "permutahedron"])
+@each(
+    "name",
+    ["simplex", "transport", "permutahedron", "linear_program"],
+    fast=("simplex", "transport", "permutahedron"),
+)
 def test_a_linear_solver_of_the_users_is_taken(name, x64):
     """By every problem, with the same derivative."""
     (case,) = pick(PROBLEMS, name)

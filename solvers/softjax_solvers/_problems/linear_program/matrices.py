@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ..._kernels.arrays import exact_einsum
-from .matrix import Matrix
+from .matrix import FEW_ROWS, Matrix
 
 if TYPE_CHECKING:
     import lineax as lx
@@ -153,8 +153,8 @@ class Stacked(Matrix):
 
     @property
     def factorizes(self):
-        few = self.shape[0] <= 128
-        return few and self.first.factorizes and self.second.factorizes
+        parts = self.first.factorizes and self.second.factorizes
+        return parts and self.shape[0] <= FEW_ROWS
 
 
 def as_matrix(value: Any, name: str, z: Float[Array, "*batch n"]) -> Matrix:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ..._kernels.arrays import exact_einsum
 
-_FEW_ROWS = 128
+FEW_ROWS = 128
 """Largest number of rows with which a factorization beats conjugate gradients."""
 
 
@@ -52,7 +52,7 @@ class Matrix(eqx.Module):
     @property
     def factorizes(self) -> bool:
         """Whether systems of `K diag(weight) K^T` are best solved by its factors."""
-        return self.shape[0] <= _FEW_ROWS
+        return self.shape[0] <= FEW_ROWS
 
     def gram(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m m"]:
         """The matrix `K diag(weight) K^T`. Default: of the dense K."""

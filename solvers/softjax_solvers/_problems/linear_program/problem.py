@@ -199,7 +199,7 @@ class LinearProgram(Program):
         >>> problem = sj.solvers.LinearProgram(z, A, 1.0, 0.5, G=G, h=1.2)
         >>> found = sj.solvers.solve(problem, "c0")
         >>> print(found.value, found.dual)
-        [0.2 0.4 0.4] [1.8 1.8]
+        [0.233 0.333 0.433] [1.767 1.9  ]
 
     ??? cite
 
