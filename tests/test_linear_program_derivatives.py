@@ -210,9 +210,12 @@ def test_default_and_given_linear_solvers(x64):
         gradient = jax.grad(total_of)(arrays["z"])
         by_operator = jax.grad(lambda z: total_of(z, A=operator))(arrays["z"])
         by_given = jax.grad(lambda z: total(dict(arrays, z=z), given))(arrays["z"])
-        return tangents, gradient, (by_operator, by_given)
+        optimality = solved.optimality(found.dual, r)
+        return optimality, tangents, gradient, (by_operator, by_given)
 
-    (ours, general), gradient, others = compute(arrays)
+    optimality, (ours, general), gradient, others = compute(arrays)
+    # Also of the inequality that does not bind.
+    assert_close(optimality, np.zeros(4), atol=1e-12)
     assert np.sum(np.abs(ours) > 0) == 3
     assert_close(ours, general, atol=1e-9)
     for other in others:
