@@ -107,6 +107,23 @@ LARGE = [
 ]
 
 
+# With a batch of scores of 4 entries, and a softness.
+ARRAYS = dict(
+    A=np.array([[1.0, 0.4, 1.5, 0.9]]),
+    b=np.array([[1.2], [1.5]]),
+    G=np.array([[0.3, 1.0, -0.2, 0.1], [1.0, 0.2, 0.3, 0.7]]),
+    h=np.array([0.25, 2.4]),
+    upper=np.array([0.5, 1.3, 2.0, 0.9]),
+)
+
+
+def with_arrays(arrays: dict) -> LinearProgram:
+    keywords = {k: arrays[k] for k in ("G", "h", "upper")}
+    return LinearProgram(
+        arrays["z"], arrays["A"], arrays["b"], arrays["softness"], **keywords
+    )
+
+
 @functools.cache
 def compiled(mode: Any, solver: Any = None, upper: Any = None):
     """Solutions of one program, whose bounds are known if they are one `upper`."""

@@ -7,6 +7,7 @@ import assertions
 import inputs
 import jax
 import jax.numpy as jnp
+import linear_programs
 import lineax as lx
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from parametrize import each, pick
 
 from softjax.solvers import (
     HypersimplexProjection,
-    LinearProgram,
     MajorizationProjection,
     NeuralSortRows,
     PermutahedronProjection,
@@ -133,19 +133,8 @@ PROBLEMS = [
     ),
     ProblemCase(
         "linear_program",
-        lambda a: LinearProgram(
-            a["z"], a["A"], a["b"], a["softness"], G=a["G"], h=a["h"], upper=a["upper"]
-        ),
-        dict(
-            z=_z,
-            A=np.array([[1.0, 0.4, 1.5, 0.9]]),
-            b=np.array([[1.2], [1.5]]),
-            softness=_softness,
-            G=np.array([[0.3, 1.0, -0.2, 0.1], [1.0, 0.2, 0.3, 0.7]]),
-            h=np.array([0.25, 2.4]),
-            upper=np.array([0.5, 1.3, 2.0, 0.9]),
-            values=_values,
-        ),
+        linear_programs.with_arrays,
+        dict(linear_programs.ARRAYS, z=_z, softness=_softness, values=_values),
         lambda name: name not in _BOUNDED,
     ),
 ]

@@ -57,7 +57,7 @@ class ProjectedNewton(Solver[Program]):
     **Arguments:**
 
     - `tolerance`: the residual to stop at, that of rows of norm 1 relative to the
-        largest of 1, y and the right-hand sides; None for 32 units of rounding.
+        largest of 1, y and the right-hand sides; None for 4 units of rounding.
     - `max_steps`: the number of steps after which the best iterate is returned.
     - `linear`: what solves linear systems, `"cholesky"` factors or the conjugate
         gradients, `"cg"`. `"auto"` factorizes up to 128 rows that are not of an

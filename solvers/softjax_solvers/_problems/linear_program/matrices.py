@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..._kernels.arrays import exact_einsum
@@ -176,18 +178,24 @@ def as_matrix(value: Any, name: str, z: Float[Array, "*batch n"]) -> Matrix:
 def _parse(value: Any, name: str, z: Array) -> Matrix:
     if isinstance(value, Matrix):
         return value
-    if isinstance(value, eqx.Module):
+    if isinstance(value, jax.Array | np.ndarray | list | tuple):
+        return _of_entries(value, name, z)
+    # Imported only now, as each takes its time.
+    import lineax as lx
+    from jax.experimental.sparse import BCOO
+
+    if isinstance(value, lx.AbstractLinearOperator):
         return _of_operator(value, name, z)
-    # By an attribute, so that `jax.experimental.sparse` is not imported to ask.
-    if hasattr(value, "n_sparse"):
+    if isinstance(value, BCOO):
         return _of_sparse(value, name, z)
-    try:
-        entries = jnp.asarray(value, z.dtype)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"LinearProgram: {name} must be an array, a BCOO, an Incidence or a linear "
-            f"operator of Lineax, got {value!r}."
-        ) from error
+    raise TypeError(
+        f"LinearProgram: {name} must be an array, a BCOO, an Incidence or a linear "
+        f"operator of Lineax, got {value!r}."
+    )
+
+
+def _of_entries(value: Any, name: str, z: Array) -> Matrix:
+    entries = jnp.asarray(value, z.dtype)
     fits = entries.ndim >= 2
     if fits:
         try:
@@ -205,13 +213,6 @@ def _parse(value: Any, name: str, z: Array) -> Matrix:
 
 
 def _of_operator(value: Any, name: str, z: Array) -> Matrix:
-    import lineax as lx
-
-    if not isinstance(value, lx.AbstractLinearOperator):
-        raise TypeError(
-            f"LinearProgram: {name} must be an array, a BCOO, an Incidence or a linear "
-            f"operator of Lineax, got {value!r}."
-        )
     for structure in (value.in_structure(), value.out_structure()):
         shape = getattr(structure, "shape", None)
         if shape is None or len(shape) != 1 or structure.dtype != z.dtype:
