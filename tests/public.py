@@ -228,6 +228,12 @@ SOLVERS = {
     "PermutahedronProjection": _solved(
         lambda x: solvers.PermutahedronProjection(x, np.arange(4), 0.3), "c0"
     ),
+    "LinearProgram": _solved(
+        lambda x: solvers.LinearProgram(
+            x, np.ones((1, 4)), 1.0, 0.3, G=np.eye(4)[:1], h=0.5, upper=2.0
+        ),
+        "c1",
+    ),
     "MajorizationProjection": _solved(
         lambda x: solvers.MajorizationProjection(
             jnp.arange(4, 0, -1, x.dtype), _descending(x), 1
@@ -242,6 +248,12 @@ SOLVERS = {
             "smooth",
             solvers.ColumnMeans(x),
         ),
+    ),
+    "shortest_path": lambda x: solvers.shortest_path(
+        2 + x, [0, 0, 1, 2], [1, 2, 3, 3], 0, 3
+    ),
+    "min_cost_flow": lambda x: solvers.min_cost_flow(
+        x, [0, 0, 1, 2], [1, 2, 3, 3], np.array([2.0, 0.0, 0.0, -2.0]), 1.5, mode="c0"
     ),
     "optimal_value": lambda x: solvers.optimal_value(_plan(x), "smooth"),
     "fenchel_young_loss": lambda x: solvers.fenchel_young_loss(
@@ -310,6 +322,7 @@ OTHERS = {
     *("solvers.Readout", "solvers.Primal", "solvers.Dual", "solvers.Value"),
     *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
     *("solvers.Exponential", "solvers.General"),
+    "solvers.Incidence",
     *("solvers.Blocks", "solvers.Potentials", "solvers.Solver", "solvers.Regularizer"),
     # Regularizers, and what tells about them
     *(f"solvers.{type(r).__name__}" for r in _REGULARIZERS),

@@ -7,6 +7,7 @@ import assertions
 import inputs
 import jax
 import jax.numpy as jnp
+import linear_programs
 import lineax as lx
 import numpy as np
 import pytest
@@ -130,6 +131,12 @@ PROBLEMS = [
             values=_values,
         ),
     ),
+    ProblemCase(
+        "linear_program",
+        linear_programs.with_arrays,
+        dict(linear_programs.ARRAYS, z=_z, softness=_softness, values=_values),
+        lambda name: name not in _BOUNDED,
+    ),
 ]
 
 
@@ -168,6 +175,7 @@ pairs = [
             "permutahedron": (),
             "majorization": (),
             "transport": (),
+            "linear_program": (),
         }[problem.name]
         else [pytest.mark.slow],
     )
@@ -365,7 +373,11 @@ def test_default_jacobian_of_a_dual(name, mode, x64):
     assert_close(general, scalar, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["simplex", "transport", "permutahedron"])
+@each(
+    "name",
+    ["simplex", "transport", "permutahedron", "linear_program"],
+    fast=("simplex", "transport", "permutahedron"),
+)
 def test_a_linear_solver_of_the_users_is_taken(name, x64):
     """By every problem, with the same derivative."""
     (case,) = pick(PROBLEMS, name)

@@ -43,12 +43,18 @@ from ._core.structure import (
     General as General,
     Structure as Structure,
 )
+from ._flows import (
+    min_cost_flow as min_cost_flow,
+    shortest_path as shortest_path,
+)
 from ._kernels.roots import (
     find_root as find_root,
 )
 from ._problems import (
     Blocks as Blocks,
     HypersimplexProjection as HypersimplexProjection,
+    Incidence as Incidence,
+    LinearProgram as LinearProgram,
     MajorizationProjection as MajorizationProjection,
     NeuralSortRows as NeuralSortRows,
     PermutahedronProjection as PermutahedronProjection,
@@ -86,5 +92,6 @@ from ._solvers import (
     OptimistixRootFinder as OptimistixRootFinder,
     OTTSinkhorn as OTTSinkhorn,
     PoolAdjacentViolators as PoolAdjacentViolators,
+    ProjectedNewton as ProjectedNewton,
     SemiDual as SemiDual,
 )

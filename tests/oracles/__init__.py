@@ -1,5 +1,9 @@
 """References in float64, independent of the library: NumPy, SciPy and closed forms."""
 
+from .linear_program import (
+    linear_program_oracle as linear_program_oracle,
+    vertex_oracle as vertex_oracle,
+)
 from .links import (
     Link as Link,
     barrier_link as barrier_link,

@@ -52,8 +52,9 @@ def fenchel_young_loss(
 
     **Arguments:**
 
-    - `problem`: a projection onto the simplex, the hypersimplex or a permutahedron, or
-        an optimal transport; of scores z, or for transport of minus the cost.
+    - `problem`: a projection onto the simplex, the hypersimplex or a permutahedron, a
+        linear program, or an optimal transport; of scores z, or for transport of minus
+        the cost.
     - `target`: a feasible y, of the shape of the solution.
     - The others are those of [`softjax.solvers.solve`][].
 

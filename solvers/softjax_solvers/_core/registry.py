@@ -17,6 +17,7 @@ from .._solvers import (
     OptimistixRootFinder,
     OTTSinkhorn,
     PoolAdjacentViolators,
+    ProjectedNewton,
     SemiDual,
 )
 from .problem import Problem
@@ -33,6 +34,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "merging": DivideAndConquerIsotonic,
     "conjugate_gradients": ConjugateGradients,
     "damped_newton": DampedNewton,
+    "projected_newton": ProjectedNewton,
 }
 """Name of a solver -> what makes it.
 
@@ -49,6 +51,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     merging
     conjugate_gradients
     damped_newton
+    projected_newton
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {

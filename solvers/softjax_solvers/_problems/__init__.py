@@ -1,4 +1,9 @@
 from .hypersimplex import HypersimplexProjection as HypersimplexProjection
+from .linear_program import (
+    Incidence as Incidence,
+    LinearProgram as LinearProgram,
+    Program as Program,
+)
 from .majorization import MajorizationProjection as MajorizationProjection
 from .permutahedron import (
     Blocks as Blocks,

@@ -11,4 +11,5 @@ from .divide_and_conquer import DivideAndConquerIsotonic as DivideAndConquerIsot
 from .dual_coordinate_ascent import DualCoordinateAscent as DualCoordinateAscent
 from .newton import Newton as Newton
 from .pool_adjacent_violators import PoolAdjacentViolators as PoolAdjacentViolators
+from .projected_newton import ProjectedNewton as ProjectedNewton
 from .semi_dual import SemiDual as SemiDual
