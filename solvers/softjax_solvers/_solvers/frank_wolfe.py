@@ -41,6 +41,8 @@ class Answer(NamedTuple):
 
 
 def no_vertices(problem: OracleProjection, size: int) -> Set:
+    if size < 1:
+        raise ValueError(f"max_atoms must be at least 1, got {size}.")
     scores = problem.scores
     weights = jnp.zeros(size, scores.dtype)
     vertices = jnp.zeros((size, scores.size), scores.dtype)
@@ -85,10 +87,10 @@ def search(
     """The best multiple of a move, between 0 and `upper`."""
     if regularizer.structure().linear:
         bend = curvature(regularizer, jnp.full((), 0.5, y.dtype))
-        gain = move @ scores - move @ gradient(regularizer, y)
-        return jnp.clip(safe_divide(gain, bend * (move @ move)), 0, upper)
+        better = move @ scores - move @ gradient(regularizer, y)
+        return jnp.clip(safe_divide(better, bend * (move @ move)), 0, upper)
 
-    def gain(size):
+    def gain(size: Float[Array, ""]) -> Float[Array, ""]:
         slope = gradient(regularizer, jnp.maximum(y + size * move, 0))
         return move @ scores - move @ slope
 
