@@ -14,7 +14,14 @@ from .._kernels.arrays import eps, exact_einsum
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.semidefinite import semidefinite_solve
 from .._platform.batches import anywhere
-from .._problems.oracle import OracleProjection, curvature, edges, gradient, rise
+from .._problems.oracle import (
+    OracleProjection,
+    curvature,
+    edges,
+    free_to_move,
+    gradient,
+    rise,
+)
 from .frank_wolfe import Set, conclude, consult, no_vertices, search
 
 _CORRECTIONS = 40
@@ -114,7 +121,9 @@ class ActiveSet(Solver[OracleProjection]):
 
                 def correct():
                     rows = edges(vertices, weights)
-                    matrix = _products(rows * curvature(regularizer, y), rows)
+                    rows = jnp.where(weights[:, None] > 0, rows, 0)
+                    bend = curvature(regularizer, free_to_move(y, rows))
+                    matrix = _products(rows * bend, rows)
                     better = rise(rows, scores, slope)
                     return _newton(matrix, better, weights, weights > 0)
 

@@ -15,7 +15,7 @@ from .._kernels.derivatives import derivative
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.roots import bracketed_newton
 from .._platform.batches import any_true, anywhere
-from .._problems.oracle import OracleProjection, curvature, gradient, rise
+from .._problems.oracle import OracleProjection, curvature, free_to_move, gradient, rise
 
 
 class Set(NamedTuple):
@@ -90,8 +90,11 @@ def search(
         better = move @ scores - move @ gradient(regularizer, y)
         return jnp.clip(safe_divide(better, bend * (move @ move)), 0, upper)
 
+    inside = free_to_move(y, move)
+
     def gain(size: Float[Array, ""]) -> Float[Array, ""]:
-        slope = gradient(regularizer, jnp.maximum(y + size * move, 0))
+        there = jnp.maximum(inside + size * move, 0)
+        slope = gradient(regularizer, there)
         return move @ scores - move @ slope
 
     rounding = 4 * eps(y) * (jnp.abs(move) @ jnp.abs(scores) + 1)
