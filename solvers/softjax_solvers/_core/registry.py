@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .._solvers import (
+    ActiveSet,
     ClosedForm,
     ConjugateGradients,
     DampedNewton,
     DivideAndConquerIsotonic,
     DualCoordinateAscent,
+    FrankWolfe,
     JaxoptMinimiser,
     Newton,
     OptimistixMinimiser,
@@ -35,6 +37,8 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "conjugate_gradients": ConjugateGradients,
     "damped_newton": DampedNewton,
     "projected_newton": ProjectedNewton,
+    "active_set": ActiveSet,
+    "frank_wolfe": FrankWolfe,
 }
 """Name of a solver -> what makes it.
 
@@ -52,6 +56,8 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     conjugate_gradients
     damped_newton
     projected_newton
+    active_set
+    frank_wolfe
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {

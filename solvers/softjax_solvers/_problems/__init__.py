@@ -5,6 +5,7 @@ from .linear_program import (
     Program as Program,
 )
 from .majorization import MajorizationProjection as MajorizationProjection
+from .oracle import Atoms as Atoms, OracleProjection as OracleProjection
 from .permutahedron import (
     Blocks as Blocks,
     IsotonicRegression as IsotonicRegression,
