@@ -6,11 +6,14 @@ import abc
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from softjax_solvers import MaximizationProblem, OracleProjection, Regularizer
+from softjax_solvers import MaximizationProblem, Regularizer
 
-from ._semirings import Semiring
+from ._semirings import ABSENT, Semiring
+from .semirings import Hard, KBest
 
 
 class Ranked(NamedTuple):
@@ -53,6 +56,8 @@ class Structure(eqx.Module):
         self, scores: PyTree[Array], softness: Array
     ) -> MaximizationProblem:
         """The problem whose solution are the marginals, of the method `"marginals"`."""
+        from softjax_solvers import OracleProjection
+
         return OracleProjection(scores, softness, self.oracle)
 
     def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
@@ -67,4 +72,37 @@ class DynamicProgram(Structure):
     def recursion(
         self, scores: PyTree[Array], semiring: Semiring
     ) -> Float[Array, "..."]:
-        """The state of the best of all structures, of shape `()`."""
+        """The state of the best of all structures, of shape `()`.
+
+        Each structure must be derived in one way only.
+        """
+
+    def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
+        def largest(scores):
+            return self.recursion(scores, Hard())
+
+        scores = jax.lax.stop_gradient(scores)
+        value, best = jax.value_and_grad(largest)(scores)
+        # A path may lead past a score that is not a number.
+        return jax.tree.map(lambda v: jnp.where(jnp.isnan(value), jnp.nan, v), best)
+
+    def default_mode(self) -> str:
+        return "smooth"
+
+    def default_method(self, regularizer: Regularizer) -> str:
+        exponential = regularizer.structure().rate is not None
+        return "recursion" if exponential else "marginals"
+
+    def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
+        def values(scores):
+            return self.recursion(scores, KBest(k))
+
+        best, pullback = jax.vjp(values, scores)
+        (structures,) = jax.vmap(pullback)(jnp.eye(k, dtype=best.dtype))
+        present = best > ABSENT / 2
+
+        def of_present(v):
+            here = present.reshape(k, *[1] * (v.ndim - 1))
+            return jax.lax.stop_gradient(jnp.where(here, v, 0))
+
+        return Ranked(best, jax.tree.map(of_present, structures))
