@@ -4,6 +4,7 @@ A structure is a vertex of a polytope in the space of its scores; a soft structu
 point of it, its marginals.
 """
 
+from ._alignments import soft_dtw_divergence as soft_dtw_divergence
 from ._functions import (
     argmax as argmax,
     argmax_st as argmax_st,
@@ -66,5 +67,6 @@ __all__ = [
     "fenchel_young_loss",
     "get_method",
     "sample",
+    "soft_dtw_divergence",
     "value",
 ]

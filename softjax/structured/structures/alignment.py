@@ -40,7 +40,7 @@ class Alignment(DynamicProgram):
         >>> path = sj.structured.argmax(sj.structured.Alignment(), -costs, softness=0.5)
         >>> print(path)
         [[1.    0.   ]
-         [0.468 0.532]
+         [0.532 0.532]
          [0.    1.   ]]
 
     ??? cite
@@ -78,7 +78,8 @@ class Alignment(DynamicProgram):
     def recursion(self, scores, semiring):
         end = None
         if self.lengths is not None:
-            end = tuple(jnp.asarray(length) - 1 for length in self.lengths)
+            n, m = self.lengths
+            end = jnp.asarray(n) - 1, jnp.asarray(m) - 1
         return path_state(self._outside(scores, ABSENT), _MOVES, semiring, end)
 
     def _outside(self, scores: Array, fill: float) -> Array:
