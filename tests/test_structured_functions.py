@@ -117,6 +117,12 @@ LENGTHS = {
         ((5, 6),),
         (4, 3),
     ),
+    "banded": (
+        lambda lengths: st.Alignment(1, lengths),
+        ((4, 3),),
+        ((5, 6),),
+        (4, 3),
+    ),
 }
 
 
