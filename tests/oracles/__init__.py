@@ -18,6 +18,7 @@ from .majorization import (
     subset_sums_oracle as subset_sums_oracle,
 )
 from .maxima import (
+    LINKS as LINKS,
     gibbs as gibbs,
     hull_projection as hull_projection,
     regularized_maximum as regularized_maximum,

@@ -144,7 +144,8 @@ class _Root(Policy):
     def choose(self, x, here):
         r = self.regularizer
         scores = _relative(x, here, self.softness, 0)
-        count = jnp.maximum(jnp.sum(here, axis=0), 1).astype(x.dtype)
+        # A single candidate has its share at any dual; r'(1) may be infinite.
+        count = jnp.maximum(jnp.sum(here, axis=0), 2).astype(x.dtype)
         one = jnp.ones((), x.dtype)
         uniform, highest = r.gradient(one / count), r.gradient(one)
         lowest = jax.lax.stop_gradient(jnp.min(scores, axis=0))
