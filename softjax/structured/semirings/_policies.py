@@ -160,14 +160,19 @@ class _Root(Policy):
         y = jnp.where(here, r.link(scores - theta), 0)
         # The sum is 1 but for rounding, which stages would multiply.
         y = safe_divide(y, jax.lax.stop_gradient(jnp.sum(y, axis=0)))
-        fixed = jax.lax.stop_gradient(y)
-        term = self.term(fixed, *self.parameters())
-        return _objective(x, here, fixed) + term, y
+        return _value_of(self, x, here, jax.lax.stop_gradient(y)), y
 
 
 def _missing(theta: Array, args: tuple[Array, Array, Regularizer]) -> Array:
     scores, here, r = args
     return jnp.sum(jnp.where(here, r.link(scores - theta), 0), axis=0) - 1
+
+
+def _value_of(policy: Policy, x: Array, here: Array, y: Array) -> Array:
+    """The maximum at y; to the last bit the candidate itself if it is the only one."""
+    term = policy.term(y, *policy.parameters())
+    alone = jnp.sum(here, axis=0) <= 1
+    return _objective(x, here, y) + jnp.where(alone, 0, term)
 
 
 class _Steep(Policy):
@@ -189,9 +194,7 @@ class _Steep(Policy):
         problem = SimplexProjection(rows, self.softness, some)
         y = jnp.moveaxis(evaluate(problem, self.regularizer, Primal()), -1, 0)
         y = jnp.where(here, y, 0)
-        fixed = jax.lax.stop_gradient(y)
-        term = self.term(fixed, *self.parameters())
-        return _objective(x, here, fixed) + term, y
+        return _value_of(self, x, here, jax.lax.stop_gradient(y)), y
 
 
 @jax.custom_jvp
