@@ -160,7 +160,7 @@ class _Root(Policy):
         y = jnp.where(here, r.link(scores - theta), 0)
         # The sum is 1 but for rounding, which stages would multiply.
         y = safe_divide(y, jax.lax.stop_gradient(jnp.sum(y, axis=0)))
-        return _value_of(self, x, here, jax.lax.stop_gradient(y)), y
+        return _finished(self, x, here, y)
 
 
 def _missing(theta: Array, args: tuple[Array, Array, Regularizer]) -> Array:
@@ -168,11 +168,13 @@ def _missing(theta: Array, args: tuple[Array, Array, Regularizer]) -> Array:
     return jnp.sum(jnp.where(here, r.link(scores - theta), 0), axis=0) - 1
 
 
-def _value_of(policy: Policy, x: Array, here: Array, y: Array) -> Array:
-    """The maximum at y; to the last bit the candidate itself if it is the only one."""
-    term = policy.term(y, *policy.parameters())
+def _finished(policy: Policy, x: Array, here: Array, y: Array) -> tuple[Array, Array]:
+    """The maximum at y, and y; to the last bit right for a single candidate."""
     alone = jnp.sum(here, axis=0) <= 1
-    return _objective(x, here, y) + jnp.where(alone, 0, term)
+    y = jnp.where(alone & here, 1, y)
+    fixed = jax.lax.stop_gradient(y)
+    term = jnp.where(alone, 0, policy.term(fixed, *policy.parameters()))
+    return _objective(x, here, fixed) + term, y
 
 
 class _Steep(Policy):
@@ -194,7 +196,7 @@ class _Steep(Policy):
         problem = SimplexProjection(rows, self.softness, some)
         y = jnp.moveaxis(evaluate(problem, self.regularizer, Primal()), -1, 0)
         y = jnp.where(here, y, 0)
-        return _value_of(self, x, here, jax.lax.stop_gradient(y)), y
+        return _finished(self, x, here, y)
 
 
 @jax.custom_jvp
