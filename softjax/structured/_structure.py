@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from softjax_solvers import MaximizationProblem, Regularizer
+from softjax_solvers import MaximizationProblem, OracleProjection, Regularizer
 
 from ._semirings import ABSENT, Semiring
 from .semirings import Hard, KBest
@@ -75,8 +75,6 @@ class Structure(eqx.Module):
 
     def projection(self, scores: PyTree[Array], softness: Array) -> MaximizationProblem:
         """The problem whose solution are the marginals, of the method `"marginals"`."""
-        from softjax_solvers import OracleProjection
-
         return OracleProjection(self.kept(scores), softness, self.oracle)
 
     def k_best(self, scores: PyTree[Array], k: int) -> Ranked:

@@ -1,5 +1,6 @@
 """References in float64, independent of the library: NumPy, SciPy and closed forms."""
 
+from .hull import distance_to_hull as distance_to_hull, hull_oracle as hull_oracle
 from .links import (
     Link as Link,
     barrier_link as barrier_link,
