@@ -278,6 +278,7 @@ def _entmax_maximum(x, softness):
         (lambda z: st.value(st.Chain(), (z, z)), ValueError, "transition"),
         (lambda z: st.value(st.Chain(9), (z, z[:0])), ValueError, "transition"),
         (lambda z: st.value(st.Segments(4), z), ValueError, "lengths"),
+        (lambda z: st.value(st.Segments(jnp.array(4)), z), ValueError, "from 1 to 3"),
         (lambda z: st.value(st.Segments(jnp.ones(2)), z), ValueError, "vmap"),
         (lambda z: st.value(st.Alignment(band=0), z[:1]), ValueError, "at least 2"),
         (lambda z: st.value(st.Alignment(lengths=3), z), TypeError, "pair"),
