@@ -22,6 +22,12 @@ from .majorization import (
     majorization_oracle as majorization_oracle,
     subset_sums_oracle as subset_sums_oracle,
 )
+from .maxima import (
+    LINKS as LINKS,
+    gibbs as gibbs,
+    hull_projection as hull_projection,
+    regularized_maximum as regularized_maximum,
+)
 from .permutahedron import (
     permutahedron_oracle as permutahedron_oracle,
     weighted_permutahedron_oracle as weighted_permutahedron_oracle,
