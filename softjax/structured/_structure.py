@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
-
+from collections.abc import Callable
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers import MaximizationProblem, OracleProjection, Regularizer
 
+from ._ranked import Ranked as Ranked
 from ._semirings import Semiring
-
-
-class Ranked(NamedTuple):
-    """The best structures of a list, best first.
-
-    - `values`: `k`, their scores; `ABSENT` where there are no more structures.
-    - `structures`: a pytree of the shape of scores with a leading axis of k, of
-        indicators.
-    """
-
-    values: Float[Array, "k"]
-    structures: PyTree[Array]
 
 
 class Structure(eqx.Module):
@@ -56,8 +44,22 @@ class Structure(eqx.Module):
         return OracleProjection(scores, softness, self.oracle)
 
     def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
-        """The k best structures, by partition of what is left (Lawler 1972)."""
-        raise NotImplementedError
+        """The k best structures, of zeros and ones.
+
+        Default: by partition of what is left (Lawler 1972), with d k calls of the
+        oracle for d parts. It is given scores of parts that have to be in a structure,
+        or must not be, which are larger than all others together.
+        """
+        from ._partition import best_by_partition
+
+        return best_by_partition(self.oracle, scores, k)
+
+    def partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]] | None:
+        """`log sum_v exp(<scores, v>)` over all structures, as a function of scores.
+
+        Default: None, it has no closed form.
+        """
+        return None
 
 
 class DynamicProgram(Structure):

@@ -1,0 +1,201 @@
+"""The best k structures, softly: a list of candidates, and operators on its scores."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+from softjax_solvers import Regularizer
+
+from ..axiswise import top_k as top_k_of_values
+from ..methods import IndexMethod, SortingNetwork, get_method
+from ..straight_through import st
+from ._call import call, finish
+from ._functions import argmax
+from ._ranked import exists, is_complete, mix
+from ._structure import Structure
+from .structures.mean_of_k import MeanOfK
+
+
+class TopK(NamedTuple):
+    """The best k structures, from the best.
+
+    - `values`: `k`, their scores; -inf where there are no more structures.
+    - `structures`: a pytree of the shapes of scores, with a leading axis of k.
+    - `exact`: whether all structures count, not only those of the list.
+
+    **Example:**
+
+        >>> st = sj.structured
+        >>> best = st.top_k(st.KSubset(2), jnp.array([0.2, 1.0, 0.7]), 2, mode="hard")
+        >>> print(best.values, bool(best.exact))
+        [1.7 1.2] True
+    """
+
+    values: Float[Array, "k"]
+    structures: PyTree[Float[Array, "k ..."]]
+    exact: Bool[Array, ""]
+
+
+def top_k(
+    structure: Structure,
+    scores: PyTree[Array],
+    k: int,
+    *,
+    candidates: int | None = None,
+    index_method: str | IndexMethod = "softsort",
+    softness: Any = 0.1,
+    mode: str | Regularizer | None = None,
+) -> TopK:
+    """Soft list of the best k structures, from the best.
+
+    The structures v_1, ..., v_M of the largest scores s are found, and count as
+    constant; values and soft indices are those of `softjax.top_k(s, k)`, and the i-th
+    soft structure is the mean of all v under the i-th soft index.
+
+    In a sparse mode, such as `"c0"`, the list is long enough if its last structure has
+    weight 0: then whatever scores less has too, and the answer is that for all
+    structures. Otherwise `exact` is False, and more `candidates` help; with
+    `mode="smooth"`, there may never be enough of them.
+
+    **Arguments:**
+
+    - `structure`: a [`softjax.structured.Structure`][] of zeros and ones.
+    - `scores`: a pytree of arrays, as the structure takes it.
+    - `k`: at least 1. Behind the last structure there is, values are -inf and
+        structures are 0.
+    - `candidates`: length M of the list, at least k; None for `max(4 k, 16)`.
+    - `index_method`: the formulation of soft indices: `"softsort"`, `"neuralsort"`,
+        `"ot"` or a [`softjax.methods.IndexMethod`][]. A sorting network would compare
+        all structures with all others, and never be exact.
+    - `softness`: positive, a scalar, in the unit of scores of structures.
+    - `mode`: `"hard"`, a regularizer or its name; None for that of the structure.
+
+    **Returns:** a [`softjax.structured.TopK`][]; with `mode="hard"` the best k.
+
+    **Example:**
+
+        >>> st = sj.structured
+        >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
+        >>> best = st.top_k(tree, scores, 2, mode="c0", softness=1.0)
+        >>> print(best.values, bool(best.exact))
+        [1.46  1.101]
+        >>> print(best.structures)
+
+    ??? cite
+
+        Lawler, "A procedure for computing the K best solutions to discrete optimization
+        problems", Management Science 18 (1972); Prillo and Eisenschlos, "SoftSort: a
+        continuous relaxation for the argsort operator", ICML 2020.
+    """
+    k = _count(k, "top_k")
+    if candidates is None:
+        candidates = max(4 * k, 16)
+    if not isinstance(candidates, int | np.integer) or candidates < k:
+        raise ValueError(
+            f"top_k: candidates must be None or an integer of at least k={k}, got "
+            f"{candidates!r}."
+        )
+    return call(
+        _top_k,
+        "top_k",
+        structure,
+        scores,
+        softness,
+        mode,
+        k=k,
+        candidates=int(candidates),
+        index_method=_index_method(index_method),
+    )
+
+
+def mean_of_k(
+    structure: Structure,
+    scores: PyTree[Array],
+    k: int,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer | None = None,
+    method: Any = None,
+    solver: Any = None,
+) -> PyTree[Array]:
+    """Soft mean of the best k structures: a set of them without ranks.
+
+    `argmax_{y in P_k} <scores, y> - softness R(y)` over
+    `P_k = conv {(v_1 + ... + v_k) / k}`, of different structures v_i: see
+    [`softjax.structured.MeanOfK`][], of which value, loss and samples are the other
+    functions'. For k = 1 it is [`softjax.structured.argmax`][] by
+    `method="marginals"`.
+
+    **Arguments:**
+
+    - `structure`, `scores`: as for [`softjax.structured.top_k`][].
+    - `k`: at least 1.
+    - `softness`, `mode`, `method`, `solver`: as for [`softjax.structured.argmax`][];
+        the defaults are `"c0"` and `"marginals"`.
+
+    **Returns:** of the shapes of scores; with `mode="hard"` the mean of the best k.
+
+    **Example:**
+
+        >>> st = sj.structured
+        >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
+        >>> print(st.mean_of_k(tree, scores, 2, mode="hard"))
+        [1.  0.5 0.5]
+        >>> print(st.mean_of_k(tree, scores, 2, softness=2.0))
+    """
+    of = MeanOfK(structure, _count(k, "mean_of_k"))
+    return argmax(
+        of, scores, softness=softness, mode=mode, method=method, solver=solver
+    )
+
+
+def _count(k: Any, name: str) -> int:
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+        raise ValueError(f"{name}: k must be an integer of at least 1, got {k!r}.")
+    return int(k)
+
+
+def _index_method(method: str | IndexMethod) -> IndexMethod:
+    found = get_method(method)
+    if isinstance(found, SortingNetwork):
+        raise ValueError(
+            "top_k: index_method='sorting_network' compares all structures with all "
+            "others, so that no list of candidates is long enough. Allowed: 'softsort', "
+            "'neuralsort', 'ot'."
+        )
+    if not isinstance(found, IndexMethod):
+        raise ValueError(
+            f"top_k: index_method={method!r} has no soft indices. Allowed: 'softsort', "
+            "'neuralsort', 'ot', or a softjax.methods.IndexMethod."
+        )
+    return found
+
+
+def _top_k(
+    structure, scores, softness, regularizer, *, k, candidates, index_method
+) -> TopK:
+    hard = regularizer is None
+    ranked = structure.k_best(scores, k if hard else candidates)
+    there = exists(ranked)
+    if hard:
+        values = jnp.where(there, ranked.values, -jnp.inf)
+        return TopK(values, ranked.structures, jnp.asarray(True))
+    values, index = top_k_of_values(
+        jnp.where(there, ranked.values, 0),
+        k,
+        softness=softness,
+        mode=regularizer,
+        method=index_method,
+        where=there,
+    )
+    assert index is not None
+    sparse = regularizer.structure().sparse & jnp.all(index[:, -1] == 0)
+    return TopK(values, mix(index, ranked.structures), is_complete(ranked) | sparse)
+
+
+top_k_st = st(top_k)
+mean_of_k_st = st(mean_of_k)

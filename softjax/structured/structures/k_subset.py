@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softjax_solvers import HypersimplexProjection, MaximizationProblem
+from softjax_solvers.internal import log_subset_sums
+
+from .._semirings import Semiring
+from .._structure import DynamicProgram
+from ._items import best_of_items
+from ._scores import check_array
+
+
+class KSubset(DynamicProgram):
+    """Subsets of k of n items, with scores of shape `n`.
+
+    Marginals are those of a top-k mask: [`softjax.solvers.HypersimplexProjection`][] is
+    the problem. The distribution over subsets is conditional Bernoulli sampling.
+
+    **Arguments:**
+
+    - `k`: from 0 to n.
+
+    **Example:**
+
+        >>> st = sj.structured
+        >>> scores = jnp.array([0.2, 1.0, 0.7, 0.1])
+        >>> print(st.argmax(st.KSubset(2), scores, softness=0.5))
+        [0.25 1.   0.75 0.  ]
+        >>> print(st.argmax(st.KSubset(2), scores, softness=0.5, mode="smooth",
+        ...                 method="distribution"))
+        [0.299 0.815 0.638 0.249]
+
+    ??? cite
+
+        Chen, Dempster and Liu, "Weighted finite population sampling to maximize
+        entropy", Biometrika 81 (1994); Martins and Kreutzer, "Learning what's easy:
+        fully differentiable neural easy-first taggers", EMNLP 2017.
+    """
+
+    k: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if not isinstance(self.k, int | np.integer) or self.k < 0:
+            raise ValueError(
+                f"KSubset: k must be an integer from 0 to the number of items, got "
+                f"{self.k!r}."
+            )
+
+    def check(self, scores):
+        check_array("KSubset", scores, (None,))
+        if self.k > len(scores):
+            raise ValueError(
+                f"KSubset: k={self.k} must be at most the number of items, "
+                f"{len(scores)}."
+            )
+
+    def default_mode(self):
+        return "c0"
+
+    def default_method(self, regularizer):
+        return "marginals"
+
+    def oracle(self, scores: Float[Array, "n"]) -> Float[Array, "n"]:
+        best = jnp.argsort(-scores, stable=True)[: self.k]
+        return jnp.zeros_like(scores).at[best].set(1)
+
+    def recursion(self, scores: Float[Array, "n"], semiring: Semiring):
+        return best_of_items(scores, np.ones(len(scores), int), self.k, semiring)[self.k]
+
+    def projection(self, scores, softness) -> MaximizationProblem:
+        return HypersimplexProjection(scores, self.k, softness)
+
+    def partition(self):
+        def of(scores):
+            best = -jnp.sort(-scores)
+            if self.k == 0:
+                return jnp.zeros((), scores.dtype)
+            return jnp.sum(best[: self.k]) + log_subset_sums(best)[self.k - 1]
+
+        return of
