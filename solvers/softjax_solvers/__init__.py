@@ -47,10 +47,12 @@ from ._kernels.roots import (
     find_root as find_root,
 )
 from ._problems import (
+    Atoms as Atoms,
     Blocks as Blocks,
     HypersimplexProjection as HypersimplexProjection,
     MajorizationProjection as MajorizationProjection,
     NeuralSortRows as NeuralSortRows,
+    OracleProjection as OracleProjection,
     PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
     SegmentedHypersimplexProjection as SegmentedHypersimplexProjection,
@@ -75,11 +77,13 @@ from ._regularizers import (
     TwoSided as TwoSided,
 )
 from ._solvers import (
+    ActiveSet as ActiveSet,
     ClosedForm as ClosedForm,
     ConjugateGradients as ConjugateGradients,
     DampedNewton as DampedNewton,
     DivideAndConquerIsotonic as DivideAndConquerIsotonic,
     DualCoordinateAscent as DualCoordinateAscent,
+    FrankWolfe as FrankWolfe,
     JaxoptMinimiser as JaxoptMinimiser,
     Newton as Newton,
     OptimistixMinimiser as OptimistixMinimiser,

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .._solvers import (
+    ActiveSet,
     ClosedForm,
     ConjugateGradients,
     DampedNewton,
     DivideAndConquerIsotonic,
     DualCoordinateAscent,
+    FrankWolfe,
     JaxoptMinimiser,
     Newton,
     OptimistixMinimiser,
@@ -33,6 +35,8 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "merging": DivideAndConquerIsotonic,
     "conjugate_gradients": ConjugateGradients,
     "damped_newton": DampedNewton,
+    "active_set": ActiveSet,
+    "frank_wolfe": FrankWolfe,
 }
 """Name of a solver -> what makes it.
 
@@ -49,6 +53,8 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     merging
     conjugate_gradients
     damped_newton
+    active_set
+    frank_wolfe
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {

@@ -1,5 +1,6 @@
 from .hypersimplex import HypersimplexProjection as HypersimplexProjection
 from .majorization import MajorizationProjection as MajorizationProjection
+from .oracle import Atoms as Atoms, OracleProjection as OracleProjection
 from .permutahedron import (
     Blocks as Blocks,
     IsotonicRegression as IsotonicRegression,
