@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._dispatch import dispatch
-from .._keywords import as_float
-from ..structured import Structure
+from ..structured._call import check_structure, floats
+from ..structured._structure import Structure
 
 
 def spo_plus(
@@ -54,27 +54,20 @@ def spo_plus(
         Elmachtoub and Grigas, "Smart 'predict, then optimize'", Management Science 68
         (2022).
     """
-    if not isinstance(structure, Structure):
-        raise TypeError(
-            "spo_plus: structure must be a softjax.structured.Structure, got "
-            f"{structure!r}. softjax.structured.Oracle(fn) is one of a function."
-        )
+    check_structure("spo_plus", structure)
     return dispatch(
         _spo_plus, costs=costs, target_costs=target_costs, structure=structure
     )
 
 
 def _spo_plus(*, costs: Any, target_costs: Any, structure: Structure) -> Array:
-    predicted, types = _floats(costs, "costs")
-    given, _ = _floats(target_costs, "target_costs")
-    shapes = [
-        jax.tree.structure(tree), [x.shape for x in jax.tree.leaves(tree)]
-        for tree in (predicted, given)
-    ]
+    predicted, dtype = floats(costs, "spo_plus: costs")
+    given, _ = floats(target_costs, "spo_plus: target_costs")
+    shapes = [jax.tree.map(jnp.shape, tree) for tree in (predicted, given)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"spo_plus: costs and target_costs must have equal shapes, got {shapes[0]} "
-            f"and {shapes[1]}."
+            f"spo_plus: target_costs must have the shapes of costs, {shapes[0]}, got "
+            f"{shapes[1]}."
         )
     structure.check(predicted)
     apart = jax.tree.map(lambda p, c: 2 * p - c, predicted, given)
@@ -85,4 +78,4 @@ def _spo_plus(*, costs: Any, target_costs: Any, structure: Structure) -> Array:
 
     best, other = decide(given), decide(apart)
     terms = jax.tree.map(lambda a, w, v: jnp.sum(a * (w - v)), apart, best, other)
-    return sum(jax.tree.leaves(terms)).astype(jnp.result_type(*types))
+    return sum(jax.tree.leaves(terms)).astype(dtype)

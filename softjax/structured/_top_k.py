@@ -13,7 +13,7 @@ from softjax_solvers import Regularizer
 from ..axiswise import top_k as top_k_of_values
 from ..methods import IndexMethod, SortingNetwork, get_method
 from ..straight_through import st
-from ._call import call, finish
+from ._call import call
 from ._functions import argmax
 from ._ranked import exists, is_complete, mix
 from ._structure import Structure
@@ -176,12 +176,18 @@ def _index_method(method: str | IndexMethod) -> IndexMethod:
 
 
 def _top_k(
-    structure, scores, softness, regularizer, *, k, candidates, index_method
+    structure: Structure,
+    scores: PyTree[Array],
+    softness: Float[Array, ""],
+    regularizer: Regularizer | None,
+    *,
+    k: int,
+    candidates: int,
+    index_method: IndexMethod,
 ) -> TopK:
-    hard = regularizer is None
-    ranked = structure.k_best(scores, k if hard else candidates)
+    ranked = structure.k_best(scores, k if regularizer is None else candidates)
     there = exists(ranked)
-    if hard:
+    if regularizer is None:
         values = jnp.where(there, ranked.values, -jnp.inf)
         return TopK(values, ranked.structures, jnp.asarray(True))
     values, index = top_k_of_values(
