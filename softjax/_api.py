@@ -5,6 +5,7 @@ from . import (
     methods as methods,
     segment as segment,
     solvers as solvers,
+    structured as structured,
 )
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .autograd_safe import (

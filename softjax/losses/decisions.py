@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._dispatch import dispatch
-from ..structured._call import check_structure, floats
+from .._keywords import as_float
 from ..structured._structure import Structure
 
 
@@ -54,15 +54,20 @@ def spo_plus(
         Elmachtoub and Grigas, "Smart 'predict, then optimize'", Management Science 68
         (2022).
     """
-    check_structure("spo_plus", structure)
+    if not isinstance(structure, Structure):
+        raise TypeError(
+            "spo_plus: structure must be a softjax.structured.Structure, got "
+            f"{structure!r}. softjax.structured.Oracle(fn) is one of a function."
+        )
     return dispatch(
         _spo_plus, costs=costs, target_costs=target_costs, structure=structure
     )
 
 
 def _spo_plus(*, costs: Any, target_costs: Any, structure: Structure) -> Array:
-    predicted, dtype = floats(costs, "spo_plus: costs")
-    given, _ = floats(target_costs, "spo_plus: target_costs")
+    predicted = jax.tree.map(lambda c: as_float(c, "spo_plus: costs")[0], costs)
+    given = jax.tree.map(lambda c: as_float(c, "target_costs")[0], target_costs)
+    dtype = jnp.result_type(*(as_float(c)[1] for c in jax.tree.leaves(costs)))
     shapes = [jax.tree.map(jnp.shape, tree) for tree in (predicted, given)]
     if shapes[0] != shapes[1]:
         raise ValueError(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from softjax_solvers import MaximizationProblem, OracleProjection, Regularizer
+from softjax_solvers import Entropy, MaximizationProblem, Regularizer
 
+from ._partition import best_by_partition
 from ._ranked import Ranked as Ranked
-from ._semirings import Semiring
+from ._semirings import ABSENT, Semiring
+from .semirings import Hard, KBest, Regularized
 
 
 class Structure(eqx.Module):
@@ -41,6 +46,8 @@ class Structure(eqx.Module):
         self, scores: PyTree[Array], softness: Array
     ) -> MaximizationProblem:
         """The problem whose solution are the marginals, of the method `"marginals"`."""
+        from softjax_solvers import OracleProjection
+
         return OracleProjection(scores, softness, self.oracle)
 
     def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
@@ -48,13 +55,11 @@ class Structure(eqx.Module):
 
         Default: by partition of what is left (Lawler 1972), with d k calls of the
         oracle for d parts. It is given scores of parts that have to be in a structure,
-        or must not be, which are larger than all others together.
+        or must not be, by which more than all scores of structures differ.
         """
-        from ._partition import best_by_partition
-
         return best_by_partition(self.oracle, scores, k)
 
-    def partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]] | None:
+    def log_partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]] | None:
         """`log sum_v exp(<scores, v>)` over all structures, as a function of scores.
 
         Default: None, it has no closed form.
@@ -69,4 +74,44 @@ class DynamicProgram(Structure):
     def recursion(
         self, scores: PyTree[Array], semiring: Semiring
     ) -> Float[Array, "..."]:
-        """The state of the best of all structures, of shape `()`."""
+        """The state of the best of all structures, of shape `()`.
+
+        Each structure must be derived in one way only.
+        """
+
+    def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
+        def largest(scores):
+            return self.recursion(scores, Hard())
+
+        scores = jax.lax.stop_gradient(scores)
+        value, best = jax.value_and_grad(largest)(scores)
+        # A path may lead past a score that is not a number.
+        return jax.tree.map(lambda v: jnp.where(jnp.isnan(value), jnp.nan, v), best)
+
+    def default_mode(self) -> str:
+        return "smooth"
+
+    def default_method(self, regularizer: Regularizer) -> str:
+        exponential = regularizer.structure().rate is not None
+        return "recursion" if exponential else "marginals"
+
+    def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
+        def values(scores):
+            return self.recursion(scores, KBest(k))
+
+        best, pullback = jax.vjp(values, scores)
+        (structures,) = jax.vmap(pullback)(jnp.eye(k, dtype=best.dtype))
+        present = best > ABSENT / 2
+
+        def of_present(v):
+            here = present.reshape(k, *[1] * (v.ndim - 1))
+            return jax.lax.stop_gradient(jnp.where(here, v, 0))
+
+        return Ranked(best, jax.tree.map(of_present, structures))
+
+    def log_partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]]:
+        def log_sum(scores):
+            one = jnp.ones((), jax.tree.leaves(scores)[0].dtype)
+            return self.recursion(scores, Regularized(Entropy(), one))
+
+        return log_sum

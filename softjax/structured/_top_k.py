@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from softjax_solvers import Regularizer
 
+from .._dispatch import dispatch
 from ..axiswise import top_k as top_k_of_values
 from ..methods import IndexMethod, SortingNetwork, get_method
 from ..straight_through import st
-from ._call import call
 from ._functions import argmax
+from ._given import Given, parse
 from ._ranked import exists, is_complete, mix
 from ._structure import Structure
 from .structures.mean_of_k import MeanOfK
@@ -99,13 +101,10 @@ def top_k(
             f"top_k: candidates must be None or an integer of at least k={k}, got "
             f"{candidates!r}."
         )
-    return call(
+    return dispatch(
         _top_k,
-        "top_k",
-        structure,
-        scores,
         softness,
-        mode,
+        given=parse(structure, scores, softness, mode, None, None),
         k=k,
         candidates=int(candidates),
         index_method=_index_method(index_method),
@@ -176,31 +175,39 @@ def _index_method(method: str | IndexMethod) -> IndexMethod:
 
 
 def _top_k(
-    structure: Structure,
-    scores: PyTree[Array],
-    softness: Float[Array, ""],
-    regularizer: Regularizer | None,
+    softness: Array,
     *,
+    given: Given,
     k: int,
     candidates: int,
     index_method: IndexMethod,
 ) -> TopK:
+    given, dtype = given.computed(softness)
+    structure, scores, softness, regularizer, _ = given.arguments
     ranked = structure.k_best(scores, k if regularizer is None else candidates)
-    there = exists(ranked)
+    there, exact = exists(ranked), jnp.asarray(True)
     if regularizer is None:
-        values = jnp.where(there, ranked.values, -jnp.inf)
-        return TopK(values, ranked.structures, jnp.asarray(True))
-    values, index = top_k_of_values(
-        jnp.where(there, ranked.values, 0),
-        k,
-        softness=softness,
-        mode=regularizer,
-        method=index_method,
-        where=there,
-    )
-    assert index is not None
-    sparse = regularizer.structure().sparse & jnp.all(index[:, -1] == 0)
-    return TopK(values, mix(index, ranked.structures), is_complete(ranked) | sparse)
+        values, structures = jnp.where(there, ranked.values, -jnp.inf), ranked.structures
+    else:
+        values, index = top_k_of_values(
+            jnp.where(there, ranked.values, 0),
+            k,
+            softness=softness,
+            mode=regularizer,
+            method=index_method,
+            where=there,
+        )
+        assert index is not None
+        structures = mix(index, ranked.structures)
+        sparse = regularizer.structure().sparse
+        exact = is_complete(ranked) | (sparse & jnp.all(index[:, -1] == 0))
+    leaves = jax.tree.leaves(scores)
+    bad = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))
+
+    def finish(x: Array) -> Array:
+        return jnp.where(bad, jnp.nan, x).astype(dtype)
+
+    return TopK(finish(values), jax.tree.map(finish, structures), exact)
 
 
 top_k_st = st(top_k)

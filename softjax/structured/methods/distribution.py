@@ -36,7 +36,7 @@ class Distribution(StructuredMethod):
                 f"solver={solver!r}: method='distribution' is a closed form. Only "
                 "method='marginals' takes solvers."
             )
-        if structure.partition() is None:
+        if structure.log_partition() is None:
             raise TypeError(
                 f"method='distribution': there is no closed form for a "
                 f"{type(structure).__name__}. method='k_best' has the best structures "
@@ -49,7 +49,7 @@ class Distribution(StructuredMethod):
             )
 
     def value(self, structure, scores, softness, regularizer, solver):
-        log_sum: Any = structure.partition()
+        log_sum: Any = structure.log_partition()
         softness = softness / regularizer.structure().rate
         return softness * log_sum(jax.tree.map(lambda x: x / softness, scores))
 

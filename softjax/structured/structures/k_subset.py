@@ -74,7 +74,7 @@ class KSubset(DynamicProgram):
     def projection(self, scores, softness) -> MaximizationProblem:
         return HypersimplexProjection(scores, self.k, softness)
 
-    def partition(self):
+    def log_partition(self):
         def of(scores):
             best = -jnp.sort(-scores)
             if self.k == 0:

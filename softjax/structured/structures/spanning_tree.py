@@ -121,7 +121,7 @@ class SpanningTree(Structure):
             best = maximum_spanning_tree(scores, self.pairs, self.nodes)
         return best.astype(scores.dtype)
 
-    def partition(self):
+    def log_partition(self):
         def of(scores):
             return log_arborescences(self.log_weights(scores))
 

@@ -1,0 +1,50 @@
+"""Formulations of structured prediction: what is regularized."""
+
+from collections.abc import Callable
+
+from ._method import StructuredMethod as StructuredMethod
+from .marginals import Marginals as Marginals
+from .recursion import Recursion as Recursion
+
+METHODS: dict[str, Callable[[], StructuredMethod]] = {
+    "recursion": Recursion,
+    "marginals": Marginals,
+}
+"""Name of a method of structured prediction -> what makes it.
+
+**Example:**
+
+    >>> for name in sj.structured.METHODS:
+    ...     print(name)
+    recursion
+    marginals
+"""
+
+
+def get_method(method: str | StructuredMethod) -> StructuredMethod:
+    """The method of structured prediction that `method` names, or `method` itself.
+
+    **Raises:** `ValueError` for an unknown name, `TypeError` for anything else.
+
+    **Example:**
+
+        >>> print(sj.structured.get_method("recursion"))
+        Recursion()
+    """
+    if isinstance(method, StructuredMethod):
+        return method
+    names = ", ".join(map(repr, METHODS))
+    if not isinstance(method, str):
+        hint = ""
+        if isinstance(method, type) and issubclass(method, StructuredMethod):
+            hint = f" Did you mean {method.__name__}()?"
+        raise TypeError(
+            f"method must be one of {names} or a StructuredMethod instance, got "
+            f"{method!r}.{hint}"
+        )
+    if method not in METHODS:
+        raise ValueError(
+            f"method={method!r} is not known. Allowed: {names}, or a StructuredMethod "
+            "instance."
+        )
+    return METHODS[method]()
