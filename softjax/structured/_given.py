@@ -57,7 +57,9 @@ class Given(eqx.Module):
         wanted = jax.tree.map(jnp.shape, self.scores)
         have = jax.tree.map(jnp.shape, target)
         if wanted != have:
-            raise ValueError(f"target must have the shapes of scores, {wanted}, got {have}.")
+            raise ValueError(
+                f"target must have the shapes of scores, {wanted}, got {have}."
+            )
         return jax.tree.map(lambda t, z: jnp.asarray(t, z.dtype), target, self.scores)
 
 

@@ -42,9 +42,7 @@ class Structure(eqx.Module):
         """The name of the method where none is given."""
         return "marginals"
 
-    def projection(
-        self, scores: PyTree[Array], softness: Array
-    ) -> MaximizationProblem:
+    def projection(self, scores: PyTree[Array], softness: Array) -> MaximizationProblem:
         """The problem whose solution are the marginals, of the method `"marginals"`."""
         from softjax_solvers import OracleProjection
 

@@ -100,4 +100,3 @@ def inner(scores: PyTree[Array], structure: PyTree[Array]) -> Float[Array, ""]:
         return jnp.sum(jnp.where(v != 0, z, 0) * v)
 
     return sum(jax.tree.leaves(jax.tree.map(product, scores, structure)))  # pyright: ignore
-

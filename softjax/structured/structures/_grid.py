@@ -68,6 +68,9 @@ def _shifted(state: Array, by: int, semiring: Semiring) -> Array:
         return state
     by = min(by, state.shape[0])
     kept = state[: state.shape[0] - by]
-    return jnp.concatenate([jnp.broadcast_to(
-        semiring.absent((), state.dtype), (by, *state.shape[1:])
-    ), kept])
+    return jnp.concatenate(
+        [
+            jnp.broadcast_to(semiring.absent((), state.dtype), (by, *state.shape[1:])),
+            kept,
+        ]
+    )

@@ -1,0 +1,160 @@
+"""The shared list of structures: what joins it takes part in every test over it."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import inputs
+import jax
+import numpy as np
+from oracles import structures as oracles
+
+import softjax.structured as st
+
+EDGES = [(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (2, 4), (3, 4), (0, 4), (3, 4), (5, 4)]
+KNIGHT = (1, 2), (2, 1), (1, 1), (1, 0)
+ALIGNED = (1, 1), (1, 0), (0, 1)
+
+
+class Case(NamedTuple):
+    """A structure of small size, and what it means.
+
+    - `shapes`: a pytree of the shapes of its scores.
+    - `enumerate`: a function that returns all structures, each flattened as
+        `jax.flatten_util.ravel_pytree` does: `(N, d)`.
+    - `recursion`: of a dynamic program, the value by a recursion in NumPy, of flat
+        scores and a maximum of lists.
+    """
+
+    name: str
+    structure: st.Structure
+    shapes: tuple
+    enumerate: Callable[[], np.ndarray]
+    recursion: Callable[[np.ndarray, oracles.Maximum], float] | None = None
+
+    def scores(self, *seed, scale: float = 1.0, dtype=np.float64):
+        """Random scores of the right shapes."""
+        rng = inputs.rng(self.name, *seed)
+        return jax.tree.map(
+            lambda shape: (scale * rng.normal(size=shape)).astype(dtype),
+            self.shapes,
+            is_leaf=lambda shape: all(isinstance(n, int) for n in shape),
+        )
+
+
+def flat(tree) -> np.ndarray:
+    """A pytree of arrays as one vector, in the order of the oracles."""
+    return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
+
+
+def _chain(z, maximum):
+    return oracles.chain_recursion(z, (4, 3), maximum)
+
+
+def _segments(z, maximum):
+    return oracles.segments_recursion(z, (5, 3), maximum)
+
+
+def _labelled(z, maximum):
+    return oracles.segments_recursion(z, (4, 3, 2), maximum)
+
+
+def _alignment(z, maximum):
+    return oracles.grid_recursion(z, (4, 3), ALIGNED, maximum)
+
+
+def _banded(z, maximum):
+    return oracles.grid_recursion(z, (5, 4), ALIGNED, maximum, 1)
+
+
+def _grid(z, maximum):
+    return oracles.grid_recursion(z, (4, 4), ((1, 0), (0, 1)), maximum)
+
+
+def _knight(z, maximum):
+    return oracles.grid_recursion(z, (6, 5), KNIGHT, maximum)
+
+
+def _graph(z, maximum):
+    return oracles.graph_recursion(z, EDGES, 0, 4, maximum)
+
+
+def _tree(z, maximum):
+    return oracles.tree_recursion(z, 4, maximum)
+
+
+_partial = functools.partial
+
+STRUCTURES = [
+    Case(
+        "chain", st.Chain(), ((4, 3), (3, 3, 3)), _partial(oracles.chains, 4, 3), _chain
+    ),
+    Case(
+        "segments",
+        st.Segments(),
+        (5, 3),
+        _partial(oracles.segmentations, 5, 3),
+        _segments,
+    ),
+    Case(
+        "labelled_segments",
+        st.Segments(),
+        (4, 3, 2),
+        _partial(oracles.segmentations, 4, 3, 2),
+        _labelled,
+    ),
+    Case(
+        "alignment",
+        st.Alignment(),
+        (4, 3),
+        _partial(oracles.grid_paths, 4, 3, ALIGNED),
+        _alignment,
+    ),
+    Case(
+        "banded_alignment",
+        st.Alignment(band=1),
+        (5, 4),
+        _partial(oracles.grid_paths, 5, 4, ALIGNED, 1),
+        _banded,
+    ),
+    Case(
+        "grid_path",
+        st.GridPath(),
+        (4, 4),
+        _partial(oracles.grid_paths, 4, 4, ((1, 0), (0, 1))),
+        _grid,
+    ),
+    Case(
+        "grid_path_of_moves",
+        st.GridPath(KNIGHT),
+        (6, 5),
+        _partial(oracles.grid_paths, 6, 5, KNIGHT),
+        _knight,
+    ),
+    Case(
+        "graph_path",
+        st.GraphPath(EDGES, 0, 4),
+        (len(EDGES),),
+        _partial(oracles.graph_paths, EDGES, 0, 4),
+        _graph,
+    ),
+    Case(
+        "projective_tree",
+        st.ProjectiveTree(),
+        (4, 4),
+        _partial(oracles.projective_trees, 4),
+        _tree,
+    ),
+    Case(
+        "projective_trees",
+        st.ProjectiveTree(multiple_roots=True),
+        (3, 3),
+        _partial(oracles.projective_trees, 3, True),
+    ),
+]
+"""All structures. Those with a `recursion` are dynamic programs."""
+
+PROGRAMS = [
+    case for case in STRUCTURES if isinstance(case.structure, st.DynamicProgram)
+]
+"""Those that are dynamic programs."""
