@@ -187,7 +187,10 @@ def _top_k(
     ranked = structure.k_best(scores, k if regularizer is None else candidates)
     there, exact = exists(ranked), jnp.asarray(True)
     if regularizer is None:
-        values, structures = jnp.where(there, ranked.values, -jnp.inf), ranked.structures
+        values, structures = (
+            jnp.where(there, ranked.values, -jnp.inf),
+            ranked.structures,
+        )
     else:
         values, index = top_k_of_values(
             jnp.where(there, ranked.values, 0),

@@ -129,8 +129,7 @@ class Perturbed(StructuredMethod):
     ):
         if not isinstance(samples, int | np.integer) or samples < 1:
             raise ValueError(
-                "Perturbed: samples must be an integer of at least 1, got "
-                f"{samples!r}."
+                f"Perturbed: samples must be an integer of at least 1, got {samples!r}."
             )
         if isinstance(noise, str) and noise in NOISES:
             noise = NOISES[noise]()
@@ -171,7 +170,9 @@ class Perturbed(StructuredMethod):
         center = jax.lax.stop_gradient(oracle(still))
         # (perturbed - z) / softness at constant perturbed scores, without their rounding.
         moved = (width * noise + (still - z)) / softness
-        log = jnp.sum(self.noise.log_density(moved), axis=-1) - z.size * jnp.log(softness)
+        log = jnp.sum(self.noise.log_density(moved), axis=-1) - z.size * jnp.log(
+            softness
+        )
         weights = jnp.exp(log - jax.lax.stop_gradient(log))
         return _Draws(perturbed, moved, best, weights, center)
 
@@ -220,10 +221,14 @@ def _expected_maximum_jvp(primals, tangents, *, structure, method):
     draws = method.draw(structure, scores, softness)
     out = _expected_maximum(scores, softness, structure=structure, method=method)
     move = jnp.zeros_like(out)
-    leaves, moves = jax.tree.leaves(scores), jax.tree.leaves(
-        scores_move, is_leaf=lambda x: x is None
+    leaves, moves = (
+        jax.tree.leaves(scores),
+        jax.tree.leaves(scores_move, is_leaf=lambda x: x is None),
     )
-    filled = [jnp.zeros_like(x) if m is None else m for x, m in zip(leaves, moves, strict=True)]
+    filled = [
+        jnp.zeros_like(x) if m is None else m
+        for x, m in zip(leaves, moves, strict=True)
+    ]
     flat, _ = ravel_pytree(filled)
     move = move + jnp.sum(draws.marginals * flat)
     if softness_move is not None:

@@ -10,8 +10,8 @@ from softjax_solvers.internal import log_subset_sums
 
 from .._semirings import Semiring
 from .._structure import DynamicProgram
+from ._checks import check_shape
 from ._items import best_of_items
-from ._scores import check_array
 
 
 class KSubset(DynamicProgram):
@@ -51,7 +51,7 @@ class KSubset(DynamicProgram):
             )
 
     def check(self, scores):
-        check_array("KSubset", scores, (None,))
+        check_shape("KSubset", "scores", scores, ("n",))
         if self.k > len(scores):
             raise ValueError(
                 f"KSubset: k={self.k} must be at most the number of items, "
@@ -69,7 +69,9 @@ class KSubset(DynamicProgram):
         return jnp.zeros_like(scores).at[best].set(1)
 
     def recursion(self, scores: Float[Array, "n"], semiring: Semiring):
-        return best_of_items(scores, np.ones(len(scores), int), self.k, semiring)[self.k]
+        return best_of_items(scores, np.ones(len(scores), int), self.k, semiring)[
+            self.k
+        ]
 
     def projection(self, scores, softness) -> MaximizationProblem:
         return HypersimplexProjection(scores, self.k, softness)

@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from .._semirings import Semiring
 from .._structure import DynamicProgram
+from ._checks import check_shape
 from ._items import best_of_items
-from ._scores import check_array
 
 
 class Knapsack(DynamicProgram):
@@ -59,7 +59,7 @@ class Knapsack(DynamicProgram):
         self.capacity = int(capacity)
 
     def check(self, scores):
-        check_array("Knapsack", scores, (len(self.sizes),))
+        check_shape("Knapsack", "scores", scores, (len(self.sizes),))
 
     def default_mode(self):
         return "c0"

@@ -8,7 +8,7 @@ from softjax_solvers import MaximizationProblem, TransportProjection
 from softjax_solvers.internal import assign
 
 from .._structure import Structure
-from ._scores import check_array
+from ._checks import check_shape
 
 
 class Matching(Structure):
@@ -41,7 +41,7 @@ class Matching(Structure):
     """
 
     def check(self, scores):
-        check_array("Matching", scores, (None, None))
+        check_shape("Matching", "scores", scores, ("n", "m"))
 
     def oracle(self, scores: Float[Array, "n m"]) -> Float[Array, "n m"]:
         n, m = scores.shape

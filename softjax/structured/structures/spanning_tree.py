@@ -16,7 +16,7 @@ from softjax_solvers.internal import (
 )
 
 from .._structure import Structure
-from ._scores import check_array
+from ._checks import check_shape
 
 
 class SpanningTree(Structure):
@@ -105,7 +105,7 @@ class SpanningTree(Structure):
         return np.asarray(self.edges)
 
     def check(self, scores):
-        check_array("SpanningTree", scores, (len(self.edges),))
+        check_shape("SpanningTree", "scores", scores, (len(self.edges),))
 
     def default_mode(self):
         return "smooth"

@@ -83,9 +83,7 @@ def _augment(cost: Float[Array, "n m"], matched: _Matched, first: Array) -> _Mat
     return _Matched(u, v, column_of, row_of)
 
 
-def _shortest_path(
-    cost: Float[Array, "n m"], matched: _Matched, first: Array
-) -> _Tree:
+def _shortest_path(cost: Float[Array, "n m"], matched: _Matched, first: Array) -> _Tree:
     def pending(tree: _Tree):
         return tree.end < 0
 

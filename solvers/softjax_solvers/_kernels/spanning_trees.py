@@ -64,7 +64,9 @@ def maximum_arborescence(
         arc = (source != target) & (target != name[root])
         weights = jnp.where(arc, weights, -jnp.inf)
         top = jnp.full(nodes, -jnp.inf, weights.dtype).at[target].max(weights)
-        first = jnp.where(arc & (weights == top[target]), jnp.arange(len(tail)), len(tail))
+        first = jnp.where(
+            arc & (weights == top[target]), jnp.arange(len(tail)), len(tail)
+        )
         best = jnp.full(nodes, len(tail)).at[target].min(first)
         has = best < len(tail)
         before = jnp.where(has, source[jnp.minimum(best, len(tail) - 1)], names)
