@@ -17,9 +17,9 @@ def semidefinite_solve(
 ) -> Float[Array, " m"]:
     """An x in `matrix @ x = rhs`, of a semidefinite matrix and what is in its range.
 
-    By a Cholesky factorization of the matrix, scaled to a diagonal of ones that rounding
-    is added to, which iterative refinement makes up for. x is 0 where a row is, and
-    where the factorization fails.
+    By a Cholesky factorization of the matrix, scaled to a diagonal of ones, and a few
+    units of rounding more, which iterative refinement makes up for. x is 0 where a row
+    is, and where the factorization fails.
     """
     diagonal = jnp.diagonal(matrix)
     some = diagonal > 0

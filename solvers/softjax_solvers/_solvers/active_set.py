@@ -13,20 +13,21 @@ from .._core.solver import Solver
 from .._kernels.arrays import eps, exact_einsum
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.semidefinite import semidefinite_solve
-from .._platform.batches import any_true, anywhere
+from .._platform.batches import anywhere
 from .._problems.oracle import OracleProjection, curvature, edges, gradient
-from .frank_wolfe import search
+from .frank_wolfe import Set, conclude, consult, no_vertices, search
 
 _CORRECTIONS = 40
 """Largest number of Newton steps between two vertices."""
 
+_ASK = -1
+"""Number of corrections that says that the oracle is asked next."""
+
 
 class _State(NamedTuple):
-    vertices: Float[Array, "m d"]
-    weights: Float[Array, " m"]
-    gram: Float[Array, "m m"] | None  # of the vertices, for a linear link
-    gap: Float[Array, ""]  # relative, where the oracle was asked last
-    corrections: Int[Array, ""]  # since then; -1 where the next step is to ask
+    found: Set
+    gram: Float[Array, "m m"] | None  # inner products of vertices, for a linear link
+    corrections: Int[Array, ""]  # since a vertex joined
     steps: Int[Array, ""]
     done: Bool[Array, ""]
 
@@ -79,82 +80,119 @@ class ActiveSet(Solver[OracleProjection]):
 
     def solve(self, problem: OracleProjection, regularizer: Regularizer) -> Solution:
         scores = problem.scores
-        dtype, m = scores.dtype, self.max_atoms
         tolerance = choose_tolerance(self.tolerance, 16, scores)
         linear = regularizer.structure().linear
-        places = jnp.arange(m)
 
+        # The oracle is compiled once, as the first pass of the loop asks for the start.
         def advance(state: _State) -> _State:
-            vertices, weights, gram = state.vertices, state.weights, state.gram
-            first = state.steps == 0
-            y = exact_einsum("m,md->d", weights, vertices)
+            found, gram, corrections, steps, _ = state
+            first, ask, y = steps == 0, corrections == _ASK, found.mean
             steep = scores - jnp.where(first, 0, gradient(regularizer, y))
-            scale = problem.scale(y)
-            ask = state.corrections < 0
-            vertex = jax.lax.cond(
-                anywhere(ask & ~state.done),
-                lambda x: problem.best(x),
-                jnp.zeros_like,
-                steep,
-            )
-            gap = weights @ exact_einsum("md,d->m", vertex - vertices, steep) / scale
-            gap = jnp.where(ask & ~first, gap, state.gap)
-            known = any_true((weights > 0) & jnp.all(vertices == vertex, axis=-1))
-            place = jnp.argmin(weights)
-            full = weights[place] > 0
-            over = ask & ~first & (~(gap > tolerance) | known | full)
-            add = ask & ~over
-            new = add & (places == place)
-            vertices = jnp.where(new[:, None], vertex, vertices)
+            answer = consult(problem, found, steep, ask & ~state.done)
+            gap = jnp.where(ask & ~first, answer.gap, found.gap)
+            # A vertex that is there already is better by no more than rounding.
+            over = ~(gap > tolerance) | answer.known | answer.full
+            over = over & ask & ~first
+            join = ask & ~over
+            place = answer.place & join
+            vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
+            found = Set(vertices, found.weights, gap)
+            weights = found.weights
             if linear:
-                products = exact_einsum("md,d->m", vertices, vertex)
-                gram = jnp.where(new[:, None] | new, products[:, None], gram)
-                gram = jnp.where(new[:, None], products, gram)
-                gram = jnp.where(new, products[:, None], gram)
-                active = (weights > 0) | new
-                heaviest = jnp.argmax(weights)
-                matrix = gram - gram[heaviest]
-                matrix = matrix - matrix[:, heaviest][:, None]
-                bend = curvature(regularizer, jnp.full((), 0.5, dtype))
-                matrix = bend * jnp.where(active[:, None] & active, matrix, 0)
-                rows = jnp.where(active[:, None], vertices - vertices[heaviest], 0)
-                error = exact_einsum("md,d->m", rows, steep)
-                move = semidefinite_solve(matrix, error)
-                move = move.at[heaviest].add(-jnp.sum(move))
+                gram = _with_products(gram, vertices, place)
+                bend = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
+                matrix = bend * _of_edges(gram, weights)
+                active = (weights > 0) | place
+                move, _ = _newton(matrix, found, active, steep)
             else:
-                raise NotImplementedError
-            ratio = jnp.where(
-                move < 0, -weights / jnp.where(move < 0, move, 1), jnp.inf
-            )
+                toward = place - weights
+
+                def correct():
+                    rows = edges(vertices, weights)
+                    matrix = _products(rows * curvature(regularizer, y), rows)
+                    return _newton(matrix, found, weights > 0, steep)
+
+                move, decrement = jax.lax.cond(
+                    anywhere(~join & ~state.done),
+                    correct,
+                    lambda: (toward, jnp.zeros_like(gap)),
+                )
+                move = jnp.where(join, toward, move)
+            ratio = -weights / jnp.where(move < 0, move, -1)
+            ratio = jnp.where(move < 0, ratio, jnp.inf)
             size = jnp.minimum(jnp.min(ratio), 1)
-            moved = jnp.where(ratio <= size, 0, jnp.maximum(weights + size * move, 0))
-            moved = jnp.where(first, new.astype(dtype), moved)
-            moved = moved / jnp.sum(moved)
-            stuck = add & (moved[place] <= 0)
-            corrections = jnp.where((size >= 1) | stuck | first, -1, 1)
+            if linear:
+                settled = size >= 1
+            else:
+                direction = exact_einsum("m,md->d", move, vertices)
+                size = search(scores, regularizer, y, direction, size)
+                rounding = 4 * eps(y) * problem.scale(y)
+                little = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
+                little = little | (corrections >= _CORRECTIONS) | ~(size > 0)
+                settled = ~join & little
+            moved = jnp.maximum(weights + size * move, 0)
+            moved = jnp.where(ratio <= size, 0, moved)
+            moved = jnp.where(first, place, moved / jnp.sum(moved))
+            stuck = join & ~(jnp.sum(moved, where=place) > 0)
+            weights = jnp.where(over | stuck, weights, moved)
+            corrections = jnp.where(join, 0, corrections + 1)
             return _State(
-                vertices,
-                jnp.where(over, weights, moved),
+                Set(vertices, weights, gap),
                 gram,
-                gap,
-                corrections,
-                state.steps + 1,
+                jnp.where(settled | first, _ASK, corrections),
+                steps + 1,
                 over | stuck,
             )
 
         state = _State(
-            jnp.zeros((m, scores.size), dtype),
-            jnp.zeros(m, dtype),
-            jnp.zeros((m, m), dtype) if linear else None,
-            jnp.asarray(jnp.inf, dtype),
-            jnp.asarray(-1, jnp.int32),
+            no_vertices(problem, self.max_atoms),
+            jnp.zeros((self.max_atoms,) * 2, scores.dtype) if linear else None,
+            jnp.asarray(_ASK, jnp.int32),
             jnp.asarray(0, jnp.int32),
             ~jnp.all(jnp.isfinite(scores)),
         )
         state = iterate(advance, state, self.max_steps, scores)
-        bad = state.steps == 0
-        weights = jnp.where(bad, jnp.nan, state.weights)
-        gap = jnp.where(bad, jnp.nan, jnp.maximum(state.gap, 0))
-        dual = problem.to_dual(state.vertices, weights, self.faces)
-        limit = max(self.tolerance or 0.0, 128 * eps(gap))
-        return Solution(problem, regularizer, dual, state.steps, gap, gap <= limit)
+        return conclude(
+            problem, regularizer, state.found, self.faces, state.steps, self.tolerance
+        )
+
+
+def _products(a: Float[Array, "m d"], b: Float[Array, "n d"]) -> Float[Array, "m n"]:
+    return exact_einsum("md,nd->mn", a, b)
+
+
+def _with_products(
+    gram: Float[Array, "m m"], vertices: Float[Array, "m d"], place: Bool[Array, " m"]
+) -> Float[Array, "m m"]:
+    """Inner products, of a vertex that is new in a place too.
+
+    Those of vertices of zeros and ones are integers, and exact.
+    """
+    vertex = jnp.sum(jnp.where(place[:, None], vertices, 0), axis=0)
+    products = exact_einsum("md,d->m", vertices, vertex)
+    gram = jnp.where(place[:, None], products, gram)
+    return jnp.where(place, products[:, None], gram)
+
+
+def _of_edges(
+    gram: Float[Array, "m m"], weights: Float[Array, " m"]
+) -> Float[Array, "m m"]:
+    """Inner products of `edges`, from those of vertices."""
+    heaviest = jnp.argmax(weights)
+    from_it = gram - gram[heaviest]
+    return from_it - from_it[:, heaviest, None]
+
+
+def _newton(
+    matrix: Float[Array, "m m"],
+    found: Set,
+    active: Bool[Array, " m"],
+    steep: Float[Array, " d"],
+) -> tuple[Float[Array, " m"], Float[Array, ""]]:
+    """Newton's step of the weights of active vertices, and its squared length."""
+    rows = edges(found.vertices, found.weights)
+    error = jnp.where(active, exact_einsum("md,d->m", rows, steep), 0)
+    matrix = jnp.where(active[:, None] & active, matrix, 0)
+    move = semidefinite_solve(matrix, error)
+    heaviest = jnp.argmax(found.weights)
+    return move.at[heaviest].add(-jnp.sum(move)), error @ move
