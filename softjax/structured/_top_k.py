@@ -13,13 +13,21 @@ from softjax_solvers import Regularizer
 
 from .._dispatch import dispatch
 from ..axiswise import top_k as top_k_of_values
-from ..methods import IndexMethod, SortingNetwork, get_method
+from ..methods import IndexMethod, NeuralSort, SoftSort, SortingNetwork, get_method
 from ..straight_through import st
 from ._functions import argmax
 from ._given import Given, parse
 from ._ranked import exists, is_complete, mix
 from ._structure import Structure
 from .structures.mean_of_k import MeanOfK
+
+
+LOCAL = SoftSort, NeuralSort
+"""Methods whose first rows have thresholds, below which no element counts.
+
+What a plan of optimal transport costs depends on the number of all elements, and
+elements of a sorting network meet all others.
+"""
 
 
 class TopK(NamedTuple):
@@ -58,10 +66,12 @@ def top_k(
     constant; values and soft indices are those of `softjax.top_k(s, k)`, and the i-th
     soft structure is the mean of all v under the i-th soft index.
 
-    In a sparse mode, such as `"c0"`, the list is long enough if its last structure has
-    weight 0: then whatever scores less has too, and the answer is that for all
-    structures. Otherwise `exact` is False, and more `candidates` help; with
-    `mode="smooth"`, there may never be enough of them.
+    In a sparse mode, such as `"c0"`, by `"softsort"` or `"neuralsort"`, the list is long
+    enough if its last structure has weight 0: then whatever scores less has too, and the
+    answer is that for all structures. Otherwise `exact` is False, and more `candidates`
+    help; with `mode="smooth"`, there may never be enough of them. Optimal transport
+    regularizes relative to the number of elements, and is exact only if the list has
+    all structures.
 
     **Arguments:**
 
@@ -202,8 +212,9 @@ def _top_k(
         )
         assert index is not None
         structures = mix(index, ranked.structures)
-        sparse = regularizer.structure().sparse
-        exact = is_complete(ranked) | (sparse & jnp.all(index[:, -1] == 0))
+        exact = is_complete(ranked)
+        if isinstance(index_method, LOCAL) and regularizer.structure().sparse:
+            exact = exact | jnp.all(index[:, -1] == 0)
     leaves = jax.tree.leaves(scores)
     bad = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))
 
