@@ -80,7 +80,8 @@ def parse(
         if isinstance(structure, type) and issubclass(structure, Structure):
             hint = f" Did you mean {structure.__name__}()?"
         raise TypeError(
-            f"structure must be a softjax.structured.Structure, got {structure!r}.{hint}"
+            "structure must be a softjax.structured.Structure, got "
+            f"{structure!r}.{hint}"
         )
     leaves, tree = jax.tree.flatten(scores)
     if not leaves:

@@ -17,6 +17,10 @@ from .majorization import (
     majorization_oracle as majorization_oracle,
     subset_sums_oracle as subset_sums_oracle,
 )
+from .maxima import (
+    gibbs as gibbs,
+    regularized_maximum as regularized_maximum,
+)
 from .permutahedron import (
     permutahedron_oracle as permutahedron_oracle,
     weighted_permutahedron_oracle as weighted_permutahedron_oracle,

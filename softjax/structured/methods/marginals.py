@@ -42,7 +42,6 @@ class Marginals(StructuredMethod):
         z, _ = jax.flatten_util.ravel_pytree(scores)
         y, _ = jax.flatten_util.ravel_pytree(mu)
         value = jnp.sum(jnp.where(y != 0, z, 0) * y) + _term(y, softness, regularizer)
-        value = jax.lax.stop_gradient(value)
         return attach(value, y, z, (softness, regularizer), term=_term)
 
     def entropy(self, structure, scores, softness, regularizer, solver):

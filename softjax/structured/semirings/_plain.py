@@ -30,10 +30,10 @@ def is_present(scores: Float[Array, "..."]) -> Bool[Array, "..."]:
     return ~(scores <= ABSENT / 2)
 
 
-def first_largest(scores: Float[Array, "n ..."]) -> tuple[Array, Array]:
-    """The largest of scores along the first axis, and the indicator of the first one.
+def first_largest(scores: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
+    """The indicator of the first of the largest scores along the first axis.
 
-    If one of them is NaN, both are.
+    NaN if one of them is.
     """
     scores = jax.lax.stop_gradient(scores)
     largest = jnp.max(scores, axis=0)
@@ -42,4 +42,4 @@ def first_largest(scores: Float[Array, "n ..."]) -> tuple[Array, Array]:
     # Two reductions, as that of `argmax` over pairs is not vectorized on a CPU.
     first = jnp.min(jnp.where(scores == largest, place, count), axis=0)
     chosen = (place == first).astype(scores.dtype)
-    return largest, jnp.where(jnp.isnan(largest), jnp.nan, chosen)
+    return jnp.where(jnp.isnan(largest), jnp.nan, chosen)

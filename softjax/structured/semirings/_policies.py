@@ -17,7 +17,7 @@ from softjax_solvers import (
     evaluate,
     find_root,
 )
-from softjax_solvers.internal import safe_divide
+from softjax_solvers.internal import derivative, safe_divide
 
 from .._danskin import attach
 from .._semirings import ABSENT
@@ -35,7 +35,7 @@ class Policy(eqx.Module):
     def choose(
         self, x: Float[Array, "n ..."], here: Bool[Array, "n ..."]
     ) -> tuple[Float[Array, "..."], Float[Array, "n ..."]]:
-        """The maximum, without derivatives, and y; 0 where there is no candidate."""
+        """The maximum and y; 0 where there is no candidate."""
 
     @abc.abstractmethod
     def parameters(self) -> tuple[Any, ...]:
@@ -70,16 +70,19 @@ def policy(regularizer: Regularizer, softness: Float[Array, ""]) -> Policy:
     return _Root(softness, regularizer)
 
 
+def _largest(x: Array, here: Array) -> Array:
+    """The largest candidate, as a constant."""
+    return jnp.max(jax.lax.stop_gradient(jnp.where(here, x, ABSENT)), axis=0)
+
+
 def _relative(x: Array, here: Array, softness: Array, floor: float) -> Array:
     """`(x - max x) / softness`, and `floor` of what is not here."""
-    largest = jnp.max(jax.lax.stop_gradient(jnp.where(here, x, ABSENT)), axis=0)
-    return jnp.where(here, (x - largest) / softness, floor)
+    return jnp.where(here, (x - _largest(x, here)) / softness, floor)
 
 
 def _objective(x: Array, here: Array, y: Array) -> Array:
     """`<x, y>` by differences from the largest, which are small where y is not."""
-    x, y = jax.lax.stop_gradient((x, y))
-    largest = jnp.max(jnp.where(here, x, ABSENT), axis=0)
+    largest = _largest(x, here)
     return largest + jnp.sum(jnp.where(y != 0, (x - largest) * y, 0), axis=0)
 
 
@@ -100,9 +103,8 @@ class _Softmax(Policy):
         terms = jnp.exp(scores)
         total = jnp.sum(terms, axis=0)
         some = jnp.where(total == 0, 1, total)
-        largest = jnp.max(jnp.where(here, x, ABSENT), axis=0)
-        value = largest + self.softness * jnp.log(some)
-        return jax.lax.stop_gradient(value), terms / some
+        value = _largest(x, here) + self.softness * jnp.log(some)
+        return value, terms / some
 
 
 class _Sparsemax(Policy):
@@ -119,10 +121,10 @@ class _Sparsemax(Policy):
 
     def choose(self, x, here):
         # A score of -1 or less has no share, and sums of others are well scaled.
-        scores = jnp.maximum(_relative(x, here, self.softness, -1), -1)
+        scores = _relative(x, here, self.softness, -1)
+        scores = jnp.where(scores <= -1, -1, scores)
         y = jnp.where(here, sparsemax(scores), 0)
-        term = jax.lax.stop_gradient(self.term(y, self.softness))
-        return _objective(x, here, y) + term, y
+        return _objective(x, here, y) + self.term(y, self.softness), y
 
 
 class _Root(Policy):
@@ -143,20 +145,23 @@ class _Root(Policy):
         r = self.regularizer
         scores = _relative(x, here, self.softness, 0)
         count = jnp.maximum(jnp.sum(here, axis=0), 1).astype(x.dtype)
-        fixed = jax.tree.map(jax.lax.stop_gradient, r)
         one = jnp.ones((), x.dtype)
-        uniform = fixed.gradient(one / count)
-        highest = fixed.gradient(one)
+        uniform, highest = r.gradient(one / count), r.gradient(one)
         lowest = jax.lax.stop_gradient(jnp.min(scores, axis=0))
         upper = -uniform
         lower = jnp.minimum(jnp.maximum(-highest, lowest - uniform), upper)
         args = scores, here, r
         theta = find_root(_missing, args, lower, upper, lower)
+        # One more step of Newton's, which has the derivative of the root also where
+        # that of the search is taken instead: see `attach`.
+        missing, slope = derivative(lambda theta: _missing(theta, args), theta)
+        theta = theta - safe_divide(missing, slope)
         y = jnp.where(here, r.link(scores - theta), 0)
         # The sum is 1 but for rounding, which stages would multiply.
         y = safe_divide(y, jax.lax.stop_gradient(jnp.sum(y, axis=0)))
-        term = self.term(y, *self.parameters())
-        return _objective(x, here, y) + jax.lax.stop_gradient(term), y
+        fixed = jax.lax.stop_gradient(y)
+        term = self.term(fixed, *self.parameters())
+        return _objective(x, here, fixed) + term, y
 
 
 def _missing(theta: Array, args: tuple[Array, Array, Regularizer]) -> Array:
@@ -181,8 +186,9 @@ class _Steep(Policy):
         problem = SimplexProjection(rows, self.softness, some)
         y = jnp.moveaxis(evaluate(problem, self.regularizer, Primal()), -1, 0)
         y = jnp.where(here, y, 0)
-        term = self.term(y, *self.parameters())
-        return _objective(x, here, y) + jax.lax.stop_gradient(term), y
+        fixed = jax.lax.stop_gradient(y)
+        term = self.term(fixed, *self.parameters())
+        return _objective(x, here, fixed) + term, y
 
 
 @jax.custom_jvp
@@ -208,7 +214,9 @@ def sparsemax(scores: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
     start = (jnp.sum(scores, axis=0) - 1) / count
     state = start, jnp.full(start.shape, count, scores.dtype), jnp.asarray(True)
     theta, _, _ = jax.lax.while_loop(lambda state: state[2], step, state)
-    return scores - jnp.minimum(scores, theta)
+    # Not by `jnp.minimum`, which splits the derivative where the two are equal: see
+    # `attach` for why that of this function has to be right.
+    return jnp.where(scores <= theta, 0, scores - theta)
 
 
 @sparsemax.defjvp

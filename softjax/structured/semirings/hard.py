@@ -23,5 +23,6 @@ class Hard(Plain):
 
     def max(self, state, axis=0):
         x = jnp.moveaxis(state, axis, 0)
-        largest, chosen = first_largest(x)
+        chosen = first_largest(x)
+        largest = jnp.sum(jnp.where(chosen != 0, x, 0), axis=0)
         return attach(largest, chosen, x, (), term=no_term)

@@ -100,7 +100,7 @@ class Sampled(Semiring):
         drawn = (place == chosen).astype(y.dtype)
         drawn = jnp.where(jnp.isnan(below[-1]), jnp.nan, drawn)
         some = jnp.any(y > 0, axis=0) | jnp.isnan(below[-1])
-        value = jnp.where(some, jax.lax.stop_gradient(value), ABSENT)
+        value = jax.lax.stop_gradient(jnp.where(some, value, ABSENT))
         return _pack(attach(value, drawn, x, (), term=no_term), names)
 
     def _draw(self, names: Float[Array, "*shape 2"]) -> tuple[Array, Array]:

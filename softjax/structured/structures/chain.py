@@ -26,10 +26,9 @@ class Chain(DynamicProgram):
 
     **Example:**
 
-        >>> unary, transition = jnp.array([[0.2, 0.0], [0.0, 0.1]]), jnp.zeros((1, 2, 2))
-        >>> states, pairs = sj.structured.argmax(
-        ...     sj.structured.Chain(), (unary, transition)
-        ... )
+        >>> chain = sj.structured.Chain()
+        >>> scores = jnp.array([[0.2, 0.0], [0.0, 0.1]]), jnp.zeros((1, 2, 2))
+        >>> states, transitions = sj.structured.argmax(chain, scores)
         >>> print(states)
         [[0.881 0.119]
          [0.269 0.731]]
