@@ -60,7 +60,7 @@ def test_spo_plus_takes_batches_pytrees_and_callbacks():
 
 
 def test_spo_plus_names_what_does_not_fit():
-    with pytest.raises(TypeError, match="structure must be .* Oracle"):
+    with pytest.raises(TypeError, match=r"structure must be .*Oracle"):
         sj.losses.spo_plus(np.zeros(3), np.zeros(3), max)
     with pytest.raises(ValueError, match="target_costs must have the shapes of costs"):
         sj.losses.spo_plus(np.zeros(3), np.zeros(2), st.KSubset(1))

@@ -9,10 +9,10 @@ import scipy.optimize
 from assertions import assert_close, finite_difference
 from oracles import hulls, sets
 from parametrize import each
-from softjax_solvers.internal import assign
 from structures import SETS, flat
 
 import softjax.structured as st
+from softjax_solvers.internal import assign
 
 FAST = ("spanning_tree", "arborescence_of_arcs", "wide_matching", "subset", "knapsack")
 MODES = ("c0", "c1")
@@ -202,9 +202,10 @@ def test_nan_flows(case):
             st.top_k(case.structure, scores, 2)[:2],
         )
     )
-    best, value, (values, structures) = find(scores)
+    _, value, (values, structures) = find(scores)
     assert np.isnan(value)
-    assert np.all(np.isnan(values)) and np.all(np.isnan(flat(structures)))
+    assert np.all(np.isnan(values))
+    assert np.all(np.isnan(flat(structures)))
 
 
 BAD = [
@@ -218,8 +219,11 @@ BAD = [
     ),
     (lambda: st.Knapsack((1, 0), 3), "sizes must be positive"),
     (lambda: st.Knapsack((1.5, 2.0), 3), "sizes must be a list of positive integers"),
-    (lambda: st.Knapsack((1, 2), -1), "capacity must be a nonnegative integer, got -1"),
-    (lambda: st.KSubset(-1), "k must be an integer from 0"),
+    (
+        lambda: st.Knapsack((1, 2), -1),
+        "capacity must be an integer of at least 0, got -1",
+    ),
+    (lambda: st.KSubset(-1), "k must be an integer of at least 0, got -1"),
     (lambda: st.argmax(st.KSubset(4), np.zeros(3)), "k=4 must be at most .*, 3"),
     (lambda: st.argmax(st.Matching(), np.zeros(3)), r"shape \(n, m\), got \(3,\)"),
     (lambda: st.argmax(st.SpanningTree(3), np.zeros(4)), r"shape \(3\), got \(4,\)"),

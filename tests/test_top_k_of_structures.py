@@ -80,7 +80,8 @@ def test_derivatives_of_lists(mode, x64):
 
     scores, along = jnp.array([1.0, 0.8, 0.15]), jnp.array([0.3, -0.5, 1.0])
     values, structures = find(scores)
-    assert values[3] == 0 and not np.any(structures[3])
+    assert values[3] == 0
+    assert not np.any(structures[3])
     expected = finite_difference(jax.jit(find), (scores,), (along,))
     forward = jax.jvp(find, (scores,), (along,))[1]
     jacobians = jax.jacrev(find)(scores)
@@ -174,7 +175,7 @@ def test_parts_that_must_not_be_have_an_infinite_score():
 BAD = [
     (dict(k=0), "top_k: k must be an integer of at least 1, got 0"),
     (dict(k=2.0), "top_k: k must be an integer of at least 1, got 2.0"),
-    (dict(k=3, candidates=2), "candidates must be None or .* at least k=3, got 2"),
+    (dict(k=3, candidates=2), "candidates must be an integer of at least 3, got 2"),
     (dict(k=1, index_method="sorting_network"), "index_method='sorting_network'"),
     (dict(k=1, index_method="fast_soft_sort"), "has no soft indices"),
     (dict(k=1, softness=-1.0), "softness must be positive"),

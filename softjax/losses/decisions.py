@@ -83,4 +83,4 @@ def _spo_plus(*, costs: Any, target_costs: Any, structure: Structure) -> Array:
 
     best, other = decide(given), decide(apart)
     terms = jax.tree.map(lambda a, w, v: jnp.sum(a * (w - v)), apart, best, other)
-    return sum(jax.tree.leaves(terms)).astype(dtype)
+    return jnp.asarray(sum(jax.tree.leaves(terms)), dtype)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from softjax_solvers import Regularizer
@@ -15,12 +14,12 @@ from .._dispatch import dispatch
 from ..axiswise import top_k as top_k_of_values
 from ..methods import IndexMethod, NeuralSort, SoftSort, SortingNetwork, get_method
 from ..straight_through import st
+from ._counts import parse_integer
 from ._functions import argmax
 from ._given import Given, parse
 from ._ranked import exists, is_complete, mix
 from ._structure import Structure
 from .structures.mean_of_k import MeanOfK
-
 
 LOCAL = SoftSort, NeuralSort
 """Methods whose first rows have thresholds, below which no element counts.
@@ -66,12 +65,12 @@ def top_k(
     constant; values and soft indices are those of `softjax.top_k(s, k)`, and the i-th
     soft structure is the mean of all v under the i-th soft index.
 
-    In a sparse mode, such as `"c0"`, by `"softsort"` or `"neuralsort"`, the list is long
-    enough if its last structure has weight 0: then whatever scores less has too, and the
-    answer is that for all structures. Otherwise `exact` is False, and more `candidates`
-    help; with `mode="smooth"`, there may never be enough of them. Optimal transport
-    regularizes relative to the number of elements, and is exact only if the list has
-    all structures.
+    In a sparse mode, such as `"c0"`, by `"softsort"` or `"neuralsort"`, the list is
+    long enough if its last structure has weight 0: then whatever scores less has too,
+    and the answer is that for all structures. Otherwise `exact` is False, and more
+    `candidates` help; with `mode="smooth"`, there may never be enough of them. Optimal
+    transport regularizes relative to the number of elements, and is exact only if the
+    list has all structures.
 
     **Arguments:**
 
@@ -103,20 +102,16 @@ def top_k(
         problems", Management Science 18 (1972); Prillo and Eisenschlos, "SoftSort: a
         continuous relaxation for the argsort operator", ICML 2020.
     """
-    k = _count(k, "top_k")
+    k = parse_integer("top_k", "k", k, 1)
     if candidates is None:
         candidates = max(4 * k, 16)
-    if not isinstance(candidates, int | np.integer) or candidates < k:
-        raise ValueError(
-            f"top_k: candidates must be None or an integer of at least k={k}, got "
-            f"{candidates!r}."
-        )
+    candidates = parse_integer("top_k", "candidates", candidates, k)
     return dispatch(
         _top_k,
         softness,
         given=parse(structure, scores, softness, mode, None, None),
         k=k,
-        candidates=int(candidates),
+        candidates=candidates,
         index_method=_index_method(index_method),
     )
 
@@ -156,16 +151,10 @@ def mean_of_k(
         [1.  0.5 0.5]
         >>> print(st.mean_of_k(tree, scores, 2, softness=2.0))
     """
-    of = MeanOfK(structure, _count(k, "mean_of_k"))
+    of = MeanOfK(structure, parse_integer("mean_of_k", "k", k, 1))
     return argmax(
         of, scores, softness=softness, mode=mode, method=method, solver=solver
     )
-
-
-def _count(k: Any, name: str) -> int:
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise ValueError(f"{name}: k must be an integer of at least 1, got {k!r}.")
-    return int(k)
 
 
 def _index_method(method: str | IndexMethod) -> IndexMethod:
@@ -173,8 +162,8 @@ def _index_method(method: str | IndexMethod) -> IndexMethod:
     if isinstance(found, SortingNetwork):
         raise ValueError(
             "top_k: index_method='sorting_network' compares all structures with all "
-            "others, so that no list of candidates is long enough. Allowed: 'softsort', "
-            "'neuralsort', 'ot'."
+            "others, so that no list of candidates is long enough. Allowed: "
+            "'softsort', 'neuralsort', 'ot'."
         )
     if not isinstance(found, IndexMethod):
         raise ValueError(

@@ -15,10 +15,11 @@ def all_pairs(nodes: int, directed: bool = False) -> Pairs:
 
 def spanning_trees(nodes: int, edges: Pairs) -> np.ndarray:
     """All sets of edges that join all nodes and are as few as possible."""
-    rows = []
-    for chosen in itertools.combinations(range(len(edges)), nodes - 1):
-        if len(_reached(0, [edges[e] for e in chosen], both=True)) == nodes:
-            rows.append(_indicator(len(edges), chosen))
+    rows = [
+        _indicator(len(edges), chosen)
+        for chosen in itertools.combinations(range(len(edges)), nodes - 1)
+        if len(_reached(0, [edges[e] for e in chosen], both=True)) == nodes
+    ]
     return np.array(rows)
 
 
@@ -29,10 +30,11 @@ def arborescences(nodes: int, arcs: Pairs, root: int) -> np.ndarray:
         for node in range(nodes)
         if node != root
     ]
-    rows = []
-    for chosen in itertools.product(*into):
-        if len(_reached(root, [arcs[a] for a in chosen], both=False)) == nodes:
-            rows.append(_indicator(len(arcs), chosen))
+    rows = [
+        _indicator(len(arcs), chosen)
+        for chosen in itertools.product(*into)
+        if len(_reached(root, [arcs[a] for a in chosen], both=False)) == nodes
+    ]
     return np.array(rows)
 
 

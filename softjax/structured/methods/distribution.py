@@ -50,7 +50,8 @@ class Distribution(StructuredMethod):
 
     def value(self, structure, scores, softness, regularizer, solver):
         log_sum: Any = structure.log_partition()
-        softness = softness / regularizer.structure().rate
+        rate: Any = regularizer.structure().rate
+        softness = softness / rate
         return softness * log_sum(jax.tree.map(lambda x: x / softness, scores))
 
     def argmax(self, structure, scores, softness, regularizer, solver):

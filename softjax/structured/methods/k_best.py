@@ -5,11 +5,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from softjax_solvers import Primal, Regularizer, SimplexProjection, Value, evaluate
 
+from .._counts import parse_integer
 from .._ranked import exists, is_complete, mix
 from .._structure import Structure
 from ._method import StructuredMethod
@@ -43,14 +43,11 @@ class KBestDistribution(StructuredMethod):
         latent variables via sparsity", NeurIPS 2020.
     """
 
-    candidates: int = eqx.field(default=32, static=True)
+    candidates: int = eqx.field(static=True)
 
-    def __check_init__(self):
-        if not isinstance(self.candidates, int | np.integer) or self.candidates < 1:
-            raise ValueError(
-                "KBestDistribution: candidates must be an integer of at least 1, got "
-                f"{self.candidates!r}."
-            )
+    def __init__(self, candidates: int = 32):
+        name = "KBestDistribution"
+        self.candidates = parse_integer(name, "candidates", candidates, 1)
 
     def check(self, structure: Structure, regularizer: Regularizer, solver: Any):
         if solver is not None:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Regularizer
 
+from .._counts import parse_integer
 from .._structure import Structure
 from ._method import StructuredMethod
 
@@ -107,7 +108,8 @@ class Perturbed(StructuredMethod):
         >>> st = sj.structured
         >>> method = st.Perturbed(jax.random.key(0), samples=1000)
         >>> scores = jnp.array([0.2, 1.0, 0.7])
-        >>> print(st.argmax(st.KSubset(1), scores, softness=0.5, method=method).round(1))
+        >>> p = st.argmax(st.KSubset(1), scores, softness=0.5, method=method)
+        >>> print(p.round(1))
         [0.1 0.6 0.3]
         >>> print(sj.argmax(scores, softness=0.5).round(1))
         [0.1 0.6 0.3]
@@ -115,9 +117,7 @@ class Perturbed(StructuredMethod):
     ??? cite
 
         Berthet et al., "Learning with differentiable perturbed optimizers", NeurIPS
-        2020; Papandreou and Yuille, "Perturb-and-MAP random fields", ICCV 2011; Abernethy,
-        Lee and Tewari, "Perturbation techniques in online learning and optimization",
-        2016.
+        2020; Papandreou and Yuille, "Perturb-and-MAP random fields", ICCV 2011.
     """
 
     key: Key[Array, ""]
@@ -127,10 +127,6 @@ class Perturbed(StructuredMethod):
     def __init__(
         self, key: Key[Array, ""], samples: int = 100, noise: str | Noise = "gumbel"
     ):
-        if not isinstance(samples, int | np.integer) or samples < 1:
-            raise ValueError(
-                f"Perturbed: samples must be an integer of at least 1, got {samples!r}."
-            )
         if isinstance(noise, str) and noise in NOISES:
             noise = NOISES[noise]()
         if not isinstance(noise, Noise):
@@ -138,7 +134,8 @@ class Perturbed(StructuredMethod):
                 f"Perturbed: noise must be one of {', '.join(map(repr, NOISES))}, or a "
                 f"softjax.structured.Noise, got {noise!r}."
             )
-        self.key, self.samples, self.noise = key, int(samples), noise
+        self.key, self.noise = key, noise
+        self.samples = parse_integer("Perturbed", "samples", samples, 1)
 
     def check(self, structure: Structure, regularizer: Regularizer, solver: Any):
         if solver is not None:
@@ -168,7 +165,7 @@ class Perturbed(StructuredMethod):
         perturbed = still + width * noise
         best = jax.lax.stop_gradient(jax.vmap(oracle)(perturbed))
         center = jax.lax.stop_gradient(oracle(still))
-        # (perturbed - z) / softness at constant perturbed scores, without their rounding.
+        # (perturbed - z) / softness, constant perturbed, without its rounding.
         moved = (width * noise + (still - z)) / softness
         log = jnp.sum(self.noise.log_density(moved), axis=-1) - z.size * jnp.log(
             softness

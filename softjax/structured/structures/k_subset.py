@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import HypersimplexProjection, MaximizationProblem
 from softjax_solvers.internal import log_subset_sums
 
+from .._counts import parse_integer
 from .._semirings import Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape
@@ -43,12 +44,8 @@ class KSubset(DynamicProgram):
 
     k: int = eqx.field(static=True)
 
-    def __check_init__(self):
-        if not isinstance(self.k, int | np.integer) or self.k < 0:
-            raise ValueError(
-                f"KSubset: k must be an integer from 0 to the number of items, got "
-                f"{self.k!r}."
-            )
+    def __init__(self, k: int):
+        self.k = parse_integer("KSubset", "k", k, 0)
 
     def check(self, scores):
         check_shape("KSubset", "scores", scores, ("n",))

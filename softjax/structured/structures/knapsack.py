@@ -7,6 +7,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._counts import parse_integer
 from .._semirings import Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape
@@ -51,12 +52,8 @@ class Knapsack(DynamicProgram):
             )
         if np.any(known <= 0):
             raise ValueError(f"Knapsack: sizes must be positive, got {sizes!r}.")
-        if not isinstance(capacity, int | np.integer) or capacity < 0:
-            raise ValueError(
-                f"Knapsack: capacity must be a nonnegative integer, got {capacity!r}."
-            )
         self.sizes = tuple(known.tolist())
-        self.capacity = int(capacity)
+        self.capacity = parse_integer("Knapsack", "capacity", capacity, 0)
 
     def check(self, scores):
         check_shape("Knapsack", "scores", scores, (len(self.sizes),))

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PyTree
 
+from .._counts import parse_integer
 from .._ranked import exists, mix
 from .._structure import Structure
 
@@ -35,16 +35,14 @@ class MeanOfK(Structure):
     structure: Structure
     k: int = eqx.field(static=True)
 
-    def __check_init__(self):
-        if not isinstance(self.structure, Structure):
+    def __init__(self, structure: Structure, k: int):
+        if not isinstance(structure, Structure):
             raise TypeError(
                 f"MeanOfK: structure must be a softjax.structured.Structure, got "
-                f"{self.structure!r}."
+                f"{structure!r}."
             )
-        if not isinstance(self.k, int | np.integer) or self.k < 1:
-            raise ValueError(
-                f"MeanOfK: k must be an integer of at least 1, got {self.k!r}."
-            )
+        self.structure = structure
+        self.k = parse_integer("MeanOfK", "k", k, 1)
 
     def check(self, scores):
         self.structure.check(scores)

@@ -15,6 +15,7 @@ from softjax_solvers.internal import (
     maximum_spanning_tree,
 )
 
+from .._counts import parse_integer
 from .._structure import Structure
 from ._checks import check_shape
 
@@ -28,8 +29,8 @@ class SpanningTree(Structure):
     Prim's algorithm, or by that of Chu, Liu and Edmonds, in O(nodes m) operations.
 
     The default of exponential modes is the distribution over trees, of probabilities in
-    proportion to `exp(<scores, tree> / softness)`, by the matrix-tree theorem: marginals
-    are those of its edges.
+    proportion to `exp(<scores, tree> / softness)`, by the matrix-tree theorem:
+    marginals are the probabilities of edges.
 
     **Arguments:**
 
@@ -70,27 +71,24 @@ class SpanningTree(Structure):
     def __init__(
         self, nodes: int, edges: Any = None, directed: bool = False, root: int = 0
     ):
-        if not isinstance(nodes, int | np.integer) or nodes < 2:
-            raise ValueError(
-                f"SpanningTree: nodes must be an integer of at least 2, got {nodes!r}."
-            )
-        if not isinstance(root, int | np.integer) or not 0 <= root < nodes:
+        self.nodes = nodes = parse_integer("SpanningTree", "nodes", nodes, 2)
+        self.root = root = parse_integer("SpanningTree", "root", root, 0)
+        if root >= nodes:
             raise ValueError(
                 f"SpanningTree: root must be a node, from 0 to {nodes - 1}, got "
                 f"{root!r}."
             )
         if edges is None:
-            pairs = _all_pairs(int(nodes), bool(directed))
+            pairs = _all_pairs(nodes, bool(directed))
         else:
             pairs = np.asarray(edges)
             fits = pairs.ndim == 2 and pairs.shape[1] == 2
             fits = fits and np.issubdtype(pairs.dtype, np.integer)
             if not (fits and np.all((pairs >= 0) & (pairs < nodes))):
                 raise ValueError(
-                    f"SpanningTree: edges must be pairs of nodes from 0 to {nodes - 1}, "
-                    f"got {edges!r}."
+                    "SpanningTree: edges must be pairs of nodes from 0 to "
+                    f"{nodes - 1}, got {edges!r}."
                 )
-        self.nodes, self.root = int(nodes), int(root)
         self.directed = bool(directed)
         self.edges = tuple(map(tuple, pairs.tolist()))
         reached = _reached(pairs, self.nodes, self.root, self.directed)
