@@ -101,7 +101,9 @@ def test_more_than_there_are(case, x64):
     rows = np.concatenate(
         [np.reshape(v, (k, -1)) for v in jax.tree.leaves(ranked.structures)], axis=1
     )
-    np.testing.assert_array_equal(np.unique(rows[:-2], axis=0), np.unique(structures, axis=0))
+    np.testing.assert_array_equal(
+        np.unique(rows[:-2], axis=0), np.unique(structures, axis=0)
+    )
     assert not rows[-2:].any()
 
 
