@@ -8,14 +8,14 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Entropy, MaximizationProblem, Regularizer
 
 from ._partition import best_by_partition
 from ._ranked import Ranked as Ranked
 from ._semirings import ABSENT, Semiring
-from .semirings import Hard, KBest, Regularized
+from .semirings import Hard, KBest, Regularized, Sampled
 
 
 class Structure(eqx.Module):
@@ -63,6 +63,17 @@ class Structure(eqx.Module):
         Default: None, it has no closed form.
         """
         return None
+
+    def sample(self, key: Key[Array, ""], scores: PyTree[Array]) -> PyTree[Array]:
+        """A random structure v, of probability in proportion to `exp(<scores, v>)`.
+
+        **Raises:** `TypeError` where none can be drawn, which is the default.
+        """
+        raise TypeError(
+            f"sample: no way is known to draw a {type(self).__name__} from the "
+            "distribution over all. method='k_best' has one over the best, and "
+            "Perturbed(...) that of perturbed scores."
+        )
 
 
 class DynamicProgram(Structure):
@@ -113,3 +124,21 @@ class DynamicProgram(Structure):
             return self.recursion(scores, Regularized(Entropy(), one))
 
         return log_sum
+
+    def sample(self, key: Key[Array, ""], scores: PyTree[Array]) -> PyTree[Array]:
+        one = jnp.ones((), jax.tree.leaves(scores)[0].dtype)
+        return self.drawn(scores, Sampled(Entropy(), one, key))
+
+    def drawn(self, scores: PyTree[Array], semiring: Sampled) -> PyTree[Array]:
+        """The structure that a semiring draws, from the end of the recursion."""
+
+        def value(scores):
+            return self.recursion(scores, semiring)[..., 0]
+
+        largest, structure = jax.value_and_grad(value)(scores)
+
+        def finish(v):
+            v = jnp.where(largest > ABSENT / 2, v, 0)
+            return jax.lax.stop_gradient(jnp.where(jnp.isnan(largest), jnp.nan, v))
+
+        return jax.tree.map(finish, structure)

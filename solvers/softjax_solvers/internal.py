@@ -41,6 +41,7 @@ from ._kernels.spanning_trees import (
     log_arborescences as log_arborescences,
     maximum_arborescence as maximum_arborescence,
     maximum_spanning_tree as maximum_spanning_tree,
+    sample_arborescence as sample_arborescence,
 )
 from ._kernels.subsets import (
     centered_inclusion_probabilities as centered_inclusion_probabilities,

@@ -59,3 +59,8 @@ class Distribution(StructuredMethod):
             return self.value(structure, scores, softness, regularizer, solver)
 
         return jax.grad(value)(scores)
+
+    def sample(self, key, structure, scores, softness, regularizer, solver):
+        rate: Any = regularizer.structure().rate
+        softness = softness / rate
+        return structure.sample(key, jax.tree.map(lambda x: x / softness, scores))

@@ -67,6 +67,12 @@ class KBestDistribution(StructuredMethod):
         p = evaluate(problem, regularizer, Primal())
         return mix(p, ranked.structures)
 
+    def sample(self, key, structure, scores, softness, regularizer, solver):
+        problem, ranked = self._problem(structure, scores, softness)
+        p = evaluate(problem, regularizer, Primal())
+        drawn = jax.random.categorical(key, jnp.log(p))
+        return jax.tree.map(lambda v: v[drawn], ranked.structures)
+
     def certificate(
         self,
         structure: Structure,

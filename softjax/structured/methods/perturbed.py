@@ -151,6 +151,11 @@ class Perturbed(StructuredMethod):
         _, unravel = ravel_pytree(scores)
         return unravel(self.draw(structure, scores, softness).marginals)
 
+    def sample(self, key, structure, scores, softness, regularizer, solver):
+        z, unravel = ravel_pytree(scores)
+        noise = self.noise.sample(key, z.shape, z.dtype)
+        return structure.oracle(unravel(z + softness * noise))
+
     def draw(
         self, structure: Structure, scores: PyTree[Array], softness: Float[Array, ""]
     ) -> _Draws:

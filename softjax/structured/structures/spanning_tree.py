@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -13,6 +14,7 @@ from softjax_solvers.internal import (
     log_arborescences,
     maximum_arborescence,
     maximum_spanning_tree,
+    sample_arborescence,
 )
 
 from .._counts import parse_integer
@@ -125,13 +127,32 @@ class SpanningTree(Structure):
 
         return of
 
+    def sample(self, key, scores: Float[Array, "m"]) -> Float[Array, "m"]:
+        of_nodes, of_parallel = jax.random.split(key)
+        parent = sample_arborescence(of_nodes, self.log_weights(scores))
+        tail, head, logs = self._arcs(scores)
+        # Of parallel arcs, one with the probability of its share (the Gumbel trick).
+        logs = jnp.maximum(logs, -1e30)
+        logs = logs + jax.random.gumbel(of_parallel, logs.shape, logs.dtype)
+        top = jnp.full((self.nodes, self.nodes), -jnp.inf, logs.dtype)
+        top = top.at[tail, head].max(logs)
+        chosen = (parent[head] == tail) & (head != 0) & (logs == top[tail, head])
+        chosen = jnp.any(chosen.reshape(-1, len(self.edges)), axis=0)
+        return chosen.astype(scores.dtype)
+
     def log_weights(self, scores: Float[Array, "m"]) -> Float[Array, "n n"]:
         """Logarithms of the weights of arcs between nodes, of which the root is 0."""
+        tail, head, logs = self._arcs(scores)
+        return add_parallel(logs, tail, head, self.nodes)
+
+    def _arcs(self, scores: Float[Array, "m"]) -> tuple[np.ndarray, np.ndarray, Array]:
+        """Arcs, in both directions if there is none, between nodes of which 0 is the
+        root; and their scores."""
         tail, head = np.roll(np.arange(self.nodes), self.root)[self.pairs.T]
-        if not self.directed:
-            tail, head = np.append(tail, head), np.append(head, tail)
-            scores = jnp.concatenate([scores, scores])
-        return add_parallel(scores, tail, head, self.nodes)
+        if self.directed:
+            return tail, head, scores
+        both = jnp.concatenate([scores, scores])
+        return np.append(tail, head), np.append(head, tail), both
 
 
 def _all_pairs(nodes: int, directed: bool) -> Int[np.ndarray, "m 2"]:
