@@ -27,7 +27,6 @@ from ._top_k import (
 )
 from .methods import (
     METHODS as METHODS,
-    NOISES as NOISES,
     Distribution as Distribution,
     Gumbel as Gumbel,
     KBestDistribution as KBestDistribution,
@@ -63,7 +62,6 @@ from .structures import (
 __all__ = [
     "ABSENT",
     "METHODS",
-    "NOISES",
     "Alignment",
     "Chain",
     "Distribution",

@@ -14,11 +14,18 @@ from ._semirings import ABSENT
 
 
 class Ranked(NamedTuple):
-    """The best structures of a list, best first.
+    """List of the best structures, best first.
 
     - `values`: `k`, their scores; `ABSENT` where there are no more structures.
     - `structures`: a pytree of the shape of scores with a leading axis of k, of
         indicators.
+
+    **Example:**
+
+        >>> structure = sj.structured.KSubset(2)
+        >>> print(structure.k_best(jnp.array([0.2, 1.0, 0.7]), 2).structures)
+        [[0. 1. 1.]
+         [1. 1. 0.]]
     """
 
     values: Float[Array, "k"]

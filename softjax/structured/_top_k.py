@@ -93,8 +93,10 @@ def top_k(
         >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
         >>> best = st.top_k(tree, scores, 2, mode="c0", softness=1.0)
         >>> print(best.values, bool(best.exact))
-        [1.46  1.101]
+        [1.695 1.02 ] True
         >>> print(best.structures)
+        [[1.   0.85 0.15]
+         [0.6  0.4  1.  ]]
 
     ??? cite
 
@@ -150,6 +152,7 @@ def mean_of_k(
         >>> print(st.mean_of_k(tree, scores, 2, mode="hard"))
         [1.  0.5 0.5]
         >>> print(st.mean_of_k(tree, scores, 2, softness=2.0))
+        [0.8 0.7 0.5]
     """
     of = MeanOfK(structure, parse_integer("mean_of_k", "k", k, 1))
     return argmax(
@@ -214,4 +217,32 @@ def _top_k(
 
 
 top_k_st = st(top_k)
+top_k_st.__name__ = top_k_st.__qualname__ = "top_k_st"
+top_k_st.__doc__ = """The best k structures, with soft derivatives.
+
+[`softjax.st`][] of [`softjax.structured.top_k`][]: its values with `mode="hard"`, and
+its derivatives in the mode that is given. `exact` is that of the hard list.
+
+**Example:**
+
+    >>> st = sj.structured
+    >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
+    >>> print(st.top_k_st(tree, scores, 2).structures)
+    [[1. 1. 0.]
+     [1. 0. 1.]]
+"""
+
 mean_of_k_st = st(mean_of_k)
+mean_of_k_st.__name__ = mean_of_k_st.__qualname__ = "mean_of_k_st"
+mean_of_k_st.__doc__ = """The mean of the best k structures, with soft derivatives.
+
+[`softjax.st`][] of [`softjax.structured.mean_of_k`][]: its value with `mode="hard"`,
+and its derivative in the mode that is given.
+
+**Example:**
+
+    >>> st = sj.structured
+    >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
+    >>> print(st.mean_of_k_st(tree, scores, 2))
+    [1.  0.5 0.5]
+"""

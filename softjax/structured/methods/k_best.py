@@ -33,8 +33,8 @@ class KBestDistribution(StructuredMethod):
         >>> st = sj.structured
         >>> scores = jnp.array([0.2, 1.0, 0.7, 0.1])
         >>> few = st.KBestDistribution(candidates=4)
-        >>> print(st.argmax(st.KSubset(2), scores, softness=0.5, method=few))
-        [0.1 1.  0.9 0. ]
+        >>> print(st.argmax(st.KSubset(2), scores, softness=1.0, method=few))
+        [0.2 1.  0.7 0.1]
 
     ??? cite
 

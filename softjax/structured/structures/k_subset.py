@@ -29,11 +29,11 @@ class KSubset(DynamicProgram):
 
         >>> st = sj.structured
         >>> scores = jnp.array([0.2, 1.0, 0.7, 0.1])
-        >>> print(st.argmax(st.KSubset(2), scores, softness=0.5))
-        [0.25 1.   0.75 0.  ]
-        >>> print(st.argmax(st.KSubset(2), scores, softness=0.5, mode="smooth",
-        ...                 method="distribution"))
-        [0.299 0.815 0.638 0.249]
+        >>> print(st.argmax(st.KSubset(2), scores, softness=1.0))
+        [0.2 1.  0.7 0.1]
+        >>> gibbs = dict(mode="smooth", method="distribution")
+        >>> print(st.argmax(st.KSubset(2), scores, softness=0.5, **gibbs))
+        [0.301 0.796 0.652 0.251]
 
     ??? cite
 

@@ -34,7 +34,7 @@ class Knapsack(DynamicProgram):
         >>> print(st.argmax(bag, scores, mode="hard"))
         [1. 0. 0. 1.]
         >>> print(st.argmax(bag, scores, softness=0.1))
-        [0.714 0.286 0.286 0.714]
+        [0.75 0.25 0.25 0.75]
 
     ??? cite
 

@@ -28,8 +28,9 @@ class MeanOfK(Structure):
         >>> scores = jnp.array([0.2, 1.0, 0.7, 0.1])
         >>> print(st.argmax(two, scores, mode="hard"))
         [0.  0.5 0.5 0. ]
-        >>> print(st.fenchel_young_loss(two, scores, jnp.array([0.0, 0.5, 0.5, 0.0])))
-        0.0
+        >>> target = jnp.array([0.5, 0.5, 0.0, 0.0])
+        >>> print(f"{st.fenchel_young_loss(two, scores, target):.3f}")
+        0.250
     """
 
     structure: Structure

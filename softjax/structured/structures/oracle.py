@@ -29,8 +29,8 @@ class Oracle(Structure):
         ...
         >>> st = sj.structured
         >>> scores = jnp.array([0.2, 1.0, 0.7, 0.1])
-        >>> print(st.argmax(st.Oracle(largest_two), scores, softness=0.5))
-        [0.25 1.   0.75 0.  ]
+        >>> print(st.argmax(st.Oracle(largest_two), scores, softness=1.0))
+        [0.2 1.  0.7 0.1]
     """
 
     fn: Callable[[Any], Any]
