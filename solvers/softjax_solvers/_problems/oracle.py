@@ -16,6 +16,7 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._kernels.arrays import eps, exact_einsum, inexact
 from .._kernels.derivatives import derivative, stop_gradient, tangent_of
+from .._kernels.faces import span_face
 from .._kernels.semidefinite import semidefinite_solve
 
 _LEAST = 1e-20
@@ -234,6 +235,19 @@ class OracleProjection(MaximizationProblem):
     def default_solver(self, regularizer: Regularizer) -> str:
         return "active_set"
 
+    def spanning(self, solution: Solution) -> Solution:
+        """A solution by vertices that span the face that it is inside of."""
+        dual = solution.dual
+        if dual.faces == 0:
+            return solution
+        regularizer = stop_gradient(solution.regularizer)
+        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
+        scores = jax.lax.stop_gradient(self.scores)
+        steep = scores - gradient(regularizer, weights @ vertices)
+        vertices = span_face(self.best, steep, vertices, weights, dual.faces)
+        dual = Atoms(jax.vmap(self.unravel)(vertices), weights, 0)
+        return solution.at(self, solution.regularizer, dual)
+
     # With B = `edges` and H = r''(y), a move of the scores moves weights by
     # (B H B^T)^+ B times it, and y by B^T times that. It is unique even where weights
     # are not.
@@ -241,7 +255,8 @@ class OracleProjection(MaximizationProblem):
         self, solution: Solution, moves: Moves
     ) -> tuple[Array, Array, Array]:
         """y and its tangent, as vectors, and that of the weights."""
-        regularizer, dual = solution.regularizer, stop_gradient(solution.dual)
+        regularizer = solution.regularizer
+        dual = stop_gradient(solution.dual)
         # Re-entering, so that higher derivatives follow the rule too.
         y, _ = ravel_pytree(solution.at(self, regularizer, dual).value)
         move = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
@@ -271,13 +286,13 @@ class OracleProjection(MaximizationProblem):
     def primal_and_tangent(
         self, solution: Solution, readout: Primal, moves: Moves, linear_solver: Any
     ) -> tuple[PyTree[Array], PyTree[Array]]:
-        y, move, _ = self.flat_primal_and_tangents(solution, moves)
+        y, move, _ = self.flat_primal_and_tangents(self.spanning(solution), moves)
         return self.unravel(y), self.unravel(move)
 
     def means_and_tangent(
         self, solution: Solution, readout: Means, moves: Moves, linear_solver: Any
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        y, move, _ = self.flat_primal_and_tangents(solution, moves)
+        y, move, _ = self.flat_primal_and_tangents(self.spanning(solution), moves)
 
         def values(readout):
             return self.ravel(readout.values, "values")

@@ -133,7 +133,7 @@ class FrankWolfe(Solver[OracleProjection]):
     **Arguments:**
 
     - `tolerance`: the duality gap to stop at, relative to `<|z|, y> / softness` where
-        that is above 1; None for 100 units of rounding.
+        that is above 1; None for 16 units of rounding.
     - `max_atoms`: the largest number of vertices of positive weight. If more are
         needed, the solution has not converged.
     - `max_steps`: the number of steps after which the best iterate is returned.
@@ -166,7 +166,7 @@ class FrankWolfe(Solver[OracleProjection]):
 
     def solve(self, problem: OracleProjection, regularizer: Regularizer) -> Solution:
         scores = problem.scores
-        tolerance = choose_tolerance(self.tolerance, 100, scores)
+        tolerance = choose_tolerance(self.tolerance, 16, scores)
 
         # The oracle is compiled once, as the first pass of the loop asks for the start.
         def advance(state: _State) -> _State:
