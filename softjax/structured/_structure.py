@@ -42,11 +42,15 @@ class Structure(eqx.Module):
         """The name of the method where none is given."""
         return "marginals"
 
+    def kept(self, scores: PyTree[Array]) -> PyTree[Array]:
+        """Scores of parts that structures may have; 0 of others, such as padding."""
+        return scores
+
     def projection(self, scores: PyTree[Array], softness: Array) -> MaximizationProblem:
         """The problem whose solution are the marginals, of the method `"marginals"`."""
         from softjax_solvers import OracleProjection
 
-        return OracleProjection(scores, softness, self.oracle)
+        return OracleProjection(self.kept(scores), softness, self.oracle)
 
     def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
         """The k best structures, of zeros and ones.

@@ -19,6 +19,7 @@ from .majorization import (
 )
 from .maxima import (
     gibbs as gibbs,
+    hull_projection as hull_projection,
     regularized_maximum as regularized_maximum,
 )
 from .permutahedron import (

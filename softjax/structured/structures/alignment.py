@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from softjax_solvers.internal import is_traced
 
@@ -71,12 +72,21 @@ class Alignment(DynamicProgram):
                     f"lengths differ, got {self.band}."
                 )
 
+    def kept(self, scores):
+        return self._outside(scores, 0)
+
     def recursion(self, scores, semiring):
-        rows, columns = jnp.ogrid[: scores.shape[0], : scores.shape[1]]
         end = None
         if self.lengths is not None:
             end = tuple(jnp.asarray(length) - 1 for length in self.lengths)
-            scores = jnp.where((rows <= end[0]) & (columns <= end[1]), scores, 0)
+        return path_state(self._outside(scores, ABSENT), _MOVES, semiring, end)
+
+    def _outside(self, scores: Array, fill: float) -> Array:
+        """Scores with a number in the cells that no path may use."""
+        rows, columns = jnp.ogrid[: scores.shape[0], : scores.shape[1]]
+        if self.lengths is not None:
+            inside = (rows < self.lengths[0]) & (columns < self.lengths[1])
+            scores = jnp.where(inside, scores, fill)
         if self.band is not None:
-            scores = jnp.where(abs(rows - columns) <= self.band, scores, ABSENT)
-        return path_state(scores, _MOVES, semiring, end)
+            scores = jnp.where(abs(rows - columns) <= self.band, scores, fill)
+        return scores

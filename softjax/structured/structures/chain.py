@@ -50,12 +50,15 @@ class Chain(DynamicProgram):
         if self.lengths is not None:
             check_length("Chain", "lengths", self.lengths, steps)
 
-    def recursion(self, scores, semiring):
+    def kept(self, scores):
         unary, transition = scores
-        if self.lengths is not None:
-            here = jnp.arange(unary.shape[0]) < self.lengths
-            unary = keep(here[:, None], unary)
-            transition = keep(here[1:, None, None], transition)
+        if self.lengths is None:
+            return unary, transition
+        here = jnp.arange(unary.shape[0]) < self.lengths
+        return keep(here[:, None], unary), keep(here[1:, None, None], transition)
+
+    def recursion(self, scores, semiring):
+        unary, transition = self.kept(scores)
         moves = transition + unary[1:, None, :]
 
         def step(state, move):
@@ -69,5 +72,6 @@ class Chain(DynamicProgram):
         if self.lengths is None:
             state, _ = jax.lax.scan(step, state, moves)
         else:
-            state, _ = jax.lax.scan(step_here, state, (moves, here[1:]))
+            here = jnp.arange(1, unary.shape[0]) < self.lengths
+            state, _ = jax.lax.scan(step_here, state, (moves, here))
         return semiring.max(state, 0)

@@ -44,16 +44,21 @@ class Segments(DynamicProgram):
         if self.lengths is not None:
             check_length("Segments", "lengths", self.lengths, jnp.shape(scores)[0])
 
+    def kept(self, scores):
+        times, longest = scores.shape[:2]
+        end = times if self.lengths is None else self.lengths
+        starts, lengths = jnp.ogrid[:times, :longest]
+        inside = starts + lengths < end
+        return keep(inside.reshape(times, longest, *[1] * (scores.ndim - 2)), scores)
+
     def recursion(self, scores, semiring):
+        scores = self.kept(scores)
         times, longest = scores.shape[:2]
         labelled = scores.reshape(times, longest, -1)
         ends = np.arange(times)  # the last places of segments
         starts = ends[:, None] - np.arange(longest)
         exists = starts >= 0
         arriving = labelled[np.maximum(starts, 0), np.arange(longest)]
-        if self.lengths is not None:
-            inside = jnp.arange(times) < self.lengths
-            arriving = keep(inside[:, None, None], arriving)
         arriving = jnp.where(exists[..., None], arriving, ABSENT)
 
         # The states of the last places, the latest first.
@@ -72,5 +77,6 @@ class Segments(DynamicProgram):
         if self.lengths is None:
             window, _ = jax.lax.scan(step, window, arriving)
         else:
+            inside = jnp.arange(times) < self.lengths
             window, _ = jax.lax.scan(step_inside, window, (arriving, inside))
         return window[0]
