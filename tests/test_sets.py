@@ -181,9 +181,13 @@ def test_assignments_are_those_of_scipy():
             np.full((1, n, m), -np.inf),
         ]
         scores = np.concatenate(rows).astype(np.float32)
-        columns = np.asarray(find(scores))
+        columns, reduced = map(np.asarray, find(scores))
         assert np.all((columns >= 0) & (columns < m))
         assert all(len(set(row)) == n for row in columns)
+        assert not np.any(reduced[:-2] < 0)
+        matched = np.take_along_axis(reduced[:-2], columns[:-2, :, None], axis=-1)
+        size = np.abs(scores[:-2]).max(axis=(1, 2))[:, None, None]
+        assert np.all(matched <= 1e-6 * size)
         for row, found in zip(scores[:-2].astype(float), columns, strict=False):
             best = row[scipy.optimize.linear_sum_assignment(row, maximize=True)].sum()
             assert_close(

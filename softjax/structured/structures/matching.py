@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -47,13 +48,17 @@ class Matching(Structure):
         n, m = scores.shape
         if n > m:
             return self.oracle(scores.T).T
-        columns = assign(scores)
+        columns, _ = assign(scores)
         return (columns[:, None] == jnp.arange(m)).astype(scores.dtype)
 
     def projection(self, scores, softness) -> MaximizationProblem:
         n, m = scores.shape
         if n != m:
             return Structure.projection(self, scores, softness)
+        # Costs that are exact where they are small, however large the scores are.
+        still = jax.lax.stop_gradient(scores)
+        _, reduced = assign(still)
+        costs = reduced + (still - scores)
         ones = np.ones(n, scores.dtype)
         # Relative to one pair, not to the mass of all.
-        return TransportProjection(-scores, ones, ones, softness, np.ones(()))
+        return TransportProjection(costs, ones, ones, softness, np.ones(()))

@@ -34,8 +34,13 @@ class _Tree(NamedTuple):
     end: Int[Array, ""]
 
 
-def assign(scores: Float[Array, "n m"]) -> Int[Array, "n"]:
+def assign(
+    scores: Float[Array, "n m"],
+) -> tuple[Int[Array, "n"], Float[Array, "n m"]]:
     """The columns, all different, of the largest sum of scores; n is at most m.
+
+    And reduced costs, minus the scores up to numbers for rows and columns: nonnegative,
+    and 0 for the pairs that are matched.
 
     Shortest augmenting paths: rows are matched one after the other, each by a path from
     it to a free column that is the shortest in reduced costs, which Dijkstra's
@@ -55,7 +60,9 @@ def assign(scores: Float[Array, "n m"]) -> Int[Array, "n"]:
         varying_as(jnp.full(n, -1), cost),
         varying_as(jnp.full(m, -1), cost),
     )
-    return jax.lax.fori_loop(0, n, lambda i, s: _augment(cost, s, i), start).column_of
+    found = jax.lax.fori_loop(0, n, lambda i, s: _augment(cost, s, i), start)
+    reduced = cost - found.u[:, None] - found.v
+    return found.column_of, jnp.maximum(reduced, 0)
 
 
 def _augment(cost: Float[Array, "n m"], matched: _Matched, first: Array) -> _Matched:
