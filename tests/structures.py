@@ -159,16 +159,20 @@ STRUCTURES = [
         _partial(oracles.projective_trees, 3, True),
     ),
 ]
-"""All structures. Those with a `recursion` are dynamic programs."""
-
-PROGRAMS = [
-    case for case in STRUCTURES if isinstance(case.structure, st.DynamicProgram)
-]
-"""Those that are dynamic programs."""
+"""Paths, alignments, segmentations, projective trees: dynamic programs."""
 
 PARALLEL = [(0, 1), (1, 0), (1, 2), (2, 3), (0, 3), (1, 3), (1, 2)]
 ARCS = [(0, 1), (2, 0), (2, 1), (1, 0), (0, 3), (3, 1), (1, 3), (2, 3), (0, 1), (3, 2)]
 SIZES = 3, 1, 2, 2, 4
+
+
+def _subset(z, maximum):
+    return sets.items_recursion(z, (1,) * 6, 2, maximum, True)
+
+
+def _bag(z, maximum):
+    return sets.items_recursion(z, SIZES, 6, maximum)
+
 
 SETS = [
     Case(
@@ -198,8 +202,22 @@ SETS = [
     Case("matching", st.Matching(), (4, 4), _partial(sets.matchings, 4, 4)),
     Case("wide_matching", st.Matching(), (2, 4), _partial(sets.matchings, 2, 4)),
     Case("tall_matching", st.Matching(), (4, 3), _partial(sets.matchings, 4, 3)),
-    Case("subset", st.KSubset(2), (6,), _partial(sets.subsets, 6, 2)),
-    Case("knapsack", st.Knapsack(SIZES, 6), (5,), _partial(sets.knapsacks, SIZES, 6)),
+    Case("subset", st.KSubset(2), (6,), _partial(sets.subsets, 6, 2), _subset),
+    Case(
+        "knapsack",
+        st.Knapsack(SIZES, 6),
+        (5,),
+        _partial(sets.knapsacks, SIZES, 6),
+        _bag,
+    ),
     Case("oracle", st.Oracle(two_of), (5,), _partial(sets.subsets, 5, 2)),
 ]
 """Spanning trees, matchings and subsets."""
+
+
+PROGRAMS = [
+    case
+    for case in [*STRUCTURES, *SETS]
+    if isinstance(case.structure, st.DynamicProgram)
+]
+"""Those that are dynamic programs."""

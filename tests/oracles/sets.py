@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 
+from .structures import Maximum
+
 Pairs = list[tuple[int, int]]
 
 
@@ -82,3 +84,22 @@ def _indicator(size: int, chosen: tuple[int, ...]) -> np.ndarray:
     row = np.zeros(size)
     row[list(chosen)] = 1
     return row
+
+
+def items_recursion(
+    z: np.ndarray,
+    sizes: tuple[int, ...],
+    capacity: int,
+    maximum: Maximum,
+    full: bool = False,
+) -> float:
+    """The value of the best items, of the size of the capacity where `full`."""
+    values = {0: 0.0}
+    for score, size in zip(z, sizes, strict=True):
+        both = [values, {used + size: v + score for used, v in values.items()}]
+        values = {
+            used: maximum(np.array([part[used] for part in both if used in part]))
+            for used in sorted(set().union(*both))
+            if used <= capacity
+        }
+    return values[capacity] if full else maximum(np.array(list(values.values())))

@@ -11,7 +11,7 @@ from softjax_solvers.internal import log_subset_sums
 from .._counts import parse_integer
 from .._semirings import Semiring
 from .._structure import DynamicProgram
-from ._checks import check_shape
+from ._checks import check_shape, unless_nan
 from ._items import best_of_items
 
 
@@ -63,7 +63,7 @@ class KSubset(DynamicProgram):
 
     def oracle(self, scores: Float[Array, "n"]) -> Float[Array, "n"]:
         best = jnp.argsort(-scores, stable=True)[: self.k]
-        return jnp.zeros_like(scores).at[best].set(1)
+        return unless_nan(jnp.zeros_like(scores).at[best].set(1), scores)
 
     def recursion(self, scores: Float[Array, "n"], semiring: Semiring):
         return best_of_items(scores, np.ones(len(scores), int), self.k, semiring)[

@@ -9,7 +9,7 @@ from softjax_solvers import MaximizationProblem, TransportProjection
 from softjax_solvers.internal import assign
 
 from .._structure import Structure
-from ._checks import check_shape
+from ._checks import check_shape, unless_nan
 
 
 class Matching(Structure):
@@ -49,7 +49,8 @@ class Matching(Structure):
         if n > m:
             return self.oracle(scores.T).T
         columns, _ = assign(scores)
-        return (columns[:, None] == jnp.arange(m)).astype(scores.dtype)
+        best = (columns[:, None] == jnp.arange(m)).astype(scores.dtype)
+        return unless_nan(best, scores)
 
     def projection(self, scores, softness) -> MaximizationProblem:
         n, m = scores.shape

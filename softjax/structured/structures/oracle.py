@@ -6,6 +6,7 @@ from typing import Any
 from jaxtyping import Array, PyTree
 
 from .._structure import Structure
+from ._checks import unless_nan
 
 
 class Oracle(Structure):
@@ -43,4 +44,4 @@ class Oracle(Structure):
             )
 
     def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
-        return self.fn(scores)
+        return unless_nan(self.fn(scores), scores)

@@ -19,7 +19,7 @@ from softjax_solvers.internal import (
 
 from .._counts import parse_integer
 from .._structure import Structure
-from ._checks import check_shape
+from ._checks import check_shape, unless_nan
 
 
 class SpanningTree(Structure):
@@ -119,7 +119,7 @@ class SpanningTree(Structure):
             best = maximum_arborescence(scores, self.pairs, self.nodes, self.root)
         else:
             best = maximum_spanning_tree(scores, self.pairs, self.nodes)
-        return best.astype(scores.dtype)
+        return unless_nan(best.astype(scores.dtype), scores)
 
     def log_partition(self):
         def of(scores):
