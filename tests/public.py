@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import softjax as sj
-from softjax import losses, solvers
+from softjax import losses, solvers, structured
 from softjax_solvers import internal
 
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
@@ -29,6 +29,11 @@ _REGULARIZERS = [
     solvers.Sum(solvers.Entropy(), solvers.PNorm(2)),
     solvers.TwoSided(solvers.PNorm(1.5)),
 ]
+
+
+def _on_grids(call: Any) -> Any:
+    """A function of grids of two rows and columns, applied to rows of four."""
+    return lambda x: jax.vmap(call)(x.reshape(-1, 2, 2))
 
 
 def _target(x: Any) -> Any:
@@ -205,6 +210,23 @@ FUNCTIONS = {
     "losses.trimmed_mean": lambda x: losses.trimmed_mean(x, 0.25),
 }
 
+FUNCTIONS |= {
+    f"structured.{name}": _on_grids(call)
+    for name, call in {
+        **{
+            name: functools.partial(getattr(structured, name), structured.GridPath())
+            for name in ("value", "argmax", "argmax_st", "entropy")
+        },
+        "fenchel_young_loss": lambda z: structured.fenchel_young_loss(
+            structured.GridPath(), z, jnp.eye(2)
+        ),
+        "sample": lambda z: structured.sample(
+            jax.random.key(0), structured.GridPath(), z
+        ),
+        "soft_dtw_divergence": lambda z: structured.soft_dtw_divergence(z, 1 - z),
+    }.items()
+}
+
 # How to call the optimization layer, which does not compute 16-bit numbers in float32.
 SOLVERS = {
     "SimplexProjection": _solved(lambda x: solvers.SimplexProjection(x, 0.3), "c2"),
@@ -304,6 +326,12 @@ OTHERS = {
     "straight_through_variants",
     # Parts of a formulation
     *(name for name in public_names.names() if name.startswith("softjax.methods.")),
+    # Structures, semirings and methods
+    *(
+        f"structured.{name}"
+        for name in structured.__all__
+        if f"structured.{name}" not in FUNCTIONS
+    ),
     # Interfaces, and what holds results
     *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
     *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),

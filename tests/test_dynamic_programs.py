@@ -1,6 +1,7 @@
 """Dynamic programs against all of their structures, and recursions in NumPy."""
 
 import functools
+from typing import Any
 
 import inputs
 import jax
@@ -22,7 +23,7 @@ FAST = "chain", "labelled_segments", "banded_alignment"
 def _soft(case, z, move, softness, mode="smooth"):
     """Value, marginals and how they move, entropy and how the value moves."""
     program = case.structure
-    keywords = dict(mode=mode, method="recursion")
+    keywords: Any = dict(mode=mode, method="recursion")
 
     def found(z, softness):
         def value(z, softness):

@@ -1,6 +1,7 @@
-"""Functions of structures at hard inputs: ties, extremes, NaN, types, batches, errors."""
+"""Functions of structures at hard inputs: ties, extremes, NaN, types, batches."""
 
 import functools
+from typing import Any
 
 import inputs
 import jax
@@ -24,7 +25,7 @@ def _batch(case, mode, z, softness):
     """All there is, of a batch of scores and of softness."""
 
     def one(z, softness):
-        given = dict(softness=softness, mode=mode, method="recursion")
+        given: Any = dict(softness=softness, mode=mode, method="recursion")
         value, gradient = jax.value_and_grad(
             lambda z: st.value(case.structure, z, **given)
         )(z)
@@ -116,6 +117,12 @@ LENGTHS = {
         ((5, 6),),
         (4, 3),
     ),
+    "banded": (
+        lambda lengths: st.Alignment(1, lengths),
+        ((4, 3),),
+        ((5, 6),),
+        (4, 3),
+    ),
 }
 
 
@@ -129,7 +136,7 @@ def test_lengths_are_exact_to_the_bit(name, filler, mode):
     padded = _padded(longer, short, filler)
     if len(shapes) == 1:
         (short,), (padded,) = short, padded
-    given = dict(softness=0.7, mode=mode, method="recursion")
+    given: Any = dict(softness=0.7, mode=mode, method="recursion")
 
     @jax.jit
     def both(lengths, short, padded):
@@ -146,7 +153,7 @@ def test_lengths_are_exact_to_the_bit(name, filler, mode):
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[4].values, other[4].values)
     exact = [(one[1], other[1]), (one[3], other[3])]
-    for few, many in exact + [(one[4].structures, other[4].structures)]:
+    for few, many in [*exact, (one[4].structures, other[4].structures)]:
         for x, y in zip(jax.tree.leaves(few), jax.tree.leaves(many), strict=True):
             expected = np.zeros(y.shape)
             expected[tuple(map(slice, x.shape))] = x
@@ -199,10 +206,29 @@ def test_losses():
     assert_close(hard, soft)
 
 
+def test_divergence_of_time_series():
+    rng = inputs.rng("series")
+    x, y = rng.normal(size=(3, 2)), rng.normal(size=(4, 2))
+
+    def warped(a, b):
+        costs = np.sum((a[:, None] - b) ** 2, axis=-1)
+        paths = oracles.structures.grid_paths(*costs.shape, ((1, 1), (1, 0), (0, 1)))
+        return -0.5 * np.log(np.sum(np.exp(-paths @ costs.ravel() / 0.5)))
+
+    expected = warped(x, y) - (warped(x, x) + warped(y, y)) / 2
+    found = functools.partial(st.soft_dtw_divergence, softness=0.5)
+    assert_close(found(x, y), expected, atol=1e-5)
+    assert_close(found(y, x), expected, atol=1e-5)
+    longer = np.full((6, 2), np.nan)
+    longer[:3] = x
+    assert_close(found(longer, y, lengths=(3, 4)), expected, atol=1e-5)
+    assert_close(found(x, x), 0.0)
+
+
 def test_regularizers_of_any_kind():
     """Multiples of the entropy and the square are those with another softness."""
     z = jnp.array([[0.0, 0.2, 0.9], [0.1, 0.5, 0.3]])
-    given = dict(method="recursion")
+    given: Any = dict(method="recursion")
     for mode in ("smooth", "c0"):
         r = sj.solvers.Scaled(sj.solvers.get_regularizer(mode), 2.0)
         twice = st.value(st.GridPath(), z, softness=0.2, mode=mode, **given)
@@ -222,7 +248,7 @@ def test_steep_links():
     """The entmax of two scores at a distance of d, with all that there is below."""
     r = sj.solvers.Tsallis(3.0)
     z = jnp.array([[0.0, 0.02, 0.09], [0.01, 0.05, 0.03]])
-    given = dict(mode=r, method="recursion", softness=1.0)
+    given: Any = dict(mode=r, method="recursion", softness=1.0)
     value, mu = jax.value_and_grad(lambda z: st.value(st.GridPath(), z, **given))(z)
     assert_close(mu, st.argmax(st.GridPath(), z, **given))
     # The second path joins the first one before the last cell, or never leaves it.

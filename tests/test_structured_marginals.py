@@ -1,6 +1,7 @@
 """Global regularization against programs over the weights of all structures."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ SOFTNESS = 0.8
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _found(case, mode, z, target, move, softness):
-    given = dict(softness=softness, mode=mode, method="marginals")
+    given: Any = dict(softness=softness, mode=mode, method="marginals")
 
     def marginals(z):
         return st.argmax(case.structure, z, **given)
@@ -82,7 +83,7 @@ def test_padding(filler):
     z = rng.normal(size=(3, 4)).astype(np.float32)
     padded = np.full((5, 5), filler, np.float32)
     padded[:3, :4] = z
-    given = dict(softness=1.0, mode="c0")
+    given: Any = dict(softness=1.0, mode="c0")
     expected = np.zeros((5, 5))
     expected[:3, :4] = st.argmax(st.Alignment(), z, **given)
     structure = st.Alignment(lengths=(jnp.array(3), jnp.array(4)))
@@ -94,7 +95,7 @@ def test_padding(filler):
 
 def test_solver_belongs_to_marginals():
     z = jnp.array([[0.0, 0.2, 0.9], [0.1, 0.5, 0.3]])
-    given = dict(softness=1.0, mode="c0")
+    given: Any = dict(softness=1.0, mode="c0")
     first = st.argmax(st.GridPath(), z, solver="active_set", **given)
     second = st.argmax(st.GridPath(), z, solver="frank_wolfe", **given)
     assert_close(first, second, atol=1e-3)

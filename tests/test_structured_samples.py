@@ -1,5 +1,7 @@
 """Samples of structures have the distribution that they should."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import oracles
@@ -21,7 +23,7 @@ def _draws(case, z, mode):
     @jax.jit
     def draw(keys, z):
         def one(key):
-            given = dict(softness=0.8, mode=mode, method="recursion")
+            given: Any = dict(softness=0.8, mode=mode, method="recursion")
             return st.sample(key, case.structure, z, **given)
 
         return jax.vmap(one)(keys)

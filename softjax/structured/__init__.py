@@ -4,6 +4,7 @@ A structure is a vertex of a polytope in the space of its scores; a soft structu
 point of it, its marginals.
 """
 
+from ._alignments import soft_dtw_divergence as soft_dtw_divergence
 from ._functions import (
     argmax as argmax,
     argmax_st as argmax_st,
@@ -100,6 +101,7 @@ __all__ = [
     "mean_of_k",
     "mean_of_k_st",
     "sample",
+    "soft_dtw_divergence",
     "top_k",
     "top_k_st",
     "value",

@@ -22,10 +22,10 @@ class Ranked(NamedTuple):
 
     **Example:**
 
-        >>> structure = sj.structured.KSubset(2)
-        >>> print(structure.k_best(jnp.array([0.2, 1.0, 0.7]), 2).structures)
-        [[0. 1. 1.]
-         [1. 1. 0.]]
+        >>> grid = sj.structured.GridPath()
+        >>> ranked = grid.k_best(jnp.array([[0.0, 0.2], [0.1, 0.0]]), 3)
+        >>> print(ranked.values > sj.structured.ABSENT / 2)
+        [ True  True False]
     """
 
     values: Float[Array, "k"]

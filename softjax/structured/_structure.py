@@ -23,6 +23,16 @@ class Structure(eqx.Module):
 
     A structure is a pytree of arrays of the shapes of the scores, usually of zeros and
     ones, which says how often it contains each part. Its score is the inner product.
+
+    **Example:**
+
+        >>> class Corners(sj.structured.Structure):  # of the cube
+        ...     def oracle(self, scores):
+        ...         return jnp.where(scores > 0, 1.0, 0.0)
+        ...
+        >>> z = jnp.array([-0.2, 0.1, 2.0])
+        >>> print(sj.structured.argmax(Corners(), z, mode="c0", softness=1.0))
+        [0.  0.1 1. ]
     """
 
     @abc.abstractmethod
@@ -81,7 +91,31 @@ class Structure(eqx.Module):
 
 
 class DynamicProgram(Structure):
-    """A set of structures whose best is found by a recursion, of sums and maxima."""
+    """A set of structures whose best is found by a recursion, of sums and maxima.
+
+    Written once, in the operations of a [`softjax.structured.Semiring`][], it has the
+    best structure, the k best ones, marginals and samples.
+
+    **Example:**
+
+        >>> class Chain(sj.structured.DynamicProgram):  # of transitions alone
+        ...     def recursion(self, scores, semiring):
+        ...         def step(state, move):
+        ...             return semiring.max(semiring.times(state[:, None], move)), None
+        ...         start = semiring.lift(jnp.zeros(scores.shape[-1]))
+        ...         state, _ = jax.lax.scan(step, start, scores)
+        ...         return semiring.max(state)
+        ...
+        >>> scores = jnp.array([[[0.1, 0.0], [0.0, 0.3]]])
+        >>> print(sj.structured.argmax(Chain(), scores))
+        [[[0.11 0.04]
+          [0.04 0.81]]]
+
+    ??? cite
+
+        Mensch and Blondel, "Differentiable dynamic programming for structured
+        prediction and attention", ICML 2018.
+    """
 
     @abc.abstractmethod
     def recursion(

@@ -19,6 +19,21 @@ class StructuredMethod(eqx.Module):
     """What is regularized, and how its maximum is found.
 
     Scores are in the type that is computed in, and softness is a scalar of it.
+
+    **Example:**
+
+        >>> class Hardly(sj.structured.StructuredMethod):  # the best, without softness
+        ...     def check(self, structure, regularizer, solver):
+        ...         pass
+        ...     def value(self, structure, scores, softness, regularizer, solver):
+        ...         return sj.structured.value(structure, scores, mode="hard")
+        ...     def argmax(self, structure, scores, softness, regularizer, solver):
+        ...         return structure.oracle(scores)
+        ...
+        >>> z = jnp.array([[0.0, 0.2], [0.1, 0.0]])
+        >>> print(sj.structured.argmax(sj.structured.GridPath(), z, method=Hardly()))
+        [[1. 1.]
+         [0. 1.]]
     """
 
     @abc.abstractmethod
@@ -36,7 +51,7 @@ class StructuredMethod(eqx.Module):
         regularizer: Regularizer,
         solver: Any,
     ) -> Float[Array, ""]:
-        """The regularized maximum, that of a single structure unchanged."""
+        """The regularized maximum `max_mu <scores, mu> - softness Omega(mu)`."""
 
     @abc.abstractmethod
     def argmax(

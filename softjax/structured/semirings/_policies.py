@@ -178,7 +178,9 @@ class _Steep(Policy):
     def parameters(self):
         return self.softness, self.regularizer
 
-    term = staticmethod(_Root.term)
+    @staticmethod
+    def term(y, softness, regularizer):
+        return _Root.term(y, softness, regularizer)
 
     def choose(self, x, here):
         rows, mask = jnp.moveaxis(x, 0, -1), jnp.moveaxis(here, 0, -1)

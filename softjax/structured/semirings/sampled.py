@@ -118,8 +118,7 @@ class Sampled(Semiring):
         high = ((bits[0] >> _BITS) << (32 - _BITS)) + (bits[1] >> _BITS)
         dtype = names.dtype
         fresh = jnp.moveaxis(low, 0, -1).reshape(*shape, 2).astype(dtype)
-        # 24 bits, in the middle of their cells: neither 0 nor 1.
-        uniform = (high.reshape(shape).astype(dtype) + 0.5) / 2.0**24
+        uniform = high.reshape(shape).astype(dtype) / 2.0**24
         return fresh, uniform
 
 

