@@ -1,5 +1,7 @@
 """Losses of decisions, against all decisions."""
 
+import functools
+
 import inputs
 import jax
 import jax.numpy as jnp
@@ -57,6 +59,34 @@ def test_spo_plus_takes_batches_pytrees_and_callbacks():
     costs, target = jnp.array([1.0, 2.0, 3.0]), jnp.array([2.0, 1.0, 3.0])
     value = sj.losses.spo_plus(costs, target, st.Oracle(cheapest))
     assert_close(value, np.float32(3))
+
+
+def test_padding_may_be_anything():
+    """Losses, lists, sets and noise are those of the shorter chain."""
+    long, short = st.Chain(lengths=2), st.Chain()
+    rng = inputs.rng("padding")
+    unary = jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)
+    pairs = jnp.asarray(rng.normal(size=(2, 2, 2)), jnp.float32)
+    padded = unary.at[2].set(jnp.nan), pairs.at[1].set(jnp.nan)
+    cut = unary[:2], pairs[:1]
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def find(length, scores):
+        structure = long if length else short
+        doubled = jax.tree.map(lambda z: 2 * z, scores)
+        method = st.Perturbed(jax.random.key(0), 2000)
+        best = st.top_k(structure, scores, 2, mode="c0", softness=0.5)
+        return (
+            sj.losses.spo_plus(doubled, scores, structure),
+            best.values,
+            best.structures[0][:, :2],
+            st.mean_of_k(structure, scores, 2, softness=0.5)[0][:2],
+        ), st.argmax(structure, scores, softness=0.5, method=method)[0][:2]
+
+    (exact, noisy), (expected, other) = find(True, padded), find(False, cut)
+    for x, y in zip(exact, expected, strict=True):
+        assert_close(x, np.array(y))
+    assert_close(noisy, np.array(other), atol=0.1)  # of other noise
 
 
 def test_spo_plus_names_what_does_not_fit():

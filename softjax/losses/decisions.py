@@ -75,6 +75,7 @@ def _spo_plus(*, costs: Any, target_costs: Any, structure: Structure) -> Array:
             f"{shapes[1]}."
         )
     structure.check(predicted)
+    predicted, given = structure.kept(predicted), structure.kept(given)
     apart = jax.tree.map(lambda p, c: 2 * p - c, predicted, given)
 
     def decide(costs):

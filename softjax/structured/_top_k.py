@@ -207,7 +207,7 @@ def _top_k(
         exact = is_complete(ranked)
         if isinstance(index_method, LOCAL) and regularizer.structure().sparse:
             exact = exact | jnp.all(index[:, -1] == 0)
-    leaves = jax.tree.leaves(scores)
+    leaves = jax.tree.leaves(structure.kept(scores))
     bad = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))
 
     def finish(x: Array) -> Array:

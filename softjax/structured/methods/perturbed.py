@@ -145,14 +145,16 @@ class Perturbed(StructuredMethod):
             )
 
     def value(self, structure, scores, softness, regularizer, solver):
+        scores = structure.kept(scores)
         return _expected_maximum(scores, softness, structure=structure, method=self)
 
     def argmax(self, structure, scores, softness, regularizer, solver):
+        scores = structure.kept(scores)
         _, unravel = ravel_pytree(scores)
         return unravel(self.draw(structure, scores, softness).marginals)
 
     def sample(self, key, structure, scores, softness, regularizer, solver):
-        z, unravel = ravel_pytree(scores)
+        z, unravel = ravel_pytree(structure.kept(scores))
         noise = self.noise.sample(key, z.shape, z.dtype)
         return structure.oracle(unravel(z + softness * noise))
 

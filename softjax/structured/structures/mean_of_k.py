@@ -48,6 +48,9 @@ class MeanOfK(Structure):
     def check(self, scores):
         self.structure.check(scores)
 
+    def kept(self, scores):
+        return self.structure.kept(scores)
+
     def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
         ranked = self.structure.k_best(scores, self.k)
         there = exists(ranked)
