@@ -61,6 +61,7 @@ def test_spo_plus_takes_batches_pytrees_and_callbacks():
     assert_close(value, np.float32(3))
 
 
+@pytest.mark.slow
 def test_padding_may_be_anything():
     """Losses, lists, sets and noise are those of the shorter chain."""
     long, short = st.Chain(lengths=2), st.Chain()

@@ -29,9 +29,9 @@ def _rows(method: str, scores, softness, link):
     return neuralsort_oracle(scores, [softness], link, n - np.arange(K))
 
 
-@each("mode", ["c0", "c1"])
+@each("mode", ["c0", "c1"], fast=("c0",))
 @each("method", ["softsort", "neuralsort"])
-@each("case", CASES, fast=("spanning_tree", "knapsack"))
+@each("case", CASES, fast=("spanning_tree",))
 def test_certified_lists_are_those_of_all_structures(case, method, mode):
     structures = case.enumerate()
     scores = case.scores("top k", dtype=np.float32)
@@ -60,6 +60,7 @@ def test_certified_lists_are_those_of_all_structures(case, method, mode):
             assert_close(soft, index @ structures, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_transport_is_exact_for_complete_lists_only():
     """It regularizes relative to the number of elements."""
     tree = st.SpanningTree(3)
@@ -69,7 +70,7 @@ def test_transport_is_exact_for_complete_lists_only():
     assert st.top_k(tree, scores, 2, candidates=4, **keywords).exact
 
 
-@pytest.mark.parametrize("mode", ["smooth", "c0"])
+@each("mode", ["smooth", "c0"], fast=("c0",))
 def test_derivatives_of_lists(mode, x64):
     """In both directions, also where there are fewer structures than k."""
     tree = st.SpanningTree(3)
@@ -79,47 +80,57 @@ def test_derivatives_of_lists(mode, x64):
         return jnp.where(jnp.isinf(best.values), 0, best.values), best.structures
 
     scores, along = jnp.array([1.0, 0.8, 0.15]), jnp.array([0.3, -0.5, 1.0])
-    values, structures = find(scores)
+
+    @jax.jit
+    def differentiate(scores):
+        return jax.jvp(find, (scores,), (along,)), jax.jacrev(find)(scores)
+
+    ((values, structures), forward), jacobians = differentiate(scores)
     assert values[3] == 0
     assert not np.any(structures[3])
     expected = finite_difference(jax.jit(find), (scores,), (along,))
-    forward = jax.jvp(find, (scores,), (along,))[1]
-    jacobians = jax.jacrev(find)(scores)
     for i in range(2):
         assert_close(forward[i], expected[i], atol=1e-7)
         assert_close(jacobians[i] @ along, expected[i], atol=1e-7)
 
 
+def _both(surrogate, straight_through, softness):
+    """Values and derivatives of a function of trees, and of its variant."""
+    tree, keywords = st.SpanningTree(3), dict(mode="c0", softness=softness)
+    scores, along = jnp.array([1.0, 0.8, 0.1]), jnp.array([0.2, 1.0, -0.5])
+
+    @jax.jit
+    def find(scores):
+        def of(fn):
+            return jax.jvp(
+                lambda z: fn(tree, z, 2, **keywords)[:2], (scores,), (along,)
+            )
+
+        return of(surrogate)[1], *of(straight_through)
+
+    soft, value, moves = find(scores)
+    for x, y in zip(moves, soft, strict=True):
+        assert_close(x, np.array(y))
+        assert np.any(x)
+    return value
+
+
 def test_hard_lists_have_soft_derivatives():
-    tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
-    keywords = dict(mode="c0", softness=0.5)
-    hard = st.top_k(tree, scores, 2, mode="hard")
-    best = st.top_k_st(tree, scores, 2, **keywords)
-    assert_close(best.structures, np.array(hard.structures))
-    assert_close(best.values, np.array([1.8, 1.1], np.float32))
-
-    def first(find):
-        return jax.grad(lambda s: find(tree, s, 2, **keywords).structures[0, 0])(scores)
-
-    assert_close(first(st.top_k_st), np.array(first(st.top_k)))
-    assert_close(
-        st.mean_of_k_st(tree, scores, 2, **keywords),
-        np.array([1, 0.5, 0.5], np.float32),
-    )
-
-    def mean(find):
-        return jax.grad(lambda s: find(tree, s, 2, mode="c0", softness=3.0)[1])(scores)
-
-    assert_close(mean(st.mean_of_k_st), np.array(mean(st.mean_of_k)))
-    assert np.any(mean(st.mean_of_k))
+    values, structures = _both(st.top_k, st.top_k_st, 0.5)
+    assert_close(values, np.array([1.8, 1.1], np.float32))
+    assert_close(structures, np.array([[1, 1, 0], [1, 0, 1]], np.float32))
 
 
-@pytest.mark.parametrize(
-    ("name", "k"), [("spanning_tree", 2), ("wide_matching", 3), ("knapsack", 2)]
-)
-def test_soft_sets_are_optimal(name, k, x64):
+@pytest.mark.slow
+def test_hard_sets_have_soft_derivatives():
+    mean = _both(st.mean_of_k, st.mean_of_k_st, 3.0)
+    assert_close(mean, np.array([1, 0.5], np.float32))
+
+
+@each("name", ["spanning_tree", "wide_matching", "knapsack"], fast=("spanning_tree",))
+def test_soft_sets_are_optimal(name, x64):
     """Among all means of k different structures, of which the hard one is the best."""
-    case = BY_NAME[name]
+    case, k = BY_NAME[name], 2
     scores, softness = case.scores("sets"), 1.3
     means = sets.means_of_k(case.enumerate(), k)
 
@@ -151,6 +162,7 @@ def test_means_of_more_than_there_are():
     assert_close(mean, np.full(3, 2 / 3, np.float32))
 
 
+@pytest.mark.slow
 def test_lists_under_vmap_are_those_of_each():
     tree = st.SpanningTree(4)
     scores = jnp.asarray(inputs.rng("batch").normal(size=(3, 6)), jnp.float32)
