@@ -51,6 +51,10 @@ def _plan(x: Any) -> solvers.TransportProjection:
     return solvers.TransportProjection(_square(x), ones, ones, 0.3)
 
 
+def _one_hot(x: Any) -> Any:
+    return jax.nn.one_hot(jnp.argmax(x), x.size, dtype=int)
+
+
 def _descending(x: Any) -> Any:
     return -jnp.sort(-x, axis=-1)
 
@@ -255,6 +259,9 @@ SOLVERS = {
             jnp.arange(4, 0, -1, x.dtype), _descending(x), 1
         )
     ),
+    "OracleProjection": jax.vmap(
+        _solved(lambda x: solvers.OracleProjection(x, 0.3, _one_hot), "c0")
+    ),
     "solve": lambda x: solvers.solve(solvers.SimplexProjection(x, 0.3), "c0").dual,
     "evaluate": lambda x: (
         solvers.evaluate(_plan(x), "smooth", solvers.Primal()),
@@ -338,7 +345,8 @@ OTHERS = {
     *("solvers.Readout", "solvers.Primal", "solvers.Dual", "solvers.Value"),
     *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
     *("solvers.Exponential", "solvers.General"),
-    *("solvers.Blocks", "solvers.Potentials", "solvers.Solver", "solvers.Regularizer"),
+    *("solvers.Atoms", "solvers.Blocks", "solvers.Potentials"),
+    *("solvers.Solver", "solvers.Regularizer"),
     # Regularizers, and what tells about them
     *(f"solvers.{type(r).__name__}" for r in _REGULARIZERS),
     *("solvers.MODES", "solvers.get_regularizer", "solvers.RegularizerReport"),

@@ -19,6 +19,7 @@ from softjax.solvers import (
     HypersimplexProjection,
     MajorizationProjection,
     NeuralSortRows,
+    OracleProjection,
     PermutahedronProjection,
     PNorm,
     Problem,
@@ -53,6 +54,11 @@ _where = np.array([[True, True, False, True], [True, True, True, False]])
 
 def _total_one(x):
     return x / jnp.sum(x, axis=-1, keepdims=True)
+
+
+def _two_of(scores):
+    """The largest two, as a vertex of the hypersimplex."""
+    return jnp.zeros(scores.size).at[jax.lax.top_k(scores, 2)[1]].set(1)
 
 
 _BOUNDED = [case.name for case in REGULARIZERS if case.bounded]
@@ -130,6 +136,11 @@ PROBLEMS = [
             values=_values,
         ),
     ),
+    ProblemCase(
+        "oracle",
+        lambda a: OracleProjection(a["z"], a["softness"], _two_of),
+        dict(z=_z[1], softness=np.array(0.9), values=_values[0]),
+    ),
 ]
 
 
@@ -168,6 +179,7 @@ pairs = [
             "permutahedron": (),
             "majorization": (),
             "transport": (),
+            "oracle": (),
         }[problem.name]
         else [pytest.mark.slow],
     )

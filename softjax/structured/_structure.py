@@ -10,7 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from softjax_solvers import Entropy, MaximizationProblem, Regularizer
+from softjax_solvers import (
+    Entropy,
+    MaximizationProblem,
+    OracleProjection,
+    Regularizer,
+)
 
 from ._partition import best_by_partition
 from ._ranked import Ranked as Ranked
@@ -58,8 +63,6 @@ class Structure(eqx.Module):
 
     def projection(self, scores: PyTree[Array], softness: Array) -> MaximizationProblem:
         """The problem whose solution are the marginals, of the method `"marginals"`."""
-        from softjax_solvers import OracleProjection
-
         return OracleProjection(self.kept(scores), softness, self.oracle)
 
     def k_best(self, scores: PyTree[Array], k: int) -> Ranked:

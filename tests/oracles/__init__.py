@@ -1,5 +1,6 @@
 """References in float64, independent of the library: NumPy, SciPy and closed forms."""
 
+from .hull import distance_to_hull as distance_to_hull, hull_oracle as hull_oracle
 from .links import (
     Link as Link,
     barrier_link as barrier_link,
@@ -18,6 +19,7 @@ from .majorization import (
     subset_sums_oracle as subset_sums_oracle,
 )
 from .maxima import (
+    LINKS as LINKS,
     gibbs as gibbs,
     hull_projection as hull_projection,
     regularized_maximum as regularized_maximum,

@@ -6,21 +6,23 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
-from .links import Link, exp_link, power_link
+from .links import Link, exp_link, power_link, pseudohuber_link
 from .primal import PRIMAL
 from .simplex import simplex_oracle
 
-_LINKS: dict[str, Link] = {
+LINKS: dict[str, Link] = {
     "smooth": exp_link,
     "c0": power_link(2.0),
     "c1": power_link(1.5),
     "c2": power_link(4 / 3),
+    "pseudohuber": pseudohuber_link,
 }
+"""Links of modes whose r is in `PRIMAL`."""
 
 
 def regularized_maximum(mode: str, softness: float) -> Callable[[np.ndarray], float]:
     """`max_y <x, y> - softness (R(y) - r(1))` of a list x, over the simplex."""
-    link, r = _LINKS[mode], PRIMAL[mode]
+    link, r = LINKS[mode], PRIMAL[mode]
 
     def maximum(x: np.ndarray) -> float:
         y = simplex_oracle(x, softness, link)

@@ -144,7 +144,8 @@ class _Root(Policy):
     def choose(self, x, here):
         r = self.regularizer
         scores = _relative(x, here, self.softness, 0)
-        count = jnp.maximum(jnp.sum(here, axis=0), 1).astype(x.dtype)
+        # A single candidate has its share at any dual; r'(1) may be infinite.
+        count = jnp.maximum(jnp.sum(here, axis=0), 2).astype(x.dtype)
         one = jnp.ones((), x.dtype)
         uniform, highest = r.gradient(one / count), r.gradient(one)
         lowest = jax.lax.stop_gradient(jnp.min(scores, axis=0))
@@ -159,14 +160,21 @@ class _Root(Policy):
         y = jnp.where(here, r.link(scores - theta), 0)
         # The sum is 1 but for rounding, which stages would multiply.
         y = safe_divide(y, jax.lax.stop_gradient(jnp.sum(y, axis=0)))
-        fixed = jax.lax.stop_gradient(y)
-        term = self.term(fixed, *self.parameters())
-        return _objective(x, here, fixed) + term, y
+        return _finished(self, x, here, y)
 
 
 def _missing(theta: Array, args: tuple[Array, Array, Regularizer]) -> Array:
     scores, here, r = args
     return jnp.sum(jnp.where(here, r.link(scores - theta), 0), axis=0) - 1
+
+
+def _finished(policy: Policy, x: Array, here: Array, y: Array) -> tuple[Array, Array]:
+    """The maximum at y, and y; to the last bit right for a single candidate."""
+    alone = jnp.sum(here, axis=0) <= 1
+    y = jnp.where(alone & here, 1, y)
+    fixed = jax.lax.stop_gradient(y)
+    term = jnp.where(alone, 0, policy.term(fixed, *policy.parameters()))
+    return _objective(x, here, fixed) + term, y
 
 
 class _Steep(Policy):
@@ -188,9 +196,7 @@ class _Steep(Policy):
         problem = SimplexProjection(rows, self.softness, some)
         y = jnp.moveaxis(evaluate(problem, self.regularizer, Primal()), -1, 0)
         y = jnp.where(here, y, 0)
-        fixed = jax.lax.stop_gradient(y)
-        term = self.term(fixed, *self.parameters())
-        return _objective(x, here, fixed) + term, y
+        return _finished(self, x, here, y)
 
 
 @jax.custom_jvp

@@ -40,7 +40,7 @@ def banded_path_state(
     end: tuple[Any, Any] | None,
     band: int,
 ) -> Float[Array, "..."]:
-    """`path_state` of paths with `|i - j| <= band`, in time and memory `(n + m) band`."""
+    """`path_state` of paths with `|i - j| <= band`, in time `O((n + m) band)`."""
     rows, columns = scores.shape
     row, column = (rows - 1, columns - 1) if end is None else end
     shifts = [i - j for i, j in moves]
