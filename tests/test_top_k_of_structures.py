@@ -47,7 +47,7 @@ def test_certified_lists_are_those_of_all_structures(case, method, mode):
     softnesses = np.array([0.1, 0.5, 1e4], np.float32)
     found = find(softnesses, scores)
     assert bool(found.exact[0])
-    few = len(structures) > 9
+    few = len(structures) >= 9  # of which the last might not be the last
     assert bool(found.exact[2]) != few
     for i, softness in enumerate(softnesses):
         if found.exact[i]:
