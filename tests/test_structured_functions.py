@@ -85,6 +85,8 @@ def test_extremes(case, mode):
         assert value[i] <= scores.max() + most + 1e-5 * max(size, most)
         if mode == "smooth":
             p = np.exp((scores - scores.max()) / softness[i])
+            best_value = scores.max() + softness[i] * np.log(p.sum())
+            assert_close(value[i], best_value, atol=1e-5 * max(size, most))
             p = p / p.sum()
             assert_close(mu[i], (p @ structures).astype(np.float32), atol=1e-4)
             shannon = -np.sum(p * np.log(np.maximum(p, 1e-300)))
@@ -276,6 +278,7 @@ def _entmax_maximum(x, softness):
         (lambda z: st.value(st.Chain(), (z, z)), ValueError, "transition"),
         (lambda z: st.value(st.Chain(9), (z, z[:0])), ValueError, "transition"),
         (lambda z: st.value(st.Segments(4), z), ValueError, "lengths"),
+        (lambda z: st.value(st.Segments(jnp.array(4)), z), ValueError, "from 1 to 3"),
         (lambda z: st.value(st.Segments(jnp.ones(2)), z), ValueError, "vmap"),
         (lambda z: st.value(st.Alignment(band=0), z[:1]), ValueError, "at least 2"),
         (lambda z: st.value(st.Alignment(lengths=3), z), TypeError, "pair"),
@@ -316,3 +319,34 @@ def _entmax_maximum(x, softness):
 def test_errors(call, error, words):
     with pytest.raises(error, match=words):
         call(jnp.zeros((3, 3)))
+
+
+@each("mode", ["hard", "smooth", "c1"], fast=())
+def test_smallest_problems(mode):
+    """There is one structure, whose score is the value."""
+    one = np.full((1, 1), 0.3, np.float32)
+    method = None if mode == "hard" else "recursion"
+    given: Any = dict(mode=mode, method=method)
+    for structure, z in (
+        (st.Chain(), (one, np.zeros((0, 1, 1), np.float32))),
+        (st.Segments(), one),
+        (st.Alignment(), one),
+        (st.Alignment(band=0), one),
+        (st.GridPath(), one),
+        (st.ProjectiveTree(), one),
+        (st.ProjectiveTree(multiple_roots=True), one),
+        (st.GraphPath([(0, 1)], 0, 1), one[0]),
+    ):
+        assert_close(st.value(structure, z, **given), np.float32(0.3))
+        only = jax.tree.map(np.ones_like, z)
+        for found in (
+            st.argmax(structure, z, **given),
+            st.sample(jax.random.key(0), structure, z, **given),
+        ):
+            np.testing.assert_array_equal(flat(found), flat(only))
+        assert_close(st.entropy(structure, z, **given), np.float32(0.0))
+        assert_close(structure.k_best(z, 2).values[0], np.float32(0.3))
+    # A path of no edges.
+    loop = st.GraphPath([(0, 1)], 0, 0)
+    assert st.value(loop, one[0], **given) == 0
+    assert st.argmax(loop, one[0], **given) == 0

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from softjax_solvers import Regularizer
 
 from .._dispatch import dispatch
+from .._keywords import as_float
 from ..straight_through import st
 from ._given import Given, parse
 from ._structure import DynamicProgram, Structure
@@ -282,6 +283,4 @@ def _sample(softness: Array, *, given: Given, key: Array) -> PyTree[Array]:
 
 def _as_scores(tree: PyTree[Array], like: PyTree[Array]) -> PyTree[Array]:
     """A tree of the shapes of scores, in the types that belong to them."""
-    from .._keywords import as_float
-
     return jax.tree.map(lambda v, z: jnp.asarray(v, as_float(z)[1]), tree, like)

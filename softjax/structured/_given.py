@@ -45,7 +45,6 @@ class Given(eqx.Module):
                 f"softness must be a scalar, got shape {softness.shape}; jax.vmap is "
                 "for batches."
             )
-        self.structure.check(scores)
         parts = self.regularizer, self.method, self.solver, softness
         return Given(self.structure, scores, *parts), out
 
@@ -88,6 +87,9 @@ def parse(
         raise TypeError("scores must hold an array, got none.")
     arrays = [as_array(leaf, "scores") for leaf in leaves]
     arrays = [z if isinstance(z, jax.Array) else np.asarray(z) for z in arrays]
+    scores = tree.unflatten(arrays)
+    # Outside of the program, where lengths have values.
+    structure.check(scores)
     check_softness(softness)
     regularizer = parse_mode(structure.default_mode() if mode is None else mode)[0]
     if regularizer is None:
@@ -96,4 +98,4 @@ def parse(
         name = structure.default_method(regularizer) if method is None else method
         chosen = get_method(name)
         chosen.check(structure, regularizer, solver)
-    return Given(structure, tree.unflatten(arrays), regularizer, chosen, solver)
+    return Given(structure, scores, regularizer, chosen, solver)

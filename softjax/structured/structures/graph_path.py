@@ -130,8 +130,8 @@ def _steps(edges: Any, source: int) -> _Steps:
     for node in sorted(arriving):
         groups.setdefault(levels[node], []).append(node)
     count = len(groups)
-    width = max(map(len, groups.values()), default=0)
-    degree = max(map(len, arriving.values()), default=0)
+    width = max(map(len, groups.values()), default=1)
+    degree = max(map(len, arriving.values()), default=1)
     size = len(place)
     nodes = np.full((count, width), size)
     origins = np.full((count, width, degree), size)
