@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import softjax as sj
+
 _EDGES = np.array(list(itertools.combinations(range(4), 2)))
 _SIZES, _CAPACITY = np.array([3, 1, 2, 4, 2, 3]), 7
 _STAGES, _STATES = 3, 2
@@ -140,3 +142,25 @@ POLYTOPES = [
         (np.zeros((_STAGES, _STATES)), np.zeros((_STAGES - 1, _STATES, _STATES))),
     ),
 ]
+
+
+def simplex(scores):
+    return jax.nn.one_hot(jnp.argmax(scores), scores.size, dtype=int)
+
+
+def two_of(scores):
+    return jnp.zeros(scores.size, bool).at[jax.lax.top_k(scores, 2)[1]].set(True)
+
+
+def matching(scores):
+    """The best permutation of three, of all."""
+    swaps = np.eye(3)[np.array([*np.ndindex(3, 3, 3)])]
+    all_of_them = swaps[(swaps.sum(axis=1) == 1).all(axis=1)]
+    totals = jnp.einsum("pij,ij->p", all_of_them, scores)
+    return jnp.asarray(all_of_them)[jnp.argmax(totals)]
+
+
+def transport(z, softness):
+    ones = jnp.ones(3)
+    # The regularizer of transport is that of plans over their mass.
+    return sj.solvers.TransportProjection(-z, ones, ones, 3 * softness)

@@ -264,12 +264,13 @@ class OracleProjection(MaximizationProblem):
         # The derivative of NaN is NaN, also in reverse.
         known = jnp.where(jnp.isnan(jax.lax.stop_gradient(y)), jnp.nan, 1)
         move = known * move
+        rows = edges(self.vertices(dual), dual.weights)
+        inside = free_to_move(y, rows)
         if jax.tree.leaves(moves.regularizer):
             move = move - tangent_of(
-                lambda r: gradient(r, y), (regularizer,), (moves.regularizer,)
+                lambda r: gradient(r, inside), (regularizer,), (moves.regularizer,)
             )
-        bend = curvature(regularizer, y)
-        rows = edges(self.vertices(dual), dual.weights)
+        bend = curvature(regularizer, inside)
 
         def gram(x):
             product = bend * exact_einsum("m,md->d", x, rows)
@@ -320,16 +321,24 @@ class OracleProjection(MaximizationProblem):
 
 
 def gradient(regularizer: Regularizer, y: Float[Array, " d"]) -> Float[Array, " d"]:
-    """`r'(y)`, finite also where y is 0 or 1."""
+    """`r'(y)`, finite also where y is 0 or, up to rounding, 1."""
     t = regularizer.gradient(jnp.maximum(y, _LEAST))
     top = regularizer.gradient(jnp.asarray(1 - eps(y), y.dtype))
-    return jnp.where(jnp.isposinf(t), top, t)
+    return jnp.where((y > 1 / 2) & ~jnp.isfinite(t), top, t)
 
 
-def curvature(regularizer: Regularizer, y: Float[Array, " d"]) -> Float[Array, " d"]:
-    """`r''(y)`, finite also where y is 0 or 1."""
-    _, bend = derivative(lambda y: gradient(regularizer, y), jnp.maximum(y, _LEAST))
-    return jnp.minimum(bend, _MOST)
+def curvature(regularizer: Regularizer, y: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`r''(y)`, finite also where y is 0."""
+    _, bend = derivative(regularizer.gradient, jnp.maximum(y, _LEAST))
+    return jnp.where(jnp.isfinite(bend), jnp.minimum(bend, _MOST), _MOST)
+
+
+def free_to_move(
+    y: Float[Array, " d"], moves: Float[Array, "*m d"]
+) -> Float[Array, " d"]:
+    """y, and 1/2 where nothing moves it: r'' may be infinite there."""
+    moving = jnp.any(moves != 0, axis=tuple(range(moves.ndim - 1)))
+    return jnp.where(moving, y, 1 / 2)
 
 
 def rise(

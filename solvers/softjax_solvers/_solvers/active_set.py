@@ -14,7 +14,14 @@ from .._kernels.arrays import eps, exact_einsum
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.semidefinite import semidefinite_solve
 from .._platform.batches import anywhere
-from .._problems.oracle import OracleProjection, curvature, edges, gradient, rise
+from .._problems.oracle import (
+    OracleProjection,
+    curvature,
+    edges,
+    free_to_move,
+    gradient,
+    rise,
+)
 from .frank_wolfe import Set, conclude, consult, no_vertices, search
 
 _CORRECTIONS = 40
@@ -45,8 +52,8 @@ class ActiveSet(Solver[OracleProjection]):
     - `tolerance`: the duality gap to stop at, relative to `<|z|, y> / softness` where
         that is above 1; None for 4 units of rounding.
     - `max_atoms`: the largest number of vertices. If more are needed, the solution has
-        not converged. Memory is that of so many solutions, and time per step that of
-        their inner products.
+        not converged. Memory is that of so many solutions, or of as many as P may need,
+        and the time of a step is that of their inner products.
     - `max_steps`: the number of steps after which the best iterate is returned.
     - `faces`: the largest number of vertices that a derivative asks for where scores
         tie, so that the solution is inside a face that is larger than the hull of its
@@ -82,6 +89,9 @@ class ActiveSet(Solver[OracleProjection]):
         scores = problem.scores
         tolerance = choose_tolerance(self.tolerance, 4, scores)
         linear = regularizer.structure().linear
+        # With a linear link vertices never depend on each other, and more are no use.
+        most = (1 if linear else 2) * (scores.size + 1)
+        start = no_vertices(problem, min(self.max_atoms, most))
 
         # The oracle is compiled once, as the first pass of the loop asks for the start.
         def advance(state: _State) -> _State:
@@ -95,22 +105,25 @@ class ActiveSet(Solver[OracleProjection]):
             over = over & ask & ~first
             join = ask & ~over
             place = answer.place & join
-            vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
-            found = Set(vertices, found.weights, gap)
             weights = found.weights
+            vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
             if linear:
-                gram = _with_products(gram, vertices, place)
+                gram = _with_products(gram, vertices, place)  # pyright: ignore
                 bend = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
                 matrix = bend * _of_edges(gram, weights)
-                active = (weights > 0) | place
                 better = rise(edges(vertices, weights), scores, slope)
-                move, _ = _newton(matrix, better, weights, active)
+                move, _ = _newton(matrix, better, weights, (weights > 0) | place)
+                size, ratio = _to_the_end(weights, move)
+                settled = size >= 1
             else:
+                # By Newton's step the vertex could not join: r'' may be infinite at 0.
                 toward = place - weights
 
                 def correct():
                     rows = edges(vertices, weights)
-                    matrix = _products(rows * curvature(regularizer, y), rows)
+                    rows = jnp.where(weights[:, None] > 0, rows, 0)
+                    bend = curvature(regularizer, free_to_move(y, rows))
+                    matrix = _products(rows * bend, rows)
                     better = rise(rows, scores, slope)
                     return _newton(matrix, better, weights, weights > 0)
 
@@ -120,14 +133,10 @@ class ActiveSet(Solver[OracleProjection]):
                     lambda: (toward, jnp.zeros_like(gap)),
                 )
                 move = jnp.where(join, toward, move)
-            ratio = -weights / jnp.where(move < 0, move, -1)
-            ratio = jnp.where(move < 0, ratio, jnp.inf)
-            size = jnp.minimum(jnp.min(ratio), 1)
-            if linear:
-                settled = size >= 1
-            else:
+                size, ratio = _to_the_end(weights, move)
                 direction = exact_einsum("m,md->d", move, vertices)
                 size = search(scores, regularizer, y, direction, size)
+                # A step so short converges at once, unless it is rounding itself.
                 rounding = 4 * eps(y) * problem.scale(y)
                 little = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
                 little = little | (corrections >= _CORRECTIONS) | ~(size > 0)
@@ -147,8 +156,8 @@ class ActiveSet(Solver[OracleProjection]):
             )
 
         state = _State(
-            no_vertices(problem, self.max_atoms),
-            jnp.zeros((self.max_atoms,) * 2, scores.dtype) if linear else None,
+            start,
+            _products(start.vertices, start.vertices) if linear else None,
             jnp.asarray(_ASK, jnp.int32),
             jnp.asarray(0, jnp.int32),
             ~jnp.all(jnp.isfinite(scores)),
@@ -159,12 +168,23 @@ class ActiveSet(Solver[OracleProjection]):
         )
 
 
+def _to_the_end(
+    weights: Float[Array, " m"], move: Float[Array, " m"]
+) -> tuple[Float[Array, ""], Float[Array, " m"]]:
+    """How much of a move keeps weights nonnegative, and what takes each to 0."""
+    ratio = -weights / jnp.where(move < 0, move, -1)
+    ratio = jnp.where(move < 0, ratio, jnp.inf)
+    return jnp.minimum(jnp.min(ratio), 1), ratio
+
+
 def _products(a: Float[Array, "m d"], b: Float[Array, "n d"]) -> Float[Array, "m n"]:
     return exact_einsum("md,nd->mn", a, b)
 
 
 def _with_products(
-    gram: Float[Array, "m m"], vertices: Float[Array, "m d"], place: Bool[Array, " m"]
+    gram: Float[Array, "m m"],
+    vertices: Float[Array, "m d"],
+    place: Bool[Array, " m"],
 ) -> Float[Array, "m m"]:
     """Inner products, of a vertex that is new in a place too.
 

@@ -15,7 +15,7 @@ from .._kernels.derivatives import derivative
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.roots import bracketed_newton
 from .._platform.batches import any_true, anywhere
-from .._problems.oracle import OracleProjection, curvature, gradient, rise
+from .._problems.oracle import OracleProjection, curvature, free_to_move, gradient, rise
 
 
 class Set(NamedTuple):
@@ -41,6 +41,8 @@ class Answer(NamedTuple):
 
 
 def no_vertices(problem: OracleProjection, size: int) -> Set:
+    if size < 1:
+        raise ValueError(f"max_atoms must be at least 1, got {size}.")
     scores = problem.scores
     weights = jnp.zeros(size, scores.dtype)
     vertices = jnp.zeros((size, scores.size), scores.dtype)
@@ -85,11 +87,14 @@ def search(
     """The best multiple of a move, between 0 and `upper`."""
     if regularizer.structure().linear:
         bend = curvature(regularizer, jnp.full((), 0.5, y.dtype))
-        gain = move @ scores - move @ gradient(regularizer, y)
-        return jnp.clip(safe_divide(gain, bend * (move @ move)), 0, upper)
+        better = move @ scores - move @ gradient(regularizer, y)
+        return jnp.clip(safe_divide(better, bend * (move @ move)), 0, upper)
 
-    def gain(size):
-        slope = gradient(regularizer, jnp.maximum(y + size * move, 0))
+    inside = free_to_move(y, move)
+
+    def gain(size: Float[Array, ""]) -> Float[Array, ""]:
+        there = jnp.maximum(inside + size * move, 0)
+        slope = gradient(regularizer, there)
         return move @ scores - move @ slope
 
     rounding = 4 * eps(y) * (jnp.abs(move) @ jnp.abs(scores) + 1)
