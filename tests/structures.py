@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import inputs
 import jax
+import jax.numpy as jnp
 import numpy as np
-from oracles import structures as oracles
+from oracles import sets, structures as oracles
 
 import softjax.structured as st
 
@@ -40,6 +41,12 @@ class Case(NamedTuple):
             self.shapes,
             is_leaf=lambda shape: all(isinstance(n, int) for n in shape),
         )
+
+
+def two_of(scores):
+    """The best two items, by an oracle of a user's."""
+    best = jax.lax.top_k(scores, 2)[1]
+    return jnp.zeros_like(scores).at[best].set(1)
 
 
 def flat(tree) -> np.ndarray:
@@ -152,9 +159,65 @@ STRUCTURES = [
         _partial(oracles.projective_trees, 3, True),
     ),
 ]
-"""All structures. Those with a `recursion` are dynamic programs."""
+"""Paths, alignments, segmentations, projective trees: dynamic programs."""
+
+PARALLEL = [(0, 1), (1, 0), (1, 2), (2, 3), (0, 3), (1, 3), (1, 2)]
+ARCS = [(0, 1), (2, 0), (2, 1), (1, 0), (0, 3), (3, 1), (1, 3), (2, 3), (0, 1), (3, 2)]
+SIZES = 3, 1, 2, 2, 4
+
+
+def _subset(z, maximum):
+    return sets.items_recursion(z, (1,) * 6, 2, maximum, True)
+
+
+def _bag(z, maximum):
+    return sets.items_recursion(z, SIZES, 6, maximum)
+
+
+SETS = [
+    Case(
+        "spanning_tree",
+        st.SpanningTree(4),
+        (6,),
+        _partial(sets.spanning_trees, 4, sets.all_pairs(4)),
+    ),
+    Case(
+        "spanning_tree_of_edges",
+        st.SpanningTree(4, PARALLEL, root=2),
+        (len(PARALLEL),),
+        _partial(sets.spanning_trees, 4, PARALLEL),
+    ),
+    Case(
+        "arborescence",
+        st.SpanningTree(4, directed=True),
+        (12,),
+        _partial(sets.arborescences, 4, sets.all_pairs(4, True), 0),
+    ),
+    Case(
+        "arborescence_of_arcs",
+        st.SpanningTree(4, ARCS, directed=True, root=2),
+        (len(ARCS),),
+        _partial(sets.arborescences, 4, ARCS, 2),
+    ),
+    Case("matching", st.Matching(), (4, 4), _partial(sets.matchings, 4, 4)),
+    Case("wide_matching", st.Matching(), (2, 4), _partial(sets.matchings, 2, 4)),
+    Case("tall_matching", st.Matching(), (4, 3), _partial(sets.matchings, 4, 3)),
+    Case("subset", st.KSubset(2), (6,), _partial(sets.subsets, 6, 2), _subset),
+    Case(
+        "knapsack",
+        st.Knapsack(SIZES, 6),
+        (5,),
+        _partial(sets.knapsacks, SIZES, 6),
+        _bag,
+    ),
+    Case("oracle", st.Oracle(two_of), (5,), _partial(sets.subsets, 5, 2)),
+]
+"""Spanning trees, matchings and subsets."""
+
 
 PROGRAMS = [
-    case for case in STRUCTURES if isinstance(case.structure, st.DynamicProgram)
+    case
+    for case in [*STRUCTURES, *SETS]
+    if isinstance(case.structure, st.DynamicProgram)
 ]
 """Those that are dynamic programs."""

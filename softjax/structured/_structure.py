@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import abc
-from typing import NamedTuple
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
-from softjax_solvers import MaximizationProblem, OracleProjection, Regularizer
+from softjax_solvers import (
+    Entropy,
+    MaximizationProblem,
+    OracleProjection,
+    Regularizer,
+)
 
+from ._partition import best_by_partition
+from ._ranked import Ranked as Ranked
 from ._semirings import ABSENT, Semiring
-from .semirings import Hard, KBest
-
-
-class Ranked(NamedTuple):
-    """The best structures of a list, best first.
-
-    - `values`: `k`, their scores; `ABSENT` where there are no more structures.
-    - `structures`: a pytree of the shape of scores with a leading axis of k, of
-        indicators.
-
-    **Example:**
-
-        >>> grid = sj.structured.GridPath()
-        >>> ranked = grid.k_best(jnp.array([[0.0, 0.2], [0.1, 0.0]]), 3)
-        >>> print(ranked.values > sj.structured.ABSENT / 2)
-        [ True  True False]
-    """
-
-    values: Float[Array, "k"]
-    structures: PyTree[Array]
+from .semirings import Hard, KBest, Regularized, Sampled
 
 
 class Structure(eqx.Module):
@@ -78,8 +66,31 @@ class Structure(eqx.Module):
         return OracleProjection(self.kept(scores), softness, self.oracle)
 
     def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
-        """The k best structures, by partition of what is left (Lawler 1972)."""
-        raise NotImplementedError
+        """The k best structures, of zeros and ones.
+
+        Default: by partition of what is left (Lawler 1972), with d k calls of the
+        oracle for d parts. It is given scores of parts that have to be in a structure,
+        or must not be, by which more than all scores of structures differ.
+        """
+        return best_by_partition(self.oracle, scores, k)
+
+    def log_partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]] | None:
+        """`log sum_v exp(<scores, v>)` over all structures, as a function of scores.
+
+        Default: None, it has no closed form.
+        """
+        return None
+
+    def sample(self, key: Key[Array, ""], scores: PyTree[Array]) -> PyTree[Array]:
+        """A random structure v, of probability in proportion to `exp(<scores, v>)`.
+
+        **Raises:** `TypeError` where none can be drawn, which is the default.
+        """
+        raise TypeError(
+            f"sample: no way is known to draw a {type(self).__name__} from the "
+            "distribution over all. method='k_best' has one over the best, and "
+            "Perturbed(...) that of perturbed scores."
+        )
 
 
 class DynamicProgram(Structure):
@@ -147,3 +158,28 @@ class DynamicProgram(Structure):
             return jax.lax.stop_gradient(jnp.where(here, v, 0))
 
         return Ranked(best, jax.tree.map(of_present, structures))
+
+    def log_partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]]:
+        def log_sum(scores):
+            one = jnp.ones((), jax.tree.leaves(scores)[0].dtype)
+            return self.recursion(scores, Regularized(Entropy(), one))
+
+        return log_sum
+
+    def sample(self, key: Key[Array, ""], scores: PyTree[Array]) -> PyTree[Array]:
+        one = jnp.ones((), jax.tree.leaves(scores)[0].dtype)
+        return self.drawn(scores, Sampled(Entropy(), one, key))
+
+    def drawn(self, scores: PyTree[Array], semiring: Sampled) -> PyTree[Array]:
+        """The structure that a semiring draws, from the end of the recursion."""
+
+        def value(scores):
+            return self.recursion(scores, semiring)[..., 0]
+
+        largest, structure = jax.value_and_grad(value)(scores)
+
+        def finish(v):
+            v = jnp.where(largest > ABSENT / 2, v, 0)
+            return jax.lax.stop_gradient(jnp.where(jnp.isnan(largest), jnp.nan, v))
+
+        return jax.tree.map(finish, structure)

@@ -3,12 +3,23 @@
 from collections.abc import Callable
 
 from ._method import StructuredMethod as StructuredMethod
+from .distribution import Distribution as Distribution
+from .k_best import KBestDistribution as KBestDistribution
 from .marginals import Marginals as Marginals
+from .perturbed import (
+    NOISES as NOISES,
+    Gumbel as Gumbel,
+    Noise as Noise,
+    Normal as Normal,
+    Perturbed as Perturbed,
+)
 from .recursion import Recursion as Recursion
 
 METHODS: dict[str, Callable[[], StructuredMethod]] = {
     "recursion": Recursion,
     "marginals": Marginals,
+    "k_best": KBestDistribution,
+    "distribution": Distribution,
 }
 """Name of a method of structured prediction -> what makes it.
 
@@ -18,6 +29,8 @@ METHODS: dict[str, Callable[[], StructuredMethod]] = {
     ...     print(name)
     recursion
     marginals
+    k_best
+    distribution
 """
 
 

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._semirings import ABSENT
 from .._structure import DynamicProgram, Structure
 from ..semirings import Regularized, Sampled
 from ._method import StructuredMethod
@@ -63,17 +62,7 @@ class Recursion(StructuredMethod):
 
     def sample(self, key, structure, scores, softness, regularizer, solver):
         semiring = Sampled(regularizer, softness, key)
-
-        def value(scores):
-            return _program(structure).recursion(scores, semiring)[..., 0]
-
-        largest, drawn = jax.value_and_grad(value)(scores)
-
-        def finish(v):
-            v = jnp.where(largest > ABSENT / 2, v, 0)
-            return jax.lax.stop_gradient(jnp.where(jnp.isnan(largest), jnp.nan, v))
-
-        return jax.tree.map(finish, drawn)
+        return _program(structure).drawn(scores, semiring)
 
 
 def _program(structure: Structure) -> Any:

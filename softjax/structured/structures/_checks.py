@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -49,3 +50,10 @@ def check_pytree(name: str, scores: Any, parts: int) -> None:
 def keep(condition: Array | np.ndarray, x: Array) -> Array:
     """`x`, and 0 where it must not count, whatever it holds there."""
     return jnp.where(condition, x, 0)
+
+
+def unless_nan(structure: Any, scores: Any) -> Any:
+    """A structure, of NaN where any of its scores is."""
+    bad = [jnp.any(jnp.isnan(z)) for z in jax.tree.leaves(scores)]
+    nan = jnp.any(jnp.stack(bad))
+    return jax.tree.map(lambda v: jnp.where(nan, jnp.nan, v), structure)
