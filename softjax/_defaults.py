@@ -212,15 +212,10 @@ def _is_got(get: Callable[[Any], Any], method: Any) -> Any:
         return None
 
 
-def _any_method(method: Any) -> bool:
-    return True
-
-
 HAS: dict[str, Callable[[Any], bool]] = {
     "values": _has_method,
     "indices": _has_index_method,
     "masks": _has_mask_method,
-    "any": _any_method,
 }
 
 
@@ -229,6 +224,7 @@ def reads_defaults(
     *,
     methods: str | Callable[[Any], bool] = "values",
     hard: bool = True,
+    variant: bool = True,
 ) -> Callable[[_Function], _Function]:
     """Let an operator take what is not given from [`softjax.defaults`][].
 
@@ -236,7 +232,8 @@ def reads_defaults(
 
     - `kind`: one of `KINDS`.
     - `methods`: which methods the operator has, by a name in `HAS` or a function.
-    - `hard`: whether it has a hard mode, and with it a straight-through variant.
+    - `hard`: whether it has a hard mode.
+    - `variant`: whether it then has a straight-through variant.
     """
     fits = methods if callable(methods) else HAS[methods]
 
@@ -253,7 +250,7 @@ def reads_defaults(
             if context is None:
                 return fn(*args, **keywords)
             given = context.given(kind)
-            through = given.pop("straight_through", False) and hard
+            through = given.pop("straight_through", False) and hard and variant
             if not fits(given.get("method")):
                 given.pop("method", None)
             if given.get("mode") == "hard" and not hard:

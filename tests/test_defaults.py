@@ -12,6 +12,8 @@ import softjax as sj
 
 X = jnp.array([0.2, 1.0, 0.7, 0.4])
 IDS = jnp.array([0, 0, 1, 1])
+GRID = sj.structured.GridPath()
+COSTS = jnp.array([[0.2, 1.0, 0.7], [0.9, 0.5, 0.3]])
 OTHERS = {
     "elementwise": {
         "abs": lambda **kw: sj.abs(X, **kw),
@@ -28,6 +30,11 @@ OTHERS = {
     "top_k": {
         "segment.top_k": lambda **kw: sj.segment.top_k(X, IDS, 1, 2, **kw),
         "segment.top_k_mask": lambda **kw: sj.segment.top_k_mask(X, IDS, 1, 2, **kw),
+    },
+    "structured": {
+        "argmax": lambda **kw: sj.structured.argmax(GRID, COSTS, **kw),
+        "entropy": lambda **kw: sj.structured.entropy(GRID, COSTS, **kw),
+        "top_k": lambda **kw: sj.structured.top_k(GRID, COSTS, 2, **kw).structures,
     },
     "rank": {"spearman": lambda **kw: sj.losses.spearman(X, -X, **kw)},
 }
@@ -81,6 +88,12 @@ def test_methods_that_there_are():
         plain = sj.top_k_mask(X, 2, method="hypersimplex")
         np.testing.assert_array_equal(sj.top_k_mask(X, 2), plain)
         np.testing.assert_array_equal(sj.median(X), sj.median(X, method="neuralsort"))
+    with sj.defaults(method="ot", structured=dict(method="marginals")):
+        plain = sj.structured.argmax(GRID, COSTS, method="marginals")
+        np.testing.assert_array_equal(sj.structured.argmax(GRID, COSTS), plain)
+    with sj.defaults(method="ot"):
+        plain = sj.structured.argmax(GRID, COSTS, method="recursion")
+        np.testing.assert_array_equal(sj.structured.argmax(GRID, COSTS), plain)
     with sj.defaults(mode="hard"):
         np.testing.assert_array_equal(sj.sort(X), jnp.sort(X))
         assert sj.softrelu(X)[0] > X[0]

@@ -10,16 +10,18 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Regularizer
 
+from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import as_float
 from ..straight_through import st
 from ._given import Given, parse
 from ._structure import DynamicProgram, Structure
-from .methods import StructuredMethod
+from .methods import StructuredMethod, has_method
 from .methods._method import inner
 from .semirings import Hard
 
 
+@reads_defaults("structured", methods=has_method, variant=False)
 def value(
     structure: Structure,
     scores: PyTree[Array],
@@ -66,6 +68,7 @@ def value(
     return _run(_value, structure, scores, softness, mode, method, solver)
 
 
+@reads_defaults("structured", methods=has_method)
 def argmax(
     structure: Structure,
     scores: PyTree[Array],
@@ -112,6 +115,7 @@ its derivative in the mode that is given.
 """
 
 
+@reads_defaults("structured", methods=has_method, variant=False)
 def entropy(
     structure: Structure,
     scores: PyTree[Array],
@@ -140,6 +144,7 @@ def entropy(
     return _run(_entropy, structure, scores, softness, mode, method, solver)
 
 
+@reads_defaults("structured", methods=has_method, variant=False)
 def fenchel_young_loss(
     structure: Structure,
     scores: PyTree[Array],
@@ -188,6 +193,7 @@ def fenchel_young_loss(
     return _run(_loss, structure, scores, softness, mode, method, solver, target=target)
 
 
+@reads_defaults("structured", methods=has_method, variant=False)
 def sample(
     key: Key[Array, ""],
     structure: Structure,

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from softjax_solvers import Regularizer
 
+from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from ..axiswise import top_k as top_k_of_values
 from ..methods import IndexMethod, NeuralSort, SoftSort, SortingNetwork, get_method
@@ -19,6 +20,7 @@ from ._functions import argmax
 from ._given import Given, parse
 from ._ranked import exists, is_complete, mix
 from ._structure import Structure
+from .methods import has_method
 from .structures.mean_of_k import MeanOfK
 
 LOCAL = SoftSort, NeuralSort
@@ -49,6 +51,7 @@ class TopK(NamedTuple):
     exact: Bool[Array, ""]
 
 
+@reads_defaults("structured", methods=has_method)
 def top_k(
     structure: Structure,
     scores: PyTree[Array],
@@ -118,6 +121,7 @@ def top_k(
     )
 
 
+@reads_defaults("structured", methods=has_method)
 def mean_of_k(
     structure: Structure,
     scores: PyTree[Array],

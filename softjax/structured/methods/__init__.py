@@ -61,3 +61,8 @@ def get_method(method: str | StructuredMethod) -> StructuredMethod:
             "instance."
         )
     return METHODS[method]()
+
+
+def has_method(method: object) -> bool:
+    """Whether this is a method of structured prediction, or the name of one."""
+    return isinstance(method, StructuredMethod) or method in METHODS
