@@ -38,6 +38,7 @@ from pictures.operators import (
     draw_straight_through,
 )
 from pictures.projections import draw_convergence, draw_simplex
+from pictures.structures import draw_alignment, draw_grid_paths
 
 PARTS: dict[str, Callable[[Pictures], None]] = {
     "front": draw_front,
@@ -50,6 +51,8 @@ PARTS: dict[str, Callable[[Pictures], None]] = {
     "straight-through": draw_straight_through,
     "weights": draw_weights,
     "padded": draw_padded,
+    "alignment": draw_alignment,
+    "grid-paths": draw_grid_paths,
     "axiswise": lambda p: draw_operators(p, AXISWISE, True),
 }
 
