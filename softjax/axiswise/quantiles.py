@@ -118,9 +118,14 @@ _QUANTILE = Operation(
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
 _PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
+NANQUANTILE = _QUANTILE.without_nan("nanquantile")
+NANPERCENTILE = _PERCENTILE.without_nan("nanpercentile")
 _AT_POINTS = {
     operation: dataclasses.replace(operation, by_units=False)
-    for operation in (_ARGQUANTILE, _QUANTILE, _ARGPERCENTILE, _PERCENTILE)
+    for operation in (
+        *(_ARGQUANTILE, _QUANTILE, _ARGPERCENTILE, _PERCENTILE),
+        *(NANQUANTILE, NANPERCENTILE),
+    )
 }
 _ARGMEDIAN = Operation(
     "argmedian",
@@ -139,6 +144,7 @@ _MEDIAN = Operation(
     of_nothing=math.nan,
     by_units=True,
 )
+NANMEDIAN = _MEDIAN.without_nan("nanmedian")
 _MEDIAN_NEWTON = Operation(
     "median_newton",
     _root,
@@ -149,7 +155,7 @@ _MEDIAN_NEWTON = Operation(
 )
 
 
-def _at(
+def at_levels(
     operation: Operation,
     x: Any,
     q: Any,
@@ -217,7 +223,7 @@ def argquantile(
         >>> print(sj.argquantile(x, 0.5, mode="hard"))
         [0.  0.  0.5 0.5]
     """
-    return _at(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return at_levels(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
 @with_keywords(_QUANTILE)
@@ -250,7 +256,7 @@ def quantile(
         >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0]), mode="hard"))
         [0.  0.4 1. ]
     """
-    return _at(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return at_levels(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
 @with_keywords(_ARGPERCENTILE)
@@ -271,7 +277,9 @@ def argpercentile(
         >>> print(sj.argpercentile(x, 50))
         [0.002 0.018 0.98 ]
     """
-    return _at(_ARGPERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
+    return at_levels(
+        _ARGPERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100
+    )
 
 
 @with_keywords(_PERCENTILE)
@@ -292,7 +300,7 @@ def percentile(
         >>> print(sj.percentile(x, jnp.array([25, 75])))
         [0.143 0.698]
     """
-    return _at(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
+    return at_levels(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
 @with_keywords(_ARGMEDIAN)
