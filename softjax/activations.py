@@ -14,21 +14,12 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
-from ._transition import Transition, apply
-
-
-def _ramp(
-    transition: Transition, x: Float[Array, "..."], low: float, high: float
-) -> Float[Array, "..."]:
-    """The soft `clip(x, low, high)`, for numbers."""
-    # What the two relus exceed the hard ones by is small, and nothing cancels.
-    from_low = transition.tail(jnp.where(x <= low, x - low, low - x))
-    from_high = transition.tail(jnp.where(x >= high, high - x, x - high))
-    return jnp.clip(x, low, high) + from_low - from_high
+from ._transition import apply
+from .elementwise import soft_clip
 
 
 def _relu6(transition, x):
-    return _ramp(transition, x, 0, 6)
+    return soft_clip(transition, x, 0, 6)
 
 
 def relu6(
@@ -49,7 +40,7 @@ def relu6(
 
 
 def _hard_tanh(transition, x):
-    return _ramp(transition, x, -1, 1)
+    return soft_clip(transition, x, -1, 1)
 
 
 def hard_tanh(
@@ -70,7 +61,7 @@ def hard_tanh(
 
 
 def _hard_sigmoid(transition, x):
-    return _ramp(transition, x, -3, 3) / 6 + 0.5
+    return soft_clip(transition, x, -3, 3) / 6 + 0.5
 
 
 def hard_sigmoid(

@@ -46,7 +46,10 @@ def _flag(value: Any, name: str, argument: str) -> bool:
 
 def _place(softness, a, v, *, name, mode, right, as_index, decreasing_too):
     regularizer = parse_mode(mode).regularizer
-    (edges, x), dtype = to_common(a=a, v=v)
+    # Edges are parameters: they decide about the type only of integers.
+    typed = jnp.issubdtype(jnp.result_type(v), jnp.floating)
+    (x, *_), dtype = to_common(**(dict(v=v) if typed else dict(v=v, a=a)))
+    edges = as_float(a, "a")[0].astype(x.dtype)
     _check_edges(edges, name, "bins" if decreasing_too else "a")
     if decreasing_too and edges.size:
         sign = jnp.where(edges[-1] >= edges[0], 1, -1).astype(edges.dtype)
@@ -59,8 +62,11 @@ def _place(softness, a, v, *, name, mode, right, as_index, decreasing_too):
             return jax.nn.one_hot(place, edges.size + 1, dtype=dtype)
         return place.astype(dtype)
     transition = transition_of(softness, regularizer, x.shape, x.dtype)
-    fn, rest = (positions, (-1,)) if as_index else (counts_below, ())
-    return fn(transition, x.ravel(), edges).reshape(*x.shape, *rest).astype(dtype)
+    if as_index:
+        index = positions(transition, x.ravel(), edges)
+        return index.reshape(*x.shape, edges.size + 1).astype(dtype)
+    counts = counts_below(transition, x.ravel(), edges)
+    return counts.reshape(x.shape).astype(dtype)
 
 
 def searchsorted(
@@ -306,13 +312,13 @@ def bincount(
     numbers = jnp.ndim(x) == 1
     if length is None and numbers and is_traced(x):
         raise ValueError("bincount: length must be given for numbers that are traced.")
-    if length is None:
-        size = np.shape(x)[-1]
-        if numbers:
-            size = int(np.max(np.round(np.asarray(x, float)), initial=-1)) + 1
-        length = max(size, operator.index(minlength))
+    size = np.shape(x)[-1]
+    if length is None and numbers:
+        size = int(np.max(np.round(np.asarray(x, float)), initial=-1)) + 1
+    size = max(size, operator.index(minlength))
     weights = None if weights is None else as_array(weights, "weights")
-    options = dict(mode=mode, weights=weights, length=operator.index(length))
+    length = size if length is None else operator.index(length)
+    options = dict(mode=mode, weights=weights, length=length)
     return dispatch(_bincount, softness, x, **options)
 
 

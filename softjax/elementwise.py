@@ -158,7 +158,7 @@ def softrelu(
     return relu(x, softness=softness, mode=mode, gated=gated)
 
 
-def _clip(transition, x, min=None, max=None):
+def soft_clip(transition, x, min=None, max=None):
     # min + relu(x - min) - relu(x - max), as the hard clip and what the two relus
     # exceed the hard ones by: far from 0 nothing cancels, and bounds may be infinite.
     hard, excess = x, 0
@@ -219,7 +219,7 @@ def clip(
     bounds = {"min": min, "max": max}
     bounds = {name: bound for name, bound in bounds.items() if bound is not None}
     hard = _HARD_CLIPS[tuple(bounds)]
-    return apply(_clip, hard, dict(x=x, **bounds), softness, mode, gated=gated)
+    return apply(soft_clip, hard, dict(x=x, **bounds), softness, mode, gated=gated)
 
 
 def _maximum(transition, x, y):
