@@ -51,16 +51,17 @@ def _place(softness, a, v, *, name, mode, right, as_index, decreasing_too):
     (x, *_), dtype = to_common(**(dict(v=v) if typed else dict(v=v, a=a)))
     edges = as_float(a, "a")[0].astype(x.dtype)
     _check_edges(edges, name, "bins" if decreasing_too else "a")
-    if decreasing_too and edges.size:
-        sign = jnp.where(edges[-1] >= edges[0], 1, -1).astype(edges.dtype)
-        edges, x = sign * edges, sign * x
-        right = jnp.where(sign > 0, right, not right)
     if regularizer is None:
-        place = [jnp.searchsorted(edges, x, side=side) for side in ("left", "right")]
-        place = jnp.where(right, *reversed(place))
+        if decreasing_too and edges.size:
+            place = jnp.digitize(x, edges, not right)
+        else:
+            place = jnp.searchsorted(edges, x, side="right" if right else "left")
         if as_index:
             return jax.nn.one_hot(place, edges.size + 1, dtype=dtype)
         return place.astype(dtype)
+    if decreasing_too and edges.size:
+        sign = jnp.where(edges[-1] >= edges[0], 1, -1).astype(edges.dtype)
+        edges, x = sign * edges, sign * x
     transition = transition_of(softness, regularizer, x.shape, x.dtype)
     if as_index:
         index = positions(transition, x.ravel(), edges)
