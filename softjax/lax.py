@@ -1,6 +1,6 @@
 """All of `jax.lax`, soft where there is a surrogate: `from softjax import lax`.
 
-As [`softjax.numpy`](numpy.md) is for `jax.numpy`. `cond`, `switch`, `select` and
+As `softjax.numpy` is for `jax.numpy`. `cond`, `switch`, `select` and
 `select_n` accept soft Booleans and soft indices: all branches are evaluated, and their
 results averaged.
 

@@ -1,6 +1,6 @@
 """All of `jax.nn`, soft where there is a surrogate: `from softjax import nn`.
 
-As [`softjax.numpy`](numpy.md) is for `jax.numpy`. `one_hot` accepts soft indices.
+As `softjax.numpy` is for `jax.numpy`. `one_hot` accepts soft indices.
 
 **Example:**
 

@@ -1,6 +1,7 @@
 """softjax.numpy, softjax.lax and softjax.nn: a walk over all names of JAX's modules."""
 
 import ast
+import doctest
 import inspect
 import subprocess
 import sys
@@ -126,6 +127,15 @@ def test_gradients(sample):
         assert np.any(gradient != 0)
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_examples(module):
+    words, namespace = MODULES[module][0].__doc__, dict(jax=jax, jnp=jnp)
+    example = doctest.DocTestParser().get_doctest(words, namespace, module, None, 0)
+    assert example.examples
+    with jnp.printoptions(precision=3, suppress=True):
+        assert not doctest.DocTestRunner().run(example).failed
+
+
 def test_integers_and_booleans_are_those_of_jax():
     """Nothing is soft about them: the types too are JAX's."""
     n, flags = jnp.asarray([3, -1, 2]), jnp.asarray([True, False, True])
@@ -148,6 +158,18 @@ def test_integers_and_booleans_are_those_of_jax():
 
 
 X = jnp.asarray([0.2, 1.0, 0.7])
+
+
+def test_equality_of_arrays():
+    nan = jnp.asarray([0.2, jnp.nan])
+    for args in ((X, X), (X, X[:2]), (nan, nan), (nan, nan, True)):
+        expected = jnp.array_equal(*args)
+        np.testing.assert_array_equal(snp.array_equal(*args, mode="hard"), expected)
+    np.testing.assert_allclose(snp.array_equal(X, X), 1, atol=1e-6)
+    np.testing.assert_allclose(snp.array_equal(nan, nan, True), 1, atol=1e-6)
+    assert snp.array_equal(X, X[:2]) == 0
+    found = snp.allclose(X, X + 0.2, atol=0.3)
+    np.testing.assert_allclose(found, sj.all(sj.isclose(X, X + 0.2, atol=0.3)))
 
 
 def test_names_of_keywords():
