@@ -171,6 +171,14 @@ def test_nan_and_infinity(case):
         assert np.all(np.isfinite(np.asarray(gradient)[~nan & ~infinite]))
 
 
+@pytest.mark.parametrize("soft", [sj.fmax, sj.fmin])
+def test_numbers_beside_nan_have_all_of_the_gradient(soft):
+    x, y = jnp.asarray([jnp.nan, 1.0]), jnp.asarray([2.0, jnp.nan])
+    by_x, by_y = jax.grad(lambda x, y: soft(x, y).sum(), (0, 1))(x, y)
+    np.testing.assert_array_equal(by_x, [0, 1])
+    np.testing.assert_array_equal(by_y, [1, 0])
+
+
 @each("mode", ["hard", "smooth", "c1"], fast=("hard", "smooth"))
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8", "int32", "bool"])
 def test_types(dtype, mode):

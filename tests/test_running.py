@@ -127,6 +127,15 @@ def test_without_nan(name):
     assert np.all(np.abs(gradient).sum(1)[:2] > 0)
 
 
+def test_masks_without_nan():
+    x, where = np.asarray([-1.0, np.nan, -3.0]), np.asarray([False, True, True])
+    for mode in ("hard", "smooth"):
+        assert sj.nanmax(x, where=where, mode=mode) == -3
+        np.testing.assert_array_equal(
+            sj.nanargmax(x, where=where, mode=mode), [0, 0, 1]
+        )
+
+
 def test_weights_without_nan():
     x, weights = np.asarray([0.2, np.nan, 0.4], np.float32), np.asarray([1, 5, 2])
     for soft in (sj.nanmax, sj.nanmedian):

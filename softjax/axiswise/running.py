@@ -124,8 +124,7 @@ def _by_masks(
         keywords = given | dict(where=mask)
         if weights is not None:
             keywords["weights"] = jnp.broadcast_to(weights, mask.shape)
-        # What comes behind has no say, also where it is NaN.
-        each = jnp.where(mask, rows, 0)
+        each = jnp.broadcast_to(rows, mask.shape)
         (out,), _ = run(operation, each, softness, -1, keywords)
         return out
 
