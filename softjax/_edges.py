@@ -44,11 +44,11 @@ def positions(
     """Where x belongs among increasing edges: `H(x - e_{j-1}) - H(x - e_j)`."""
     steps = Transition(transition.regularizer, transition.unit[:, None])
     gap = difference(x[:, None], edges)
-    above, below = steps.heaviside(gap), steps.heaviside(-gap)
+    above, below = pad_last(gap, 1, 0, jnp.inf), pad_last(gap, 0, 1, -jnp.inf)
     # Of two numbers near 1, the difference is that of their complements.
-    after, before = pad_last(above, 0, 1, 0.0), pad_last(above, 1, 0, 1.0)
-    high, low = pad_last(below, 0, 1, 1.0), pad_last(below, 1, 0, 0.0)
-    return jnp.where(after > 0.5, high - low, before - after)
+    beyond = below > 0
+    one = steps.heaviside(jnp.where(beyond, -below, above))
+    return one - steps.heaviside(jnp.where(beyond, -above, below))
 
 
 def transition_of(
@@ -74,7 +74,7 @@ def total_positions(
     def fn(rows):
         (x, weights, unit), included = rows
         each = positions(Transition(transition.regularizer, unit), x, edges)
-        return (weights * included) @ each
+        return jnp.sum((weights * included)[:, None] * each, axis=0)
 
     rows = (x, weights, transition.unit)
     return sum_chunks(fn, rows, row_size=edges.size + 1)
