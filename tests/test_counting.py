@@ -60,7 +60,7 @@ def references(case, x, edges, weights):
     }
 
 
-@each("case", CASES, fast=("smooth", "c1"))
+@each("case", CASES, fast=("smooth",))
 def test_values_and_derivatives(case, x64):
     moves = [np.cos(i + np.arange(len(a))) for i, a in enumerate((X, EDGES, WEIGHTS))]
 

@@ -26,7 +26,7 @@ def reference(x, case):
     )
 
 
-@each("case", REGULARIZERS, fast=("smooth", "c1"))
+@each("case", REGULARIZERS, fast=("smooth",))
 def test_values_and_derivatives(case, x64):
     """One by a scan, the other ones by masks."""
     move = np.cos(np.arange(X.size)).reshape(X.shape)
