@@ -41,6 +41,7 @@ class Surrogate(NamedTuple):
     - `renamed`: parameters of JAX's, and what they are called by ours.
     - `like`: the name in `softjax` whose keywords ours takes too.
     - `hard_as_theirs`: whether `mode="hard"` calls JAX's function.
+    - `preset`: keywords of ours that have another default there.
     - `reduce`, `accumulate`: names of `softjax` for these methods of a ufunc.
     """
 
@@ -49,6 +50,7 @@ class Surrogate(NamedTuple):
     renamed: Mapping[str, str] = _NOTHING
     like: str | None = None
     hard_as_theirs: bool = False
+    preset: Mapping[str, Any] = _NOTHING
     reduce: str | None = None
     accumulate: str | None = None
 
@@ -156,6 +158,7 @@ class _Call:
         self.keywords: dict[str, inspect.Parameter] = {}
         for p in inspect.signature(like).parameters.values():
             if p.kind is p.KEYWORD_ONLY and p.name not in self.mapped.values():
+                p = p.replace(default=surrogate.preset.get(p.name, p.default))
                 long = f"soft_{p.name}"
                 if p.name not in taken:
                     self.keywords[p.name] = p
@@ -179,10 +182,10 @@ class _Call:
         module, _, last = self.name.partition(".")[2].partition(".")
         surrogate = self.surrogate
         of = surrogate.ours if isinstance(surrogate.ours, str) else surrogate.like
+        by = f" by [`softjax.{of}`][]" if of else ""
         keywords = ", ".join(f"`{p.name}`" for p in self.shown().parameters.values())
         return (
-            f"`jax.{module}.{last}`, soft by [`softjax.{of}`][] for floats.\n\n"
-            f"Parameters: {keywords}.\n"
+            f"`jax.{module}.{last}`, soft{by} for floats.\n\nParameters: {keywords}.\n"
         )
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -215,7 +218,7 @@ class _Call:
                 self._refuse(name, value)
             elif (target := self.mapped[name]) is not None:
                 passed[target] = value
-        return self.ours(**passed, **own)
+        return self.ours(**passed, **{**self.surrogate.preset, **own})
 
     def _variadic(
         self, args: tuple[Any, ...], theirs: dict[str, Any], own: dict[str, Any]

@@ -110,6 +110,7 @@ def _names(names: str, decides: str, **options: Any) -> dict[str, Surrogate]:
 
 
 _SELECT = dict(pred="condition", on_true="x", on_false="y")
+_INDEX = dict(as_index=True)
 _QUANTILES = dict(renamed=dict(method="quantile_method"))
 
 NUMPY = {
@@ -138,8 +139,8 @@ NUMPY = {
     **_names("quantile percentile nanquantile nanpercentile", "a", **_QUANTILES),
     **_names("partition argpartition", "a"),
     # Counts
-    "searchsorted": Surrogate("searchsorted", "a v"),
-    "digitize": Surrogate("digitize", "x bins"),
+    **_names("searchsorted", "a v", preset=_INDEX),
+    **_names("digitize", "x bins", preset=_INDEX),
     "histogram": Surrogate("histogram", "a"),
     "bincount": Surrogate("bincount", "x"),
     # Selection

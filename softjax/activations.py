@@ -140,8 +140,8 @@ def leaky_relu(
 
     **Arguments:**
 
-    - `negative_slope`: a number, or an array that broadcasts against x; it can be
-        differentiated.
+    - `negative_slope`: a number, or an array that broadcasts to the shape of x. It can
+        be differentiated.
 
     **Example:**
 

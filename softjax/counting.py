@@ -244,9 +244,11 @@ def histogram(
 
 def _option(x: Any) -> Any:
     """Sequences as arrays, which are arguments of a program and not constants."""
+    if isinstance(x, list | tuple) and is_traced(x):
+        return jnp.stack([jnp.asarray(part) for part in x])
     if x is None or isinstance(x, str) or np.ndim(x) == 0:
         return x
-    return jnp.stack(x) if is_traced(x) and isinstance(x, list | tuple) else as_array(x)
+    return as_array(x)
 
 
 def _bincount(softness, x, *, mode, weights, length):

@@ -9,7 +9,8 @@ as `method` of `quantile`, its meaning is theirs and ours is `soft_method`. The 
 - Calls with integers, Booleans and complex numbers are those of `jax.numpy`, for there
   is no derivative: comparisons of counters stay Boolean, and sorted integers integers.
 - What returns an index returns a soft one, with a last axis over the n positions, and
-  one-hot for `mode="hard"`. `take`, `take_along_axis` and `choose` accept it like an
+  one-hot for `mode="hard"`; `searchsorted` and `digitize` do so too, and soft counts
+  with `as_index=False`. `take`, `take_along_axis` and `choose` accept it like an
   integer, and integers as ever. `table[index]` does not, and nothing can be done about
   it: write `take(table, index)`.
 - `where`, `select`, `piecewise` and logic accept soft Booleans; for logic, `all` and

@@ -82,6 +82,7 @@ _ALL = [
     *_each("numpy.nanmax numpy.nanmin numpy.nanmedian", NAN),
     *_each("numpy.nanmax numpy.nanmin", NAN, 1, initial=1.0, where=WHERE),
     *_each("numpy.quantile numpy.nanquantile", X, np.asarray([0.25, 0.6]), 1),
+    *_each("numpy.quantile", X, 0.4, 1, weights=X**2, method="inverted_cdf"),
     *_each("numpy.nanpercentile", NAN, 30.0, method="higher"),
     *_each("numpy.percentile", X, 30.0, 0, None, False, "nearest", True),
     *_each("numpy.partition", X, 3),

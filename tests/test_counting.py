@@ -145,6 +145,12 @@ def test_histograms_keep_what_is_in_range():
     np.testing.assert_allclose(total, 3, atol=1e-3)  # two halves are beyond the ends
 
 
+def test_a_range_may_be_traced():
+    x = jnp.asarray(X, jnp.float32)
+    found = jax.jit(lambda x: sj.histogram(x, 3, (x.min(), x.max()))[1])(x)
+    np.testing.assert_allclose(found, np.linspace(X.min(), X.max(), 4), rtol=1e-6)
+
+
 def test_many_numbers_are_counted_in_chunks():
     x = np.linspace(0, 1, 3000, dtype=np.float32)
     edges = np.linspace(0, 1, 1000, dtype=np.float32)

@@ -184,6 +184,12 @@ def test_names_of_keywords():
     np.testing.assert_array_equal(take, sj.max(X))
     where = snp.where(snp.greater(X, 0.5), X, 0.0)
     np.testing.assert_array_equal(where, sj.where(sj.greater(X, 0.5), X, 0.0))
+    levels = jnp.asarray([-1.0, 0.5, 2.0])
+    found = snp.take(levels, snp.digitize(X, X[:2]))
+    expected = sj.take(levels, sj.digitize(X, X[:2], as_index=True))
+    np.testing.assert_array_equal(found, expected)
+    count = snp.searchsorted(levels, X, as_index=False)
+    np.testing.assert_array_equal(count, sj.searchsorted(levels, X))
     assert snp.sort is snp.sort
     np.testing.assert_array_equal(jax.jit(sj.st(snp.sort))(X), jnp.sort(X))
     np.testing.assert_array_equal(jax.vmap(snp.max)(X[None]), sj.max(X)[None])
