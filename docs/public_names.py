@@ -12,6 +12,7 @@ NAMESPACES = {
     "softjax.methods": softjax.methods,
     "softjax.segment": softjax.segment,
     "softjax.solvers": softjax.solvers,
+    "softjax.structured": softjax.structured,
 }
 
 VARIANTS = [f"softjax.{operator.__name__}_st" for operator in _api._WITH_MODE]

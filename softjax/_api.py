@@ -8,7 +8,9 @@ from . import (
     numpy as numpy,
     segment as segment,
     solvers as solvers,
+    structured as structured,
 )
+from ._defaults import defaults as defaults
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .activations import (
     hard_sigmoid as hard_sigmoid,

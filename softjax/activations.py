@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
+from ._defaults import reads_defaults
 from ._transition import apply
 from .elementwise import soft_clip
 
@@ -22,6 +23,7 @@ def _relu6(transition, x):
     return soft_clip(transition, x, 0, 6)
 
 
+@reads_defaults("elementwise")
 def relu6(
     x: Any,
     *,
@@ -43,6 +45,7 @@ def _hard_tanh(transition, x):
     return soft_clip(transition, x, -1, 1)
 
 
+@reads_defaults("elementwise")
 def hard_tanh(
     x: Any,
     *,
@@ -64,6 +67,7 @@ def _hard_sigmoid(transition, x):
     return soft_clip(transition, x, -3, 3) / 6 + 0.5
 
 
+@reads_defaults("elementwise")
 def hard_sigmoid(
     x: Any,
     *,
@@ -87,6 +91,7 @@ def _hard_silu(transition, x):
     return jnp.where(jnp.isneginf(x), 0, x) * share
 
 
+@reads_defaults("elementwise")
 def hard_silu(
     x: Any,
     *,
@@ -104,6 +109,7 @@ def hard_silu(
     return apply(_hard_silu, jax.nn.hard_silu, {"x": x}, softness, mode, gated=gated)
 
 
+@reads_defaults("elementwise")
 def hard_swish(
     x: Any,
     *,
@@ -128,6 +134,7 @@ def _leaky_relu(transition, x, negative_slope):
     return line + (1 - slope) * transition.tail(jnp.where(negative, x, -x))
 
 
+@reads_defaults("elementwise")
 def leaky_relu(
     x: Any,
     negative_slope: Any = 0.01,

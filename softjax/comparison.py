@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from softjax_solvers import Regularizer
 
+from ._defaults import reads_defaults
 from ._transition import apply
 from ._types import SoftBool
 from .elementwise import difference, soft_abs
@@ -25,6 +26,7 @@ def _less(transition, x, y):
     return transition.heaviside(difference(y, x))
 
 
+@reads_defaults("comparison")
 def greater(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
@@ -41,6 +43,7 @@ def greater(
     return apply(_greater, jnp.greater, {"x": x, "y": y}, softness, mode)
 
 
+@reads_defaults("comparison")
 def greater_equal(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
@@ -57,6 +60,7 @@ def greater_equal(
     return apply(_greater, jnp.greater_equal, {"x": x, "y": y}, softness, mode)
 
 
+@reads_defaults("comparison")
 def less(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
@@ -70,6 +74,7 @@ def less(
     return apply(_less, jnp.less, {"x": x, "y": y}, softness, mode)
 
 
+@reads_defaults("comparison")
 def less_equal(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
@@ -104,6 +109,7 @@ def _not_equal(transition, x, y):
     return 1 - _isclose(transition, x, y)
 
 
+@reads_defaults("comparison")
 def equal(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
@@ -119,6 +125,7 @@ def equal(
     return apply(_isclose, jnp.equal, {"x": x, "y": y}, softness, mode)
 
 
+@reads_defaults("comparison")
 def not_equal(
     x: Any, y: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> SoftBool:
@@ -132,6 +139,7 @@ def not_equal(
     return apply(_not_equal, jnp.not_equal, {"x": x, "y": y}, softness, mode)
 
 
+@reads_defaults("comparison")
 def isclose(
     x: Any,
     y: Any,

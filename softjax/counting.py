@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Regularizer
 from softjax_solvers.internal import is_traced
 
+from ._defaults import reads_defaults
 from ._dispatch import dispatch
 from ._edges import (
     counts_below,
@@ -70,6 +71,7 @@ def _place(softness, a, v, *, name, mode, right, as_index, decreasing_too):
     return counts.reshape(x.shape).astype(dtype)
 
 
+@reads_defaults("comparison")
 def searchsorted(
     a: Any,
     v: Any,
@@ -131,6 +133,7 @@ def _arranged(a, sorter):
     return sorter.astype(a.dtype) @ a
 
 
+@reads_defaults("comparison")
 def digitize(
     x: Any,
     bins: Any,
@@ -200,6 +203,7 @@ def _histogram(softness, a, *, mode, bins, range, weights, density):
     return counts.astype(dtype), edges.astype(dtype)
 
 
+@reads_defaults("comparison")
 def histogram(
     a: Any,
     bins: Any = 10,
@@ -276,6 +280,7 @@ def _bincount(softness, x, *, mode, weights, length):
     return counts.astype(dtype)
 
 
+@reads_defaults("comparison")
 def bincount(
     x: Any,
     weights: Any = None,

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
+from ._defaults import reads_defaults
 from ._transition import Transition, apply
 
 
@@ -26,6 +27,7 @@ def _heaviside(transition, x):
     return transition.heaviside(x)
 
 
+@reads_defaults("elementwise")
 def heaviside(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -46,6 +48,7 @@ def heaviside(
     return apply(_heaviside, _hard_heaviside, {"x": x}, softness, mode)
 
 
+@reads_defaults("elementwise", hard=False)
 def sigmoidal(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -66,6 +69,7 @@ def _sign(transition, x):
     return 2 * transition.heaviside(x) - 1
 
 
+@reads_defaults("elementwise")
 def sign(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -86,6 +90,7 @@ def soft_abs(transition: Transition, x: Float[Array, "..."]) -> Float[Array, "..
     return x * _sign(transition, x)
 
 
+@reads_defaults("elementwise")
 def abs(
     x: Any, *, softness: Any = 0.1, mode: str | Regularizer = "smooth"
 ) -> Float[Array, "..."]:
@@ -106,6 +111,7 @@ def _relu(transition, x):
     return transition.relu(x)
 
 
+@reads_defaults("elementwise")
 def relu(
     x: Any,
     *,
@@ -134,6 +140,7 @@ def relu(
     return apply(_relu, jax.nn.relu, {"x": x}, softness, mode, gated=gated)
 
 
+@reads_defaults("elementwise", hard=False)
 def softrelu(
     x: Any,
     *,
@@ -192,6 +199,7 @@ def difference(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "
     return jnp.where(same, 0, x) - jnp.where(same, 0, y)
 
 
+@reads_defaults("elementwise")
 def clip(
     x: Any,
     min: Any = None,
@@ -228,6 +236,7 @@ def _maximum(transition, x, y):
     return jnp.where(below, y, x) + transition.tail(jnp.where(below, gap, -gap))
 
 
+@reads_defaults("elementwise")
 def maximum(
     x: Any,
     y: Any,
@@ -262,6 +271,7 @@ def _minimum(transition, x, y):
     return -_maximum(transition, -x, -y)
 
 
+@reads_defaults("elementwise")
 def minimum(
     x: Any,
     y: Any,
@@ -292,6 +302,7 @@ def _fmax(transition, x, y):
     return jnp.where(only_x, x, jnp.where(only_y, y, both))
 
 
+@reads_defaults("elementwise")
 def fmax(
     x: Any,
     y: Any,
@@ -315,6 +326,7 @@ def _fmin(transition, x, y):
     return -_fmax(transition, -x, -y)
 
 
+@reads_defaults("elementwise")
 def fmin(
     x: Any,
     y: Any,

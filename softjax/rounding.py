@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
 
+from ._defaults import reads_defaults
 from ._transition import Transition, apply
 
 
@@ -117,6 +118,7 @@ def _rounded(
     return apply(soft, hard, {"x": x}, softness, mode, **options)
 
 
+@reads_defaults("elementwise")
 def round(
     x: Any,
     decimals: int = 0,
@@ -151,6 +153,7 @@ def round(
     return _rounded(*rules, x, softness, mode, neighbor_radius, **options)
 
 
+@reads_defaults("elementwise")
 def rint(
     x: Any,
     *,
@@ -172,6 +175,7 @@ def rint(
     return _rounded(*rules, x, softness, mode, neighbor_radius, decimals=0)
 
 
+@reads_defaults("elementwise")
 def floor(
     x: Any,
     *,
@@ -198,6 +202,7 @@ def floor(
     return _rounded(_floor, _HARD["floor"], x, softness, mode, neighbor_radius)
 
 
+@reads_defaults("elementwise")
 def ceil(
     x: Any,
     *,
@@ -222,6 +227,7 @@ def ceil(
     return _rounded(_ceil, _HARD["ceil"], x, softness, mode, neighbor_radius)
 
 
+@reads_defaults("elementwise")
 def trunc(
     x: Any,
     *,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import softjax as sj
-from softjax import losses, solvers
+from softjax import losses, solvers, structured
 from softjax_solvers import internal
 
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
@@ -31,6 +31,11 @@ _REGULARIZERS = [
 ]
 
 
+def _on_grids(call: Any) -> Any:
+    """A function of grids of two rows and columns, applied to rows of four."""
+    return lambda x: jax.vmap(call)(x.reshape(-1, 2, 2))
+
+
 def _target(x: Any) -> Any:
     """A mask with sum 2, of the shape and type of x."""
     return jnp.broadcast_to(jnp.asarray([0.5, 1, 0, 0.5], x.dtype), x.shape)
@@ -44,6 +49,10 @@ def _square(x: Any) -> Any:
 def _plan(x: Any) -> solvers.TransportProjection:
     ones = jnp.ones(4, x.dtype)
     return solvers.TransportProjection(_square(x), ones, ones, 0.3)
+
+
+def _one_hot(x: Any) -> Any:
+    return jax.nn.one_hot(jnp.argmax(x), x.size, dtype=int)
 
 
 def _descending(x: Any) -> Any:
@@ -222,6 +231,23 @@ FUNCTIONS = {
     "losses.trimmed_mean": lambda x: losses.trimmed_mean(x, 0.25),
 }
 
+FUNCTIONS |= {
+    f"structured.{name}": _on_grids(call)
+    for name, call in {
+        **{
+            name: functools.partial(getattr(structured, name), structured.GridPath())
+            for name in ("value", "argmax", "argmax_st", "entropy")
+        },
+        "fenchel_young_loss": lambda z: structured.fenchel_young_loss(
+            structured.GridPath(), z, jnp.eye(2)
+        ),
+        "sample": lambda z: structured.sample(
+            jax.random.key(0), structured.GridPath(), z
+        ),
+        "soft_dtw_divergence": lambda z: structured.soft_dtw_divergence(z, 1 - z),
+    }.items()
+}
+
 # How to call the optimization layer, which does not compute 16-bit numbers in float32.
 SOLVERS = {
     "SimplexProjection": _solved(lambda x: solvers.SimplexProjection(x, 0.3), "c2"),
@@ -245,10 +271,19 @@ SOLVERS = {
     "PermutahedronProjection": _solved(
         lambda x: solvers.PermutahedronProjection(x, np.arange(4), 0.3), "c0"
     ),
+    "LinearProgram": _solved(
+        lambda x: solvers.LinearProgram(
+            x, np.ones((1, 4)), 1.0, 0.3, G=np.eye(4)[:1], h=0.5, upper=2.0
+        ),
+        "c1",
+    ),
     "MajorizationProjection": _solved(
         lambda x: solvers.MajorizationProjection(
             jnp.arange(4, 0, -1, x.dtype), _descending(x), 1
         )
+    ),
+    "OracleProjection": jax.vmap(
+        _solved(lambda x: solvers.OracleProjection(x, 0.3, _one_hot), "c0")
     ),
     "solve": lambda x: solvers.solve(solvers.SimplexProjection(x, 0.3), "c0").dual,
     "evaluate": lambda x: (
@@ -259,6 +294,12 @@ SOLVERS = {
             "smooth",
             solvers.ColumnMeans(x),
         ),
+    ),
+    "shortest_path": lambda x: solvers.shortest_path(
+        2 + x, [0, 0, 1, 2], [1, 2, 3, 3], 0, 3
+    ),
+    "min_cost_flow": lambda x: solvers.min_cost_flow(
+        x, [0, 0, 1, 2], [1, 2, 3, 3], np.array([2.0, 0.0, 0.0, -2.0]), 1.5, mode="c0"
     ),
     "optimal_value": lambda x: solvers.optimal_value(_plan(x), "smooth"),
     "fenchel_young_loss": lambda x: solvers.fenchel_young_loss(
@@ -321,13 +362,21 @@ OTHERS = {
     "straight_through_variants",
     # Parts of a formulation
     *(name for name in public_names.names() if name.startswith("softjax.methods.")),
+    # Structures, semirings and methods
+    *(
+        f"structured.{name}"
+        for name in structured.__all__
+        if f"structured.{name}" not in FUNCTIONS
+    ),
     # Interfaces, and what holds results
     *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
     *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),
     *("solvers.Readout", "solvers.Primal", "solvers.Dual", "solvers.Value"),
     *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
     *("solvers.Exponential", "solvers.General"),
-    *("solvers.Blocks", "solvers.Potentials", "solvers.Solver", "solvers.Regularizer"),
+    "solvers.Incidence",
+    *("solvers.Atoms", "solvers.Blocks", "solvers.Potentials"),
+    *("solvers.Solver", "solvers.Regularizer"),
     # Regularizers, and what tells about them
     *(f"solvers.{type(r).__name__}" for r in _REGULARIZERS),
     *("solvers.MODES", "solvers.get_regularizer", "solvers.RegularizerReport"),

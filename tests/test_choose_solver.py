@@ -14,6 +14,7 @@ from softjax.solvers import (
     DampedNewton,
     Entropy,
     HypersimplexProjection,
+    LinearProgram,
     MajorizationProjection,
     MaximizationProblem,
     NeuralSortRows,
@@ -165,6 +166,8 @@ def test_defaults_accept_what_they_are_the_default_of():
         TransportProjection(jnp.ones((3, 40)), ones, jnp.ones(40) * 3 / 40, 0.1),
         PermutahedronProjection(ones, ones, 0.1),
         MajorizationProjection(ones, ones, 0.1),
+        LinearProgram(ones, ones[None], 1.0, upper=1.0),
+        LinearProgram(ones, G=ones[None], h=1.0, upper=1.0),
     ]
     for problem in problems:
         for case in ALL_REGULARIZERS:

@@ -7,6 +7,7 @@ import assertions
 import inputs
 import jax
 import jax.numpy as jnp
+import linear_programs
 import lineax as lx
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from softjax.solvers import (
     HypersimplexProjection,
     MajorizationProjection,
     NeuralSortRows,
+    OracleProjection,
     PermutahedronProjection,
     PNorm,
     Problem,
@@ -53,6 +55,11 @@ _where = np.array([[True, True, False, True], [True, True, True, False]])
 
 def _total_one(x):
     return x / jnp.sum(x, axis=-1, keepdims=True)
+
+
+def _two_of(scores):
+    """The largest two, as a vertex of the hypersimplex."""
+    return jnp.zeros(scores.size).at[jax.lax.top_k(scores, 2)[1]].set(1)
 
 
 _BOUNDED = [case.name for case in REGULARIZERS if case.bounded]
@@ -130,6 +137,17 @@ PROBLEMS = [
             values=_values,
         ),
     ),
+    ProblemCase(
+        "linear_program",
+        linear_programs.with_arrays,
+        dict(linear_programs.ARRAYS, z=_z, softness=_softness, values=_values),
+        lambda name: name not in _BOUNDED,
+    ),
+    ProblemCase(
+        "oracle",
+        lambda a: OracleProjection(a["z"], a["softness"], _two_of),
+        dict(z=_z[1], softness=np.array(0.9), values=_values[0]),
+    ),
 ]
 
 
@@ -168,6 +186,8 @@ pairs = [
             "permutahedron": (),
             "majorization": (),
             "transport": (),
+            "linear_program": (),
+            "oracle": (),
         }[problem.name]
         else [pytest.mark.slow],
     )
@@ -365,7 +385,11 @@ def test_default_jacobian_of_a_dual(name, mode, x64):
     assert_close(general, scalar, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["simplex", "transport", "permutahedron"])
+@each(
+    "name",
+    ["simplex", "transport", "permutahedron", "linear_program"],
+    fast=("simplex", "transport", "permutahedron"),
+)
 def test_a_linear_solver_of_the_users_is_taken(name, x64):
     """By every problem, with the same derivative."""
     (case,) = pick(PROBLEMS, name)

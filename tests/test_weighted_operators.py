@@ -159,14 +159,60 @@ def test_derivatives_in_weights(x64, method, case):
         )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["smooth", "c2"])
+@pytest.mark.parametrize("method", WEIGHTED)
+def test_second_derivatives_in_weights(x64, method, mode):
+    """Along one direction of x and weights, and back to all of both."""
+    names = weighted(method)
+    rng = inputs.rng("second")
+    x, *moves = rng.normal(size=(3, SIZE))
+    weights = np.array([0.713, 1.337, 0.457, 0.419, 0.857, 1.619])
+    keywords = dict(mode=mode, softness=0.4, **_method(method))
+    slopes = {name: rng.normal(size=64) for name in names}
+
+    @jax.jit
+    def run(x, weights):
+        def total(x, weights, name):
+            out = names[name](x, weights=weights, **keywords).ravel()
+            return jnp.where(jnp.isfinite(out), out, 0) @ slopes[name][: out.size]
+
+        return {name: jax.grad(total, (0, 1))(x, weights, name) for name in names}
+
+    args, tangents = (x, weights), tuple(0.1 * m for m in moves)
+    _, actual = jax.jvp(run, tuple(map(jnp.asarray, args)), tangents)
+    expected = finite_difference(run, args, tangents)
+    for name in actual:
+        for found, wanted in zip(actual[name], expected[name], strict=True):
+            np.testing.assert_allclose(found, wanted, atol=2e-5, err_msg=name)
+
+
 # As many as there are units of mass. And quantiles by transport change the anchors
 # where a level passes from one unit to the next.
 UNITS = ("sort", "sort_descending", "argsort", "top_k")
 JUMPS = dict(ot=(*UNITS, "quantile", "argquantile", "median", "argmedian"))
 
 
-@each("method", [*WEIGHTED, "hard"], fast=("softsort", "hard"))
-def test_continuous_in_a_weight(x64, method):
+SWEEPS = [
+    pytest.param("hard", "hard", id="hard"),
+    *(
+        pytest.param(
+            method,
+            case.regularizer,
+            id=f"{method}-{case.name}",
+            marks=()
+            if (method, case.name) == ("softsort", "smooth")
+            else pytest.mark.slow,
+        )
+        for method in WEIGHTED
+        for case in REGULARIZERS
+        if takes_weights(method, case)
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "mode"), SWEEPS)
+def test_continuous_in_a_weight(x64, method, mode):
     """Through 0 and whole numbers: no step is larger than a slope allows."""
     names = {
         name: op
@@ -175,7 +221,7 @@ def test_continuous_in_a_weight(x64, method):
     }
     x = jnp.asarray(inputs.rng("sweep").normal(size=SIZE))
     rest = jnp.asarray([1.0, 0.6, 0.0, 0.4, 1.5, 1.0])
-    keywords = keywords_of(method, "c0" if method == "neuralsort" else "smooth")
+    keywords = keywords_of(method, mode)
 
     @jax.jit
     @jax.vmap

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
+from .._defaults import reads_defaults
 from .._types import SoftIndex
 from ..methods import Intervals, Sample
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
@@ -27,6 +28,7 @@ NANARGMIN = _ARGMIN.without_nan("nanargmin")
 NANMIN = MIN.without_nan("nanmin")
 
 
+@reads_defaults("max", methods="indices")
 @with_keywords(_ARGMAX)
 def argmax(
     x: Any,
@@ -53,6 +55,7 @@ def argmax(
     return call_reduction(_ARGMAX, x, axis, keepdims, keywords)
 
 
+@reads_defaults("max", methods="indices")
 @with_keywords(_ARGMIN)
 def argmin(
     x: Any,
@@ -73,6 +76,7 @@ def argmin(
     return call_reduction(_ARGMIN, x, axis, keepdims, keywords)
 
 
+@reads_defaults("max")
 @with_keywords(MAX)
 def max(
     x: Any,
@@ -109,6 +113,7 @@ def max(
     )
 
 
+@reads_defaults("max")
 @with_keywords(MIN)
 def min(
     x: Any,

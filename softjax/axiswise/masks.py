@@ -18,6 +18,7 @@ from softjax_solvers.internal import (
     safe_divide,
 )
 
+from .._defaults import reads_defaults
 from .._keywords import as_array, check_count, parse_count
 from .._layout import Layout, parse_axis, split_parameter
 from .._types import SoftBool
@@ -71,6 +72,7 @@ def _largest(x, softness, k, *, operation, axis, keywords, method):
     return layout.merge(out)
 
 
+@reads_defaults("top_k", methods="masks")
 def top_k_mask(
     x: Any,
     k: Any,

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers.internal import permute
 
+from .._defaults import reads_defaults
 from .._keywords import as_array
 from .._layout import Layout, parse_axis, split_mask
 from .._types import SoftIndex
@@ -91,6 +92,7 @@ def _largest(x, softness, *, operation, axis, keywords, k):
     return values, None if index is None else layout.place(index, -2)
 
 
+@reads_defaults("sort", methods="indices")
 @with_keywords(_ARGSORT)
 def argsort(
     x: Any,
@@ -119,6 +121,7 @@ def argsort(
     return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
 
 
+@reads_defaults("sort")
 @with_keywords(_SORT)
 def sort(
     x: Any,
@@ -152,6 +155,7 @@ def _check_place(x: Any, kth: Any, axis: Any, name: str) -> None:
         raise ValueError(f"{name}: kth={kth} must be from {-size} to {size - 1}.")
 
 
+@reads_defaults("sort")
 @with_keywords(_PARTITION)
 def partition(
     x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[ValueKeywords]
@@ -173,6 +177,7 @@ def partition(
     return call(_sorted, _PARTITION, x, axis, keywords, descending=False)
 
 
+@reads_defaults("sort", methods="indices")
 @with_keywords(_ARGPARTITION)
 def argpartition(
     x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[AxisKeywords]
@@ -193,6 +198,7 @@ def argpartition(
     return call(_index, _ARGPARTITION, x, axis, keywords, descending=False)
 
 
+@reads_defaults("rank")
 @with_keywords(_RANK)
 def rank(
     x: Any,
@@ -221,6 +227,7 @@ def rank(
     return call(_positions, _RANK, x, axis, keywords, descending=bool(descending))
 
 
+@reads_defaults("rank")
 @with_keywords(_RANKING)
 def ranking(
     x: Any,
@@ -239,6 +246,7 @@ def ranking(
     return call(_positions, _RANKING, x, axis, keywords, descending=bool(descending))
 
 
+@reads_defaults("top_k")
 @with_keywords(_TOP_K)
 def top_k(
     x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueKeywords]

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Regularizer, find_root
 from softjax_solvers.internal import derivative, permute
 
+from .._defaults import reads_defaults
 from .._keywords import check_levels
 from .._layout import Layout
 from .._types import SoftIndex
@@ -199,6 +200,7 @@ def _quantile(
     return out.reshape(q.shape + out.shape[1:])
 
 
+@reads_defaults("quantile", methods="indices")
 @with_keywords(_ARGQUANTILE)
 def argquantile(
     x: Any,
@@ -226,6 +228,7 @@ def argquantile(
     return at_levels(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
+@reads_defaults("quantile")
 @with_keywords(_QUANTILE)
 def quantile(
     x: Any,
@@ -259,6 +262,7 @@ def quantile(
     return at_levels(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
+@reads_defaults("quantile", methods="indices")
 @with_keywords(_ARGPERCENTILE)
 def argpercentile(
     x: Any,
@@ -282,6 +286,7 @@ def argpercentile(
     )
 
 
+@reads_defaults("quantile")
 @with_keywords(_PERCENTILE)
 def percentile(
     x: Any,
@@ -303,6 +308,7 @@ def percentile(
     return at_levels(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
+@reads_defaults("quantile", methods="indices")
 @with_keywords(_ARGMEDIAN)
 def argmedian(
     x: Any,
@@ -326,6 +332,7 @@ def argmedian(
     return call_reduction(_ARGMEDIAN, x, axis, keepdims, keywords)
 
 
+@reads_defaults("quantile")
 @with_keywords(_MEDIAN)
 def median(
     x: Any,
@@ -347,6 +354,7 @@ def median(
     return call_reduction(_MEDIAN, x, axis, keepdims, keywords, several=True)
 
 
+@reads_defaults("quantile")
 def median_newton(
     x: Any,
     axis: int | tuple[int, ...] | None = None,

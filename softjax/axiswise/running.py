@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from softjax_solvers.internal import map_chunks
 
+from .._defaults import reads_defaults
 from .._keywords import as_float, parse_mode, parse_softness
 from .._layout import parse_axis, split_mask, split_parameter, split_weights
 from ._keywords import ValueKeywords, with_defaults, with_keywords
@@ -132,6 +133,7 @@ def _by_masks(
     return jnp.moveaxis(out, 0, -1)
 
 
+@reads_defaults("max")
 @with_keywords(_CUMMAX)
 def cummax(
     x: Any, axis: int = 0, reverse: bool = False, **keywords: Unpack[ValueKeywords]
@@ -155,6 +157,7 @@ def cummax(
     return call(_running, _CUMMAX, x, axis, keywords, reverse=bool(reverse))
 
 
+@reads_defaults("max")
 @with_keywords(_CUMMIN)
 def cummin(
     x: Any, axis: int = 0, reverse: bool = False, **keywords: Unpack[ValueKeywords]

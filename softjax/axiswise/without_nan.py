@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
+from .._defaults import reads_defaults
 from .._types import SoftIndex
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
 from ._run import call_reduction
@@ -17,6 +18,7 @@ from .extrema import NANARGMAX, NANARGMIN, NANMAX, NANMIN
 from .quantiles import NANMEDIAN, NANPERCENTILE, NANQUANTILE, at_levels
 
 
+@reads_defaults("max", methods="indices")
 @with_keywords(NANARGMAX)
 def nanargmax(
     x: Any,
@@ -37,6 +39,7 @@ def nanargmax(
     return call_reduction(NANARGMAX, x, axis, keepdims, keywords)
 
 
+@reads_defaults("max", methods="indices")
 @with_keywords(NANARGMIN)
 def nanargmin(
     x: Any,
@@ -55,6 +58,7 @@ def nanargmin(
     return call_reduction(NANARGMIN, x, axis, keepdims, keywords)
 
 
+@reads_defaults("max")
 @with_keywords(NANMAX)
 def nanmax(
     x: Any,
@@ -83,6 +87,7 @@ def nanmax(
     )
 
 
+@reads_defaults("max")
 @with_keywords(NANMIN)
 def nanmin(
     x: Any,
@@ -108,6 +113,7 @@ def nanmin(
     )
 
 
+@reads_defaults("quantile")
 @with_keywords(NANMEDIAN)
 def nanmedian(
     x: Any,
@@ -127,6 +133,7 @@ def nanmedian(
     return call_reduction(NANMEDIAN, x, axis, keepdims, keywords, several=True)
 
 
+@reads_defaults("quantile")
 @with_keywords(NANQUANTILE)
 def nanquantile(
     x: Any,
@@ -150,6 +157,7 @@ def nanquantile(
     return at_levels(NANQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
+@reads_defaults("quantile")
 @with_keywords(NANPERCENTILE)
 def nanpercentile(
     x: Any,

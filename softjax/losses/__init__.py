@@ -7,6 +7,9 @@ too. Rows without any element have the value 0, and NaN where it is a mean of no
 without a gradient.
 """
 
+from .decisions import (
+    spo_plus as spo_plus,
+)
 from .fenchel_young import (
     permutation_loss as permutation_loss,
     rank_loss as rank_loss,
@@ -42,6 +45,7 @@ __all__ = [
     "recall",
     "simplex_loss",
     "spearman",
+    "spo_plus",
     "top_k_cross_entropy",
     "top_k_loss",
     "trimmed_mean",

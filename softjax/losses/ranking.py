@@ -27,7 +27,7 @@ _einsum = functools.partial(jnp.einsum, precision="highest")
 def _top_k_index(
     name: str, rows: Rows, k: int, weights: Array | None = None
 ) -> Float[Array, "*batch k n"]:
-    given = {} if weights is None else dict(weights=weights)
+    given: dict[str, Any] = {} if weights is None else dict(weights=weights)
     _, index = axiswise.top_k(rows.arrays[0], k, **rows.keywords | given)
     if index is None:
         raise ValueError(

@@ -12,7 +12,7 @@ from softjax_solvers.internal import (
     tangent_of,
 )
 
-from ..elementwise import Transition
+from .._transition import Transition
 
 
 @eqx.filter_custom_jvp

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from typing import ClassVar
+import contextlib
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -16,7 +18,7 @@ from softjax_solvers import (
 )
 from softjax_solvers.internal import deviation_scores, distance, replace_value
 
-from ..methods import Intervals, Method, NeuralSort, Relaxation, SoftSort
+from ..methods import Intervals, Method, NeuralSort, Relaxation, SoftSort, get_method
 from ..methods._intervals import median_cells
 from ..methods.hard import Hard
 from ._sample import Ordered, Sample
@@ -247,3 +249,15 @@ def get_formulation(
             "operator along an axis with weights= and where=."
         )
     return found
+
+
+def has(asked: str) -> Callable[[Any], bool]:
+    """Whether there is a formulation of an operator for a method, or its name."""
+
+    def fits(method: Any) -> bool:
+        with contextlib.suppress(TypeError, ValueError):
+            found = FORMULATIONS.get(type(get_method(method)))
+            return found is not None and asked in found.operators
+        return False
+
+    return fits

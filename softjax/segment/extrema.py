@@ -7,8 +7,9 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
+from .._defaults import reads_defaults
 from ..axiswise._keywords import with_keywords
-from ._methods import Formulation
+from ._methods import Formulation, has
 from ._results import finish_index, finish_values
 from ._run import Operation, Run, SegmentKeywords, call
 
@@ -27,6 +28,7 @@ _MAX = Operation("max", "max", _value, absent=True)
 _ARGMIN, _MIN = _ARGMAX.ascend("argmin"), _MAX.ascend("min")
 
 
+@reads_defaults("max", methods=has("max"))
 @with_keywords(_MAX)
 def max(
     x: Any,
@@ -64,6 +66,7 @@ def max(
     return call(_MAX, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
+@reads_defaults("max", methods=has("max"))
 @with_keywords(_MIN)
 def min(
     x: Any,
@@ -88,6 +91,7 @@ def min(
     return call(_MIN, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
+@reads_defaults("max", methods=has("argmax"))
 @with_keywords(_ARGMAX)
 def argmax(
     x: Any,
@@ -118,6 +122,7 @@ def argmax(
     return call(_ARGMAX, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
+@reads_defaults("max", methods=has("argmax"))
 @with_keywords(_ARGMIN)
 def argmin(
     x: Any,

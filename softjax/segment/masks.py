@@ -11,6 +11,7 @@ from jaxtyping import Array
 from softjax_solvers import Regularizer, SegmentedHypersimplexProjection
 from softjax_solvers.internal import safe_divide
 
+from .._defaults import reads_defaults
 from .._keywords import check_count, parse_count
 from .._types import SoftBool
 from ..methods import MaskMethod, get_mask_method
@@ -77,6 +78,7 @@ _TOP_K_MASK = Operation(
 )
 
 
+@reads_defaults("top_k", methods="masks")
 def top_k_mask(
     x: Any,
     segment_ids: Any,

@@ -9,8 +9,9 @@ from typing import Any, Unpack
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._defaults import reads_defaults
 from ..axiswise._keywords import with_keywords
-from ._methods import Formulation, SortingFormulation
+from ._methods import Formulation, SortingFormulation, has
 from ._results import finish_positions, finish_sorted, finish_values
 from ._run import Operation, Run, SegmentKeywords, call
 
@@ -39,6 +40,7 @@ _TOP_K = Operation("top_k", "top_k", _first_k, absent=True, by_units=True)
 _FROM_SMALLEST = {op: op.ascend() for op in (_SORT, _RANK, _RANKING)}
 
 
+@reads_defaults("sort", methods=has("sort"))
 @with_keywords(_SORT)
 def sort(
     x: Any,
@@ -73,6 +75,7 @@ def sort(
     return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
+@reads_defaults("rank", methods=has("rank"))
 @with_keywords(_RANK)
 def rank(
     x: Any,
@@ -104,6 +107,7 @@ def rank(
     return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
+@reads_defaults("rank", methods=has("rank"))
 @with_keywords(_RANKING)
 def ranking(
     x: Any,
@@ -128,6 +132,7 @@ def ranking(
     return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
+@reads_defaults("top_k", methods=has("top_k"))
 @with_keywords(_TOP_K)
 def top_k(
     x: Any,

@@ -8,10 +8,11 @@ from typing import Any, Unpack
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._defaults import reads_defaults
 from .._keywords import check_levels
 from ..axiswise._keywords import with_keywords
 from ..methods._intervals import QUANTILE_METHODS, median_cells, quantile_cells
-from ._methods import Formulation
+from ._methods import Formulation, has
 from ._results import finish_values
 from ._run import Operation, Run, SegmentKeywords, call
 
@@ -43,6 +44,7 @@ _QUANTILE = Operation(
 _MEDIAN = Operation("median", "median", _middle, method="neuralsort", by_units=True)
 
 
+@reads_defaults("quantile", methods=has("quantile"))
 @with_keywords(_QUANTILE)
 def quantile(
     x: Any,
@@ -79,6 +81,7 @@ def quantile(
     return jnp.moveaxis(out, tuple(axes), tuple(axis - 1 for axis in axes))
 
 
+@reads_defaults("quantile", methods=has("median"))
 @with_keywords(_MEDIAN)
 def median(
     x: Any,

@@ -43,14 +43,22 @@ from ._core.structure import (
     General as General,
     Structure as Structure,
 )
+from ._flows import (
+    min_cost_flow as min_cost_flow,
+    shortest_path as shortest_path,
+)
 from ._kernels.roots import (
     find_root as find_root,
 )
 from ._problems import (
+    Atoms as Atoms,
     Blocks as Blocks,
     HypersimplexProjection as HypersimplexProjection,
+    Incidence as Incidence,
+    LinearProgram as LinearProgram,
     MajorizationProjection as MajorizationProjection,
     NeuralSortRows as NeuralSortRows,
+    OracleProjection as OracleProjection,
     PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
     SegmentedHypersimplexProjection as SegmentedHypersimplexProjection,
@@ -75,16 +83,19 @@ from ._regularizers import (
     TwoSided as TwoSided,
 )
 from ._solvers import (
+    ActiveSet as ActiveSet,
     ClosedForm as ClosedForm,
     ConjugateGradients as ConjugateGradients,
     DampedNewton as DampedNewton,
     DivideAndConquerIsotonic as DivideAndConquerIsotonic,
     DualCoordinateAscent as DualCoordinateAscent,
+    FrankWolfe as FrankWolfe,
     JaxoptMinimiser as JaxoptMinimiser,
     Newton as Newton,
     OptimistixMinimiser as OptimistixMinimiser,
     OptimistixRootFinder as OptimistixRootFinder,
     OTTSinkhorn as OTTSinkhorn,
     PoolAdjacentViolators as PoolAdjacentViolators,
+    ProjectedNewton as ProjectedNewton,
     SemiDual as SemiDual,
 )

@@ -7,6 +7,7 @@ from ._kernels.arrays import (
     pad_last as pad_last,
     safe_divide as safe_divide,
 )
+from ._kernels.assignment import assign as assign
 from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
 from ._kernels.derivatives import (
     derivative as derivative,
@@ -34,6 +35,13 @@ from ._kernels.sorting import (
     largest as largest,
     permute as permute,
     sort_with_permutation as sort_with_permutation,
+)
+from ._kernels.spanning_trees import (
+    add_parallel as add_parallel,
+    log_arborescences as log_arborescences,
+    maximum_arborescence as maximum_arborescence,
+    maximum_spanning_tree as maximum_spanning_tree,
+    sample_arborescence as sample_arborescence,
 )
 from ._kernels.subsets import (
     centered_inclusion_probabilities as centered_inclusion_probabilities,

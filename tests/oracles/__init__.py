@@ -1,5 +1,10 @@
 """References in float64, independent of the library: NumPy, SciPy and closed forms."""
 
+from .hull import distance_to_hull as distance_to_hull, hull_oracle as hull_oracle
+from .linear_program import (
+    linear_program_oracle as linear_program_oracle,
+    vertex_oracle as vertex_oracle,
+)
 from .links import (
     Link as Link,
     barrier_link as barrier_link,
@@ -16,6 +21,12 @@ from .majorization import (
     inclusion_oracle as inclusion_oracle,
     majorization_oracle as majorization_oracle,
     subset_sums_oracle as subset_sums_oracle,
+)
+from .maxima import (
+    LINKS as LINKS,
+    gibbs as gibbs,
+    hull_projection as hull_projection,
+    regularized_maximum as regularized_maximum,
 )
 from .permutahedron import (
     permutahedron_oracle as permutahedron_oracle,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .modes import get_regularizer
 from .problem import MaximizationProblem
@@ -41,7 +41,7 @@ def optimal_value(
 
 def fenchel_young_loss(
     problem: MaximizationProblem,
-    target: Float[Array, "..."],
+    target: PyTree[Array],
     regularizer: str | Regularizer,
     solver: Any = None,
 ) -> Float[Array, "*batch"]:
@@ -52,9 +52,10 @@ def fenchel_young_loss(
 
     **Arguments:**
 
-    - `problem`: a projection onto the simplex, the hypersimplex or a permutahedron, or
-        an optimal transport; of scores z, or for transport of minus the cost.
-    - `target`: a feasible y, of the shape of the solution.
+    - `problem`: a projection onto the simplex, the hypersimplex, a permutahedron or the
+        hull of an oracle's answers, a linear program, or an optimal transport; of
+        scores z, or for transport of minus the cost.
+    - `target`: a feasible y, of the shape (or structure) of the solution.
     - The others are those of [`softjax.solvers.solve`][].
 
     **Example:**

@@ -6,17 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from .._solvers import (
+    ActiveSet,
     ClosedForm,
     ConjugateGradients,
     DampedNewton,
     DivideAndConquerIsotonic,
     DualCoordinateAscent,
+    FrankWolfe,
     JaxoptMinimiser,
     Newton,
     OptimistixMinimiser,
     OptimistixRootFinder,
     OTTSinkhorn,
     PoolAdjacentViolators,
+    ProjectedNewton,
     SemiDual,
 )
 from .problem import Problem
@@ -33,6 +36,9 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "merging": DivideAndConquerIsotonic,
     "conjugate_gradients": ConjugateGradients,
     "damped_newton": DampedNewton,
+    "projected_newton": ProjectedNewton,
+    "active_set": ActiveSet,
+    "frank_wolfe": FrankWolfe,
 }
 """Name of a solver -> what makes it.
 
@@ -49,6 +55,9 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     merging
     conjugate_gradients
     damped_newton
+    projected_newton
+    active_set
+    frank_wolfe
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {

@@ -72,10 +72,13 @@ class Solution(eqx.Module):
 
         The implicit function theorem: minus the inverse Jacobian of the optimality
         conditions, applied to how they change at a fixed dual; of minimum norm where it
-        is singular.
+        is singular. Or what the problem has in its table `fused`.
         """
         from .._operators.solve import linear_solve
 
+        known = self.problem.fused.get(Dual)
+        if known is not None:
+            return known(self.problem, self, Dual(), moves, linear_solver)[1]
         shift = tangent_of(
             lambda problem, regularizer: problem.optimality(self.dual, regularizer),
             (self.problem, self.regularizer),

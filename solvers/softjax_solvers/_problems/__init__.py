@@ -1,5 +1,11 @@
 from .hypersimplex import HypersimplexProjection as HypersimplexProjection
+from .linear_program import (
+    Incidence as Incidence,
+    LinearProgram as LinearProgram,
+    Program as Program,
+)
 from .majorization import MajorizationProjection as MajorizationProjection
+from .oracle import Atoms as Atoms, OracleProjection as OracleProjection
 from .permutahedron import (
     Blocks as Blocks,
     IsotonicRegression as IsotonicRegression,

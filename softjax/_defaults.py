@@ -1,0 +1,265 @@
+"""Defaults in a context: what operators take for keywords that are not given."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+
+from ._keywords import check_softness, parse_mode
+from .methods import ValueMethod, get_mask_method, get_method
+from .straight_through import st
+
+_Function = TypeVar("_Function", bound=Callable)
+
+KINDS = (
+    "elementwise",
+    "comparison",
+    "max",
+    "sort",
+    "rank",
+    "quantile",
+    "top_k",
+    "structured",
+)
+"""What defaults may be given for apart from others."""
+
+
+class _Token(NamedTuple):
+    """Stands for a value without a hash, such as a traced softness, in a key."""
+
+    number: int
+
+
+class Defaults(NamedTuple):
+    """What a context holds, such that equal ones have equal programs.
+
+    **Attributes:**
+
+    - `entries`: kind (None for all), keyword, type and value of each default.
+    """
+
+    entries: tuple[tuple[str | None, str, type, Any], ...]
+
+    def given(self, kind: str) -> dict[str, Any]:
+        """The keywords for a kind of operator, which beat those for all."""
+        found = {}
+        for wanted in (None, kind):
+            found |= {
+                keyword: _of_token(value) if isinstance(value, _Token) else value
+                for of, keyword, _, value in self.entries
+                if of == wanted
+            }
+        return found
+
+
+# Part of the key of all programs, the users' own too. What has no hash is kept apart:
+# keys stay after a trace is over, and its tracers must not.
+_context: Any = jax.make_user_context(None)
+_values: contextvars.ContextVar[Mapping[int, Any] | None] = contextvars.ContextVar(
+    "softjax_defaults", default=None
+)
+_numbers = itertools.count()
+
+
+def _of_token(token: _Token) -> Any:
+    return (_values.get() or {})[token.number]
+
+
+def _has_softness(value: Any) -> None:
+    check_softness(value)
+
+
+def _is_mode(value: Any) -> None:
+    parse_mode(value)
+
+
+def _is_method(value: Any) -> None:
+    for get in (get_method, get_mask_method):
+        with contextlib.suppress(ValueError, TypeError):
+            get(value)
+            return
+    get_method(value)
+
+
+def _is_flag(name: str) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"defaults: {name} must be True or False, got {value!r}.")
+
+    return check
+
+
+_CHECKS: dict[str, Callable[[Any], None]] = {
+    "softness": _has_softness,
+    "mode": _is_mode,
+    "method": _is_method,
+    "standardize": _is_flag("standardize"),
+    "straight_through": _is_flag("straight_through"),
+}
+
+
+def _entries(kind: str | None, keywords: Mapping[str, Any]) -> dict[Any, Any]:
+    for keyword, value in keywords.items():
+        if keyword not in _CHECKS:
+            allowed = ", ".join([*_CHECKS, *(() if kind else KINDS)])
+            raise TypeError(f"defaults: {keyword!r} is not known. Allowed: {allowed}.")
+        if kind != "structured" or keyword != "method":
+            _CHECKS[keyword](value)
+    return {(kind, keyword): value for keyword, value in keywords.items()}
+
+
+@contextlib.contextmanager
+def defaults(**keywords: Any) -> Iterator[None]:
+    """A context in which operators have other defaults.
+
+    Operators read it where they are called, or traced. It is part of the key of
+    compiled programs, also of those by `jax.jit` around operators, so that a function
+    is compiled anew for other defaults and never runs with those of another context.
+
+    An argument that is given beats a default for its kind of operator, which beats one
+    for all; contexts inside of others change what they name. A method that an operator
+    does not have, or a mode (`"hard"` for `sigmoidal`), leaves it its own.
+
+    **Arguments:**
+
+    - `softness`, `mode`, `method`, `standardize`: those of operators. Softness may be
+        traced, if the context stands inside of the function that is: then it is
+        differentiated, and changes without compilation.
+    - `straight_through`: whether operators with a hard mode are their straight-through
+        variants.
+    - `elementwise`, `comparison`, `max`, `sort`, `rank`, `quantile`, `top_k`,
+        `structured`: a dictionary of the above for one kind of operator: `sort` for
+        sort and argsort, `rank` for rank and ranking, `max` for max, min, argmax and
+        argmin, `quantile` for medians and percentiles too, `top_k` for top_k and
+        top_k_mask, `structured` for `softjax.structured`. Operators over segments are
+        of the same kinds.
+
+    Losses with a softness of their own keep it; others pass on what operators read.
+
+    **Raises:** `TypeError` for a keyword that there is not, and what operators raise
+    for a bad value.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> with sj.defaults(mode="c0", sort=dict(softness=0.5)):
+        ...     print(sj.argmax(x), sj.sort(x), sj.argmax(x, mode="smooth"))
+        ...
+        [0. 1. 0.] [0.2  0.76 0.94] [0.    0.952 0.047]
+        >>> @jax.jit
+        ... def anneal(x, softness):
+        ...     with sj.defaults(softness=softness):
+        ...         return sj.max(x)
+        ...
+        >>> for softness in (0.3, 0.01):
+        ...     print(f"{anneal(x, softness):.3f}")
+        ...
+        0.885
+        1.000
+    """
+    kinds = {name: keywords.pop(name) for name in KINDS if name in keywords}
+    given = _entries(None, keywords)
+    for kind, options in kinds.items():
+        if not isinstance(options, Mapping):
+            raise TypeError(
+                f"defaults: {kind} must be a dictionary of defaults, got {options!r}."
+            )
+        given |= _entries(kind, options)
+    outer = _context.value
+    merged = {} if outer is None else {(k, n): v for k, n, _, v in outer.entries}
+    apart = dict(_values.get() or {})
+    for key, value in given.items():
+        try:
+            hash(value)
+        except TypeError:
+            token = _Token(next(_numbers))
+            apart[token.number], value = value, token
+        merged[key] = value
+    order = sorted(merged.items(), key=lambda item: (item[0][0] or "", item[0][1]))
+    entries = tuple((k, n, type(v), v) for (k, n), v in order)
+    reset = _values.set(apart)
+    try:
+        with _context(Defaults(entries)):
+            yield
+    finally:
+        _values.reset(reset)
+
+
+def _has_mask_method(method: Any) -> bool:
+    return _is_got(get_mask_method, method) is not None
+
+
+def _has_method(method: Any) -> bool:
+    return _is_got(get_method, method) is not None
+
+
+def _has_index_method(method: Any) -> bool:
+    found = _is_got(get_method, method)
+    return found is not None and not isinstance(found, ValueMethod)
+
+
+def _is_got(get: Callable[[Any], Any], method: Any) -> Any:
+    try:
+        return get(method)
+    except (TypeError, ValueError):
+        return None
+
+
+HAS: dict[str, Callable[[Any], bool]] = {
+    "values": _has_method,
+    "indices": _has_index_method,
+    "masks": _has_mask_method,
+}
+
+
+def reads_defaults(
+    kind: str,
+    *,
+    methods: str | Callable[[Any], bool] = "values",
+    hard: bool = True,
+    variant: bool = True,
+) -> Callable[[_Function], _Function]:
+    """Let an operator take what is not given from [`softjax.defaults`][].
+
+    **Arguments:**
+
+    - `kind`: one of `KINDS`.
+    - `methods`: which methods the operator has, by a name in `HAS` or a function.
+    - `hard`: whether it has a hard mode.
+    - `variant`: whether it then has a straight-through variant.
+    """
+    fits = methods if callable(methods) else HAS[methods]
+
+    def decorate(fn: _Function) -> _Function:
+        names = {
+            name
+            for name, parameter in inspect.signature(fn).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+        @functools.wraps(fn)
+        def operator(*args: Any, **keywords: Any) -> Any:
+            context = _context.value
+            if context is None:
+                return fn(*args, **keywords)
+            given = context.given(kind)
+            through = given.pop("straight_through", False) and hard and variant
+            if not fits(given.get("method")):
+                given.pop("method", None)
+            if given.get("mode") == "hard" and not hard:
+                given.pop("mode")
+            given = {name: value for name, value in given.items() if name in names}
+            # What it calls has been given everything.
+            with _context(None):
+                return (st(fn) if through else fn)(*args, **{**given, **keywords})
+
+        return operator  # pyright: ignore[reportReturnType]
+
+    return decorate

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+
+from softjax_solvers import Primal, evaluate
+
+from .._danskin import attach
+from ._method import StructuredMethod
+
+
+class Marginals(StructuredMethod):
+    """Global regularization: of the coordinates of the marginals (SparseMAP).
+
+    `max_mu <scores, mu> - softness sum_i r(mu_i)`, over the convex hull of structures.
+    Sparse modes choose a few structures. The entropy is not that of a distribution over
+    structures, and needs as many of them as the hull has dimensions: small ones only.
+
+    **Example:**
+
+        >>> grid, costs = sj.structured.GridPath(), jnp.array([[0.0, 0.2], [0.1, 0.0]])
+        >>> print(sj.structured.argmax(grid, -costs, softness=0.5, mode="c0"))
+        [[1.  0.4]
+         [0.6 1. ]]
+
+    ??? cite
+
+        Niculae, Martins, Blondel and Cardie, "SparseMAP: differentiable sparse
+        structured inference", ICML 2018.
+    """
+
+    def check(self, structure, regularizer, solver):
+        pass  # the solver is checked where it is used
+
+    def argmax(self, structure, scores, softness, regularizer, solver):
+        problem = structure.projection(scores, softness)
+        return evaluate(problem, regularizer, Primal(), solver)
+
+    def value(self, structure, scores, softness, regularizer, solver):
+        mu = self.argmax(structure, scores, softness, regularizer, solver)
+        z, _ = jax.flatten_util.ravel_pytree(scores)
+        y, _ = jax.flatten_util.ravel_pytree(mu)
+        value = jnp.sum(jnp.where(y != 0, z, 0) * y) + _term(y, softness, regularizer)
+        return attach(value, y, z, (softness, regularizer), term=_term)
+
+    def entropy(self, structure, scores, softness, regularizer, solver):
+        mu = self.argmax(structure, scores, softness, regularizer, solver)
+        return -self.regularization(structure, mu, regularizer)
+
+    def regularization(self, structure, target, regularizer):
+        y, _ = jax.flatten_util.ravel_pytree(target)
+        return jnp.sum(regularizer.value(y))
+
+
+def _term(y, softness, regularizer):
+    return -softness * jnp.sum(regularizer.value(y), axis=0)

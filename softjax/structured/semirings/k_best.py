@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._semirings import ABSENT, Semiring
+from ._plain import is_present
+
+
+class KBest(Semiring):
+    """Semiring of the k largest candidates, best first, along a last axis of states.
+
+    The gradient of the i-th value of a recursion is the i-th best structure. Of equal
+    candidates the first comes first, and they are different ones: so a recursion must
+    derive each structure in one way only.
+
+    **Arguments:**
+
+    - `k`: at least 1.
+
+    **Example:**
+
+        >>> import softjax.structured as st
+        >>> chain = st.Chain()
+        >>> scores = jnp.array([[0.0, 1.0], [0.5, 0.2]]), jnp.zeros((1, 2, 2))
+        >>> print(chain.recursion(scores, st.KBest(3)))
+        [1.5 1.2 0.5]
+    """
+
+    k: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if isinstance(self.k, bool) or not isinstance(self.k, int):
+            raise TypeError(f"KBest: k must be an integer, got {self.k!r}.")
+        if self.k < 1:
+            raise ValueError(f"KBest: k must be at least 1, got {self.k}.")
+
+    def lift(self, scores):
+        rest = jnp.full((*scores.shape, self.k - 1), ABSENT, scores.dtype)
+        return jnp.concatenate([scores[..., None], rest], axis=-1)
+
+    def times(self, state, score):
+        return state + score[..., None]
+
+    def join(self, first, second):
+        pairs = first[..., :, None] + second[..., None, :]
+        return self._largest(pairs.reshape(*pairs.shape[:-2], -1))
+
+    def max(self, state, axis=0):
+        x = jnp.moveaxis(state, axis, -2)
+        return self._largest(x.reshape(*x.shape[:-2], -1))
+
+    def where(self, condition, state, other):
+        return jnp.where(condition[..., None], state, other)
+
+    def _largest(self, x):
+        best, _ = jax.lax.top_k(x, self.k)
+        return jnp.where(is_present(best), best, ABSENT)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from softjax_solvers import HypersimplexProjection, MaximizationProblem
+from softjax_solvers.internal import log_subset_sums
+
+from .._counts import parse_integer
+from .._semirings import Semiring
+from .._structure import DynamicProgram
+from ._checks import check_shape, unless_nan
+from ._items import best_of_items
+
+
+class KSubset(DynamicProgram):
+    """Subsets of k of n items, with scores of shape `n`.
+
+    Marginals are those of a top-k mask: [`softjax.solvers.HypersimplexProjection`][] is
+    the problem. The distribution over subsets is conditional Bernoulli sampling.
+
+    **Arguments:**
+
+    - `k`: from 0 to n.
+
+    **Example:**
+
+        >>> st = sj.structured
+        >>> scores = jnp.array([0.2, 1.0, 0.7, 0.1])
+        >>> print(st.argmax(st.KSubset(2), scores, softness=1.0))
+        [0.2 1.  0.7 0.1]
+        >>> gibbs = dict(mode="smooth", method="distribution")
+        >>> print(st.argmax(st.KSubset(2), scores, softness=0.5, **gibbs))
+        [0.301 0.796 0.652 0.251]
+
+    ??? cite
+
+        Chen, Dempster and Liu, "Weighted finite population sampling to maximize
+        entropy", Biometrika 81 (1994); Martins and Kreutzer, "Learning what's easy:
+        fully differentiable neural easy-first taggers", EMNLP 2017.
+    """
+
+    k: int = eqx.field(static=True)
+
+    def __init__(self, k: int):
+        self.k = parse_integer("KSubset", "k", k, 0)
+
+    def check(self, scores):
+        check_shape("KSubset", "scores", scores, ("n",))
+        if self.k > len(scores):
+            raise ValueError(
+                f"KSubset: k={self.k} must be at most the number of items, "
+                f"{len(scores)}."
+            )
+
+    def default_mode(self):
+        return "c0"
+
+    def default_method(self, regularizer):
+        return "marginals"
+
+    def oracle(self, scores: Float[Array, "n"]) -> Float[Array, "n"]:
+        best = jnp.argsort(-scores, stable=True)[: self.k]
+        return unless_nan(jnp.zeros_like(scores).at[best].set(1), scores)
+
+    def recursion(self, scores: Float[Array, "n"], semiring: Semiring):
+        return best_of_items(scores, np.ones(len(scores), int), self.k, semiring)[
+            self.k
+        ]
+
+    def projection(self, scores, softness) -> MaximizationProblem:
+        return HypersimplexProjection(scores, self.k, softness)
+
+    def log_partition(self):
+        def of(scores):
+            best = -jnp.sort(-scores)
+            if self.k == 0:
+                return jnp.zeros((), scores.dtype)
+            return jnp.sum(best[: self.k]) + log_subset_sums(best)[self.k - 1]
+
+        return of

@@ -1,0 +1,71 @@
+"""The interface of a matrix of constraints."""
+
+from __future__ import annotations
+
+import abc
+from typing import Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..._kernels.arrays import exact_einsum
+
+FEW_ROWS = 128
+"""Largest number of rows with which a factorization beats conjugate gradients."""
+
+
+class Matrix(eqx.Module):
+    """A matrix of m rows and n columns, by its products with vectors.
+
+    One for all programs of a batch, unless an implementation says otherwise.
+    """
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """The number of rows and the number of columns."""
+
+    @abc.abstractmethod
+    def apply(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+        """The product `K y`."""
+
+    @abc.abstractmethod
+    def apply_transpose(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
+        """The product `K^T x`."""
+
+    @abc.abstractmethod
+    def sizes(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+        """Sums of the sizes of the terms of `K y`, of which its rounding is a part."""
+
+    @abc.abstractmethod
+    def dense(self, dtype: jnp.dtype) -> Float[Array, "*#batch m n"]:
+        """The entries of the matrix."""
+
+    @abc.abstractmethod
+    def diagonal(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+        """The diagonal of `K diag(weight) K^T`, or ones where it is not known."""
+
+    # What follows are defaults, meant to be overridden by what is known better.
+
+    @property
+    def factorizes(self) -> bool:
+        """Whether systems of `K diag(weight) K^T` are best solved by its factors."""
+        return self.shape[0] <= FEW_ROWS
+
+    def gram(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m m"]:
+        """The matrix `K diag(weight) K^T`. Default: of the dense K."""
+        dense = self.dense(weight.dtype)
+        weighted = dense * weight[..., None, :]
+        return exact_einsum("...mn,...kn->...mk", weighted, dense)
+
+    def repeated(self, batch: tuple[int, ...]) -> Self:
+        """One matrix for each program of a batch, along a single leading axis."""
+        size = 1
+        for length in batch:
+            size *= length
+        return jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (size, *x.shape)) if eqx.is_array(x) else x,
+            self,
+        )

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from .._core.problem import MaximizationProblem
+from .._core.readout import Dual, Means, Moves, Primal
+from .._core.regularizer import Regularizer
+from .._core.solution import Solution
+from .._kernels.arrays import eps, exact_einsum, inexact
+from .._kernels.derivatives import derivative, stop_gradient, tangent_of
+from .._kernels.faces import span_face
+from .._kernels.semidefinite import semidefinite_solve
+
+_LEAST = 1e-20
+"""Least argument of r', so that it is finite."""
+
+_MOST = 1e30
+"""Largest value of r'', which multiplies 0 where it is infinite."""
+
+
+class Atoms(eqx.Module):
+    """A solution as a mean of vertices: the dual of an `OracleProjection`.
+
+    **Attributes:**
+
+    - `vertices`: a pytree of the structure of the scores, with a leading axis of m.
+    - `weights`: `m`, nonnegative, of sum 1. A vertex of weight 0 is a copy of the
+        heaviest, in a place that was not needed.
+    - `faces`: the largest number of further vertices that a derivative asks for.
+
+    **Example:**
+
+        >>> def simplex(scores):
+        ...     return jax.nn.one_hot(jnp.argmax(scores), 3)
+        ...
+        >>> z = jnp.array([0.2, 1.0, 0.7])
+        >>> problem = sj.solvers.OracleProjection(z, 0.5, simplex)
+        >>> solver = sj.solvers.ActiveSet(max_atoms=3)
+        >>> atoms = sj.solvers.solve(problem, "c0", solver).dual
+        >>> print(atoms.weights @ atoms.vertices)
+        [0.  0.8 0.2]
+    """
+
+    vertices: PyTree[Array]
+    weights: Float[Array, " m"]
+    faces: int = eqx.field(static=True)
+
+
+class Oracle(eqx.Module):
+    """A callable with its arrays apart, so that a problem is a pytree of arrays."""
+
+    arrays: tuple[Array | None, ...]
+    rest: tuple[Any, ...] = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)
+
+    def __init__(self, oracle: Callable):
+        if not callable(oracle):
+            raise TypeError(f"oracle must be a callable, got {oracle!r}.")
+        leaves, self.structure = jax.tree.flatten(oracle)
+        are = [eqx.is_array(x) or isinstance(x, np.ndarray) for x in leaves]
+        self.arrays = tuple(
+            jnp.asarray(x) if is_array else None
+            for x, is_array in zip(leaves, are, strict=True)
+        )
+        self.rest = tuple(
+            None if is_array else x for x, is_array in zip(leaves, are, strict=True)
+        )
+        try:
+            hash((self.rest, self.structure))
+        except TypeError as error:
+            raise TypeError(
+                f"oracle must be hashable, up to arrays that it is a pytree of, got "
+                f"{oracle!r}: {error}."
+            ) from error
+
+    def __call__(self, scores: PyTree[Array]) -> PyTree[Array]:
+        pairs = zip(stop_gradient(self.arrays), self.rest, strict=True)
+        leaves = [rest if array is None else array for array, rest in pairs]
+        return jax.tree.unflatten(self.structure, leaves)(scores)
+
+
+class OracleProjection(MaximizationProblem):
+    """`argmax_{y in P} <z, y> - softness R(y)`, with P the hull of an oracle's answers.
+
+    The oracle maximizes a linear function: of scores, it returns a vertex v of P for
+    which `<scores, v>` is largest. All else about P is found out by asking. The
+    solution is a mean of a few vertices, the dual [`softjax.solvers.Atoms`][]; it has
+    the structure of z, and so have values of [`softjax.solvers.Means`][] and targets of
+    losses. The marginals of structures are such solutions (SparseMAP).
+
+    This is one problem, whatever the shape of z: batches are made by `jax.vmap`.
+
+    **Arguments:**
+
+    - `z`: a pytree of arrays of any shapes.
+    - `softness`: positive, a scalar.
+    - `oracle`: a function from a pytree like z to a vertex, of the same structure and
+        shapes, whose entries are nonnegative; and at most 1 with a link that is
+        bounded. A plain function has to be hashable, and a new one, such as a lambda
+        in a function that is called again, is compiled anew. It may be a pytree
+        instead, as an `equinox.Module` and a bound method of one are: arrays in it may
+        be traced. They count as constant in derivatives. What cannot be traced is
+        called by `jax.pure_callback`. NaN never reaches the oracle.
+
+    Regularizers with finite `r'(0)` are exact for any number of vertices. With others,
+    such as the entropy, solutions have full support, which takes about as many vertices
+    as P has dimensions; r' is that of at least 1e-20. Scores are compared up to their
+    rounding: of those of 1e6 times the softness, differences below about 0.1 softness
+    are lost.
+
+    **Example:**
+
+        >>> def path(scores):  # the better of two ways, of two steps each
+        ...     upper, lower = scores
+        ...     best = jnp.where(upper.sum() >= lower.sum(), 1.0, 0.0)
+        ...     return jnp.full(2, best), jnp.full(2, 1 - best)
+        ...
+        >>> z = (jnp.array([0.3, 0.2]), jnp.array([0.1, 0.3]))
+        >>> problem = sj.solvers.OracleProjection(z, 0.5, path)
+        >>> upper, lower = sj.solvers.solve(problem, "c0").value
+        >>> print(upper, lower)
+        [0.55 0.55] [0.45 0.45]
+
+    ??? cite
+
+        Niculae, Martins, Blondel and Cardie, "SparseMAP: differentiable sparse
+        structured inference", ICML 2018.
+    """
+
+    z: PyTree[Array]
+    softness: Float[Array, ""]
+    oracle: Oracle
+
+    def __init__(self, z: Any, softness: Array | float, oracle: Callable):
+        self.z = jax.tree.map(inexact, z)
+        scores, _ = ravel_pytree(self.z)
+        if scores.size == 0:
+            raise ValueError("OracleProjection: z must have at least one entry.")
+        self.softness = inexact(softness).astype(scores.dtype)
+        if self.softness.shape != ():
+            raise ValueError(
+                "OracleProjection: softness must be a scalar, got shape "
+                f"{self.softness.shape}. Use jax.vmap for a batch of problems."
+            )
+        self.oracle = oracle if isinstance(oracle, Oracle) else Oracle(oracle)
+
+    @property
+    def scores(self) -> Float[Array, " d"]:
+        """`z / softness`, as a vector."""
+        return ravel_pytree(self.z)[0] / self.softness
+
+    def unravel(self, y: Float[Array, " d"]) -> PyTree[Array]:
+        """A vector in the structure of z."""
+        return ravel_pytree(self.z)[1](y)
+
+    def ravel(self, y: PyTree[Array], name: str) -> Float[Array, " d"]:
+        """A pytree like z as a vector.
+
+        **Raises:** `ValueError` if it is of another structure, or of other shapes.
+        """
+
+        def shapes(tree):
+            return jax.tree.map(jnp.shape, tree)
+
+        if shapes(y) != shapes(self.z):
+            raise ValueError(
+                f"OracleProjection: {name} must have the structure and shapes of z, "
+                f"{shapes(self.z)}, got {shapes(y)}."
+            )
+        like = jax.tree.map(lambda x, z: jnp.asarray(x, z.dtype), y, self.z)
+        return ravel_pytree(like)[0]
+
+    def best(self, scores: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The vertex that the oracle finds best, without a derivative."""
+        scores = jax.lax.stop_gradient(scores)
+        # What loops over scores may never end with NaN.
+        scores = jnp.where(jnp.isfinite(scores), scores, 0)
+        vertex = self.oracle(self.unravel(scores))
+        return jax.lax.stop_gradient(self.ravel(vertex, "what the oracle returns"))
+
+    def to_dual(
+        self, vertices: Float[Array, "m d"], weights: Float[Array, " m"], faces: int
+    ) -> Atoms:
+        """Vertices as rows, in the structure of z."""
+        heaviest = vertices[jnp.argmax(weights)]
+        vertices = jnp.where(weights[:, None] > 0, vertices, heaviest)
+        return Atoms(jax.vmap(self.unravel)(vertices), weights, faces)
+
+    def vertices(self, dual: Atoms) -> Float[Array, "m d"]:
+        """The vertices of a dual, as rows."""
+        return jax.vmap(lambda v: ravel_pytree(v)[0])(dual.vertices)
+
+    def flat_primal(self, dual: Atoms) -> Float[Array, " d"]:
+        return exact_einsum("m,md->d", dual.weights, self.vertices(dual))
+
+    def primal(self, dual: Atoms, regularizer: Regularizer) -> PyTree[Array]:
+        return self.unravel(self.flat_primal(dual))
+
+    def means(
+        self, dual: Atoms, regularizer: Regularizer, values: PyTree[Array]
+    ) -> Float[Array, ""]:
+        """`<y, values>`, of values like z."""
+        return self.flat_primal(dual) @ self.ravel(values, "values")
+
+    def optimality(self, dual: Atoms, regularizer: Regularizer) -> Atoms:
+        """By how much each vertex is better than the heaviest, where y is."""
+        slope = gradient(regularizer, self.flat_primal(dual))
+        error = rise(edges(self.vertices(dual), dual.weights), self.scores, slope)
+        return Atoms(jax.tree.map(jnp.zeros_like, dual.vertices), error, dual.faces)
+
+    def residual(self, dual: Atoms, regularizer: Regularizer) -> Float[Array, ""]:
+        """The duality gap, relative to `<|z|, y> / softness` where that is above 1."""
+        y = self.flat_primal(dual)
+        slope = gradient(regularizer, y)
+        apart = self.best(self.scores - slope) - self.vertices(dual)
+        gap = dual.weights @ rise(apart, self.scores, slope)
+        return jnp.maximum(gap, 0) / self.scale(y)
+
+    def scale(self, y: Float[Array, " d"]) -> Float[Array, ""]:
+        """The size of the numbers of which gaps are differences."""
+        return jnp.maximum(jnp.abs(self.scores) @ y, 1)
+
+    def objective(self, y: PyTree[Array], regularizer: Regularizer) -> Float[Array, ""]:
+        flat = self.ravel(y, "a solution or target")
+        z, _ = ravel_pytree(self.z)
+        return z @ flat - self.softness * jnp.sum(regularizer.value(flat))
+
+    def default_solver(self, regularizer: Regularizer) -> str:
+        return "active_set"
+
+    def spanning(self, solution: Solution) -> Solution:
+        """A solution by vertices that span the face that it is inside of."""
+        dual = solution.dual
+        if dual.faces == 0:
+            return solution
+        regularizer = stop_gradient(solution.regularizer)
+        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
+        scores = jax.lax.stop_gradient(self.scores)
+        steep = scores - gradient(regularizer, weights @ vertices)
+        vertices = span_face(self.best, steep, vertices, weights, dual.faces)
+        dual = Atoms(jax.vmap(self.unravel)(vertices), weights, 0)
+        return solution.at(self, solution.regularizer, dual)
+
+    # With B = `edges` and H = r''(y), a move of the scores moves weights by
+    # (B H B^T)^+ B times it, and y by B^T times that. It is unique even where weights
+    # are not.
+    def flat_primal_and_tangents(
+        self, solution: Solution, moves: Moves
+    ) -> tuple[Array, Array, Array]:
+        """y and its tangent, as vectors, and that of the weights."""
+        regularizer = solution.regularizer
+        dual = stop_gradient(solution.dual)
+        # Re-entering, so that higher derivatives follow the rule too.
+        y, _ = ravel_pytree(solution.at(self, regularizer, dual).value)
+        move = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
+        # The derivative of NaN is NaN, also in reverse.
+        known = jnp.where(jnp.isnan(jax.lax.stop_gradient(y)), jnp.nan, 1)
+        move = known * move
+        rows = edges(self.vertices(dual), dual.weights)
+        inside = free_to_move(y, rows)
+        if jax.tree.leaves(moves.regularizer):
+            move = move - tangent_of(
+                lambda r: gradient(r, inside), (regularizer,), (moves.regularizer,)
+            )
+        bend = curvature(regularizer, inside)
+
+        def gram(x):
+            product = bend * exact_einsum("m,md->d", x, rows)
+            return exact_einsum("md,d->m", rows, product)
+
+        scaled = rows * jax.lax.stop_gradient(bend)
+        matrix = exact_einsum("md,nd->mn", scaled, rows)
+        change = jax.lax.custom_linear_solve(
+            gram,
+            exact_einsum("md,d->m", rows, move),
+            lambda _, rhs: semidefinite_solve(matrix, rhs, refinements=2),
+            symmetric=True,
+        )
+        heaviest = jnp.argmax(dual.weights)
+        weights_move = change.at[heaviest].add(-jnp.sum(change))
+        return y, known * exact_einsum("m,md->d", change, rows), weights_move
+
+    def primal_and_tangent(
+        self, solution: Solution, readout: Primal, moves: Moves, linear_solver: Any
+    ) -> tuple[PyTree[Array], PyTree[Array]]:
+        y, move, _ = self.flat_primal_and_tangents(self.spanning(solution), moves)
+        return self.unravel(y), self.unravel(move)
+
+    def means_and_tangent(
+        self, solution: Solution, readout: Means, moves: Moves, linear_solver: Any
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        y, move, _ = self.flat_primal_and_tangents(self.spanning(solution), moves)
+
+        def values(readout):
+            return self.ravel(readout.values, "values")
+
+        of_values = tangent_of(values, (readout,), (moves.readout,))
+        return y @ values(readout), move @ values(readout) + y @ of_values
+
+    def dual_and_tangent(
+        self, solution: Solution, readout: Dual, moves: Moves, linear_solver: Any
+    ) -> tuple[Atoms, Atoms]:
+        dual = solution.dual
+        *_, move = self.flat_primal_and_tangents(solution, moves)
+        still = jax.tree.map(jnp.zeros_like, dual.vertices)
+        return dual, Atoms(still, move, dual.faces)
+
+    fused: ClassVar = {
+        Primal: primal_and_tangent,
+        Means: means_and_tangent,
+        Dual: dual_and_tangent,
+    }
+
+
+def gradient(regularizer: Regularizer, y: Float[Array, " d"]) -> Float[Array, " d"]:
+    """`r'(y)`, finite also where y is 0 or, up to rounding, 1."""
+    t = regularizer.gradient(jnp.maximum(y, _LEAST))
+    top = regularizer.gradient(jnp.asarray(1 - eps(y), y.dtype))
+    return jnp.where((y > 1 / 2) & ~jnp.isfinite(t), top, t)
+
+
+def curvature(regularizer: Regularizer, y: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`r''(y)`, finite also where y is 0."""
+    _, bend = derivative(regularizer.gradient, jnp.maximum(y, _LEAST))
+    return jnp.where(jnp.isfinite(bend), jnp.minimum(bend, _MOST), _MOST)
+
+
+def free_to_move(
+    y: Float[Array, " d"], moves: Float[Array, "*m d"]
+) -> Float[Array, " d"]:
+    """y, and 1/2 where nothing moves it: r'' may be infinite there."""
+    moving = jnp.any(moves != 0, axis=tuple(range(moves.ndim - 1)))
+    return jnp.where(moving, y, 1 / 2)
+
+
+def rise(
+    moves: Float[Array, "m d"], scores: Float[Array, " d"], slope: Float[Array, " d"]
+) -> Float[Array, " m"]:
+    """By how much better each move makes the objective, with `slope` of r."""
+    # Apart: beside large scores that tie, the slopes would be lost.
+    return exact_einsum("md,d->m", moves, scores) - exact_einsum(
+        "md,d->m", moves, slope
+    )
+
+
+def edges(
+    vertices: Float[Array, "m d"], weights: Float[Array, " m"]
+) -> Float[Array, "m d"]:
+    """From the heaviest vertex to each."""
+    return vertices - vertices[jnp.argmax(weights)]

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from .._core.problem import Problem
+from .._core.regularizer import Regularizer
+from .._core.solution import Solution
+from .._core.solver import Solver
+from .._kernels.arrays import eps
+from .._kernels.iteration import choose_tolerance, iterate
+from .._kernels.line_search import stationary_share
+from .._kernels.normal_equations import nearly_solve, solve_iteratively
+from .._problems import Program
+
+_STALLS = 3
+"""Number of steps in a row without a gain after which rounding is reached."""
+
+_LINEAR = ("auto", "cholesky", "cg")
+
+
+class _Point(NamedTuple):
+    x: Float[Array, "*batch m"]  # multipliers of rows of norm 1, at the level
+    level: Float[Array, "*batch"]  # the softness in units of that of the program
+    t: Float[Array, "*batch n"]
+    gap: Float[Array, "*batch m"]  # the gradient, of the rows that are free to move
+    free: Bool[Array, "*batch m"]
+    residual: Float[Array, "*batch"]
+
+
+class _State(NamedTuple):
+    point: _Point
+    radius: Float[Array, "*batch"]
+    best: Float[Array, "*batch m"]
+    least: Float[Array, "*batch"]  # the residual of the best
+    stalls: Int[Array, "*batch"]
+    stage: Int[Array, "*batch"]  # the number of steps at this level
+    steps: Int[Array, "*batch"]
+    done: Bool[Array, "*batch"]
+
+
+class ProjectedNewton(Solver[Program]):
+    """Projected Newton method on the dual of a linear program.
+
+    The dual is a convex function of the multipliers, of which those of inequalities are
+    nonnegative. A step solves `(K diag(phi') K^T + s I) d = -gradient` for the rows
+    that are free to move, with `s = |gradient| / radius`, and is searched for a slope
+    of zero along its projection; the radius grows where the step went far, and shrinks
+    where it did not. Sparse links leave rows without any curvature, which s makes up
+    for. It begins at a softness at which scores are of order 1, and divides that by 4
+    as soon as constraints hold by a tenth, down to that of the program.
+
+    **Arguments:**
+
+    - `tolerance`: the residual to stop at, that of rows of norm 1 relative to the
+        largest of 1, y and the right-hand sides; None for 4 units of rounding.
+    - `max_steps`: the number of steps after which the best iterate is returned.
+    - `linear`: what solves linear systems, `"cholesky"` factors or the conjugate
+        gradients, `"cg"`. `"auto"` factorizes up to 128 rows that are not of an
+        operator of Lineax, of which only products are known.
+
+    **Raises:** `ValueError` if `linear` is none of these.
+
+    **Example:**
+
+        >>> z, A = jnp.array([1.0, 2.0, 3.0]), jnp.ones((1, 3))
+        >>> problem = sj.solvers.LinearProgram(z, A, 1.0, 0.5)
+        >>> found = sj.solvers.solve(problem, "c1", sj.solvers.ProjectedNewton(1e-3))
+        >>> print(found.value)
+        [0. 0. 1.]
+
+    ??? cite
+
+        Bertsekas, "Projected Newton methods for optimization problems with simple
+        constraints", SIAM Journal on Control and Optimization 20, 1982.
+
+        Qi and Sun, "A nonsmooth version of Newton's method", Mathematical Programming
+        58, 1993.
+    """
+
+    tolerance: float | None = None
+    max_steps: int = 200
+    linear: str = eqx.field(default="auto", static=True)
+
+    def __check_init__(self):
+        if self.linear not in _LINEAR:
+            raise ValueError(
+                f"ProjectedNewton: linear={self.linear!r} is not known. Allowed: "
+                f"{', '.join(map(repr, _LINEAR))}."
+            )
+
+    def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
+        return isinstance(problem, Program)
+
+    def solve(self, problem: Program, regularizer: Regularizer) -> Solution:
+        tolerance = choose_tolerance(self.tolerance, 4, problem.z)
+        search = _Search(problem, regularizer, self.linear, problem.row_scale)
+        state = search.start()
+        if problem.rhs.shape[-1]:
+            state = iterate(
+                lambda state: search.advance(state, tolerance),
+                state,
+                self.max_steps,
+                problem.z + jnp.sum(problem.rhs, axis=-1, keepdims=True),
+            )
+        # Where the softness of the program has not been reached, from the last one.
+        last = state.point.level[..., None] * state.point.x
+        found = jnp.isfinite(state.least)[..., None]
+        dual = search.row_scale * jnp.where(found, state.best, last)
+        return problem.solution(dual, state.steps, regularizer, tolerance)
+
+
+class _Search(eqx.Module):
+    """A program in rows of norm 1, and steps towards its dual."""
+
+    problem: Program
+    regularizer: Regularizer
+    linear: str = eqx.field(static=True)
+    row_scale: Float[Array, "*batch m"]
+
+    def apply(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+        return self.row_scale * self.problem.matrix.apply(y)
+
+    def apply_transpose(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
+        return self.problem.matrix.apply_transpose(self.row_scale * x)
+
+    def project(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
+        return jnp.where(self.problem.equality, x, jnp.maximum(x, 0))
+
+    def evaluate(
+        self, x: Float[Array, "*batch m"], level: Float[Array, "*batch"]
+    ) -> _Point:
+        problem = self.problem
+        t = problem.scores / level[..., None] - self.apply_transpose(x)
+        y = problem.link(t, self.regularizer)
+        gap = problem.gap(y)
+        free = problem.binding(x, gap)
+        gap = jnp.where(free, gap, 0)
+        residual = problem.relative(gap, y, self.row_scale)
+        return _Point(x, level, t, self.row_scale * gap, free, residual)
+
+    def start(self) -> _State:
+        batch, dtype = self.problem.z.shape[:-1], self.problem.z.dtype
+        x = jnp.zeros_like(self.problem.rhs)
+        spread = jnp.max(jnp.abs(self.problem.scores), axis=-1)
+        point = self.evaluate(x, jnp.maximum(spread / 4, 1))
+        none = jnp.zeros(batch, jnp.int32)
+        return _State(
+            point,
+            jnp.ones(batch, dtype),
+            x,
+            jnp.full(batch, jnp.inf, dtype),
+            *(none, none, none),
+            jnp.isnan(point.residual),
+        )
+
+    def direction(
+        self, point: _Point, radius: Float[Array, "*batch"], slope: Array
+    ) -> Float[Array, "*batch m"]:
+        size = jnp.max(jnp.abs(point.gap), axis=-1, initial=0)
+        shift = (size / radius)[..., None]
+        if self.linear == "cholesky" or (
+            self.linear == "auto" and self.problem.matrix.factorizes
+        ):
+            scale = self.row_scale
+            gram = self.problem.matrix.gram(slope)
+            gram = scale[..., :, None] * gram * scale[..., None, :]
+            own = jnp.eye(gram.shape[-1], dtype=gram.dtype)
+            return nearly_solve(gram + shift[..., None] * own, -point.gap, point.free)
+
+        def apply(x):
+            inner = slope * self.apply_transpose(x)
+            return jnp.where(point.free, self.apply(inner) + shift * x, 0)
+
+        diagonal = self.row_scale**2 * self.problem.matrix.diagonal(slope) + shift
+        accuracy = jnp.clip(point.residual, 1e-4, 0.1)
+        rows = point.gap.shape[-1]
+        return solve_iteratively(apply, diagonal, -point.gap, accuracy, 2 * rows + 20)
+
+    def share(self, point: _Point, move: Array) -> Float[Array, "*batch"]:
+        """How far to go, where the slope along the projected move is zero."""
+        problem, rhs = self.problem, self.row_scale * self.problem.rhs
+        first = jnp.sum(point.gap * move, axis=-1)
+        scores = problem.scores / point.level[..., None]
+
+        def total(move, fall, t):
+            ahead, back = rhs * move, problem.link(t, self.regularizer) * fall
+            size = jnp.sum(jnp.abs(ahead), axis=-1) + jnp.sum(jnp.abs(back), axis=-1)
+            slope = jnp.sum(ahead, axis=-1) - jnp.sum(back, axis=-1)
+            return slope, 4 * eps(t) * size
+
+        if problem.equalities == rhs.shape[-1]:
+            fall = self.apply_transpose(move)
+
+            def along(share):
+                return total(move, fall, point.t - share[..., None] * fall)
+        else:
+
+            def along(share):
+                x = self.project(point.x + share[..., None] * move)
+                moving = jnp.where(problem.equality | (x > 0), move, 0)
+                fall = self.apply_transpose(moving)
+                return total(moving, fall, scores - self.apply_transpose(x))
+
+        return stationary_share(along, first)
+
+    def advance(self, state: _State, tolerance: float) -> _State:
+        point = state.point
+        slope = self.problem.slope(point.t, self.regularizer)
+        move = self.direction(point, state.radius, slope)
+        share = self.share(point, move)
+        length = share * jnp.max(jnp.abs(move), axis=-1, initial=0)
+        radius = jnp.where(
+            share < 1 / 2,
+            jnp.maximum(2 * length, state.radius / 4),
+            jnp.maximum(2 * length, 4 * state.radius),
+        )
+        radius = jnp.where(share > 0, radius, state.radius / 16)
+        radius = jnp.clip(radius, 1e-9, 1e9)
+        x = self.project(point.x + share[..., None] * move)
+        # The next softness, if this one has served.
+        last = point.level == 1
+        served = ~last & ((point.residual <= 0.1) | (state.stage >= 20))
+        level = jnp.where(served, jnp.maximum(point.level / 4, 1), point.level)
+        x = (point.level / level)[..., None] * x
+        # Multipliers that are so large leave no digits of t: there is no solution.
+        size = jnp.max(jnp.abs(x), axis=-1, initial=0)
+        reach = 1 + jnp.max(jnp.abs(self.problem.scores), axis=-1) / level
+        lost = size * eps(x) ** 0.5 > 100 * reach
+        new = self.evaluate(x, level)
+        final = level == 1
+        better = final & ~lost & (new.residual < state.least)
+        gain = final & (2 * new.residual <= state.least)
+        move_of_y = jnp.max(jnp.abs(self.problem.scores) * slope, axis=-1)
+        rounding = tolerance * (1 + move_of_y)
+        best = jnp.where(better[..., None], x, state.best)
+        least = jnp.where(better, new.residual, state.least)
+        stalled = ~gain & last & (least <= rounding)
+        stalls = jnp.where(stalled, state.stalls + 1, 0)
+        done = ~(least > tolerance) | (stalls >= _STALLS) | lost
+        keep = state.done
+        stage = jnp.where(served, 0, state.stage + 1)
+        following = _State(
+            new, radius, best, least, stalls, stage, state.steps + 1, done
+        )
+
+        def choose(old, new):
+            shape = (*keep.shape, *(1,) * (new.ndim - keep.ndim))
+            return jnp.where(keep.reshape(shape), old, new)
+
+        return jax.tree.map(choose, state, following)

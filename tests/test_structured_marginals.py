@@ -1,0 +1,103 @@
+"""Global regularization against programs over the weights of all structures."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from assertions import assert_close, finite_difference
+from structures import STRUCTURES, flat
+
+import softjax.structured as st
+
+SOFTNESS = 0.8
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _found(case, mode, z, target, move, softness):
+    given: Any = dict(softness=softness, mode=mode, method="marginals")
+
+    def marginals(z):
+        return st.argmax(case.structure, z, **given)
+
+    value, gradient = jax.value_and_grad(
+        lambda z: st.value(case.structure, z, **given)
+    )(z)
+    mu, mu_move = jax.jvp(marginals, (z,), (move,))
+    loss, loss_gradient = jax.value_and_grad(
+        lambda z: st.fenchel_young_loss(case.structure, z, target, **given)
+    )(z)
+    none = st.fenchel_young_loss(case.structure, z, mu, **given)
+    entropy = st.entropy(case.structure, z, **given)
+    return value, gradient, mu, mu_move, loss, loss_gradient, none, entropy
+
+
+@pytest.mark.parametrize(
+    ("case", "mode"),
+    [
+        pytest.param(
+            case,
+            mode,
+            id=f"{case.name}-{mode}",
+            marks=[] if (case.name, mode) in fast else [pytest.mark.slow],
+        )
+        for fast in [{("graph_path", "c0")}]
+        for case in STRUCTURES
+        for mode in ("c0", "c1")
+    ],
+)
+def test_best_point_of_the_hull(case, mode, x64):
+    structures = case.enumerate()
+    z, move = case.scores("hull"), case.scores("move")
+    target = jax.tree.map(jnp.asarray, st.argmax(case.structure, move, mode="hard"))
+    softness = jnp.asarray(SOFTNESS)
+    found = _found(case, mode, z, target, move, softness)
+    value, gradient, mu, mu_move, loss, loss_gradient, none, entropy = found
+    expected = oracles.hull_projection(structures, flat(z), SOFTNESS, mode)
+    assert_close(flat(mu), expected, atol=1e-5)
+    omega = np.sum(oracles.PRIMAL[mode](expected))
+    best = flat(z) @ expected - SOFTNESS * omega
+    assert_close(value, best, atol=1e-6)
+    assert_close(flat(gradient), flat(mu), atol=1e-10)
+    assert_close(entropy, -omega, atol=1e-5)
+    of_target = np.sum(oracles.PRIMAL[mode](flat(target)))
+    least = best - (flat(z) @ flat(target) - SOFTNESS * of_target)
+    assert_close(loss, least, atol=1e-6)
+    assert_close(flat(loss_gradient), expected - flat(target), atol=1e-5)
+    assert_close(none, 0.0, atol=1e-9)
+
+    def moved(*leaves):
+        z = jax.tree.unflatten(jax.tree.structure(move), leaves)
+        return flat(_found(case, mode, z, target, move, softness)[2])
+
+    leaves = tuple(jax.tree.leaves(z)), tuple(jax.tree.leaves(move))
+    assert_close(flat(mu_move), finite_difference(moved, *leaves), atol=1e-4)
+
+
+@pytest.mark.parametrize("filler", [5.0, np.nan])
+def test_padding(filler):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(3, 4)).astype(np.float32)
+    padded = np.full((5, 5), filler, np.float32)
+    padded[:3, :4] = z
+    given: Any = dict(softness=1.0, mode="c0")
+    expected = np.zeros((5, 5))
+    expected[:3, :4] = st.argmax(st.Alignment(), z, **given)
+    structure = st.Alignment(lengths=(jnp.array(3), jnp.array(4)))
+    value, mu = jax.value_and_grad(st.value, 1)(structure, padded, **given)
+    assert_close(value, st.value(st.Alignment(), z, **given))
+    assert_close(mu, expected)
+    assert_close(st.argmax(structure, padded, **given), expected)
+
+
+def test_solver_belongs_to_marginals():
+    z = jnp.array([[0.0, 0.2, 0.9], [0.1, 0.5, 0.3]])
+    given: Any = dict(softness=1.0, mode="c0")
+    first = st.argmax(st.GridPath(), z, solver="active_set", **given)
+    second = st.argmax(st.GridPath(), z, solver="frank_wolfe", **given)
+    assert_close(first, second, atol=1e-3)
+    with pytest.raises(TypeError, match="newton"):
+        st.argmax(st.GridPath(), z, solver="newton", **given)
