@@ -1,14 +1,25 @@
 """The table of contents: every public name, and where it stands."""
 
 from . import (
+    lax as lax,
     losses as losses,
     methods as methods,
+    nn as nn,
+    numpy as numpy,
     segment as segment,
     solvers as solvers,
     structured as structured,
 )
 from ._defaults import defaults as defaults
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
+from .activations import (
+    hard_sigmoid as hard_sigmoid,
+    hard_silu as hard_silu,
+    hard_swish as hard_swish,
+    hard_tanh as hard_tanh,
+    leaky_relu as leaky_relu,
+    relu6 as relu6,
+)
 from .autograd_safe import (
     arccos as arccos,
     arcsin as arcsin,
@@ -23,13 +34,24 @@ from .axiswise import (
     argmax as argmax,
     argmedian as argmedian,
     argmin as argmin,
+    argpartition as argpartition,
     argpercentile as argpercentile,
     argquantile as argquantile,
     argsort as argsort,
+    cummax as cummax,
+    cummin as cummin,
     max as max,
     median as median,
     median_newton as median_newton,
     min as min,
+    nanargmax as nanargmax,
+    nanargmin as nanargmin,
+    nanmax as nanmax,
+    nanmedian as nanmedian,
+    nanmin as nanmin,
+    nanpercentile as nanpercentile,
+    nanquantile as nanquantile,
+    partition as partition,
     percentile as percentile,
     quantile as quantile,
     rank as rank,
@@ -38,6 +60,7 @@ from .axiswise import (
     top_k as top_k,
     top_k_mask as top_k_mask,
 )
+from .branches import piecewise as piecewise, select as select
 from .comparison import (
     equal as equal,
     greater as greater,
@@ -47,12 +70,22 @@ from .comparison import (
     less_equal as less_equal,
     not_equal as not_equal,
 )
+from .counting import (
+    bincount as bincount,
+    digitize as digitize,
+    histogram as histogram,
+    one_hot as one_hot,
+    searchsorted as searchsorted,
+)
 from .elementwise import (
     abs as abs,
     clip as clip,
+    fmax as fmax,
+    fmin as fmin,
     heaviside as heaviside,
+    maximum as maximum,
+    minimum as minimum,
     relu as relu,
-    round as round,
     sigmoidal as sigmoidal,
     sign as sign,
     softrelu as softrelu,
@@ -64,6 +97,13 @@ from .logic import (
     logical_not as logical_not,
     logical_or as logical_or,
     logical_xor as logical_xor,
+)
+from .rounding import (
+    ceil as ceil,
+    floor as floor,
+    rint as rint,
+    round as round,
+    trunc as trunc,
 )
 from .selection import (
     choose as choose,
@@ -87,6 +127,11 @@ _WITH_MODE = (
     *(argmax, max, argmin, min, argsort, sort, top_k, rank, ranking),
     *(argquantile, quantile, argpercentile, percentile, argmedian, median),
     *(median_newton, top_k_mask),
+    *(rint, floor, ceil, trunc, maximum, minimum, fmax, fmin),
+    *(relu6, leaky_relu, hard_tanh, hard_sigmoid, hard_silu, hard_swish),
+    *(nanargmax, nanmax, nanargmin, nanmin, nanmedian, nanquantile, nanpercentile),
+    *(partition, argpartition, cummax, cummin),
+    *(searchsorted, digitize, histogram, bincount),
 )
 globals().update(straight_through_variants(_WITH_MODE))
 

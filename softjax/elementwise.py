@@ -7,7 +7,6 @@ instance (see `softjax.solvers.get_regularizer`), or `"hard"` for the hard opera
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import jax
@@ -108,68 +107,6 @@ def abs(
     return apply(soft_abs, jnp.abs, {"x": x}, softness, mode)
 
 
-def _round(transition, x, neighbor_radius):
-    x, _ = jnp.broadcast_arrays(x, transition.unit)
-    finite = jnp.isfinite(x)
-    floor = jnp.floor(jnp.where(finite, x, 0))
-    middle = jnp.where(finite, x, 0) - floor - 0.5
-    # H(t) = 1 - H(-t) makes the steps that lie below x small and negative, so that
-    # nothing cancels. All steps stand along a new leading axis.
-    offsets = range(1, neighbor_radius + 1)
-    points = [middle, *(middle - k for k in offsets), *(-middle - k for k in offsets)]
-    steps = transition.heaviside(jnp.stack(points))
-    above, below = steps[: neighbor_radius + 1], steps[neighbor_radius + 1 :]
-    rounded = floor + (jnp.sum(above, axis=0) - jnp.sum(below, axis=0))
-    return jnp.where(finite, rounded, x)
-
-
-def _hard_round(x, neighbor_radius):
-    return jnp.round(x)
-
-
-@reads_defaults("elementwise")
-def round(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    neighbor_radius: int = 5,
-) -> Float[Array, "..."]:
-    """Soft `jax.numpy.round`: a sum of soft steps, one between any two integers.
-
-    `floor(x) - m + sum_{k=-m}^{m} H(x - floor(x) - k - 1/2)`.
-
-    **Arguments:**
-
-    - `neighbor_radius`: m, how many steps on either side of the nearest one to take
-        into account. Softness above `m / 5` or so needs more.
-
-    **Example:**
-
-        >>> x = jnp.array([0.4, 0.6, 2.0])
-        >>> print(sj.round(x))
-        [0.269 0.731 2.   ]
-        >>> print(jax.grad(lambda x: sj.round(x).sum())(x))
-        [1.968 1.968 0.133]
-    """
-    try:
-        neighbor_radius = operator.index(neighbor_radius)
-    except TypeError:
-        raise TypeError(
-            f"neighbor_radius must be an integer, got {neighbor_radius!r}."
-        ) from None
-    if neighbor_radius < 0:
-        raise ValueError(f"neighbor_radius must be at least 0, got {neighbor_radius}.")
-    return apply(
-        _round,
-        _hard_round,
-        {"x": x},
-        softness,
-        mode,
-        neighbor_radius=neighbor_radius,
-    )
-
-
 def _relu(transition, x):
     return transition.relu(x)
 
@@ -228,7 +165,7 @@ def softrelu(
     return relu(x, softness=softness, mode=mode, gated=gated)
 
 
-def _clip(transition, x, min=None, max=None):
+def soft_clip(transition, x, min=None, max=None):
     # min + relu(x - min) - relu(x - max), as the hard clip and what the two relus
     # exceed the hard ones by: far from 0 nothing cancels, and bounds may be infinite.
     hard, excess = x, 0
@@ -290,7 +227,123 @@ def clip(
     bounds = {"min": min, "max": max}
     bounds = {name: bound for name, bound in bounds.items() if bound is not None}
     hard = _HARD_CLIPS[tuple(bounds)]
-    return apply(_clip, hard, dict(x=x, **bounds), softness, mode, gated=gated)
+    return apply(soft_clip, hard, dict(x=x, **bounds), softness, mode, gated=gated)
+
+
+def _maximum(transition, x, y):
+    below = x <= y
+    gap = difference(x, y)
+    return jnp.where(below, y, x) + transition.tail(jnp.where(below, gap, -gap))
+
+
+@reads_defaults("elementwise")
+def maximum(
+    x: Any,
+    y: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    gated: bool = False,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.maximum`: `y + relu(x - y)`, symmetric in x and y.
+
+    With the entropy, `softness log(exp(x / softness) + exp(y / softness))`. NaN where
+    one of them is.
+
+    **Arguments:**
+
+    - `gated`: as for [`softjax.relu`][]: `p x + (1 - p) y` with `p = H(x - y)`, the
+        mean of both under the soft argmax, which is not above the hard maximum.
+
+    **Example:**
+
+        >>> x = jnp.array([-1.0, 0.4, 0.5])
+        >>> print(sj.maximum(x, 0.5))
+        [0.5   0.531 0.569]
+        >>> print(sj.maximum(x, 0.5, gated=True))
+        [0.5   0.473 0.5  ]
+    """
+    arrays = {"x": x, "y": y}
+    return apply(_maximum, jnp.maximum, arrays, softness, mode, gated=gated)
+
+
+def _minimum(transition, x, y):
+    return -_maximum(transition, -x, -y)
+
+
+@reads_defaults("elementwise")
+def minimum(
+    x: Any,
+    y: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    gated: bool = False,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.minimum`: `y - relu(y - x)`, minus the maximum of -x and -y.
+
+    **Arguments:**
+
+    - `gated`: as for [`softjax.maximum`][].
+
+    **Example:**
+
+        >>> print(sj.minimum(jnp.array([-1.0, 0.4, 0.5]), 0.5))
+        [-1.     0.369  0.431]
+    """
+    arrays = {"x": x, "y": y}
+    return apply(_minimum, jnp.minimum, arrays, softness, mode, gated=gated)
+
+
+def _fmax(transition, x, y):
+    only_x, only_y = jnp.isnan(y), jnp.isnan(x)
+    neither = only_x | only_y
+    both = _maximum(transition, *(jnp.where(neither, 0, a) for a in (x, y)))
+    return jnp.where(only_x, x, jnp.where(only_y, y, both))
+
+
+@reads_defaults("elementwise")
+def fmax(
+    x: Any,
+    y: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    gated: bool = False,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.fmax`: [`softjax.maximum`][], or the one that is not NaN.
+
+    **Example:**
+
+        >>> print(sj.fmax(jnp.array([jnp.nan, 0.4]), 0.5))
+        [0.5   0.531]
+    """
+    arrays = {"x": x, "y": y}
+    return apply(_fmax, jnp.fmax, arrays, softness, mode, gated=gated)
+
+
+def _fmin(transition, x, y):
+    return -_fmax(transition, -x, -y)
+
+
+@reads_defaults("elementwise")
+def fmin(
+    x: Any,
+    y: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    gated: bool = False,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.fmin`: [`softjax.minimum`][], or the one that is not NaN.
+
+    **Example:**
+
+        >>> print(sj.fmin(jnp.array([jnp.nan, 0.4]), 0.5))
+        [0.5   0.369]
+    """
+    arrays = {"x": x, "y": y}
+    return apply(_fmin, jnp.fmin, arrays, softness, mode, gated=gated)
 
 
 def _refuse_hard(mode: str | Regularizer, name: str, hard: str) -> None:

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ._dispatch import dispatch
-from ._keywords import as_float
-from ._layout import layout_of
+from ._keywords import as_array, as_float
+from ._layout import layout_of, split_mask
 from ._transition import promote
 from ._types import SoftBool
 
@@ -36,21 +36,26 @@ def _xor(x: Array, y: Array, geometric: bool) -> Array:
     return _or(_and(x, 1 - y, geometric), _and(1 - x, y, geometric), geometric)
 
 
-def _product(x: Array, axis: Any, keepdims: bool, geometric: bool, name: str) -> Array:
-    axis = layout_of(x.shape, axis, name, several=True).axes
+def _product(
+    x: Array, axis: Any, where: Any, keepdims: bool, geometric: bool, name: str
+) -> Array:
+    layout = layout_of(x.shape, axis, name, several=True)
+    axis, count = layout.axes, max(layout.size, 1)
+    if where is not None:
+        mask = layout.merge(split_mask(where, layout, name))
+        x = jnp.where(mask.reshape(x.shape), x, 1)
+        count = jnp.maximum(jnp.sum(mask, axis=axis, keepdims=keepdims), 1)
     if not geometric:
         return jnp.prod(x, axis=axis, keepdims=keepdims)
-    total = jnp.sum(jnp.log(_lift(x)), axis=axis, keepdims=keepdims)
-    count = x.size // max(total.size, 1)
-    return jnp.exp(total / max(count, 1))
+    return jnp.exp(jnp.sum(jnp.log(_lift(x)), axis=axis, keepdims=keepdims) / count)
 
 
-def _all(x: Array, axis: Any, keepdims: bool, geometric: bool) -> Array:
-    return _product(x, axis, keepdims, geometric, "all")
+def _all(x: Array, axis: Any, where: Any, keepdims: bool, geometric: bool) -> Array:
+    return _product(x, axis, where, keepdims, geometric, "all")
 
 
-def _any(x: Array, axis: Any, keepdims: bool, geometric: bool) -> Array:
-    return 1 - _product(1 - x, axis, keepdims, geometric, "any")
+def _any(x: Array, axis: Any, where: Any, keepdims: bool, geometric: bool) -> Array:
+    return 1 - _product(1 - x, axis, where, keepdims, geometric, "any")
 
 
 def _lift(p: Array) -> Array:
@@ -69,14 +74,17 @@ def _pair(rule: Any, x: Any, y: Any, geometric: bool) -> SoftBool:
     return dispatch(_evaluate, x, y, rule=rule, geometric=bool(geometric))
 
 
-def _reduce(x, *, rule: Any, axis: Any, keepdims: bool, geometric: bool) -> SoftBool:
+def _reduce(x, *, rule: Any, axis: Any, where: Any, **flags: bool) -> SoftBool:
     x, dtype = as_float(x)
-    return rule(x, axis, keepdims, geometric).astype(dtype)
+    return rule(x, axis, where, **flags).astype(dtype)
 
 
-def _along(rule: Any, x: Any, axis: Any, keepdims: bool, geometric: bool) -> SoftBool:
+def _along(
+    rule: Any, x: Any, axis: Any, where: Any, keepdims: bool, geometric: bool
+) -> SoftBool:
     flags = dict(keepdims=bool(keepdims), geometric=bool(geometric))
-    return dispatch(_reduce, x, rule=rule, axis=axis, **flags)
+    where = None if where is None else as_array(where, "where")
+    return dispatch(_reduce, x, rule=rule, axis=axis, where=where, **flags)
 
 
 def _not(x):
@@ -138,9 +146,15 @@ def all(
     axis: int | tuple[int, ...] | None = None,
     *,
     keepdims: bool = False,
+    where: Any = None,
     use_geometric_mean: bool = False,
 ) -> SoftBool:
     """Soft `jax.numpy.all`: the product, or the geometric mean, along axes.
+
+    **Arguments:**
+
+    - `where`: which entries there are, a Boolean array that broadcasts to x; None for
+        all of them.
 
     **Example:**
 
@@ -150,7 +164,7 @@ def all(
         >>> print(sj.all(p, axis=1, use_geometric_mean=True))
         [0.9 0. ]
     """
-    return _along(_all, x, axis, keepdims, use_geometric_mean)
+    return _along(_all, x, axis, where, keepdims, use_geometric_mean)
 
 
 def any(
@@ -158,9 +172,14 @@ def any(
     axis: int | tuple[int, ...] | None = None,
     *,
     keepdims: bool = False,
+    where: Any = None,
     use_geometric_mean: bool = False,
 ) -> SoftBool:
     """Soft `jax.numpy.any`: `1 - all(1 - x)`.
+
+    **Arguments:**
+
+    - `where`: as for [`softjax.all`][].
 
     **Example:**
 
@@ -168,4 +187,4 @@ def any(
         >>> print(sj.any(p, axis=1))
         [0.271 1.   ]
     """
-    return _along(_any, x, axis, keepdims, use_geometric_mean)
+    return _along(_any, x, axis, where, keepdims, use_geometric_mean)

@@ -32,6 +32,11 @@ def _weigh(weights: Array, values: Array) -> Array:
     return weights.astype(values.dtype) * jnp.where(left_out, 0, values)
 
 
+def mix(p: SoftBool, x: Array, y: Array) -> Array:
+    """`p x + (1 - p) y`."""
+    return _weigh(p, x) + _weigh(1 - p, y)
+
+
 def _expect(weights: Float[Array, "... n"], values: Float[Array, "... n"]) -> Array:
     """The sum of weights times values along the last axis, with broadcasting."""
     return jnp.sum(_weigh(weights, values), axis=-1)
@@ -93,7 +98,7 @@ def _where(condition, x, y):
     raw, dtype = promote(x=x, y=y)
     broadcast_shape(condition=p.shape, **{name: a.shape for name, a in raw.items()})
     x, y = (as_float(a.astype(dtype))[0] for a in raw.values())
-    return (_weigh(p, x) + _weigh(1 - p, y)).astype(dtype)
+    return mix(p, x, y).astype(dtype)
 
 
 def where(condition: SoftBool, x: Any, y: Any) -> Float[Array, "..."]:

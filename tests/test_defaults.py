@@ -18,15 +18,30 @@ OTHERS = {
     "elementwise": {
         "abs": lambda **kw: sj.abs(X, **kw),
         "clip": lambda **kw: sj.clip(X, 0.3, 0.8, **kw),
+        "floor": lambda **kw: sj.floor(X, **kw),
+        "maximum": lambda **kw: sj.maximum(X, 0.6, **kw),
+        "hard_silu": lambda **kw: sj.nn.hard_silu(X, **kw),
         "sigmoidal": lambda **kw: sj.sigmoidal(X, **kw),
     },
     "comparison": {
         "greater": lambda **kw: sj.greater(X, 0.6, **kw),
         "isclose": lambda **kw: sj.isclose(X, 0.6, **kw),
+        "searchsorted": lambda **kw: sj.numpy.searchsorted(X[:2], X, **kw),
+        "histogram": lambda **kw: sj.histogram(X, X[:2], **kw)[0],
     },
-    "max": {"segment.max": lambda **kw: sj.segment.max(X, IDS, 2, **kw)},
-    "sort": {"segment.sort": lambda **kw: sj.segment.sort(X, IDS, **kw)},
-    "quantile": {"median_newton": lambda **kw: sj.median_newton(X, **kw)},
+    "max": {
+        "segment.max": lambda **kw: sj.segment.max(X, IDS, 2, **kw),
+        "cummax": lambda **kw: sj.cummax(X, **kw),
+        "nanargmin": lambda **kw: sj.nanargmin(X, **kw),
+    },
+    "sort": {
+        "segment.sort": lambda **kw: sj.segment.sort(X, IDS, **kw),
+        "partition": lambda **kw: sj.partition(X, 1, **kw),
+    },
+    "quantile": {
+        "median_newton": lambda **kw: sj.median_newton(X, **kw),
+        "nanmedian": lambda **kw: sj.nanmedian(X, **kw),
+    },
     "top_k": {
         "segment.top_k": lambda **kw: sj.segment.top_k(X, IDS, 1, 2, **kw),
         "segment.top_k_mask": lambda **kw: sj.segment.top_k_mask(X, IDS, 1, 2, **kw),

@@ -39,6 +39,14 @@ def operators(x, y, softness, mode):
         "less": sj.less(x, y, **common),
         "equal": sj.equal(x, y, **common),
         "isclose": sj.isclose(x, y, 0.1, 0.2, **common),
+        "floor": sj.floor(x + 0.1, **common),
+        "ceil": sj.ceil(x + 0.1, **common),
+        "trunc": sj.trunc(x + 0.1, **common),
+        "decimals": sj.round(10 * x + 3, -1, **common),
+        "maximum": sj.maximum(x, y, **common),
+        "gated_minimum": sj.minimum(x, y, gated=True, **common),
+        "leaky_relu": sj.leaky_relu(x, 0.2, **common),
+        "hard_silu": sj.hard_silu(3 * x, **common),
     }
 
 
@@ -69,6 +77,9 @@ def references(case, x, y, softness):
     tolerance = 0.2 + 0.1 * np.abs(y)
     floor = np.floor(x + 0.3)
     halves = np.arange(-5, 6)[:, None] + 0.5
+    nearest = np.round(x + 0.1)
+    whole = np.arange(-5, 6)[:, None]
+    stairs = nearest - 6 + step(x + 0.1 - nearest - whole).sum(0)
     return {
         "heaviside": step(x),
         "sign": 2 * step(x) - 1,
@@ -84,6 +95,14 @@ def references(case, x, y, softness):
         "less": step(y - x),
         "equal": 2 * step(-distance(x - y)),
         "isclose": step(tolerance - distance(x - y)) / step(tolerance),
+        "floor": stairs,
+        "ceil": stairs + 1,
+        "trunc": stairs + step(-x - 0.1),
+        "decimals": 10 * (floor - 5 + step(x + 0.3 - floor - halves).sum(0)),
+        "maximum": y + ramp(x - y),
+        "gated_minimum": y - silu(y - x),
+        "leaky_relu": 0.2 * x + 0.8 * ramp(x),
+        "hard_silu": x * (ramp(3 * x + 3) - ramp(3 * x - 3)) / 2,
     }
 
 

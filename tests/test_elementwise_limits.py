@@ -19,6 +19,12 @@ FAST = ("smooth", "c0")
 CASES = pick(REGULARIZERS, *FAST, "c1", "cubic", "quintic", "pseudohuber", "user_link")
 
 # name -> (soft, hard), of x and y
+EXTREMA = {
+    "maximum": (sj.maximum, jnp.maximum),
+    "minimum": (sj.minimum, jnp.minimum),
+    "fmax": (sj.fmax, jnp.fmax),
+    "fmin": (sj.fmin, jnp.fmin),
+}
 BINARY = {
     "greater": (sj.greater, jnp.greater),
     "greater_equal": (sj.greater_equal, jnp.greater_equal),
@@ -34,6 +40,14 @@ UNARY = {
     "round": (sj.round, jnp.round),
     "heaviside": (sj.heaviside, lambda x: jnp.heaviside(x, 0.5)),
     "relu": (sj.relu, jax.nn.relu),
+    "rint": (sj.rint, jnp.rint),
+    "floor": (sj.floor, jnp.floor),
+    "ceil": (sj.ceil, jnp.ceil),
+    "trunc": (sj.trunc, jnp.trunc),
+    "relu6": (sj.relu6, jax.nn.relu6),
+    "leaky_relu": (sj.leaky_relu, jax.nn.leaky_relu),
+    "hard_tanh": (sj.hard_tanh, jax.nn.hard_tanh),
+    "hard_sigmoid": (sj.hard_sigmoid, jax.nn.hard_sigmoid),
     "clip": (
         lambda x, **kw: sj.clip(x, -0.5, 1.25, **kw),
         lambda x: jnp.clip(x, -0.5, 1.25),
@@ -48,7 +62,8 @@ def compiled(mode):
     def fn(x, y, softness):
         keywords = dict(softness=softness, mode=mode)
         out = {name: soft(x, **keywords) for name, (soft, _) in UNARY.items()}
-        out |= {name: soft(x, y, **keywords) for name, (soft, _) in BINARY.items()}
+        pairs = EXTREMA | BINARY
+        out |= {name: soft(x, y, **keywords) for name, (soft, _) in pairs.items()}
         out["minus_heaviside"] = sj.heaviside(-x, **keywords)
         out["minus_relu"] = sj.relu(-x, **keywords)
         if mode != "hard":
@@ -86,14 +101,18 @@ def test_invariants(case, x, y, softness):
     np.testing.assert_array_equal(out["equal"][x == y], 1)
     np.testing.assert_array_equal(out["isclose"][x == y], 1)
     # Monotone, up to rounding.
-    scale = 1 + np.abs(x).max() + softness
-    for name in ("heaviside", "sign", "relu", "clip"):
+    scale = 1 + np.abs(x).max() + np.abs(y).max() + softness
+    for name in ("heaviside", "sign", "relu", "clip", "relu6", "leaky_relu", "floor"):
         assert np.all(np.diff(out[name]) >= -3e-6 * scale), name
     # The integrated relu lies above the hard one, the gated one and abs below.
     hard = np.maximum(x, 0)
     rounding = 1e-6 * scale
     assert np.all(out["relu"] >= hard - rounding)
     assert np.all(out["gated_relu"] <= hard + rounding)
+    assert np.all(out["maximum"] >= np.maximum(x, y) - rounding)
+    np.testing.assert_allclose(
+        out["maximum"] + out["minimum"], x + y, atol=2 * rounding
+    )
     assert np.all((out["abs"] >= 0) & (out["abs"] <= np.abs(x) + rounding))
     np.testing.assert_allclose(out["relu"] - out["minus_relu"], x, atol=rounding)
 
@@ -107,7 +126,7 @@ def test_hard_limit(case, x, y):
     _, out = compiled(case.mode)(x, y, np.float32(1e-4))
     for name, (_, hard) in UNARY.items():
         np.testing.assert_allclose(out[name], hard(x), atol=1e-4, err_msg=name)
-    for name, (_, hard) in BINARY.items():
+    for name, (_, hard) in (EXTREMA | BINARY).items():
         np.testing.assert_allclose(out[name], hard(x, y), atol=1e-4, err_msg=name)
 
 
@@ -117,13 +136,13 @@ SPECIAL = np.asarray(
 )
 
 
-@pytest.mark.parametrize("name", [*UNARY, *BINARY])
+@pytest.mark.parametrize("name", [*UNARY, *EXTREMA, *BINARY])
 def test_hard_mode_is_that_of_jax_numpy(name):
     if name in UNARY:
         soft, hard = UNARY[name]
         args = (SPECIAL,)
     else:
-        soft, hard = BINARY[name]
+        soft, hard = (EXTREMA | BINARY)[name]
         args = tuple(np.meshgrid(SPECIAL, SPECIAL))
     out = soft(*args, mode="hard")
     assert out.dtype == jnp.float32
@@ -137,18 +156,27 @@ def test_nan_and_infinity(case):
     gradients, out = compiled(case.mode)(SPECIAL, y, np.float32(0.1))
     nan, infinite = np.isnan(SPECIAL), np.isinf(SPECIAL)
     for name, value in out.items():
-        np.testing.assert_array_equal(np.isnan(value), nan, err_msg=name)
+        missing = nan & (name not in ("fmax", "fmin"))
+        np.testing.assert_array_equal(np.isnan(value), missing, err_msg=name)
     for name, (_, hard) in UNARY.items():
         np.testing.assert_array_equal(
             np.asarray(out[name])[infinite], hard(SPECIAL[infinite]), err_msg=name
         )
-    for name, (_, hard) in BINARY.items():
+    for name, (_, hard) in (EXTREMA | BINARY).items():
         expected = np.asarray(hard(SPECIAL, y), np.float32)[infinite]
         np.testing.assert_array_equal(
             np.asarray(out[name])[infinite], expected, err_msg=name
         )
     for gradient in gradients[:2]:
         assert np.all(np.isfinite(np.asarray(gradient)[~nan & ~infinite]))
+
+
+@pytest.mark.parametrize("soft", [sj.fmax, sj.fmin])
+def test_numbers_beside_nan_have_all_of_the_gradient(soft):
+    x, y = jnp.asarray([jnp.nan, 1.0]), jnp.asarray([2.0, jnp.nan])
+    by_x, by_y = jax.grad(lambda x, y: soft(x, y).sum(), (0, 1))(x, y)
+    np.testing.assert_array_equal(by_x, [0, 1])
+    np.testing.assert_array_equal(by_y, [1, 0])
 
 
 @each("mode", ["hard", "smooth", "c1"], fast=("hard", "smooth"))
@@ -193,7 +221,7 @@ def test_empty_and_zero_dimensional():
     for soft, _ in UNARY.values():
         assert soft(jnp.zeros((0, 3))).shape == (0, 3)
         assert soft(0.3).shape == ()
-    for soft, _ in BINARY.values():
+    for soft, _ in (EXTREMA | BINARY).values():
         assert soft(jnp.zeros((2, 1)), jnp.zeros(0)).shape == (2, 0)
 
 

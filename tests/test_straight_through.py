@@ -26,6 +26,17 @@ def top_2(top_k, x, **keywords):
     return top_k(x, 2, **keywords)
 
 
+HISTOGRAM = (np.asarray([0.0, 2.0]), np.asarray([-0.5, 0.25, 1.0]))
+
+
+def at_2(partition, x, **keywords):
+    return partition(x, 2, **keywords)
+
+
+def to_3(bincount, x, **keywords):
+    return bincount(x, length=3, **keywords)
+
+
 # Name -> the arguments, with respect to all of which it is differentiated; the hard
 # value; how to call it, if there is more to it.
 CALLS = {
@@ -59,6 +70,35 @@ CALLS = {
     "median": ((X,), np.median(X)),
     "median_newton": ((X,), np.median(X)),
     "top_k_mask": ((X,), ONE_HOT[:1:-1].sum(0), top_2),
+    "rint": ((X + 0.25,), np.rint(X + 0.25)),
+    "floor": ((X + 0.125,), np.floor(X + 0.125)),
+    "ceil": ((X + 0.125,), np.ceil(X + 0.125)),
+    "trunc": ((X - 0.125,), np.trunc(X - 0.125)),
+    "maximum": ((X, Y), np.maximum(X, Y)),
+    "minimum": ((X, Y), np.minimum(X, Y)),
+    "fmax": ((X, Y), np.fmax(X, Y)),
+    "fmin": ((X, Y), np.fmin(X, Y)),
+    "relu6": ((X,), np.clip(X, 0, 6)),
+    "leaky_relu": ((X, 0.25), np.where(X < 0, X / 4, X)),
+    "hard_tanh": ((X,), np.clip(X, -1, 1)),
+    "hard_sigmoid": ((3 * X,), (3 * X).clip(-3, 3) / 6 + 0.5),
+    "hard_silu": ((3 * X,), 3 * X * ((3 * X).clip(-3, 3) / 6 + 0.5)),
+    "hard_swish": ((3 * X,), 3 * X * ((3 * X).clip(-3, 3) / 6 + 0.5)),
+    "nanargmax": ((X,), ONE_HOT[-1]),
+    "nanmax": ((X,), 2.0),
+    "nanargmin": ((X,), ONE_HOT[0]),
+    "nanmin": ((X,), -1.0),
+    "nanmedian": ((X,), np.median(X)),
+    "nanquantile": ((X, 0.25), LOW @ X[ORDER]),
+    "nanpercentile": ((X, 25.0), LOW @ X[ORDER]),
+    "partition": ((X,), X[ORDER], at_2),
+    "argpartition": ((X,), ONE_HOT, at_2),
+    "cummax": ((X,), np.maximum.accumulate(X)),
+    "cummin": ((X,), np.minimum.accumulate(X)),
+    "searchsorted": ((Y[[1, 0, 3, 2]], X), np.asarray([1.0, 0, 4, 0])),
+    "digitize": ((X, Y[[1, 0, 3, 2]]), np.asarray([2.0, 0, 4, 1])),
+    "histogram": ((X, np.asarray([-0.5, 0.25, 1.0])), HISTOGRAM),
+    "bincount": ((X[[0, 2, 3]] + 0.125,), np.asarray([1.0, 1, 1]), to_3),
 }
 
 

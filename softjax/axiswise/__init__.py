@@ -10,7 +10,9 @@ from ._keywords import AxisKeywords as AxisKeywords, ValueKeywords as ValueKeywo
 from .extrema import argmax as argmax, argmin as argmin, max as max, min as min
 from .masks import top_k_mask as top_k_mask
 from .ordering import (
+    argpartition as argpartition,
     argsort as argsort,
+    partition as partition,
     rank as rank,
     ranking as ranking,
     sort as sort,
@@ -24,4 +26,14 @@ from .quantiles import (
     median_newton as median_newton,
     percentile as percentile,
     quantile as quantile,
+)
+from .running import cummax as cummax, cummin as cummin
+from .without_nan import (
+    nanargmax as nanargmax,
+    nanargmin as nanargmin,
+    nanmax as nanmax,
+    nanmedian as nanmedian,
+    nanmin as nanmin,
+    nanpercentile as nanpercentile,
+    nanquantile as nanquantile,
 )

@@ -51,6 +51,7 @@ class Operation:
     - `of_nothing`: the value of a row without any element, of the largest kind.
     - `of_method`: whether a method answers, or what there is but one formulation of.
     - `by_units`: whether units of mass are read, so that a row needs more than one.
+    - `skips_nan`: whether elements that are NaN are left out, as by a mask.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Operation:
     of_nothing: float = -math.inf
     of_method: bool = True
     by_units: bool = False
+    skips_nan: bool = False
 
     def answers(
         self,
@@ -83,6 +85,10 @@ class Operation:
     def ascend(self, name: str | None = None) -> "Operation":
         """This operator, counting from the smallest."""
         return dataclasses.replace(self, name=name or self.name, ascending=True)
+
+    def without_nan(self, name: str) -> "Operation":
+        """This operator on the elements that are numbers: NaN where there are none."""
+        return dataclasses.replace(self, name=name, skips_nan=True, of_nothing=math.nan)
 
     def keywords(self) -> dict[str, Any]:
         """The common keywords and their defaults."""

@@ -112,6 +112,10 @@ def run(
     if weights is not None:
         weights = split_weights(weights, layout, name).astype(x.dtype)
     rows = layout.split(x) if x.ndim else x.reshape(1)
+    if operation.skips_nan:
+        numbers = ~jnp.isnan(rows)
+        rows = jnp.where(numbers, rows, 0)
+        where = numbers if where is None else where & numbers
     if initial is not None:
         rows = _with_initial(rows, initial, layout, name)
         where = None if where is None else pad_last(where, 0, 1, True)

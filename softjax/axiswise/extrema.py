@@ -19,9 +19,13 @@ def _first(sample: Sample) -> tuple[Intervals, bool]:
 
 
 _ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), _first, absent=True)
-_MAX = Operation("max", ask("max"), (VALUE,), _first, absent=True)
+MAX = Operation("max", ask("max"), (VALUE,), _first, absent=True)
 _ARGMIN = _ARGMAX.ascend("argmin")
-_MIN = _MAX.ascend("min")
+MIN = MAX.ascend("min")
+NANARGMAX = _ARGMAX.without_nan("nanargmax")
+NANMAX = MAX.without_nan("nanmax")
+NANARGMIN = _ARGMIN.without_nan("nanargmin")
+NANMIN = MIN.without_nan("nanmin")
 
 
 @reads_defaults("max", methods="indices")
@@ -73,7 +77,7 @@ def argmin(
 
 
 @reads_defaults("max")
-@with_keywords(_MAX)
+@with_keywords(MAX)
 def max(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -105,12 +109,12 @@ def max(
         [-0.002  1.09  -0.088]
     """
     return call_reduction(
-        _MAX, x, axis, keepdims, keywords, several=True, initial=initial
+        MAX, x, axis, keepdims, keywords, several=True, initial=initial
     )
 
 
 @reads_defaults("max")
-@with_keywords(_MIN)
+@with_keywords(MIN)
 def min(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -134,5 +138,5 @@ def min(
         [0.204 0.007]
     """
     return call_reduction(
-        _MIN, x, axis, keepdims, keywords, several=True, initial=initial
+        MIN, x, axis, keepdims, keywords, several=True, initial=initial
     )

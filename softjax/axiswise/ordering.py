@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Unpack
 
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import permute
 
 from .._defaults import reads_defaults
-from .._layout import Layout, split_mask
+from .._keywords import as_array
+from .._layout import Layout, parse_axis, split_mask
 from .._types import SoftIndex
 from ..methods import Intervals, Sample, ValueMethod, get_method
 from ._keywords import AxisKeywords, ValueKeywords, with_keywords
@@ -139,6 +141,61 @@ def sort(
         [1.  0.7 0.2]
     """
     return call(_sorted, _SORT, x, axis, keywords, descending=bool(descending))
+
+
+_PARTITION = dataclasses.replace(_SORT, name="partition")
+_ARGPARTITION = dataclasses.replace(_ARGSORT, name="argpartition")
+
+
+def _check_place(x: Any, kth: Any, axis: Any, name: str) -> None:
+    size = parse_axis(np.shape(x), axis, name).size
+    if isinstance(kth, bool) or not isinstance(kth, int | np.integer):
+        raise TypeError(f"{name}: kth must be an integer, got {kth!r}.")
+    if not -size <= kth < size:
+        raise ValueError(f"{name}: kth={kth} must be from {-size} to {size - 1}.")
+
+
+@reads_defaults("sort")
+@with_keywords(_PARTITION)
+def partition(
+    x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[ValueKeywords]
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.partition`: [`softjax.sort`][], a partition at every place.
+
+    **Arguments:**
+
+    - `kth`: which place; it makes no difference. All smaller elements are in front of
+        it and all larger ones behind, and it is left open in which order.
+
+    **Example:**
+
+        >>> print(sj.partition(jnp.array([0.7, 0.2, 1.0]), 1))
+        [0.204 0.711 0.986]
+    """
+    x = as_array(x)
+    _check_place(x, kth, axis, "partition")
+    return call(_sorted, _PARTITION, x, axis, keywords, descending=False)
+
+
+@reads_defaults("sort", methods="indices")
+@with_keywords(_ARGPARTITION)
+def argpartition(
+    x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[AxisKeywords]
+) -> SoftIndex:
+    """Soft `jax.numpy.argpartition`: [`softjax.argsort`][].
+
+    **Arguments:** as for [`softjax.partition`][].
+
+    **Example:**
+
+        >>> print(sj.argpartition(jnp.array([0.7, 0.2, 1.0]), 1))
+        [[0.007 0.993 0.   ]
+         [0.946 0.006 0.047]
+         [0.047 0.    0.952]]
+    """
+    x = as_array(x)
+    _check_place(x, kth, axis, "argpartition")
+    return call(_index, _ARGPARTITION, x, axis, keywords, descending=False)
 
 
 @reads_defaults("rank")

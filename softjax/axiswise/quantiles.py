@@ -119,9 +119,14 @@ _QUANTILE = Operation(
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
 _PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
+NANQUANTILE = _QUANTILE.without_nan("nanquantile")
+NANPERCENTILE = _PERCENTILE.without_nan("nanpercentile")
 _AT_POINTS = {
     operation: dataclasses.replace(operation, by_units=False)
-    for operation in (_ARGQUANTILE, _QUANTILE, _ARGPERCENTILE, _PERCENTILE)
+    for operation in (
+        *(_ARGQUANTILE, _QUANTILE, _ARGPERCENTILE, _PERCENTILE),
+        *(NANQUANTILE, NANPERCENTILE),
+    )
 }
 _ARGMEDIAN = Operation(
     "argmedian",
@@ -140,6 +145,7 @@ _MEDIAN = Operation(
     of_nothing=math.nan,
     by_units=True,
 )
+NANMEDIAN = _MEDIAN.without_nan("nanmedian")
 _MEDIAN_NEWTON = Operation(
     "median_newton",
     _root,
@@ -150,7 +156,7 @@ _MEDIAN_NEWTON = Operation(
 )
 
 
-def _at(
+def at_levels(
     operation: Operation,
     x: Any,
     q: Any,
@@ -219,7 +225,7 @@ def argquantile(
         >>> print(sj.argquantile(x, 0.5, mode="hard"))
         [0.  0.  0.5 0.5]
     """
-    return _at(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return at_levels(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
 @reads_defaults("quantile")
@@ -253,7 +259,7 @@ def quantile(
         >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0]), mode="hard"))
         [0.  0.4 1. ]
     """
-    return _at(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return at_levels(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
 @reads_defaults("quantile", methods="indices")
@@ -275,7 +281,9 @@ def argpercentile(
         >>> print(sj.argpercentile(x, 50))
         [0.002 0.018 0.98 ]
     """
-    return _at(_ARGPERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
+    return at_levels(
+        _ARGPERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100
+    )
 
 
 @reads_defaults("quantile")
@@ -297,7 +305,7 @@ def percentile(
         >>> print(sj.percentile(x, jnp.array([25, 75])))
         [0.143 0.698]
     """
-    return _at(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
+    return at_levels(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
 @reads_defaults("quantile", methods="indices")

@@ -92,7 +92,8 @@ class Method(eqx.Module):
 
     def check_weights(self, sample: Sample, operator: str) -> None:
         """Raise `ValueError` if a sample has mass that an operator can't be given."""
-        asked = _ALIASES.get(operator, operator)
+        asked = operator.removeprefix("nan")
+        asked = _ALIASES.get(asked, asked)
         if sample.mass is None or asked in self.takes_weights:
             return
         from . import METHODS  # of which this is one
@@ -166,6 +167,10 @@ _ALIASES = dict(
     ranking="rank",
     percentile="quantile",
     argpercentile="argquantile",
+    cummax="max",
+    cummin="max",
+    partition="sort",
+    argpartition="argsort",
 )
 """Operator -> that of a method which it asks for."""
 

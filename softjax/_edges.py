@@ -1,0 +1,80 @@
+"""Places of numbers among edges: soft steps of all pairs, of which counts are sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from softjax_solvers import Regularizer
+from softjax_solvers.internal import map_chunks, pad_last, sum_chunks
+
+from ._keywords import as_float, broadcast_shape, float_type, parse_softness
+from ._transition import Transition
+from .elementwise import difference
+
+
+def to_common(**arrays: Any) -> tuple[list[Array], Any]:
+    """Arrays in the type to compute in, and the type that they promote to."""
+    for name, x in arrays.items():
+        as_float(x, name)
+    raw = [jnp.asarray(x) for x in arrays.values()]
+    dtype = float_type(jnp.result_type(*raw))
+    wide = jnp.promote_types(dtype, jnp.float32)
+    return [x.astype(wide) for x in raw], dtype
+
+
+def counts_below(
+    transition: Transition, x: Float[Array, "m"], edges: Float[Array, "n"]
+) -> Float[Array, "m"]:
+    """How many edges are below."""
+
+    def fn(rows):
+        x, unit = rows
+        steps = Transition(transition.regularizer, unit[:, None])
+        return jnp.sum(steps.heaviside(difference(x[:, None], edges)), axis=-1)
+
+    return map_chunks(fn, (x, transition.unit), row_size=edges.size)
+
+
+def positions(
+    transition: Transition, x: Float[Array, "m"], edges: Float[Array, "n"]
+) -> Float[Array, "m n+1"]:
+    """Where x belongs among increasing edges: `H(x - e_{j-1}) - H(x - e_j)`."""
+    steps = Transition(transition.regularizer, transition.unit[:, None])
+    gap = difference(x[:, None], edges)
+    above, below = pad_last(gap, 1, 0, jnp.inf), pad_last(gap, 0, 1, -jnp.inf)
+    # Of two numbers near 1, the difference is that of their complements.
+    beyond = below > 0
+    one = steps.heaviside(jnp.where(beyond, -below, above))
+    return one - steps.heaviside(jnp.where(beyond, -above, below))
+
+
+def transition_of(
+    softness: Any, regularizer: Regularizer, shape: tuple[int, ...], dtype: Any
+) -> Transition:
+    """A step for each entry of a flattened array of this shape."""
+    softness = parse_softness(softness, dtype)
+    broadcast_shape(x=shape, softness=softness.shape)
+    softness = jnp.broadcast_to(softness, shape).ravel()
+    # Where softness was traced, it could not be checked.
+    softness = jnp.where(softness > 0, softness, jnp.nan)
+    return Transition(regularizer, softness * regularizer.transition_scale())
+
+
+def total_positions(
+    transition: Transition,
+    x: Float[Array, "m"],
+    weights: Float[Array, "m"],
+    edges: Float[Array, "n"],
+) -> Float[Array, "n+1"]:
+    """The sums of the positions of all x, times their weights."""
+
+    def fn(rows):
+        (x, weights, unit), included = rows
+        each = positions(Transition(transition.regularizer, unit), x, edges)
+        return jnp.sum((weights * included)[:, None] * each, axis=0)
+
+    rows = (x, weights, transition.unit)
+    return sum_chunks(fn, rows, row_size=edges.size + 1)

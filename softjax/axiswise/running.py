@@ -1,0 +1,174 @@
+"""Running extrema: the largest and the smallest element of each prefix."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Unpack
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from softjax_solvers.internal import map_chunks
+
+from .._defaults import reads_defaults
+from .._keywords import as_float, parse_mode, parse_softness
+from .._layout import parse_axis, split_mask, split_parameter, split_weights
+from ._keywords import ValueKeywords, with_defaults, with_keywords
+from ._operation import Operation
+from ._run import call, run
+from .extrema import MAX, MIN
+
+_CUMMAX = dataclasses.replace(MAX, name="cummax")
+_CUMMIN = dataclasses.replace(MIN, name="cummin")
+
+
+def _scan(
+    x: Float[Array, "*batch n"],
+    tau: Float[Array, "*#batch 1"],
+    given: Bool[Array, "*batch n"],
+) -> Float[Array, "*batch n"]:
+    """Means of prefixes under weights `exp(x / tau)`, and -inf where there are none."""
+    still = jax.lax.stop_gradient
+    finite = jnp.isfinite(x) & given
+    safe = jnp.where(finite, x, 0)
+    top = jnp.where(finite, still(safe), -jnp.inf)
+    # Relative to the largest element: what it is has no influence, and no derivative.
+    rest = safe - still(safe)
+    weight = jnp.where(finite, jnp.exp(rest / tau), 0)
+
+    def lower(state, top):
+        old, weight, moment = state
+        # What is further below counts nothing, and its distance may be infinite.
+        drop = jnp.where(old > -jnp.inf, jnp.maximum(old - top, -500 * still(tau)), 0)
+        factor = jnp.exp(drop / tau)
+        return factor * weight, factor * (moment + drop * weight)
+
+    def combine(one, other):
+        top = jnp.maximum(one[0], other[0])
+        parts = lower(one, top), lower(other, top)
+        return top, *(a + b for a, b in zip(*parts, strict=True))
+
+    start = top, weight, weight * rest
+    top, weight, moment = jax.lax.associative_scan(combine, start, axis=-1)
+    some = top > -jnp.inf
+    mean = jnp.where(some, top, 0) + moment / jnp.where(some, weight, 1)
+    out = jnp.where(some, mean, -jnp.inf)
+    infinite = jax.lax.cummax(((x == jnp.inf) & given).astype(jnp.int32), x.ndim - 1)
+    unknown = jax.lax.cummax((jnp.isnan(x) & given).astype(jnp.int32), x.ndim - 1)
+    out = jnp.where(infinite > 0, jnp.inf, out)
+    return jnp.where(unknown > 0, jnp.nan, out)
+
+
+def _running(x, softness, *, operation, axis, keywords, reverse):
+    name, defaults = operation.name, operation.keywords()
+    given = with_defaults(keywords, defaults, name)
+    x, dtype = as_float(x)
+    layout = parse_axis(x.shape, axis, name)
+    regularizer = parse_mode(given["mode"]).regularizer
+    softness = parse_softness(softness, x.dtype)
+    softness = split_parameter(softness, layout, name, "softness")
+    rows = layout.split(x) if x.ndim else x.reshape(1)
+    where, weights = given["where"], given["weights"]
+    if where is not None:
+        where = split_mask(where, layout, name)
+    if weights is not None:
+        weights = split_weights(weights, layout, name)
+    if reverse:
+        rows = jnp.flip(rows, -1)
+        where = None if where is None else jnp.flip(where, -1)
+        weights = None if weights is None else jnp.flip(weights, -1)
+    sign = -1 if operation.ascending else 1
+    if regularizer is None:
+        hard = rows if where is None else jnp.where(where, rows, -sign * jnp.inf)
+        if weights is not None:
+            hard = jnp.where(weights > 0, hard, -sign * jnp.inf)
+        out = sign * jax.lax.cummax(sign * hard, rows.ndim - 1)
+    elif (rate := regularizer.structure().rate) is not None and _is_softmax(given):
+        mask = jnp.ones(rows.shape, bool) if where is None else where
+        tau = softness / rate
+        out = sign * _scan(sign * rows, tau, mask)
+        out = jnp.where(softness > 0, out, jnp.nan)
+    else:
+        out = _by_masks(operation, rows, softness, given, where, weights)
+    out = jnp.flip(out, -1) if reverse else out
+    return (layout.place(out, -1) if x.ndim else out.reshape(())).astype(dtype)
+
+
+def _is_softmax(given: dict[str, Any]) -> bool:
+    """Whether no keyword but the mode and a mask says what weights are."""
+    return (
+        given["method"] == "softsort"
+        and given["solver"] is None
+        and given["weights"] is None
+        and bool(given["gated_grad"])
+        and not given["standardize"]
+    )
+
+
+def _by_masks(
+    operation: Operation,
+    rows: Float[Array, "*batch n"],
+    softness: Float[Array, "*#batch 1"],
+    given: dict[str, Any],
+    where: Bool[Array, "*batch n"] | None,
+    weights: Float[Array, "*batch n"] | None,
+) -> Float[Array, "*batch n"]:
+    """The operator on each prefix, by as many masks: O(n^2) time, O(n) memory."""
+    places = jnp.arange(rows.shape[-1])
+
+    def prefixes(last):
+        last = last.reshape(-1, *(1,) * rows.ndim)
+        mask = places <= last
+        mask = mask if where is None else mask & where
+        mask = jnp.broadcast_to(mask, (last.shape[0], *rows.shape))
+        keywords = given | dict(where=mask)
+        if weights is not None:
+            keywords["weights"] = jnp.broadcast_to(weights, mask.shape)
+        each = jnp.broadcast_to(rows, mask.shape)
+        (out,), _ = run(operation, each, softness, -1, keywords)
+        return out
+
+    out = map_chunks(prefixes, places, row_size=rows.size)
+    return jnp.moveaxis(out, 0, -1)
+
+
+@reads_defaults("max")
+@with_keywords(_CUMMAX)
+def cummax(
+    x: Any, axis: int = 0, reverse: bool = False, **keywords: Unpack[ValueKeywords]
+) -> Float[Array, "..."]:
+    """Soft `jax.lax.cummax`: entry i is [`softjax.max`][] of `x[:i + 1]`.
+
+    A scan, in O(n) time, where weights are exponential, as in the mode `"smooth"`. In
+    other modes and with other methods, a maximum under a mask for each entry: O(n^2).
+
+    **Arguments:**
+
+    - `reverse`: whether prefixes are read from the end.
+
+    **Example:**
+
+        >>> print(sj.cummax(jnp.array([0.2, 1.0, 0.7, 1.2])))
+        [0.2   1.    0.986 1.173]
+        >>> print(sj.cummax(jnp.array([0.2, 1.0, 0.7, 1.2]), mode="hard"))
+        [0.2 1.  1.  1.2]
+    """
+    return call(_running, _CUMMAX, x, axis, keywords, reverse=bool(reverse))
+
+
+@reads_defaults("max")
+@with_keywords(_CUMMIN)
+def cummin(
+    x: Any, axis: int = 0, reverse: bool = False, **keywords: Unpack[ValueKeywords]
+) -> Float[Array, "..."]:
+    """Soft `jax.lax.cummin`: entry i is [`softjax.min`][] of `x[:i + 1]`.
+
+    **Arguments:** as for [`softjax.cummax`][].
+
+    **Example:**
+
+        >>> print(sj.cummin(jnp.array([0.2, 1.0, 0.1, 0.7])))
+        [0.2   0.2   0.127 0.128]
+    """
+    return call(_running, _CUMMIN, x, axis, keywords, reverse=bool(reverse))

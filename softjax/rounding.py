@@ -1,0 +1,254 @@
+"""Rounding: sums of soft steps, one at each number at which the hard function jumps.
+
+They share the keywords of elementwise operators, `softness` and `mode`; H is
+[`softjax.heaviside`][]. A step is half done where it stands, so that what is soft at an
+integer is between both sides.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from softjax_solvers import Regularizer
+
+from ._defaults import reads_defaults
+from ._transition import Transition, apply
+
+
+def _stairs(
+    transition: Transition,
+    below: Float[Array, "..."],
+    distance: Float[Array, "..."],
+    neighbor_radius: int,
+) -> Float[Array, "..."]:
+    """The level `below` the nearest step, and the steps around it."""
+    # H(t) = 1 - H(-t) makes the steps that lie below x small and negative, so that
+    # nothing cancels. All steps stand along a new leading axis.
+    offsets = range(1, neighbor_radius + 1)
+    ahead = [distance, *(distance - k for k in offsets)]
+    steps = transition.heaviside(jnp.stack([*ahead, *(-distance - k for k in offsets)]))
+    above, behind = steps[: len(ahead)], steps[len(ahead) :]
+    return below + (jnp.sum(above, axis=0) - jnp.sum(behind, axis=0))
+
+
+def _at_finite(
+    transition: Transition,
+    x: Float[Array, "..."],
+    fn: Callable[[Float[Array, "..."]], Float[Array, "..."]],
+) -> Float[Array, "..."]:
+    """`fn(x)`, and x itself where it is not finite."""
+    x, _ = jnp.broadcast_arrays(x, transition.unit)
+    finite = jnp.isfinite(x)
+    return jnp.where(finite, fn(jnp.where(finite, x, 0)), x)
+
+
+def _round(transition, x, neighbor_radius, decimals):
+    factor = 10.0 ** abs(decimals)
+    scaled = x * factor if decimals >= 0 else x / factor
+
+    def fn(x):
+        floor = jnp.floor(x)
+        return _stairs(transition, floor, x - floor - 0.5, neighbor_radius)
+
+    rounded = _at_finite(transition, scaled, fn)
+    rounded = rounded / factor if decimals >= 0 else rounded * factor
+    return jnp.where(jnp.isfinite(scaled), rounded, x)
+
+
+def _floor(transition, x, neighbor_radius):
+    def fn(x):
+        nearest = jnp.round(x)
+        return _stairs(transition, nearest - 1, x - nearest, neighbor_radius)
+
+    return _at_finite(transition, x, fn)
+
+
+def _ceil(transition, x, neighbor_radius):
+    def fn(x):
+        nearest = jnp.round(x)
+        return _stairs(transition, nearest, x - nearest, neighbor_radius)
+
+    return _at_finite(transition, x, fn)
+
+
+def _trunc(transition, x, neighbor_radius):
+    # The floor has a step at 0, and the truncation none.
+    return _floor(transition, x, neighbor_radius) + transition.heaviside(-x)
+
+
+def _hard(fn: Callable[..., Array]) -> Callable[..., Array]:
+    """A function of jax.numpy, called with what only soft steps have a use for."""
+
+    def hard(x, neighbor_radius, **options):
+        return fn(x, **options)
+
+    return hard
+
+
+_HARD = {
+    name: _hard(getattr(jnp, name)) for name in ("round", "floor", "ceil", "trunc")
+}
+
+
+def _integer(value: Any, name: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
+
+
+def _rounded(
+    soft: Callable[..., Array],
+    hard: Callable[..., Array],
+    x: Any,
+    softness: Any,
+    mode: str | Regularizer,
+    neighbor_radius: Any,
+    **options: Any,
+) -> Array:
+    radius = _integer(neighbor_radius, "neighbor_radius")
+    if radius < 0:
+        raise ValueError(f"neighbor_radius must be at least 0, got {radius}.")
+    options |= dict(neighbor_radius=radius)
+    return apply(soft, hard, {"x": x}, softness, mode, **options)
+
+
+@reads_defaults("elementwise")
+def round(
+    x: Any,
+    decimals: int = 0,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    neighbor_radius: int = 5,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.round`: a sum of soft steps, one between any two integers.
+
+    `floor(x) - m + sum_{k=-m}^{m} H(x - floor(x) - k - 1/2)`.
+
+    **Arguments:**
+
+    - `decimals`: d, how many decimal places to keep: `round(10^d x) / 10^d`, where
+        softness is in units of the last one that is kept.
+    - `neighbor_radius`: m, how many steps on either side of the nearest one to take
+        into account. Softness above `m / 5` or so needs more.
+
+    **Example:**
+
+        >>> x = jnp.array([0.4, 0.6, 2.0])
+        >>> print(sj.round(x))
+        [0.269 0.731 2.   ]
+        >>> print(sj.round(jnp.array([0.14, 0.16]), 1))
+        [0.127 0.173]
+        >>> print(jax.grad(lambda x: sj.round(x).sum())(x))
+        [1.968 1.968 0.133]
+    """
+    options = dict(decimals=_integer(decimals, "decimals"))
+    rules = _round, _HARD["round"]
+    return _rounded(*rules, x, softness, mode, neighbor_radius, **options)
+
+
+@reads_defaults("elementwise")
+def rint(
+    x: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    neighbor_radius: int = 5,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.rint`: [`softjax.round`][] to integers.
+
+    **Example:**
+
+        >>> x = jnp.array([0.4, 0.5, 1.5])
+        >>> print(sj.rint(x))
+        [0.269 0.5   1.5  ]
+        >>> print(sj.rint(x, mode="hard"))
+        [0. 0. 2.]
+    """
+    rules = _round, _HARD["round"]
+    return _rounded(*rules, x, softness, mode, neighbor_radius, decimals=0)
+
+
+@reads_defaults("elementwise")
+def floor(
+    x: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    neighbor_radius: int = 5,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.floor`: a sum of soft steps, one at each integer.
+
+    `n - 1 - m + sum_{k=-m}^{m} H(x - n - k)`, where n is the integer nearest to x.
+
+    **Arguments:**
+
+    - `neighbor_radius`: as for [`softjax.round`][].
+
+    **Example:**
+
+        >>> x = jnp.array([0.5, 0.9, 1.1])
+        >>> print(sj.floor(x))
+        [0.    0.269 0.731]
+        >>> print(sj.floor(x, mode="hard"))
+        [0. 0. 1.]
+    """
+    return _rounded(_floor, _HARD["floor"], x, softness, mode, neighbor_radius)
+
+
+@reads_defaults("elementwise")
+def ceil(
+    x: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    neighbor_radius: int = 5,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.ceil`: `floor(x) + 1`, with [`softjax.floor`][].
+
+    **Arguments:**
+
+    - `neighbor_radius`: as for [`softjax.round`][].
+
+    **Example:**
+
+        >>> x = jnp.array([0.5, 0.9, 1.1])
+        >>> print(sj.ceil(x))
+        [1.    1.269 1.731]
+        >>> print(sj.ceil(x, mode="hard"))
+        [1. 1. 2.]
+    """
+    return _rounded(_ceil, _HARD["ceil"], x, softness, mode, neighbor_radius)
+
+
+@reads_defaults("elementwise")
+def trunc(
+    x: Any,
+    *,
+    softness: Any = 0.1,
+    mode: str | Regularizer = "smooth",
+    neighbor_radius: int = 5,
+) -> Float[Array, "..."]:
+    """Soft `jax.numpy.trunc`: `floor(x) + H(-x)`, with [`softjax.floor`][].
+
+    The sum of the steps at all integers but 0, and an odd function.
+
+    **Arguments:**
+
+    - `neighbor_radius`: as for [`softjax.round`][].
+
+    **Example:**
+
+        >>> x = jnp.array([-1.1, -0.5, 0.0, 0.9])
+        >>> print(sj.trunc(x))
+        [-0.731 -0.007  0.     0.269]
+        >>> print(sj.trunc(x, mode="hard"))
+        [-1. -0.  0.  0.]
+    """
+    return _rounded(_trunc, _HARD["trunc"], x, softness, mode, neighbor_radius)
