@@ -109,7 +109,7 @@ def learn(loss, seed, steps):
     x, y = jnp.asarray(x / 16, jnp.float32)[order], jnp.asarray(y)[order]
     optimizer = optax.adam(optax.cosine_decay_schedule(3e-2, steps))
     model = Model(jnp.zeros(64), jnp.asarray(5.0))
-    state = optimizer.init(model)
+    state = optimizer.init(eqx.filter(model, eqx.is_inexact_array))
 
     @jax.jit
     def step(model, state, key):
@@ -119,8 +119,8 @@ def learn(loss, seed, steps):
         def total(model):
             return jnp.mean(jax.vmap(loss)(model(images), true, keys[1:]))
 
-        updates, state = optimizer.update(jax.grad(total)(model), state)
-        return optax.apply_updates(model, updates), state
+        updates, state = optimizer.update(eqx.filter_grad(total)(model), state)
+        return eqx.apply_updates(model, updates), state
 
     @jax.jit
     def judge(model, key):

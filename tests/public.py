@@ -246,6 +246,10 @@ FUNCTIONS |= {
         ),
         "soft_dtw_divergence": lambda z: structured.soft_dtw_divergence(z, 1 - z),
     }.items()
+} | {
+    "losses.spo_plus": _on_grids(
+        lambda z: losses.spo_plus(z, 1 - z, structured.GridPath())
+    )
 }
 
 # How to call the optimization layer, which does not compute 16-bit numbers in float32.
@@ -359,7 +363,7 @@ OTHERS = {
         "SoftBool",
         "SoftIndex",
     ),
-    "straight_through_variants",
+    *("straight_through_variants", "defaults"),
     # Parts of a formulation
     *(name for name in public_names.names() if name.startswith("softjax.methods.")),
     # Structures, semirings and methods

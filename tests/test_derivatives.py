@@ -173,22 +173,7 @@ pairs = [
         regularizer,
         id=f"{problem.name}-{regularizer.name}",
         marks=[]
-        if regularizer.name
-        in {
-            "simplex": ("pnorm_p",),
-            "simplex_masked": (),
-            "hypersimplex": (),
-            "sorted": (),
-            "sorted_queries": (),
-            "sorted_masked": (),
-            "deviations": (),
-            "deviations_between": (),
-            "permutahedron": (),
-            "majorization": (),
-            "transport": (),
-            "linear_program": (),
-            "oracle": (),
-        }[problem.name]
+        if (problem.name, regularizer.name) == ("simplex", "pnorm_p")
         else [pytest.mark.slow],
     )
     for problem in PROBLEMS
