@@ -3,6 +3,7 @@
 from . import (
     losses as losses,
     methods as methods,
+    random as random,
     segment as segment,
     solvers as solvers,
 )
