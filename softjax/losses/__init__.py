@@ -7,6 +7,11 @@ too. Rows without any element have the value 0, and NaN where it is a mean of no
 without a gradient.
 """
 
+from .distributions import (
+    entropy as entropy,
+    kl_divergence as kl_divergence,
+    soft_cross_entropy as soft_cross_entropy,
+)
 from .fenchel_young import (
     permutation_loss as permutation_loss,
     rank_loss as rank_loss,
@@ -33,6 +38,8 @@ from .ranking import (
 __all__ = [
     "auc",
     "average_precision",
+    "entropy",
+    "kl_divergence",
     "mrr",
     "ndcg",
     "pairwise_loss",
@@ -41,6 +48,7 @@ __all__ = [
     "rank_loss",
     "recall",
     "simplex_loss",
+    "soft_cross_entropy",
     "spearman",
     "top_k_cross_entropy",
     "top_k_loss",

@@ -73,7 +73,7 @@ class Gumbel(Noise):
     **Example:**
 
         >>> print(sj.random.Gumbel().log_density(jnp.array([-1.0, 0.0, 1.0])))
-        [-1.104 -1.139 -1.784]
+        [-1.103 -1.139 -1.784]
     """
 
     def sample(self, key, shape, dtype):

@@ -98,13 +98,13 @@ def categorical(
 
         >>> key, logits = jax.random.key(1), jnp.array([0.2, 1.0, 0.7])
         >>> print(sj.random.categorical(key, logits, softness=0.5))
-        [0.098 0.    0.902]
+        [0.081 0.69  0.229]
         >>> print(sj.random.categorical(key, logits, mode="hard"))
-        [0. 0. 1.]
+        [0. 1. 0.]
         >>> print(sj.random.categorical(key, logits, shape=(3,), replace=False))
-        [[0. 0. 1.]
-         [1. 0. 0.]
-         [0. 1. 0.]]
+        [[0.    0.996 0.004]
+         [0.005 0.004 0.991]
+         [0.995 0.    0.005]]
 
     ??? cite
 

@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._keywords import ARGUMENTS, check_positive, float_type
@@ -73,7 +74,7 @@ def perturb(
         >>> print(f"{spend(x)} {mean:.1f} {error:.3f}")
         2 2.3 0.003
         >>> print(jax.grad(lambda x: soft(x)[0])(x).round(0))
-        [-2. -2. -2.  0.]
+        [-2. -2. -2. -0.]
 
     ??? cite
 
@@ -95,7 +96,8 @@ def perturb(
             raise TypeError(
                 "perturb: there is no float among the positional arguments to perturb."
             )
-        keys = jax.random.split(key, len(floats))
+        # The same noise in each call is meant.
+        keys = jax.random.split(jax.random.clone(key), len(floats))
         total = jnp.zeros(samples, jnp.float32)
         for i, own in zip(floats, keys, strict=True):
             x = leaves[i]
@@ -131,15 +133,18 @@ def perturb(
 
     def soft(*args: Any, **keywords: Any) -> Any:
         # Numbers would be constants of the program.
-        args, keywords, scale = jax.tree.map(
-            lambda x: jnp.asarray(x) if isinstance(x, ARGUMENTS) else x,
-            (args, keywords, sigma),
-        )
-        # The same noise in each call is meant.
-        again = jax.random.clone(key)
-        return compiled(again, jnp.asarray(scale), noise, args, keywords)
+        args, keywords, scale = jax.tree.map(_as_array, (args, keywords, sigma))
+        return compiled(key, scale, noise, args, keywords)
 
     return soft
+
+
+def _as_array(x: Any) -> Any:
+    """A number as an array, without an operation of JAX; anything else as it is."""
+    if isinstance(x, jax.Array) or not isinstance(x, ARGUMENTS):
+        return x
+    x = np.asarray(x)
+    return x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
 
 
 def _broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
@@ -183,9 +188,9 @@ def _mean(
     mean = jnp.mean(values, axis=0)
     # What is not finite has no derivative, and its mean is what it is.
     finite = jnp.all(jnp.isfinite(values), axis=0)
-    values = jnp.where(finite, values, 0).reshape(groups, -1, *shape)
-    weights = weights.astype(values.dtype).reshape(groups, -1, *(1 for _ in shape))
-    count = values.shape[1]
+    count = len(weights) // groups
+    values = jnp.where(finite, values, 0).reshape(groups, count, *shape)
+    weights = weights.astype(values.dtype).reshape(groups, count, *(1 for _ in shape))
     centers = jnp.mean(values, axis=0)
     apart = centers - jnp.mean(centers, axis=0)
     # Less the mean of all others: that of all, without its own part.

@@ -72,9 +72,9 @@ def top_k(
 
         >>> key, logits = jax.random.key(0), jnp.array([0.2, 1.0, 0.7, 0.1])
         >>> print(sj.random.top_k(key, logits, 2, softness=0.5))
-        [0.188 0.783 0.967 0.062]
+        [0.906 0.997 0.059 0.038]
         >>> print(sj.random.top_k(key, logits, 2, mode="hard"))
-        [0. 1. 1. 0.]
+        [1. 1. 0. 0.]
 
     ??? cite
 
@@ -119,9 +119,9 @@ def orderings(
 
         >>> key, logits = jax.random.key(0), jnp.array([0.2, 1.0, 0.7])
         >>> print(sj.random.orderings(key, logits, softness=0.5))
-        [[0.114 0.015 0.871]
-         [0.863 0.106 0.031]
-         [0.196 0.798 0.006]]
+        [[0.032 0.968 0.   ]
+         [0.962 0.032 0.006]
+         [0.006 0.    0.993]]
 
     ??? cite
 
