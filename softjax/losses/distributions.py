@@ -98,8 +98,7 @@ def kl_divergence(p: Any, q: Any, axis: int = -1, *, where: Any = None) -> Array
     rows = _parse("kl_divergence", axis, where, p=p, q=q)
     p, q = rows.arrays
     q = q.astype(p.dtype)
-    both = (p > 0) & (q > 0)
-    terms = p * (_log(p) - jnp.log(jnp.where(both, q, 1)))
+    terms = p * (_log(p) - _log(q))
     return _total(rows, jnp.where((p > 0) & (q <= 0), jnp.inf, terms))
 
 

@@ -93,7 +93,9 @@ class Gumbel(Noise):
 
 
 class Laplace(Noise):
-    """Laplace's distribution of scale 1, of variance 2.
+    """Laplace's distribution of scale 1, of variance 2, for first derivatives only.
+
+    Its density has a kink, which a second derivative by samples does not see.
 
     **Example:**
 

@@ -41,7 +41,10 @@ def _parse_trials(name: str, n: Any) -> tuple[np.ndarray, int]:
     """
     wanted = f"{name}: n must be nonnegative"
     if is_traced(n):
-        raise TypeError(f"{wanted} and known: it decides how many trials there are.")
+        raise TypeError(
+            f"{wanted} and known, for it decides how many trials there are, got a "
+            "traced one. Use a number or an array of NumPy."
+        )
     known = np.asarray(as_array(n, f"{name}: n")).astype(np.float64)
     bad = ~(np.isfinite(known) & (known >= 0))
     if bad.any():
