@@ -38,6 +38,7 @@ from pictures.operators import (
     draw_straight_through,
 )
 from pictures.projections import draw_convergence, draw_simplex
+from pictures.randomness import draw_randomness
 
 PARTS: dict[str, Callable[[Pictures], None]] = {
     "front": draw_front,
@@ -50,6 +51,7 @@ PARTS: dict[str, Callable[[Pictures], None]] = {
     "straight-through": draw_straight_through,
     "weights": draw_weights,
     "padded": draw_padded,
+    "randomness": draw_randomness,
     "axiswise": lambda p: draw_operators(p, AXISWISE, True),
 }
 

@@ -112,11 +112,11 @@ def test_scores_are_handed_to_operators():
         return [
             R.categorical(KEY, x, method="neuralsort", **given),
             R.top_k(KEY, x, 1.5, method="hypersimplex", **given),
-            R.orderings(KEY, x, method="ot", **given),
+            R.orderings(KEY, x, **given),
         ], [
             sj.argmax(y, -1, method="neuralsort", **keywords),
             sj.top_k_mask(y, 1.5, method="hypersimplex", **keywords),
-            sj.argsort(y, method="ot", descending=True, **keywords),
+            sj.argsort(y, descending=True, **keywords),
         ]
 
     for found, expected in zip(*run(X), strict=True):
@@ -271,6 +271,7 @@ def test_one_program(name):
     assert programs(call) == 0
 
 
+@pytest.mark.slow
 def test_defaults():
     """Those of the kind of operator that is handed the scores."""
     for kind, name in (

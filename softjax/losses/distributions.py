@@ -88,7 +88,7 @@ def kl_divergence(p: Any, q: Any, axis: int = -1, *, where: Any = None) -> Array
         >>> print(sj.losses.kl_divergence(q, p))
         inf
         >>> print(jax.grad(sj.losses.kl_divergence, 1)(p, q))
-        [-2.5   -0.833  0.   ]
+        [-2.5   -0.833 -0.   ]
 
     ??? cite
 

@@ -6,6 +6,8 @@ straight-through variants `NAME_st`, have the distribution of their namesakes in
 `jax.random`.
 """
 
+import typing
+
 from ._noise import (
     Gumbel as Gumbel,
     Laplace as Laplace,
@@ -13,7 +15,7 @@ from ._noise import (
     Noise as Noise,
     Normal as Normal,
 )
-from ._straight_through import variants
+from ._straight_through import variants as _variants
 from .arrays import choice as choice, permutation as permutation
 from .categorical import categorical as categorical
 from .coins import bernoulli as bernoulli, rademacher as rademacher
@@ -29,33 +31,8 @@ _WITH_MODE = (
     *(bernoulli, binomial, categorical, choice, geometric, multinomial, orderings),
     *(permutation, rademacher, top_k),
 )
-globals().update(variants(_WITH_MODE))
+globals().update(_variants(_WITH_MODE))
 
-__all__ = [
-    "Gumbel",
-    "Laplace",
-    "Logistic",
-    "Noise",
-    "Normal",
-    "bernoulli",
-    "bernoulli_st",
-    "binomial",
-    "binomial_st",
-    "categorical",
-    "categorical_st",
-    "choice",
-    "choice_st",
-    "geometric",
-    "geometric_st",
-    "multinomial",
-    "multinomial_st",
-    "orderings",
-    "orderings_st",
-    "permutation",
-    "permutation_st",
-    "perturb",
-    "rademacher",
-    "rademacher_st",
-    "top_k",
-    "top_k_st",
-]
+if typing.TYPE_CHECKING:
+    # The straight-through variants, which are generated.
+    def __getattr__(name: str) -> typing.Any: ...
