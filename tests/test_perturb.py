@@ -45,8 +45,9 @@ def estimates(noise, antithetic, x, sigma, key):
     (out, error), (slope, of_sigma) = jax.value_and_grad(value, (0, 1), has_aux=True)(
         x, sigma
     )
-    curvature = jax.jacfwd(jax.grad(lambda x: value(x, sigma)[0]))(x)
-    return dict(value=out, slope=slope, sigma=of_sigma, curvature=curvature), error
+    second = jax.jacfwd(jax.grad(lambda x, s: value(x, s)[0]), (0, 1))(x, sigma)
+    found = dict(value=out, slope=slope, sigma=of_sigma)
+    return found | dict(curvature=second[0], mixed=second[1]), error
 
 
 def truth(noise, x):
@@ -54,11 +55,13 @@ def truth(noise, x):
     z, h = -x / SIGMA, 1e-5
     density = noise.pdf(z)
     moved = (noise.pdf(z - h / SIGMA) - noise.pdf(z + h / SIGMA)) / (2 * h)
+    narrow, wide = (noise.pdf(-x / s) / s for s in (SIGMA - h, SIGMA + h))
     return dict(
         value=1 - noise.cdf(z),
         slope=density / SIGMA,
         sigma=density * z / SIGMA,
         curvature=moved / SIGMA,
+        mixed=(wide - narrow) / (2 * h),
     )
 
 
@@ -72,12 +75,14 @@ def test_derivatives(name, antithetic):
     keys = jax.random.split(jax.random.key(0), KEYS)
     found, errors = jax.jit(run)(jnp.asarray(POINTS, jnp.float32), SIGMA, keys)
     for quantity, expected in truth(NOISES[name], POINTS).items():
-        if (name, quantity) == ("laplace", "curvature"):
-            continue  # whose density has a kink
+        if name == "laplace" and quantity in ("curvature", "mixed"):
+            continue  # its density has a kink
         mean = np.mean(found[quantity], axis=1)
         uncertain = np.std(found[quantity], axis=1, ddof=1) / np.sqrt(KEYS)
         assert np.all(np.abs(mean - expected) < 4 * uncertain), quantity
-        size = dict(value=0.02, slope=0.1, sigma=0.1, curvature=0.6)[quantity]
+        size = dict(value=0.02, slope=0.1, sigma=0.1, curvature=0.6, mixed=0.6)[
+            quantity
+        ]
         assert np.all(uncertain < size), quantity
     spread = np.std(found["value"], axis=1, ddof=1)
     np.testing.assert_allclose(np.mean(errors, axis=1), spread, rtol=0.3)
