@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 from assertions import assert_close
 from parametrize import each
+from test_eager import programs
 
 import softjax as sj
 
@@ -153,6 +154,18 @@ def test_structures():
         lambda a: outputs(x | dict(a=a), 2.0)["sum"][0], *2 * [(x["a"],)]
     )
     assert_close(forward, jnp.sum(grads[0]["a"] * x["a"]), atol=1e-4)
+
+
+def test_one_program():
+    """For each constant, whatever the numbers are."""
+    soft = sj.random.perturb(lambda x, k: jnp.sort(x)[:k], jax.random.key(0))
+    jax.clear_caches()
+    assert programs(lambda: soft(np.ones(3), 2)) == 1
+    assert programs(lambda: soft(np.zeros(3), 2)) == 0
+    assert soft(np.zeros(3), 1).shape == (1,)
+    soft = sj.random.perturb(jnp.sign, jax.random.key(0), sigma=1)
+    assert soft(0.3).dtype == jnp.float32
+    assert programs(lambda: soft(0.5)) == 0
 
 
 def test_values_that_are_not_finite():

@@ -43,8 +43,9 @@ def perturb(
 
     - `fn`: any function of arrays or pytrees of them that `jax.vmap` takes, which
         returns a pytree of arrays. Floats among positional arguments are perturbed; all
-        else, and arguments by keyword, are passed on. What it closes over and what is
-        passed on is differentiated through `fn` itself.
+        else, and arguments by keyword, are passed on, integers of Python's as constants
+        for which it is compiled. What it closes over and what is passed on is
+        differentiated through `fn` itself.
     - `key`: a key of `jax.random`, old or new style. Each call has the same noise.
     - `samples`: how often `fn` is evaluated, all at once: at least 2.
     - `noise`: `"normal"`, `"gumbel"`, `"laplace"`, `"logistic"`, or a
@@ -133,18 +134,22 @@ def perturb(
     compiled = eqx.filter_jit(estimate)
 
     def soft(*args: Any, **keywords: Any) -> Any:
-        # Numbers would be constants of the program.
-        args, keywords, scale = jax.tree.map(_as_array, (args, keywords, sigma))
-        return compiled(key, scale, noise, args, keywords)
+        args, keywords = jax.tree.map(_as_array, (args, keywords))
+        return compiled(key, _as_array(sigma, float), noise, args, keywords)
 
     return soft
 
 
-def _as_array(x: Any) -> Any:
-    """A number as an array, without an operation of JAX; anything else as it is."""
-    if isinstance(x, jax.Array) or not isinstance(x, ARGUMENTS):
+def _as_array(x: Any, dtype: Any = None) -> Any:
+    """A number as an array, without an operation of JAX; anything else as it is.
+
+    Integers of Python's are constants, unless a type is given.
+    """
+    if isinstance(x, jax.Array | np.ndarray) or not isinstance(x, ARGUMENTS):
         return x
-    x = np.asarray(x)
+    if isinstance(x, int) and dtype is None:
+        return x
+    x = np.asarray(x, dtype)
     return x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
 
 
