@@ -93,7 +93,7 @@ def perturb(
 
     def estimate(key, sigma, noise, args, keywords):
         leaves, structure = jax.tree.flatten(args)
-        floats = [i for i, leaf in enumerate(leaves) if eqx.is_inexact_array(leaf)]
+        floats = [i for i, leaf in enumerate(leaves) if _is_float(leaf)]
         if not floats:
             raise TypeError(
                 "perturb: there is no float among the positional arguments to perturb."
@@ -138,6 +138,10 @@ def perturb(
         return compiled(key, _as_array(sigma, float), noise, args, keywords)
 
     return soft
+
+
+def _is_float(x: Any) -> bool:
+    return eqx.is_array(x) and jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def _as_array(x: Any, dtype: Any = None) -> Any:
