@@ -38,6 +38,7 @@ from pictures.operators import (
     draw_straight_through,
 )
 from pictures.projections import draw_convergence, draw_simplex
+from pictures.randomness import draw_randomness
 from pictures.structures import draw_alignment, draw_grid_paths
 
 PARTS: dict[str, Callable[[Pictures], None]] = {
@@ -53,6 +54,7 @@ PARTS: dict[str, Callable[[Pictures], None]] = {
     "padded": draw_padded,
     "alignment": draw_alignment,
     "grid-paths": draw_grid_paths,
+    "randomness": draw_randomness,
     "axiswise": lambda p: draw_operators(p, AXISWISE, True),
 }
 

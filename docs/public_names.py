@@ -10,12 +10,16 @@ NAMESPACES = {
     "softjax": softjax,
     "softjax.losses": softjax.losses,
     "softjax.methods": softjax.methods,
+    "softjax.random": softjax.random,
     "softjax.segment": softjax.segment,
     "softjax.solvers": softjax.solvers,
     "softjax.structured": softjax.structured,
 }
 
-VARIANTS = [f"softjax.{operator.__name__}_st" for operator in _api._WITH_MODE]
+VARIANTS = [
+    *(f"softjax.{operator.__name__}_st" for operator in _api._WITH_MODE),
+    *(f"softjax.random.{draw.__name__}_st" for draw in softjax.random._WITH_MODE),
+]
 """Straight-through variants, which are generated."""
 
 

@@ -6,6 +6,7 @@ from . import (
     methods as methods,
     nn as nn,
     numpy as numpy,
+    random as random,
     segment as segment,
     solvers as solvers,
     structured as structured,

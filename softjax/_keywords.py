@@ -154,6 +154,17 @@ def check_softness(softness: Any) -> None:
         )
 
 
+def check_positive(value: Any, name: str) -> None:
+    """Check another such parameter, as far as its value is known.
+
+    **Raises:** `ValueError` if it is not positive and finite; `TypeError` if it is not
+    a real number or an array of them.
+    """
+    known = _known(value, name, _SOFTNESS)
+    if known is not None and not ((known > 0) & (known < np.inf)).all():
+        raise ValueError(f"{name} must be positive and finite, got {value}.")
+
+
 def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     """`softness` as an array of type `dtype`.
 

@@ -187,8 +187,14 @@ def grad_replace(fn: _Function) -> _Function:
     return wrapped  # pyright: ignore[reportReturnType]
 
 
-def straight_through_variants(functions: Iterable[Callable]) -> dict[str, Callable]:
+def straight_through_variants(
+    functions: Iterable[Callable], module: str = "softjax"
+) -> dict[str, Callable]:
     """`NAME_st` for each function `NAME`: [`softjax.st`][] of it, with a docstring.
+
+    **Arguments:**
+
+    - `module`: the one that has the functions.
 
     **Example:**
 
@@ -200,10 +206,10 @@ def straight_through_variants(functions: Iterable[Callable]) -> dict[str, Callab
     for fn in functions:
         name = f"{fn.__name__}_st"
         variant = st(fn)
-        variant.__module__ = "softjax"
+        variant.__module__ = module
         variant.__name__ = variant.__qualname__ = name
         variant.__doc__ = (
-            f"[`softjax.{fn.__name__}`][], hard in value and soft in derivative: "
+            f"[`{module}.{fn.__name__}`][], hard in value and soft in derivative: "
             "[`softjax.st`][] of it."
         )
         variants[name] = variant

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import softjax as sj
-from softjax import losses, solvers, structured
+from softjax import losses, random, solvers, structured
 from softjax_solvers import internal
 
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
@@ -99,6 +99,26 @@ def _along(f, x, **keywords):
 def _compare(f, x, **keywords):
     return f(x, 0.25, **keywords)
 
+
+def _likely(x):
+    """Probabilities of things apart."""
+    return jax.nn.sigmoid(x)
+
+
+# Draws: how to call each, and its straight-through variant.
+DRAWS = {
+    "bernoulli": lambda f, x: f(KEY, _likely(x)),
+    "binomial": lambda f, x: f(KEY, 3, _likely(x)),
+    "categorical": lambda f, x: f(KEY, x),
+    "choice": lambda f, x: f(KEY, x, (2,), axis=x.ndim - 1),
+    "geometric": lambda f, x: f(KEY, _likely(x)),
+    "multinomial": lambda f, x: f(KEY, 3, _X(x)),
+    "orderings": lambda f, x: f(KEY, x),
+    "permutation": lambda f, x: f(KEY, x, axis=x.ndim - 1),
+    "rademacher": lambda f, x: x * f(KEY, x.shape, x.dtype),
+    "top_k": lambda f, x: f(KEY, x, 2),
+}
+KEY = np.array([0, 1], np.uint32)
 
 _IDS = np.array([0, 2, 0, 0])
 _NO_SEGMENTS = {"SegmentKeywords", "top_k", "quantile", "top_k_mask", "pad"}
@@ -200,7 +220,17 @@ FUNCTIONS = {
         jnp.moveaxis(x, -1, 0), _IDS, 1.5, 3
     ),
     "segment.pad": lambda x: sj.segment.pad(jnp.moveaxis(x, -1, 0), _IDS, 3)[0],
+    # Draws
+    **{
+        f"random.{name}{end}": functools.partial(call, getattr(random, name + end))
+        for name, call in DRAWS.items()
+        for end in ("", "_st")
+    },
+    "random.perturb": lambda x: random.perturb(jnp.sort, KEY, samples=4)(x),
     # Losses
+    "losses.entropy": lambda x: losses.entropy(_X(x)),
+    "losses.kl_divergence": lambda x: losses.kl_divergence(_X(x), _X(-x)),
+    "losses.soft_cross_entropy": lambda x: losses.soft_cross_entropy(_X(x), _X(-x)),
     "losses.simplex_loss": lambda x: losses.simplex_loss(x, _X(-x)),
     "losses.top_k_loss": lambda x: losses.top_k_loss(x, _target(x), 2),
     "losses.rank_loss": lambda x: losses.rank_loss(
@@ -372,6 +402,9 @@ OTHERS = {
         for name in structured.__all__
         if f"structured.{name}" not in FUNCTIONS
     ),
+    # Distributions of noise
+    *("random.Noise", "random.Normal", "random.Gumbel", "random.Laplace"),
+    "random.Logistic",
     # Interfaces, and what holds results
     *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
     *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),

@@ -97,7 +97,9 @@ def test_64_bits_change_nothing(name):
         x = jnp.asarray(X, jnp.float32)
         found = [(eager, FUNCTIONS[name](x)), (single, fn(x))]
         wide = fn(x.astype(jnp.float64))
-    for one, other in [*found, (wide, single)]:
+    if not name.startswith("random."):  # float64 has other random numbers
+        found.append((wide, single))
+    for one, other in found:
         for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
             scale = 1 + np.abs(np.asarray(a, np.float64))
             assert_close(b / scale, a / scale, atol=2e-5)

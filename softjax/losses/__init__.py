@@ -10,6 +10,11 @@ without a gradient.
 from .decisions import (
     spo_plus as spo_plus,
 )
+from .distributions import (
+    entropy as entropy,
+    kl_divergence as kl_divergence,
+    soft_cross_entropy as soft_cross_entropy,
+)
 from .fenchel_young import (
     permutation_loss as permutation_loss,
     rank_loss as rank_loss,
@@ -36,6 +41,8 @@ from .ranking import (
 __all__ = [
     "auc",
     "average_precision",
+    "entropy",
+    "kl_divergence",
     "mrr",
     "ndcg",
     "pairwise_loss",
@@ -44,6 +51,7 @@ __all__ = [
     "rank_loss",
     "recall",
     "simplex_loss",
+    "soft_cross_entropy",
     "spearman",
     "spo_plus",
     "top_k_cross_entropy",
