@@ -2,6 +2,7 @@
 
 import functools
 
+import internals
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,7 @@ import softjax as sj
 FUNCTIONS = {
     **public.FUNCTIONS,
     **{f"solvers.{name}": call for name, call in public.SOLVERS.items()},
-    **{f"internal.{name}": call for name, call in public.INTERNAL.items()},
+    **{f"internal.{name}": call for name, call in internals.INTERNAL.items()},
 }
 X = np.array([[0.3, -0.45, 0.7, 0.1], [0.2, 0.9, -0.6, 0.2]])
 
