@@ -6,6 +6,10 @@ from . import (
     segment as segment,
     solvers as solvers,
 )
+from ._soften import (
+    keep_hard as keep_hard,
+    soften as soften,
+)
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .autograd_safe import (
     arccos as arccos,
