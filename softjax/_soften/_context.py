@@ -30,7 +30,7 @@ class Context(NamedTuple):
 
     `place` is where a function of JAX was called from, inside of which places mean
     nothing to the user; None outside. `made_by` has the equation of each variable, and
-    `read` its value.
+    `read` its value; `scope` names this evaluation of the jaxpr.
     """
 
     settings: Settings
@@ -39,6 +39,7 @@ class Context(NamedTuple):
     place: str | None = None
     made_by: Mapping[Var, JaxprEqn] | None = None
     read: Callable[[Any], Value] = _unread
+    scope: Any = None
 
     def place_of(self, eqn: JaxprEqn) -> str:
         return self.place or _jaxprs.place(eqn)
@@ -50,6 +51,7 @@ class Context(NamedTuple):
         softness = self.settings.keywords[kind]["softness"]
         shown = softness if isinstance(softness, int | float) else "given"
         how = f"{kind}: {how}, softness {shown}"
+        self.record.touched = True
         self.record.add(eqn.primitive.name, self.place_of(eqn), SOFT, how)
 
     def kept(self, eqn: JaxprEqn, why: str) -> None:

@@ -19,7 +19,7 @@ from . import _jaxprs
 from ._constants import fold
 from ._context import Context, Keep, Unsupported
 from ._rules import OPERATORS, RULES
-from ._values import Chance, Count, Dist, Known, Real, Value, is_float
+from ._values import Chance, Count, Dist, Known, Real, Value, is_float, new_key
 
 
 def evaluate(
@@ -35,7 +35,9 @@ def evaluate(
     def read(atom: Any) -> Value:
         return Known(atom.val) if isinstance(atom, Literal) else env[atom]
 
-    context = context._replace(made_by=_jaxprs.producers(opened), read=read)
+    context = context._replace(
+        made_by=_jaxprs.producers(opened), read=read, scope=new_key()
+    )
 
     for i, eqn in enumerate(opened.eqns):
         operands = [read(atom) for atom in eqn.invars]
@@ -58,6 +60,7 @@ def _apply(
         context.kept(eqn, "keep_hard")
         return evaluate_hard(eqn, operands)
     rule = RULES.get(name)
+    context.record.touched = False
     try:
         if rule is None:
             raise Unsupported("no rule for this primitive")
@@ -69,7 +72,8 @@ def _apply(
         context.hard(eqn, str(reason))
         return evaluate_hard(eqn, operands)
     results = [results] if isinstance(results, Value) else list(results)
-    if context.settings.straight_through == "per_op" and name in OPERATORS:
+    per_op = context.settings.straight_through == "per_op" and name in OPERATORS
+    if per_op and context.record.touched:
         arrays = _jaxprs.bind(eqn, *(value.hard() for value in operands))
         return [_straightened(*pair) for pair in zip(results, arrays, strict=True)]
     return results
@@ -106,6 +110,11 @@ _STRAIGHTENED: Any = {
 }
 
 
-def result(value: Value) -> jax.Array:
-    """What a softened function returns: floats, and what is known as it is."""
-    return value.array if isinstance(value, Known) else value.mean()
+def result(value: Value, dtype: Any) -> jax.Array:
+    """What a softened function returns: floats, and what is known as it is.
+
+    `dtype`: the type of probabilities and means.
+    """
+    if isinstance(value, Known | Real):
+        return value.hard()
+    return value.mean().astype(dtype)

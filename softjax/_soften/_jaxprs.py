@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 from jax.extend.source_info_util import summarize
 
@@ -31,8 +32,19 @@ _KINKED_NAMES = {"norm"}
 
 
 def open_jaxpr(jaxpr: Any) -> tuple[Jaxpr, Sequence[Any]]:
-    """A jaxpr and its constants, of a closed one or of one without constants."""
-    return getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
+    """A jaxpr and its constants, of a closed one or of one without constants.
+
+    Constants of NumPy's have its types: of 64 bits, where JAX has none.
+    """
+    opened, consts = getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", ())
+    variables = getattr(opened, "constvars", ())
+    return opened, [_of_type(*pair) for pair in zip(consts, variables, strict=False)]
+
+
+def _of_type(const: Any, variable: Any) -> Any:
+    if isinstance(const, np.ndarray | np.generic):
+        return np.asarray(const, variable.aval.dtype)
+    return const
 
 
 def source(jaxpr: Any) -> tuple[str, str]:

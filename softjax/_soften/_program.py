@@ -13,11 +13,12 @@ import numpy as np
 
 from softjax_solvers.internal import is_traced
 
+from . import _jaxprs
 from ._context import Context
 from ._interpreter import evaluate, result
 from ._record import Record
 from ._settings import Settings
-from ._values import Known, Real, Value, is_float
+from ._values import Known, Real, Value, float_type, is_float
 
 
 def _is_traced_argument(leaf: Any) -> bool:
@@ -54,9 +55,12 @@ def run(fn: Callable, settings: Settings, args: tuple, kwargs: dict) -> Any:
     closed, shapes = jax.make_jaxpr(arrays_only, return_shape=True)(*arrays)
     record = Record()
     context = Context(settings, record, evaluate)
-    consts = [_closed_over(const) for const in closed.consts]
+    consts = [_closed_over(const) for const in _jaxprs.open_jaxpr(closed)[1]]
     values = evaluate(context, closed, [_given(a) for a in arrays], consts)
-    dynamic = jax.tree.unflatten(jax.tree.structure(shapes), map(result, values))
+    floats = [a for a in arrays if jnp.issubdtype(jnp.result_type(a), jnp.floating)]
+    dtype = jnp.result_type(*floats) if floats else float_type()
+    results = [result(value, dtype) for value in values]
+    dynamic = jax.tree.unflatten(jax.tree.structure(shapes), results)
     return eqx.combine(dynamic, others[-1]), record
 
 

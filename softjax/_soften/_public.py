@@ -61,9 +61,7 @@ def _check(fn: Callable, *args: Any, **keywords: Any) -> Check:
     """Value and gradient of a softened function beside those of the hard one."""
 
     def softened(softness: Any = None) -> Callable:
-        given: dict[str, Any] = (
-            keywords if softness is None else keywords | {"softness": softness}
-        )
+        given: dict[str, Any] = dict(keywords)
         if softness is not None:
             given["softness"] = softness
             # Kinds with a softness of their own would not go to 0.

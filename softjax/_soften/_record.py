@@ -19,7 +19,12 @@ SOFT, KEPT, HARD = "soft", "kept", "hard"
 
 
 class Record:
-    """Entries in the order in which they were met, each once."""
+    """Entries in the order in which they were met, each once.
+
+    `touched`: whether something has been softened since this was last set to False.
+    """
+
+    touched = False
 
     def __init__(self) -> None:
         self._entries: dict[Entry, None] = {}

@@ -60,8 +60,9 @@ def smooth(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
     if all(isinstance(value, Known | Real) for value in operands):
         return real(eqn, operands)
     if is_float(_jaxprs.aval(eqn).dtype):
-        dtypes = [atom.aval.dtype for atom in eqn.invars]
-        arrays = [v.mean().astype(d) for v, d in zip(operands, dtypes, strict=True)]
+        avals: list[Any] = [atom.aval for atom in eqn.invars]
+        pairs = zip(operands, avals, strict=True)
+        arrays = [value.mean().astype(aval.dtype) for value, aval in pairs]
         return [Real(array) for array in _jaxprs.bind(eqn, *arrays)]
     return integers(context, eqn, operands)
 

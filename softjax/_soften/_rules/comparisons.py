@@ -54,7 +54,20 @@ def _compare(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
         return _equality(context, eqn, operands)
     context.softened(eqn, "compare", "soft step")
     keywords = context.keywords("compare")
-    return Chance(_SOFT[name](x.mean(), y.mean(), **keywords), new_key())
+    p = _SOFT[name](x.mean(), y.mean(), **keywords)
+    return Chance(p, *_named(context, eqn))
+
+
+def _named(context: Context, eqn: JaxprEqn) -> tuple[Any, bool]:
+    """The event `a > b` that this is, by its operands, and whether it is not that."""
+    atoms = [
+        (np.asarray(a.val).tolist() if np.ndim(a.val) == 0 else id(a))
+        if isinstance(a, Literal)
+        else a
+        for a in eqn.invars
+    ]
+    less = eqn.primitive.name.startswith("l")
+    return (context.scope, *atoms), less
 
 
 def _is_infinite(value: Value) -> bool:

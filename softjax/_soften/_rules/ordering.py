@@ -40,9 +40,33 @@ def _sort(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
         context.softened(eqn, "sort", "soft sort")
         out = axiswise.sort(first.mean(), axis=axis, **context.keywords("sort"))
         return [_like(first, out)]
-    context.softened(eqn, "sort", "soft argsort")
-    p = axiswise.argsort(first.mean(), axis=axis, **context.keywords("sort"))
+    p = _inverse(first, axis)
+    if p is None:
+        context.softened(eqn, "sort", "soft argsort")
+        p = axiswise.argsort(first.mean(), axis=axis, **context.keywords("sort"))
+    else:
+        context.softened(eqn, "sort", "inverse of a soft permutation")
     return [_permuted(p, value, axis) for value in operands]
+
+
+_PERMUTATION = "permutation"
+"""Mark in the key of what a soft argsort makes of places, with the axis."""
+
+
+def _inverse(value: Value, axis: int) -> Array | None:
+    """The transposed matrix of a soft permutation, as shares, or None.
+
+    Sorting its places anew would compare their means, at a distance of 1.
+    """
+    if not isinstance(value, Dist) or not isinstance(value.key, tuple):
+        return None
+    if value.key[:2] != (_PERMUTATION, axis):
+        return None
+    p = jnp.moveaxis(value.probs, axis, -2)
+    p = jnp.swapaxes(p, -1, -2)
+    total = jnp.sum(p, axis=-1, keepdims=True)
+    p = p / jnp.where(total == 0, 1, total)
+    return jnp.moveaxis(p, -2, axis)
 
 
 def _like(value: Value, array: Array) -> Value:
@@ -59,7 +83,10 @@ def _permuted(p: Array, value: Value, axis: int) -> Value:
     if numbers is not None and numbers.dtype.kind in "iu":
         points = _equal_rows(numbers, axis)
         if points is not None:
-            return Dist(p, None, points, value.dtype, new_key())
+            key = new_key()
+            if points == tuple(range(len(points))):
+                key = (_PERMUTATION, axis, key)
+            return Dist(p, None, points, value.dtype, key)
     if isinstance(value, Known) and not jnp.issubdtype(value.dtype, jnp.inexact):
         rows = jnp.moveaxis(value.array, axis, -1)
         support = jnp.broadcast_to(jnp.expand_dims(rows, axis), p.shape)
