@@ -150,8 +150,6 @@ def row(name: str, program: Program, samples: int) -> tuple:
 
 def learn(steps: int = 300) -> None:
     """Thresholds of a decision tree, from the outputs of one with other thresholds."""
-    from soften_programs import POINTS  # noqa: F401
-
     points = jax.random.uniform(jax.random.key(0), (400, 2), minval=-1.0)
     leaves = jnp.array([0.0, 1.0, 0.5, 2.0])
 

@@ -31,14 +31,20 @@ def _iota(dtype, shape, dimension, **_):
     return np.broadcast_to(np.arange(shape[dimension]).reshape(ones), shape)
 
 
+def _quotient(x, y):
+    return np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))
+
+
 def _select(which, *cases):
     return np.choose(np.asarray(which, int), cases)
 
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "abs": np.abs,
     "add": np.add,
     "and": np.bitwise_and,
     "clamp": lambda low, x, high: np.clip(x, low, high),
+    "div": _quotient,
     "eq": np.equal,
     "ge": np.greater_equal,
     "gt": np.greater,
@@ -51,7 +57,9 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "neg": np.negative,
     "not": np.invert,
     "or": np.bitwise_or,
+    "rem": np.fmod,
     "select_n": _select,
+    "sign": np.sign,
     "sub": np.subtract,
 }
 """Primitives that act on each entry -> the functions of NumPy."""
@@ -82,7 +90,7 @@ def fold(eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
         floats = is_float(aval.dtype)
         if small and _is_number(aval.dtype) and (not floats or name in _EXACT):
             params = {} if name in ELEMENTWISE else eqn.params
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):
                 folded = np.asarray(_FOLDED[name](*numbers, **params), aval.dtype)
             return [Known(folded)]
     arrays = _jaxprs.bind(eqn, *(value.hard() for value in operands))

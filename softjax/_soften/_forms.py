@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -200,19 +201,27 @@ def cast(value: Value, form: Form) -> Value:
     return _CASTS[form.kind](value, form).with_key(None)
 
 
+_ROUNDS = 3
+"""How often the points of an integer that a loop carries may become more."""
+
+
 def settle(
     step: Callable[[list[Value]], Sequence[Value]], carry: Sequence[Value]
 ) -> list[Form]:
     """The forms in which `step` returns what it is given."""
     values = list(carry)
-    while True:
+    for rounds in itertools.count():
         forms = [form_of(value) for value in values]
         start = [cast(value, form) for value, form in zip(values, forms, strict=True)]
         out = jax.eval_shape(lambda given: list(step(given)), start)
         met = [_meet(pair) for pair in zip(values, out, strict=True)]
         if met == forms:
-            return forms
+            break
+        if rounds >= _ROUNDS:
+            pairs = zip(met, forms, strict=True)
+            met = [Form(Count) if m != f and m.kind is Dist else m for m, f in pairs]
         values = [cast(value, form) for value, form in zip(values, met, strict=True)]
+    return forms
 
 
 def common_forms(alternatives: Sequence[Sequence[Value]]) -> list[Form]:

@@ -264,6 +264,8 @@ def concrete(value: Value) -> np.ndarray | None:
     """The numbers of a known array where they are known now; None elsewhere."""
     if not isinstance(value, Known) or is_traced(value.array):
         return None
+    if isinstance(value.array, jax.ShapeDtypeStruct):
+        return None
     if jnp.issubdtype(value.dtype, jax.dtypes.extended):
         return None
     return np.asarray(value.array)

@@ -182,7 +182,7 @@ def _at_constants(
             return None
         else:
             points.append(np.asarray(dist.common, value.dtype)[order[_key(dist)]])
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         found = np.asarray(function(*np.broadcast_arrays(*points)), dtype)
     probs = _joint(list(groups.values()))
     if len(groups) == 1:
@@ -207,6 +207,15 @@ def _joint(dists: Sequence[Dist]) -> Any:
         probs = probs[..., :, None] * dist.probs[..., None, :]
         probs = probs.reshape(*probs.shape[:-2], -1)
     return probs
+
+
+def of_one_variable(operands: Sequence[Value]) -> bool:
+    """Whether all that is soft is a function of the same random variable."""
+    soft = [value for value in operands if not isinstance(value, Known)]
+    if not all(isinstance(value, Dist) for value in soft):
+        return False
+    keys = {getattr(value, "key", None) for value in soft}
+    return len(keys) == 1 and None not in keys
 
 
 def tidy(dist: Dist) -> Value:

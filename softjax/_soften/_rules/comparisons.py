@@ -25,7 +25,7 @@ from .._values import (
     is_integral,
     new_key,
 )
-from .arithmetic import event, pointwise
+from .arithmetic import event, of_one_variable, pointwise
 from .extrema import peak
 
 _SOFT: dict[str, Any] = {
@@ -77,7 +77,8 @@ def _is_infinite(value: Value) -> bool:
 
 def _integers(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     x, y = operands
-    if is_bool(x.dtype) and eqn.primitive.name in ("eq", "ne"):
+    logical = is_bool(x.dtype) and eqn.primitive.name in ("eq", "ne")
+    if logical and not of_one_variable(operands):
         p, q = x.mean(), y.mean()
         differ = p * (1 - q) + (1 - p) * q
         for soft, other in (operands, operands[::-1]):

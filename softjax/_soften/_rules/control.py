@@ -176,7 +176,7 @@ def _scan(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
     return _named_anew([*end, *made])
 
 
-_UNROLLED = 16
+_UNROLLED = 8
 """Most steps of a loop that is written out, so that distributions may grow."""
 
 

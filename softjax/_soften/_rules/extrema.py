@@ -21,6 +21,7 @@ from .._values import (
     Real,
     Value,
     is_bool,
+    is_integral,
     new_key,
 )
 
@@ -43,6 +44,21 @@ def _numbers(value: Value) -> Array:
     if isinstance(value, Real | Count | Dist):
         return value.mean()
     raise Unsupported("of Booleans")
+
+
+def first_of_equals(value: Value, axis: int, sign: int) -> Array:
+    """Numbers in which the first of equal integers is ahead of the others.
+
+    Integers are often equal, and lie 1 apart if not: a ramp of height 1/2 decides.
+    """
+    numbers = _numbers(value)
+    if not is_integral(value):
+        return numbers
+    n = numbers.shape[axis]
+    ramp = jnp.arange(n, dtype=numbers.dtype) / (2 * n)
+    shape = [1] * numbers.ndim
+    shape[axis] = n
+    return numbers + sign * ramp.reshape(shape)
 
 
 def _as(eqn: JaxprEqn, values: Array, index: int = 0) -> Value:
@@ -111,7 +127,8 @@ def _where(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     else:
         context.softened(eqn, "argmax", f"soft {name}")
         keywords = context.keywords("argmax")
-        probs = _SOFT[name](_numbers(x), axis=axis, **keywords)
+        numbers = first_of_equals(x, axis, -1 if name == "argmax" else 1)
+        probs = _SOFT[name](numbers, axis=axis, **keywords)
     return Dist(probs, None, points, jnp.dtype(dtype), new_key())
 
 

@@ -200,20 +200,18 @@ def _slice(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
 def _update(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     """`dynamic_update_slice`: the mean over its starts."""
     operand, update, *starts = operands
-    dtype = _jaxprs.aval(eqn).dtype
     array, new = _means(operand, update)
     if all(isinstance(start, Known) for start in starts):
         (out,) = _jaxprs.bind(eqn, array, new, *(start.hard() for start in starts))
-        return _written(out, dtype)
+        return _written(out, eqn, (operand, update))
     places = Places(starts)
 
     def at(*points: Array) -> Array:
         (out,) = _jaxprs.bind(eqn, array, new, *points)
         return out
 
-    return _written(
-        _expected(places.probs, jax.vmap(at, out_axes=-1)(*places.points)), dtype
-    )
+    out = _expected(places.probs, jax.vmap(at, out_axes=-1)(*places.points))
+    return _written(out, eqn, (operand, update))
 
 
 def _means(*values: Value) -> list[Array]:
@@ -222,9 +220,10 @@ def _means(*values: Value) -> list[Array]:
     return [mean.astype(dtype) for mean in means]
 
 
-def _written(out: Array, dtype: Any) -> Value:
+def _written(out: Array, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    dtype = _jaxprs.aval(eqn).dtype
     if is_float(dtype):
-        return Real(out.astype(dtype))
+        return Real(out.astype(dtype), all(map(is_integral, operands)))
     if is_bool(dtype):
         return Chance(out, new_key())
     return Count(out, dtype)
@@ -245,14 +244,14 @@ def _scatter(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
     Where several are written to one place, the mean of them is.
     """
     operand, indices, updates = operands
-    dtype = _jaxprs.aval(eqn).dtype
     array, new = _means(operand, updates)
     name = eqn.primitive.name
     numbers = eqn.params["dimension_numbers"]
     mode = eqn.params["mode"]
     write = _SCATTERS[name]
     if isinstance(indices, Known):
-        return _written(write(array, indices.array, new, numbers, mode=mode), dtype)
+        out = write(array, indices.array, new, numbers, mode=mode)
+        return _written(out, eqn, (operand, updates))
     places = Places(_components(indices))
     window = tuple(numbers.update_window_dims)
     batch = places.points[0].shape[:-1]
@@ -271,11 +270,12 @@ def _scatter(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
 
     if name != "scatter":
         sign = -1 if "sub" in name else 1
-        return _written(add(array, sign * new), dtype)
+        return _written(add(array, sign * new), eqn, (operand, updates))
     share = add(jnp.zeros_like(array), jnp.ones_like(new))
     value = add(jnp.zeros_like(array), new) / jnp.maximum(share, 1)
     kept = 1 - jnp.minimum(share, 1)
-    return _written(kept * jnp.where(kept == 0, 0, array) + value, dtype)
+    out = kept * jnp.where(kept == 0, 0, array) + value
+    return _written(out, eqn, (operand, updates))
 
 
 def _scatter_extremum(

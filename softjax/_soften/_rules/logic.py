@@ -17,7 +17,7 @@ from .._values import (
     is_bool,
     new_key,
 )
-from .arithmetic import event, integers
+from .arithmetic import event, integers, of_one_variable
 
 
 def _same(x: Chance, y: Chance) -> bool | None:
@@ -57,7 +57,7 @@ _PAIRS: dict[str, Callable[[Chance, Chance], Chance]] = {
 
 def _pair(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     x, y = operands
-    if not is_bool(x.dtype):
+    if not is_bool(x.dtype) or of_one_variable(operands):
         return integers(context, eqn, operands)
     return _PAIRS[eqn.primitive.name](_event(x), _event(y))
 
@@ -70,7 +70,7 @@ def _event(value: Value) -> Chance:
 
 def _not(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     (x,) = operands
-    if not is_bool(x.dtype):
+    if not is_bool(x.dtype) or of_one_variable(operands):
         return integers(context, eqn, operands)
     x = event(x)
     return Chance(1 - x.p, x.key, not x.negated)

@@ -24,8 +24,10 @@ from .._values import (
     Value,
     concrete,
     is_bool,
+    is_integral,
     new_key,
 )
+from .extrema import first_of_equals
 
 
 def _sort(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
@@ -43,7 +45,8 @@ def _sort(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
     p = _inverse(first, axis)
     if p is None:
         context.softened(eqn, "sort", "soft argsort")
-        p = axiswise.argsort(first.mean(), axis=axis, **context.keywords("sort"))
+        numbers = first_of_equals(first, axis, 1)
+        p = axiswise.argsort(numbers, axis=axis, **context.keywords("sort"))
     else:
         context.softened(eqn, "sort", "inverse of a soft permutation")
     return [_permuted(p, value, axis) for value in operands]
@@ -115,9 +118,12 @@ def _top_k(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[V
     if not eqn.params.get("is_max_k", True):
         raise Unsupported("of the smallest")
     context.softened(eqn, "sort", f"soft top {k}")
-    values, p = axiswise.top_k(x.mean(), k, axis=axis, **context.keywords("sort"))
+    numbers = first_of_equals(x, axis, -1)
+    values, p = axiswise.top_k(numbers, k, axis=axis, **context.keywords("sort"))
     if p is None:
         raise Unsupported("the method has no soft indices")
+    if is_integral(x):  # without the ramp
+        values = selection.take_along_axis(x.mean(), p, axis=axis)
     points = tuple(range(x.shape[axis]))
     dtype = _jaxprs.aval(eqn, 1).dtype
     return [_like(x, values), Dist(p, None, points, jnp.dtype(dtype), new_key())]

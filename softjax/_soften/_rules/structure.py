@@ -31,7 +31,7 @@ from .._values import (
     is_integral,
     new_key,
 )
-from .arithmetic import pointwise
+from .arithmetic import of_one_variable, pointwise
 
 _NAMES = """
 broadcast_in_dim reshape squeeze expand_dims transpose rev slice copy copy_p device_put
@@ -165,7 +165,7 @@ def _select(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value
 
         return _each(values, join)
     dtype = cases[0].dtype
-    if not is_float(dtype) and _of_one_variable(operands):
+    if not is_float(dtype) and of_one_variable(operands):
         out = pointwise(eqn, operands)
         if out is not None:
             return out
@@ -190,15 +190,6 @@ def _masked(which: Value, cases: Sequence[Value]) -> Value | None:
             sign = -np.sign(number).astype(x.dtype)
             return Real(jnp.where(seen, x.mean() + sign * logarithm, number))
     return None
-
-
-def _of_one_variable(operands: Sequence[Value]) -> bool:
-    """Whether all that is soft is a function of the same random variable."""
-    soft = [value for value in operands if not isinstance(value, Known)]
-    if not all(isinstance(value, Dist) for value in soft):
-        return False
-    keys = {getattr(value, "key", None) for value in soft}
-    return len(keys) == 1 and None not in keys
 
 
 def chances(which: Value, count: int, shape: tuple[int, ...]) -> list[Array]:
