@@ -15,6 +15,7 @@ and after.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,14 +64,14 @@ def loss(rules, patients, malignant, program):
 
 
 def load() -> list[jax.Array]:
-    data = load_breast_cancer()
+    data: Any = load_breast_cancer()
     columns = [list(data.feature_names).index(name) for name in FEATURES]
     x = data.data[:, columns]
     x = (x - x.mean(axis=0)) / x.std(axis=0)
-    split = train_test_split(x, data.target == 0, test_size=0.5, random_state=0)
-    return [
-        jnp.asarray(part, jnp.float32 if part.ndim == 2 else bool) for part in split
-    ]
+    malignant = data.target == 0
+    split: Any = train_test_split(x, malignant, test_size=0.5, random_state=0)
+    types = (jnp.float32, jnp.float32, bool, bool)
+    return [jnp.asarray(part, t) for part, t in zip(split, types, strict=True)]
 
 
 def train(patients, malignant, steps: int):

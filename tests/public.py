@@ -155,7 +155,11 @@ FUNCTIONS = {
         lambda x, forward: jnp.round(x) if forward else x
     )(x),
     "soften": lambda x: sj.soften(
-        lambda x: [jnp.where(x > 0.1, x, 0.0), jnp.sum(x > 0), jnp.argmax(x, axis=-1)]
+        lambda x: [
+            jnp.where(x > 0.1, x, 0.0),
+            jnp.sum(x > 0, -1),
+            jnp.argmax(x, axis=-1),
+        ]
     )(x),
     "keep_hard": lambda x: sj.keep_hard(jnp.sin)(x),
     "arccos": lambda x: sj.arccos(x),
