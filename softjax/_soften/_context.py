@@ -54,6 +54,10 @@ class Context(NamedTuple):
         self.record.touched = True
         self.record.add(eqn.primitive.name, self.place_of(eqn), SOFT, how)
 
+    def noted(self, eqn: JaxprEqn, how: str) -> None:
+        """Note what is soft since its operands are."""
+        self.record.add(eqn.primitive.name, self.place_of(eqn), SOFT, how)
+
     def kept(self, eqn: JaxprEqn, why: str) -> None:
         self.record.add(eqn.primitive.name, self.place_of(eqn), KEPT, why)
 

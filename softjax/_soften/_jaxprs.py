@@ -11,20 +11,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 from jax.extend.source_info_util import summarize
+
+import softjax_solvers
 
 HARD_SCOPE = "softjax_keep_hard"
 """Name of the scope around what the user wants to keep hard."""
 
 _SMOOTH_FILES = re.compile(
     r"jax/_src/(numpy/linalg|scipy/special|scipy/linalg|ops/special|lax/linalg"
-    r"|random|prng)|/softjax(_solvers)?/"
+    r"|random|prng)"
 )
-"""Sources of functions that are smooth, or soft, whatever they are made of."""
+"""Sources of functions of JAX that are smooth, whatever they are made of."""
 
-_OWN = re.compile(r"/softjax/_soften/")
+_HERE = PurePath(__file__).parent
+_SOFT_FOLDERS = (_HERE.parent, PurePath(softjax_solvers.__file__).parent)
+"""Sources of what is soft already."""
+
 _SMOOTH_NAMES = {"logaddexp", "logaddexp2", "sinc", "hypot", "softmax", "_softmax"}
 _SMOOTH_NAMES |= {"log_softmax", "softplus", "log_sigmoid", "diagonal"}
 _KINKED_NAMES = {"norm"}
@@ -57,8 +63,11 @@ def source(jaxpr: Any) -> tuple[str, str]:
 def is_smooth_function(jaxpr: Any) -> bool:
     """Whether this is known to be smooth, although what it is made of is not."""
     name, file = source(jaxpr)
-    if name in _KINKED_NAMES or _OWN.search(file):
+    if name in _KINKED_NAMES:
         return False
+    folders = PurePath(file.rpartition(":")[0]).parents
+    if any(folder in folders for folder in _SOFT_FOLDERS):
+        return _HERE not in folders
     from_jax = "jax/_src/" in file and name in _SMOOTH_NAMES
     return from_jax or bool(_SMOOTH_FILES.search(file))
 
@@ -120,6 +129,18 @@ def subjaxprs(eqn: JaxprEqn) -> Iterator[Jaxpr]:
                 yield jaxpr
 
 
+TO_INTEGERS = "to integers"
+"""Name under which `primitives` lists conversions of floats to integers."""
+
+
+def _makes_integers(eqn: JaxprEqn) -> bool:
+    if eqn.primitive.name != "convert_element_type":
+        return False
+    types: list[Any] = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
+    before, after = (jnp.issubdtype(t.dtype, jnp.inexact) for t in types)
+    return before and not after
+
+
 def primitives(jaxpr: Any) -> Iterator[str]:
     """Names of all primitives, but not in functions that are known to be smooth."""
     jaxpr, _ = open_jaxpr(jaxpr)
@@ -127,7 +148,7 @@ def primitives(jaxpr: Any) -> Iterator[str]:
         inner = list(subjaxprs(eqn))
         if any(is_smooth_function(sub) for sub in inner):
             continue
-        yield eqn.primitive.name
+        yield TO_INTEGERS if _makes_integers(eqn) else eqn.primitive.name
         for sub in inner:
             yield from primitives(sub)
 

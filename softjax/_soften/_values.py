@@ -209,6 +209,8 @@ class Dist(Value):
         return jnp.sum(self.probs * jnp.asarray(self.points(), self.probs.dtype), -1)
 
     def hard(self) -> Array:
+        if is_bool(self.type):
+            return self.mean() > 0.5
         best = jnp.argmax(self.probs, axis=-1, keepdims=True)
         return jnp.take_along_axis(self.all_points(), best, axis=-1)[..., 0]
 

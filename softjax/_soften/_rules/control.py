@@ -94,7 +94,7 @@ def _cond(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
 
     if isinstance(which, Known):
         return _chosen(which, [lambda v, b=b: run(b, v) for b in branches], operands)
-    context.softened(eqn, "compare", "branches mixed")
+    context.noted(eqn, "branches mixed")
     outs = [run(branch, operands) for branch in branches]
     weights = chances(which, len(branches), ())
     return [mix(weights, values) for values in zip(*outs, strict=True)]

@@ -123,7 +123,7 @@ def _gather(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value
             (out,) = _jaxprs.bind(eqn, array, indices.array)
             return out
 
-        return operand.rearranged(at_known, ("gather", id(eqn)))
+        return operand.rearranged(at_known, ("gather", context.scope, id(eqn)))
     places = Places(_components(indices))
     numbers = eqn.params["dimension_numbers"]
     if _is_take(eqn, operand) and places.common is not None:
@@ -187,7 +187,9 @@ def _slice(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
 
     if all(isinstance(start, Known) for start in starts):
         known = [start.hard() for start in starts]
-        return operand.rearranged(lambda a: at(a, *known), ("slice", id(eqn)))
+        return operand.rearranged(
+            lambda a: at(a, *known), ("slice", context.scope, id(eqn))
+        )
     places = Places(starts)
 
     def read(array: Array) -> Array:

@@ -183,7 +183,9 @@ def _masked(which: Value, cases: Sequence[Value]) -> Value | None:
     """
     p = which.mean()
     for infinite, x, share in ((*cases, p), (*cases[::-1], 1 - p)):
-        number = constant(infinite)
+        number, other = constant(infinite), constant(x)
+        if other is not None and np.isinf(other):
+            return None
         if number is not None and np.isinf(number):
             seen = share > jnp.finfo(share.dtype).tiny
             logarithm = jnp.log(jnp.where(seen, share, 1)).astype(x.dtype)
