@@ -193,6 +193,13 @@ def test_rules_of_differentiation_are_kept_hard_or_softened():
     assert np.all(np.abs(soft - 1) > 0.1)
 
 
+def test_samplers_of_booleans_are_softened():
+    key, x = jax.random.key(0), jnp.asarray(X, jnp.float32)
+    found = sj.soften(lambda x: jax.random.bernoulli(key, x))(x)
+    wanted = step(x - jax.random.uniform(key, x.shape))
+    assert_close(found, np.float32(wanted))
+
+
 def program(x):
     return jnp.where(x > 0, x, 0.0) * jnp.sort(x)[jnp.argmax(x)]
 

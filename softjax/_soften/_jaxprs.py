@@ -61,7 +61,13 @@ def source(jaxpr: Any) -> tuple[str, str]:
 
 
 def is_smooth_function(jaxpr: Any) -> bool:
-    """Whether this is known to be smooth, although what it is made of is not."""
+    """Whether this is known to be smooth, although what it is made of is not.
+
+    One that returns no floats, as a sampler of Booleans, is not.
+    """
+    outputs: list[Any] = [v.aval for v in open_jaxpr(jaxpr)[0].outvars]
+    if not any(jnp.issubdtype(out.dtype, jnp.inexact) for out in outputs):
+        return False
     name, file = source(jaxpr)
     if name in _KINKED_NAMES:
         return False

@@ -29,10 +29,19 @@ _CALLS = {
 
 
 def _search_sorted(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    flat = len(operands) == 2 and len(operands[0].shape) == 1
-    if not flat or not is_float(operands[0].dtype):
+    """Of one sorted array, or of one for each row, as `vmap` over first axes makes.
+
+    The loop that it consists of would carry places by their means.
+    """
+    if not is_float(operands[0].dtype):
         return None
-    return search_sorted(context, eqn, operands)
+    if len(operands) == 2:
+        table, queries = (value.shape for value in operands)
+        if len(table) == 1:
+            return search_sorted(context, eqn, operands)
+        if len(table) == 2 and table[0] != table[1] and queries[:1] == table[:1]:
+            return search_sorted(context, eqn, operands, batch=1)
+    raise Unsupported("of several arrays, where their axis is not clear")
 
 
 _NAMED: dict[str, Callable[..., Any]] = {
