@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -117,15 +117,11 @@ def _concatenate(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> 
 
 def _each(values: Sequence[Any], join: Any) -> Value:
     """Values of one form, combined by a function of their arrays."""
+    return _JOINED[type(values[0])](values, join)
+
+
+def _each_dist(values: Sequence[Any], join: Any) -> Value:
     first = values[0]
-    if isinstance(first, Real):
-        return Real(join([v.array for v in values]), all(v.integral for v in values))
-    if isinstance(first, Chance):
-        return Chance(join([v.p for v in values]), new_key())
-    if isinstance(first, Count):
-        return Count(join([v.number for v in values]), first.type)
-    if isinstance(first, Known):
-        return Known(join([v.array for v in values]))
     # Points stand on the last axis.
     each = jax.vmap(lambda *arrays: join(arrays), in_axes=-1, out_axes=-1)
     probs = each(*(v.probs for v in values))
@@ -133,6 +129,17 @@ def _each(values: Sequence[Any], join: Any) -> Value:
         return Dist(probs, None, first.common, first.type, new_key())
     support = each(*(v.all_points() for v in values))
     return Dist(probs, support, None, first.type, new_key())
+
+
+_JOINED: dict[type, Callable[[Sequence[Any], Any], Value]] = {
+    Known: lambda values, join: Known(join([v.array for v in values])),
+    Real: lambda values, join: Real(
+        join([v.array for v in values]), all(v.integral for v in values)
+    ),
+    Chance: lambda values, join: Chance(join([v.p for v in values]), new_key()),
+    Count: lambda values, join: Count(join([v.number for v in values]), values[0].type),
+    Dist: _each_dist,
+}
 
 
 def stacked(values: Sequence[Value]) -> Value:
