@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._record import Report
-from ._values import is_float
 
 _SMALL = 1e-3
 """Share of the softness at which values ought to be the hard ones."""
@@ -85,7 +84,11 @@ def _value_and_gradient(fn: Callable, args: tuple) -> tuple[Any, np.ndarray]:
         def total(floats: Any) -> Any:
             out = fn(*eqx.combine(floats, others))
             leaves = [x for x in jax.tree.leaves(out) if eqx.is_array_like(x)]
-            used = [jnp.sum(x) for x in leaves if is_float(jnp.result_type(x))]
+            used = [
+                jnp.sum(x)
+                for x in leaves
+                if jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+            ]
             return sum(used, jnp.zeros(())), [jnp.asarray(x) for x in leaves]
 
         gradient, leaves = jax.jacfwd(total, has_aux=True)(floats)

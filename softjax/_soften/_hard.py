@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import jax
 
-from ._jaxprs import HARD_SCOPE
+HARD_SCOPE = "softjax_keep_hard"
+"""Name of the scope around what the user wants to keep hard."""
 
 _Function = TypeVar("_Function", bound=Callable)
 

@@ -18,8 +18,7 @@ from jax.extend.source_info_util import summarize
 
 import softjax_solvers
 
-HARD_SCOPE = "softjax_keep_hard"
-"""Name of the scope around what the user wants to keep hard."""
+from ._hard import HARD_SCOPE
 
 _SMOOTH_FILES = re.compile(
     r"jax/_src/(numpy/linalg|scipy/special|scipy/linalg|ops/special|lax/linalg"

@@ -11,7 +11,6 @@ import jax
 
 from ..straight_through import _combine, _frozen
 from ._check import Check, compare
-from ._program import run
 from ._record import Report, describe
 from ._settings import parse_settings
 
@@ -47,7 +46,7 @@ def _report(fn: Callable, **keywords: Any) -> Callable[..., Report]:
         records = []
 
         def traced(args: tuple, kwargs: dict) -> Any:
-            out, record = run(fn, settings, args, kwargs)
+            out, record = _run(fn, settings, args, kwargs)
             records.append(record)
             return out
 
@@ -77,6 +76,13 @@ def _check(fn: Callable, *args: Any, **keywords: Any) -> Check:
 
     softness = parse_settings(**keywords).keywords["compare"]["softness"]
     return compare(fn, softened, softness, _report(fn, **keywords)(*args), args)
+
+
+def _run(*args: Any) -> Any:
+    # Most who import SoftJAX soften no program.
+    from ._program import run
+
+    return run(*args)
 
 
 def _callable(fn: Any) -> Callable:
@@ -160,7 +166,7 @@ def soften(
     fn = _callable(fn)
 
     def softened(*args: Any, **kwargs: Any) -> Any:
-        out, record = run(fn, settings, args, kwargs)
+        out, record = _run(fn, settings, args, kwargs)
         if record.hard and settings.on_unsupported != "ignore":
             message = describe(record.hard)
             if settings.on_unsupported == "raise":
