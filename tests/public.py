@@ -199,6 +199,14 @@ FUNCTIONS = {
     "grad_replace": lambda x: sj.grad_replace(
         lambda x, forward: jnp.round(x) if forward else x
     )(x),
+    "soften": lambda x: sj.soften(
+        lambda x: [
+            jnp.where(x > 0.1, x, 0.0),
+            jnp.sum(x > 0, -1),
+            jnp.argmax(x, axis=-1),
+        ]
+    )(x),
+    "keep_hard": lambda x: sj.keep_hard(jnp.sin)(x),
     "arccos": lambda x: sj.arccos(x),
     "arcsin": lambda x: sj.arcsin(x),
     "div": lambda x: sj.div(1.0, x),

@@ -33,3 +33,22 @@ def test_ndcg_of_padded_and_of_flat_ranks(monkeypatch):
     *rows, where = example.pad(scores, relevance)
     wanted = sj.losses.ndcg(*rows, mode="hard", where=where)
     assert_close(example.ndcg_of_ranks(ranks, relevance), wanted, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_hard_triage_gets_better(monkeypatch):
+    for name in ("optax", "sklearn", "tqdm"):
+        pytest.importorskip(name)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import soften_program as example
+
+    patients, others, malignant, others_malignant = example.load()
+    rules = example.train(patients, malignant, steps=60)
+    errors = [
+        np.mean(
+            (np.asarray(jax.vmap(example.triage, (None, 0))(r, others)) > 0.5)
+            != np.asarray(others_malignant)
+        )
+        for r in (example.START, rules)
+    ]
+    assert errors[1] < errors[0] / 2

@@ -1,0 +1,241 @@
+"""Arithmetic: floats as they are, integers by their distributions or their means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import JaxprEqn
+
+from .. import _jaxprs
+from .._constants import ELEMENTWISE
+from .._context import Context, Unsupported
+from .._forms import LARGEST
+from .._values import (
+    Chance,
+    Count,
+    Dist,
+    Known,
+    Real,
+    Value,
+    as_dist,
+    constant,
+    is_float,
+    is_integral,
+    new_key,
+)
+
+_INTEGRAL = {"add", "sub", "mul", "neg", "reduce_sum", "cumsum", "dot_general"}
+"""Primitives that make whole numbers of whole numbers."""
+
+_NAMES = """
+acos acosh add add_any asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cholesky
+cholesky_update complex conj conv_general_dilated copy copy_p cos cosh cumlogsumexp
+cumprod cumsum custom_linear_solve device_put digamma div dot_general eig eigh erf
+erf_inv erfc exp exp2 expm1 fft geqrf hessenberg householder_product igamma
+igamma_grad_a igammac imag integer_pow lgamma linear_call log log1p log2 logistic lu
+lu_pivots_to_permutation mul name neg one_minus_square optimization_barrier ormqr
+polygamma polynomial pow psum pvary qr ragged_dot_general random_gamma real
+reduce_precision reduce_prod reduce_sum reduce_window_sum
+regularized_incomplete_beta rsqrt scatter-mul scatter_mul schur select_and_gather_add
+select_and_scatter_add sharding_constraint sin sinh sqrt square sub svd
+symmetric_product tan tanh triangular_solve tridiagonal tridiagonal_solve zeta
+"""
+
+_LINEAR = {"add", "sub", "mul", "neg", "reduce_sum", "cumsum", "dot_general"}
+_LINEAR |= {"add_any", "copy", "copy_p", "optimization_barrier", "device_put"}
+_LINEAR |= {"conv_general_dilated", "reduce_window_sum", "sharding_constraint"}
+
+_OF_INTEGERS = """
+abs sign max min clamp rem div and or xor not shift_left shift_right_logical
+shift_right_arithmetic population_count clz square integer_pow
+"""
+_INTEGERS = _OF_INTEGERS.split()
+
+
+def smooth(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    """What is smooth in floats, and sums and products of soft integers."""
+    if all(isinstance(value, Known | Real) for value in operands):
+        return real(eqn, operands)
+    if is_float(_jaxprs.aval(eqn).dtype):
+        avals: list[Any] = [atom.aval for atom in eqn.invars]
+        pairs = zip(operands, avals, strict=True)
+        arrays = [value.mean().astype(aval.dtype) for value, aval in pairs]
+        return [Real(array) for array in _jaxprs.bind(eqn, *arrays)]
+    return integers(context, eqn, operands)
+
+
+def real(eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+    whole = eqn.primitive.name in _INTEGRAL and all(map(is_integral, operands))
+    return [
+        Real(array, whole) if is_float(array.dtype) else Known(array)
+        for array in _jaxprs.bind(eqn, *(value.hard() for value in operands))
+    ]
+
+
+def integers(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    """A function of integers or Booleans, at the points of their distributions.
+
+    **Raises:** `Unsupported` if there are too many and it is not linear.
+    """
+    name = eqn.primitive.name
+    linear = name in _LINEAR
+    counts = any(isinstance(value, Count) for value in operands)
+    if len(eqn.outvars) == 1 and not (linear and counts) and _is_elementwise(eqn):
+        out = pointwise(eqn, operands)
+        if out is not None:
+            return out
+    if linear:
+        return _of_means(eqn, operands)
+    raise Unsupported("of too many integers at once")
+
+
+def _is_elementwise(eqn: JaxprEqn) -> bool:
+    elementwise = {*ELEMENTWISE, *_INTEGERS, "convert_element_type"}
+    return eqn.primitive.name in elementwise
+
+
+def _of_means(eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    means = [value.mean() for value in operands]
+    dtype = jnp.result_type(*means)
+    params = dict(eqn.params)
+    if "preferred_element_type" in params:
+        params["preferred_element_type"] = dtype
+    out = eqn.primitive.bind(*(mean.astype(dtype) for mean in means), **params)
+    (out,) = out if eqn.primitive.multiple_results else (out,)
+    return Count(out, _jaxprs.aval(eqn).dtype)
+
+
+def pointwise(eqn: JaxprEqn, operands: Sequence[Value]) -> Value | None:
+    """An elementwise function, at each point of the joint distribution of operands.
+
+    Distributions of one key are functions of the same random variable; others are
+    independent. None where there are too many points.
+    """
+    soft = [as_dist(v) if not isinstance(v, Known) else None for v in operands]
+    groups: dict[Any, Dist] = {}
+    for dist in soft:
+        if dist is not None:
+            groups.setdefault(_key(dist), dist)
+    if int(np.prod([dist.size for dist in groups.values()])) > LARGEST and (
+        len(groups) > 1
+    ):
+        return None
+    known = _at_constants(eqn, operands, soft, groups)
+    if known is not None:
+        return known
+    shape = _jaxprs.aval(eqn).shape
+    order = _product([dist.size for dist in groups.values()])
+    places = dict(zip(groups, order, strict=True))
+    probs = _joint(list(groups.values()))
+    probs = jnp.broadcast_to(probs, (*shape, probs.shape[-1]))
+    size = probs.shape[-1]
+    full = (*shape, size)
+    arrays = []
+    for value, dist in zip(operands, soft, strict=True):
+        if dist is None:
+            array = jnp.asarray(value.hard())[..., None]
+        else:
+            array = dist.all_points()[..., places[_key(dist)]]
+        arrays.append(jnp.broadcast_to(array, full))
+    (support,) = _jaxprs.bind(eqn, *arrays)
+    key = _key_of_all(groups)
+    return tidy(Dist(probs, support, None, jnp.dtype(support.dtype), key))
+
+
+def _key_of_all(groups: dict[Any, Dist]) -> Any:
+    """The key of a function of all: that of the one variable, or a new one."""
+    first, *others = groups.values()
+    return new_key() if others or first.key is None else first.key
+
+
+def _key(dist: Dist) -> Any:
+    return ("own", id(dist)) if dist.key is None else dist.key
+
+
+def _at_constants(
+    eqn: JaxprEqn,
+    operands: Sequence[Value],
+    soft: Sequence[Dist | None],
+    groups: dict[Any, Dist],
+) -> Value | None:
+    """The result over points that are known now, or None."""
+    function: Callable[..., Any] | None = ELEMENTWISE.get(eqn.primitive.name)
+    if eqn.primitive.name == "convert_element_type":
+        function = np.asarray
+    shape, dtype = _jaxprs.aval(eqn).shape, jnp.dtype(_jaxprs.aval(eqn).dtype)
+    same_shape = all(dist.shape == shape for dist in groups.values())
+    if function is None or not same_shape:
+        return None
+    places = _product([dist.size for dist in groups.values()])
+    order = dict(zip(groups, places, strict=True))
+    points = []
+    for value, dist in zip(operands, soft, strict=True):
+        if dist is None:
+            number = constant(value)
+            if number is None:
+                return None
+            points.append(np.asarray(number, value.dtype))
+        elif dist.common is None:
+            return None
+        else:
+            points.append(np.asarray(dist.common, value.dtype)[order[_key(dist)]])
+    with np.errstate(all="ignore"):
+        found = np.asarray(function(*np.broadcast_arrays(*points)), dtype)
+    probs = _joint(list(groups.values()))
+    if len(groups) == 1:
+        key = _key_of_all(groups)
+        return tidy(Dist(probs, None, tuple(found.tolist()), dtype, key))
+    # Equal points of several variables are one.
+    union, place = np.unique(found, return_inverse=True)
+    merged = jnp.zeros((*shape, union.size), probs.dtype).at[..., place].add(probs)
+    return tidy(Dist(merged, None, tuple(union.tolist()), dtype, new_key()))
+
+
+def _product(sizes: Sequence[int]) -> list[np.ndarray]:
+    """Positions of each factor in the product of index sets, the last one fastest."""
+    grid = np.meshgrid(*(np.arange(size) for size in sizes), indexing="ij")
+    return [axis.ravel() for axis in grid]
+
+
+def _joint(dists: Sequence[Dist]) -> Any:
+    """Probabilities of all combinations of independent variables."""
+    probs: Any = dists[0].probs
+    for dist in dists[1:]:
+        probs = probs[..., :, None] * dist.probs[..., None, :]
+        probs = probs.reshape(*probs.shape[:-2], -1)
+    return probs
+
+
+def of_one_variable(operands: Sequence[Value]) -> bool:
+    """Whether all that is soft is a function of the same random variable."""
+    soft = [value for value in operands if not isinstance(value, Known)]
+    if not all(isinstance(value, Dist) for value in soft):
+        return False
+    keys = {getattr(value, "key", None) for value in soft}
+    return len(keys) == 1 and None not in keys
+
+
+def tidy(dist: Dist) -> Value:
+    """A distribution, or its mean: only integers and Booleans have points."""
+    return Real(dist.mean(), is_whole(dist)) if is_float(dist.dtype) else dist
+
+
+def is_whole(dist: Dist) -> bool:
+    return dist.common is not None and all(float(p).is_integer() for p in dist.common)
+
+
+SMOOTH = frozenset(_NAMES.split())
+"""Primitives that are smooth in floats, or do nothing to them."""
+
+ARITHMETIC = dict.fromkeys(_INTEGERS, integers) | dict.fromkeys(SMOOTH, smooth)
+"""Smooth primitives, and those of integers that have no other rule."""
+
+
+def event(value: Value) -> Chance:
+    """A Boolean by its probability, with its key where it has one."""
+    if isinstance(value, Chance):
+        return value
+    return Chance(value.mean(), new_key())

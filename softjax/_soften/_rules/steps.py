@@ -1,0 +1,109 @@
+"""Kinks and steps of single numbers: absolute values, signs, rounding, clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax.extend.core import JaxprEqn
+from jaxtyping import Array
+
+from ... import elementwise
+from .. import _jaxprs
+from .._context import Context
+from .._settings import ELEMENTWISE
+from .._values import Count, Known, Real, Value, is_integral
+from .arithmetic import integers, real
+from .structure import trunc
+
+
+def _abs(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    (x,) = operands
+    if not isinstance(x, Real):
+        return integers(context, eqn, operands)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        return real(eqn, operands)
+    context.softened(eqn, "abs", "soft absolute value")
+    return Real(elementwise.abs(x.array, **context.keywords("abs")), x.integral)
+
+
+def _sign(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    (x,) = operands
+    if not isinstance(x, Real):
+        return integers(context, eqn, operands)
+    context.softened(eqn, "sign", "soft sign")
+    return Real(elementwise.sign(x.array, **context.keywords("sign")))
+
+
+_SHIFTS = {"floor": -0.5, "ceil": 0.5, "round": 0.0}
+
+
+def _round(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    (x,) = operands
+    if is_integral(x):
+        return x
+    name = eqn.primitive.name
+    context.softened(eqn, "round", f"steps of {name}")
+    rounded = elementwise.round(x.mean() + _SHIFTS[name], **context.keywords("round"))
+    return Real(rounded, integral=True)
+
+
+def _rem(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    """The remainder of a division that rounds towards 0."""
+    if not all(isinstance(value, Known | Real) for value in operands):
+        return integers(context, eqn, operands)
+    context.softened(eqn, "round", "steps of the quotient")
+    x, y = (value.mean() for value in operands)
+    return Real(x - y * soft_quotient(context, x, y, trunc))
+
+
+def soft_quotient(
+    context: Context, x: Array, y: Array, rounding: Callable[..., Array]
+) -> Array:
+    """A whole quotient, with steps as wide as the softness in the unit of x."""
+    y = jnp.where(y == 0, 1, y)
+    softness = context.keywords("round")["softness"] / jnp.abs(y)
+    return rounding(context, x / y, softness=softness)
+
+
+def soft_floor(context: Context, x: Array, **keywords: Any) -> Array:
+    return elementwise.round(x - 0.5, **(context.keywords("round") | keywords))
+
+
+_BOUNDS: dict[str, Callable[..., Array]] = {
+    "max": lambda x, y, **keywords: elementwise.clip(x, y, None, **keywords),
+    "min": lambda x, y, **keywords: elementwise.clip(x, None, y, **keywords),
+    "clamp": lambda low, x, high, **keywords: elementwise.clip(
+        x, low, high, **keywords
+    ),
+}
+
+
+def _clip(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    name = eqn.primitive.name
+    if any(isinstance(value, Count) for value in operands):
+        # Means of integers: the hard bound of a mean is continuous in it.
+        dtype = _jaxprs.aval(eqn).dtype
+        means = [value.mean() for value in operands]
+        type = jnp.result_type(*means)
+        (out,) = _jaxprs.bind(eqn, *(mean.astype(type) for mean in means))
+        return Count(out, dtype)
+    if not all(isinstance(value, Known | Real) for value in operands):
+        return integers(context, eqn, operands)
+    if all(map(is_integral, operands)):
+        (out,) = _jaxprs.bind(eqn, *(value.hard() for value in operands))
+        return Real(out, integral=True)
+    context.softened(eqn, "max", f"soft {name}")
+    arrays = [value.mean() for value in operands]
+    keywords = context.keywords("max", *ELEMENTWISE)
+    return Real(_BOUNDS[name](*arrays, **keywords).astype(arrays[0].dtype))
+
+
+STEPS = {
+    "abs": _abs,
+    "sign": _sign,
+    **dict.fromkeys(_SHIFTS, _round),
+    "rem": _rem,
+    **dict.fromkeys(_BOUNDS, _clip),
+}

@@ -1,0 +1,247 @@
+"""Entries that move or change their type, and `select_n`: none is computed with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import JaxprEqn
+from jaxtyping import Array
+
+from ... import elementwise
+from .. import _jaxprs
+from .._context import Context, Keep, Unsupported
+from .._forms import joined, mix
+from .._values import (
+    Chance,
+    Count,
+    Dist,
+    Known,
+    Real,
+    Stack,
+    Value,
+    constant,
+    from_chance,
+    is_bool,
+    is_float,
+    is_integral,
+    new_key,
+)
+from .arithmetic import of_one_variable, pointwise
+
+_NAMES = """
+broadcast_in_dim reshape squeeze expand_dims transpose rev slice copy copy_p device_put
+sharding_constraint optimization_barrier pvary reshard tile name
+"""
+
+
+def _move(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    (value,) = operands
+
+    def move(array: Array) -> Array:
+        (out,) = _jaxprs.bind(eqn, array)
+        return out
+
+    return value.rearranged(move, _tag(eqn))
+
+
+def _split(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+    (value,) = operands
+    return [
+        value.rearranged(lambda a, i=i: _jaxprs.bind(eqn, a)[i], f"{_tag(eqn)} {i}")
+        for i in range(len(eqn.outvars))
+    ]
+
+
+def _stack(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    axis = eqn.params["axis"]
+    return _each(joined(operands), partial(jnp.stack, axis=axis))
+
+
+def _tag(eqn: JaxprEqn) -> str:
+    return f"{eqn.primitive.name} {eqn.params}"
+
+
+def _convert(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    (value,) = operands
+    old, new = value.dtype, _jaxprs.aval(eqn).dtype
+    if is_float(new):
+        if isinstance(value, Real):
+            (out,) = _jaxprs.bind(eqn, value.array)
+            return Real(out, value.integral)
+        return Real(value.mean().astype(new), integral=True)
+    if is_float(old):
+        if is_bool(new):
+            raise Unsupported("whether a float is 0")
+        if jnp.issubdtype(old, jnp.complexfloating):
+            raise Unsupported("of a complex number")
+        if is_integral(value):
+            return Count(value.mean(), new)
+        context.softened(eqn, "round", "steps of trunc")
+        return Count(trunc(context, value.mean()), new)
+    if isinstance(value, Chance):
+        return from_chance(value, new)
+    if isinstance(value, Dist):
+        out = pointwise(eqn, operands)
+        assert out is not None
+        return out
+    if is_bool(new):
+        raise Unsupported("whether a sum is 0")
+    return Count(value.mean(), new)
+
+
+def trunc(context: Context, x: Array, **keywords: Any) -> Array:
+    """Soft rounding towards 0: the floor, and one more below 0."""
+    keywords = context.keywords("round") | keywords
+    step = {k: v for k, v in keywords.items() if k in ("softness", "mode")}
+    return elementwise.round(x - 0.5, **keywords) + (
+        1 - elementwise.heaviside(x, **step)
+    )
+
+
+def _concatenate(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    axis = eqn.params["dimension"]
+    ndim = len(operands[0].shape)
+    dtype = operands[0].dtype
+    soft = not is_float(dtype) and not is_bool(dtype)
+    if soft and axis == ndim - 1 and all(v.shape[-1] == 1 for v in operands):
+        return Stack(tuple(operands))
+    values: Sequence[Any] = joined(operands)
+    join = partial(jnp.concatenate, axis=axis)
+    return _each(values, join)
+
+
+def _each(values: Sequence[Any], join: Any) -> Value:
+    """Values of one form, combined by a function of their arrays."""
+    return _JOINED[type(values[0])](values, join)
+
+
+def _each_dist(values: Sequence[Any], join: Any) -> Value:
+    first = values[0]
+    # Points stand on the last axis.
+    each = jax.vmap(lambda *arrays: join(arrays), in_axes=-1, out_axes=-1)
+    probs = each(*(v.probs for v in values))
+    if first.common is not None:
+        return Dist(probs, None, first.common, first.type, new_key())
+    support = each(*(v.all_points() for v in values))
+    return Dist(probs, support, None, first.type, new_key())
+
+
+_JOINED: dict[type, Callable[[Sequence[Any], Any], Value]] = {
+    Known: lambda values, join: Known(join([v.array for v in values])),
+    Real: lambda values, join: Real(
+        join([v.array for v in values]), all(v.integral for v in values)
+    ),
+    Chance: lambda values, join: Chance(join([v.p for v in values]), new_key()),
+    Count: lambda values, join: Count(join([v.number for v in values]), values[0].type),
+    Dist: _each_dist,
+}
+
+
+def stacked(values: Sequence[Value]) -> Value:
+    """Values of one form along a new first axis."""
+    return _each(values, jnp.stack)
+
+
+def _pad(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    values: Sequence[Any] = joined(operands)
+
+    def join(arrays: Sequence[Array]) -> Array:
+        (out,) = _jaxprs.bind(eqn, *arrays)
+        return out
+
+    return _each(values, join)
+
+
+def _select(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
+    which, *cases = operands
+    if isinstance(which, Known):
+        if all(isinstance(case, Known | Real) for case in cases):
+            (out,) = _jaxprs.bind(eqn, which.array, *(c.hard() for c in cases))
+            whole = all(map(is_integral, cases))
+            return Real(out, whole) if is_float(out.dtype) else Known(out)
+        values: Sequence[Any] = joined(cases)
+
+        def join(arrays: Sequence[Array]) -> Array:
+            condition = jnp.broadcast_to(which.array, arrays[0].shape)
+            return jax.lax.select_n(condition, *arrays)
+
+        return _each(values, join)
+    dtype = cases[0].dtype
+    if not is_float(dtype) and of_one_variable(operands):
+        out = pointwise(eqn, operands)
+        if out is not None:
+            return out
+    if len(cases) == 2 and is_float(dtype):
+        masked = _masked(which, cases)
+        if masked is not None:
+            return masked
+    return mix(chances(which, len(cases), cases[0].shape), cases)
+
+
+def _masked(which: Value, cases: Sequence[Value]) -> Value | None:
+    """`x + log p` for x with probability p, and -inf without: what exp makes p exp(x).
+
+    None where neither case is a constant infinity.
+    """
+    p = which.mean()
+    for infinite, x, share in ((*cases, p), (*cases[::-1], 1 - p)):
+        number, other = constant(infinite), constant(x)
+        if other is not None and np.isinf(other):
+            return None
+        if number is not None and np.isinf(number):
+            seen = share > jnp.finfo(share.dtype).tiny
+            logarithm = jnp.log(jnp.where(seen, share, 1)).astype(x.dtype)
+            sign = -np.sign(number).astype(x.dtype)
+            return Real(jnp.where(seen, x.mean() + sign * logarithm, number))
+    return None
+
+
+def chances(which: Value, count: int, shape: tuple[int, ...]) -> list[Array]:
+    """Probabilities of each of `count` cases."""
+    if is_bool(which.dtype):
+        p = jnp.broadcast_to(which.mean(), shape)
+        return [1 - p, p]
+    if isinstance(which, Count):
+        # Hat functions: linear interpolation between neighbouring cases.
+        place = jnp.clip(which.number, 0, count - 1)
+        weights = [jnp.maximum(0, 1 - jnp.abs(place - i)) for i in range(count)]
+    elif isinstance(which, Dist):
+        points = jnp.clip(which.all_points(), 0, count - 1)
+        weights = [
+            jnp.sum(jnp.where(points == i, which.probs, 0), -1) for i in range(count)
+        ]
+    else:
+        raise Unsupported("of several indices")
+    return [jnp.broadcast_to(w, shape) for w in weights]
+
+
+def _print(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    raise Keep("prints what the hard program would")
+
+
+def _stop_gradient(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    (value,) = operands
+    # Only floats have a derivative to stop.
+    if not is_float(value.dtype):
+        return value
+    return Known(jax.lax.stop_gradient(value.hard()))
+
+
+STRUCTURE = {
+    **dict.fromkeys(_NAMES.split(), _move),
+    "concatenate": _concatenate,
+    "convert_element_type": _convert,
+    "debug_callback": _print,
+    "debug_print": _print,
+    "pad": _pad,
+    "select_n": _select,
+    "split": _split,
+    "stack": _stack,
+    "unstack": _split,
+    "stop_gradient": _stop_gradient,
+}
