@@ -9,14 +9,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import (
+    ColumnMeans,
+    Solution,
     TransportProjection,
 )
 from softjax_solvers.internal import (
+    MeanPlaces,
     is_traced,
     safe_divide,
 )
 
 from ._intervals import Intervals
+from ._line import compresses, read_line
 from ._method import ALL_OPERATORS, IndexMethod, Relaxation, expect
 from ._sample import Ordered, Sample
 
@@ -30,6 +34,11 @@ class OptimalTransport(IndexMethod):
     that needs few rows uses few anchors: `argmax` two, of mass 1 and n - 1, at 1 and 0;
     `top_k` k of mass 1 and one for the rest; a quantile one for each order statistic
     that it mixes, one for all below and one for all above.
+
+    With the entropy, values of `sort` and `rank` of 512 elements or more take O(n log n)
+    time and O(n) memory: potentials are analytic, and are found at a few nodes, whose
+    number depends on the softness and the data, and not on n. Without weights, and
+    where neither a `solver` nor a `linear_solver` is given.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
@@ -127,12 +136,18 @@ class OptimalTransport(IndexMethod):
         return ordered.unsort(plan)
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        if compresses(sample, relaxation, self.linear_solver):
+            return read_line(_values, sample, sample.ordered(), relaxation)
         plan, ordered = self._square(sample, relaxation)
         return expect(plan, Sample(ordered.values, None, ordered.where))
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         if sample.mass is not None:
             return self._weighted_rank(sample, relaxation)
+        if compresses(sample, relaxation, self.linear_solver):
+            ordered = sample.ordered()
+            places = read_line(_places, sample, ordered, relaxation)
+            return ordered.unsort(1 + jnp.asarray(sample.above) + places)
         plan, ordered = self._square(sample, relaxation)
         positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
         # Columns add up to 1. Counted from its hard rank, an element's soft one is
@@ -216,6 +231,14 @@ class OptimalTransport(IndexMethod):
         # anchor stands for the element above.
         half = sample.quantile_cells(np.full(1, 0.5))
         return self.argquantile(sample, relaxation, half)[..., 0, :]
+
+
+def _values(found: Solution, values: Array) -> Array:
+    return found.read(ColumnMeans(values))
+
+
+def _places(found: Solution, values: Array) -> Array:
+    return found.read(MeanPlaces())
 
 
 def _in_order(sample: Sample) -> tuple[Ordered, Sample]:
