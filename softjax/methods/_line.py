@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +9,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import Solution
-from softjax_solvers.internal import CompressedTransport, anywhere
+from softjax_solvers import Readout
+from softjax_solvers.internal import (
+    CompressedTransport,
+    anywhere,
+    evaluate_and_judge,
+)
 
 from ._method import Relaxation
 from ._sample import Ordered, Sample
 
 _LEAST = 512
 """Up to this length, dense plans are as fast."""
+
+_DENSE = 4096
+"""Up to this length, there are dense plans where nodes do not do."""
 
 _NODES = 16
 """Nodes of a box."""
@@ -38,55 +44,48 @@ def compresses(sample: Sample, relaxation: Relaxation, linear_solver: Any) -> bo
 
 
 def _boxes(n: int) -> tuple[int, ...]:
-    """Numbers of boxes to try, one after the other.
-
-    With the last one of a row that is not long, nodes are the points themselves, and
-    the plan is the dense one.
-    """
-    all_points = math.ceil(n / _NODES)
-    if n <= 1024:
-        return 5, all_points
-    if n <= 4096:
-        return 5, 64, all_points
-    return 8, 64
+    """Numbers of boxes to try, one after the other, before a dense plan."""
+    return (5,) if n <= _DENSE else (8, 64)
 
 
 def read_line(
-    read: Callable[[Solution, Array], Array],
+    readout: Readout,
     sample: Sample,
     ordered: Ordered,
     relaxation: Relaxation,
+    dense: Callable[[Array, Array], Array],
 ) -> Float[Array, "*batch n"]:
-    """`read(solution, values)` of the plan from the ordered sample to its places.
+    """A readout of the `CompressedTransport` of a sample.
 
     By more nodes where fewer do not resolve the plan: for a whole batch, if for any row
     of it.
-    """
 
-    def attempt(boxes: tuple[int, ...], support, values, softness):
+    **Arguments:**
+
+    - `dense`: the same of the dense plan, from the ordered keys and the softness.
+    """
+    regularizer = relaxation.regularizer
+    start = jnp.asarray(sample.above)[..., 0]
+    count = jnp.asarray(sample.finite)[..., 0]
+
+    def attempt(boxes: tuple[int, ...], readout, support, softness):
         problem = CompressedTransport.on_line(
-            support,
-            softness[..., 0],
-            relaxation.regularizer,
-            boxes[0],
-            start=jnp.asarray(sample.above)[..., 0],
-            count=jnp.asarray(sample.finite)[..., 0],
-            p=_NODES,
+            support, softness[..., 0], regularizer, boxes[0], start, count, _NODES
         )
-        found = relaxation.solve(problem)
-        out = read(found, values)
-        if not boxes[1:]:
+        out, converged = evaluate_and_judge(problem, regularizer, readout)
+        if not boxes[1:] and sample.size > _DENSE:
             return out
 
         # What is rarely needed is computed again for a gradient: it keeps nothing.
         @jax.checkpoint
-        def more(*args):
-            return attempt(boxes[1:], *args)
+        def more(readout, *args):
+            if boxes[1:]:
+                return attempt(boxes[1:], readout, *args)
+            return dense(*args)
 
-        args = support, values, softness
-        enough = ~anywhere(~found.converged)
+        enough = ~anywhere(~converged)
+        args = readout, support, softness
         return jax.lax.cond(enough, lambda *_: out, more, *args)
 
-    softness = relaxation.softness
-    args = ordered.support, ordered.values, softness
+    args = readout, ordered.support, relaxation.softness
     return attempt(_boxes(sample.size), *args)

@@ -10,7 +10,6 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import (
     ColumnMeans,
-    Solution,
     TransportProjection,
 )
 from softjax_solvers.internal import (
@@ -37,8 +36,10 @@ class OptimalTransport(IndexMethod):
 
     With the entropy, values of `sort` and `rank` of 512 elements or more take O(n log n)
     time and O(n) memory: potentials are analytic, and are found at a few nodes, whose
-    number depends on the softness and the data, and not on n. Without weights, and
-    where neither a `solver` nor a `linear_solver` is given.
+    number depends on the softness and the data, and not on n. That is without weights,
+    and where neither a `solver` nor a `linear_solver` is given. Where the softness is
+    too small for that, up to 4096 elements have a dense plan, and more of them up to
+    1024 nodes, which do for a softness of a thousandth of the range.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
@@ -124,36 +125,56 @@ class OptimalTransport(IndexMethod):
     ) -> tuple[Float[Array, "*batch n n"], Ordered]:
         """Soft indices of all units of mass in the sorted sample, and that sample."""
         ordered, inner = _in_order(sample)
-        if sample.mass is not None:
+        return self._plan_in_order(inner, relaxation), ordered
+
+    def _plan_in_order(
+        self, inner: Sample, relaxation: Relaxation
+    ) -> Float[Array, "*batch n n"]:
+        if inner.mass is not None:
             # What more there may be than n units has an anchor of its own.
-            return self._top(inner, relaxation, sample.size, ascending=True), ordered
-        masses = _masses(sample.total, np.arange(sample.size))
-        plan = self._plan(inner, relaxation, masses, sample.finite, ascending=True)
-        return plan, ordered
+            return self._top(inner, relaxation, inner.size, ascending=True)
+        masses = _masses(inner.total, np.arange(inner.size))
+        return self._plan(inner, relaxation, masses, inner.finite, ascending=True)
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         plan, ordered = self._square(sample, relaxation)
         return ordered.unsort(plan)
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        ordered, inner = _in_order(sample)
+        values = Sample(ordered.values, None, ordered.where)
+
+        def dense(support, softness):
+            keys = dataclasses.replace(inner, keys=-support)
+            softened = dataclasses.replace(relaxation, softness=softness)
+            return expect(self._plan_in_order(keys, softened), values)
+
         if compresses(sample, relaxation, self.linear_solver):
-            return read_line(_values, sample, sample.ordered(), relaxation)
-        plan, ordered = self._square(sample, relaxation)
-        return expect(plan, Sample(ordered.values, None, ordered.where))
+            readout = ColumnMeans(ordered.values)
+            return read_line(readout, sample, ordered, relaxation, dense)
+        return dense(ordered.support, relaxation.softness)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         if sample.mass is not None:
             return self._weighted_rank(sample, relaxation)
+        ordered, inner = _in_order(sample)
+
+        def dense(support, softness):
+            keys = dataclasses.replace(inner, keys=-support)
+            softened = dataclasses.replace(relaxation, softness=softness)
+            plan = self._plan_in_order(keys, softened)
+            positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
+            # Columns add up to 1. Counted from its hard rank, an element's soft one is
+            # accurate, and so is its derivative.
+            beyond = positions[:, None] - positions
+            return positions + jnp.sum(plan * beyond, axis=-2)
+
         if compresses(sample, relaxation, self.linear_solver):
-            ordered = sample.ordered()
-            places = read_line(_places, sample, ordered, relaxation)
-            return ordered.unsort(1 + jnp.asarray(sample.above) + places)
-        plan, ordered = self._square(sample, relaxation)
-        positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
-        # Columns add up to 1. Counted from its hard rank, an element's soft one is
-        # accurate, and so is its derivative.
-        beyond = positions[:, None] - positions
-        return ordered.unsort(positions + jnp.sum(plan * beyond, axis=-2))
+            readout = MeanPlaces(1 + jnp.asarray(sample.above))
+            ranks = read_line(readout, sample, ordered, relaxation, dense)
+        else:
+            ranks = dense(ordered.support, relaxation.softness)
+        return ordered.unsort(ranks)
 
     def _weighted_rank(self, sample: Sample, relaxation: Relaxation) -> Array:
         """Mean positions of one copy of each element, among cells of equal mass.
@@ -231,14 +252,6 @@ class OptimalTransport(IndexMethod):
         # anchor stands for the element above.
         half = sample.quantile_cells(np.full(1, 0.5))
         return self.argquantile(sample, relaxation, half)[..., 0, :]
-
-
-def _values(found: Solution, values: Array) -> Array:
-    return found.read(ColumnMeans(values))
-
-
-def _places(found: Solution, values: Array) -> Array:
-    return found.read(MeanPlaces())
 
 
 def _in_order(sample: Sample) -> tuple[Ordered, Sample]:

@@ -1,6 +1,7 @@
 """Parts of this package that `softjax` uses, without any promise that they stay."""
 
 from ._core.groups import Segments as Segments
+from ._core.solve import evaluate_and_judge as evaluate_and_judge
 from ._kernels.arrays import (
     exact_einsum as exact_einsum,
     is_traced as is_traced,

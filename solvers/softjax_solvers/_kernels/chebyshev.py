@@ -150,8 +150,11 @@ def gauss_of_equal_distances(
     - `count`: N, at least p.
     """
     # Jacobi matrices of Gram's polynomials are analytic in 1 / N^2.
-    tables = np.stack(_gram_table(p))
-    share = 2 * (p / count) ** 2 - 1
-    terms = jnp.stack(_polynomials(share, tables.shape[1]), axis=-1)
-    out = exact_einsum("...j,rjp->r...p", terms, tables.astype(share.dtype))
-    return out[0], out[1]
+    tables = np.stack(_gram_table(p), axis=1)
+    degree, _, _ = tables.shape
+    # Coefficients fall fast, so that these need not be as accurate as by recurrence.
+    angle = jnp.arccos(jnp.clip(2 * (p / count) ** 2 - 1, -1, 1))
+    terms = jnp.cos(np.arange(degree, dtype=angle.dtype) * angle[..., None])
+    tables = tables.reshape(degree, 2 * p).astype(terms.dtype)
+    out = exact_einsum("...j,jp->...p", terms, tables)
+    return out[..., :p], out[..., p:]

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from ..._core.problem import Problem
 from ..._core.readout import Readout
@@ -423,11 +423,17 @@ class CompressedTransport(Problem):
 
 
 class MeanPlaces(Readout):
-    """Mean places of the points of a `CompressedTransport` among the anchors."""
+    """Mean places of the points of a `CompressedTransport` among the anchors.
+
+    Counted from the `first`, an integer that broadcasts against `*batch n`.
+    """
+
+    first: Shaped[Array, "*#batch #n"]
 
     def read(self, solution):
         problem: Any = solution.problem
-        return problem.mean_places(solution.dual, solution.regularizer)
+        places = problem.mean_places(solution.dual, solution.regularizer)
+        return self.first + places
 
 
 def _at(x: Array, i: Array) -> Array:
