@@ -51,3 +51,33 @@ def dense_line_plan(x, softness, steps: int = 100) -> np.ndarray:
         g, plan, dual = g + scale * step, new, value
     assert abs(1 - plan.sum(axis=0)).max() < 1e-8, abs(1 - plan.sum(axis=0)).max()
     return plan
+
+
+def dense_line_gradients(x, plan, softness, weights) -> dict[str, np.ndarray]:
+    """Derivatives of `weights @ y`, of values `y = P^T x` and of places `y = P a`.
+
+    Of its `plan`, in x and in the softness: `"values"`, `"values softness"`, `"places"`, and so on.
+    """
+    x, weights = np.asarray(x, np.float64), np.asarray(weights, np.float64)
+    n = len(x)
+    a = np.arange(n) / (n - 1)
+    hessian = np.diag(plan.sum(axis=0)) - plan.T @ plan
+    hessian += 1 / n + 1e-13 * np.eye(n)
+
+    def pull_back(slope):
+        # Rows are normalized, and then g is implicit in the sums of columns.
+        moved = slope * plan
+        moved = moved - plan * moved.sum(axis=1, keepdims=True)
+        g = np.linalg.solve(hessian, -moved.sum(axis=0))
+        moved = moved + plan * (g - (plan @ g)[:, None])
+        of_softness = -2 / softness**2 * (moved * a * x[:, None]).sum()
+        return 2 / softness * (moved * a).sum(axis=1), of_softness
+
+    values, values_softness = pull_back(x[:, None] * weights)
+    places, places_softness = pull_back(a * weights[:, None])
+    return {
+        "values": values + plan @ weights,
+        "values softness": values_softness,
+        "places": places,
+        "places softness": places_softness,
+    }
