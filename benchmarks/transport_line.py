@@ -72,7 +72,9 @@ def main() -> None:
     parser.add_argument("--no-errors", action="store_true", help="times only")
     args = parser.parse_args()
     print("errors of values, of the range, and of gradients, of the largest entry;")
-    print("times of value and gradient in times of those of jnp.sort; MiB of the latter")
+    print(
+        "times of value and gradient in times of those of jnp.sort; MiB of the latter"
+    )
     print(
         f"{'n':>8} {'input':<9} {'softness':>8} {'error':>8} {'gradient':>8} "
         f"{'value':>7} {'gradient':>8} {'MiB':>6}"
@@ -101,9 +103,7 @@ def main() -> None:
                 ratios = []
                 for functions in (values, gradients):
                     device = jnp.asarray(x)
-                    time = medians(
-                        functions, device, s, repeats=args.repeats, budget=3
-                    )
+                    time = medians(functions, device, s, repeats=args.repeats, budget=3)
                     ratios.append(time["soft"] / time["hard"])
                 print(
                     f"{n:>8} {name:<9} {softness:>8} {error:>8.0e} {steep:>8.0e} "

@@ -34,9 +34,9 @@ class OptimalTransport(IndexMethod):
     `top_k` k of mass 1 and one for the rest; a quantile one for each order statistic
     that it mixes, one for all below and one for all above.
 
-    With the entropy, values of `sort` and `rank` of 512 elements or more take O(n log n)
-    time and O(n) memory: potentials are analytic, and are found at a few nodes, whose
-    number depends on the softness and the data, and not on n. That is without weights,
+    With the entropy, values of `sort` and `rank` of 512 elements or more take O(n)
+    memory, and O(n log n) time: potentials are analytic, and are found at a few nodes,
+    whose number depends on the softness and the data, and not on n. That is without weights,
     and where neither a `solver` nor a `linear_solver` is given. Where the softness is
     too small for that, up to 4096 elements have a dense plan, and more of them up to
     1024 nodes, which do for a softness of a thousandth of the range.

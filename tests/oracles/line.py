@@ -56,7 +56,8 @@ def dense_line_plan(x, softness, steps: int = 100) -> np.ndarray:
 def dense_line_gradients(x, plan, softness, weights) -> dict[str, np.ndarray]:
     """Derivatives of `weights @ y`, of values `y = P^T x` and of places `y = P a`.
 
-    Of its `plan`, in x and in the softness: `"values"`, `"values softness"`, `"places"`, and so on.
+    Of its `plan`, in x and in the softness: `"values"`, `"values softness"`,
+    `"places"`, and so on.
     """
     x, weights = np.asarray(x, np.float64), np.asarray(weights, np.float64)
     n = len(x)

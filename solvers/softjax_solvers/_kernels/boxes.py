@@ -9,8 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-_WIDTHS = 0.25 * 1.3 ** np.arange(20)
-"""Squared widths of boxes to choose from, in units of that of the plan."""
+_WIDTHS = 2 * 1.3 ** np.arange(12)
+"""Squared widths of boxes to choose from, in units of that of the plan.
+
+The smallest resolves it to rounding, which is what derivatives in smaller ones would be
+of.
+"""
 
 _STEPS = 6
 """Lengths of boxes to choose from, for each factor of two."""

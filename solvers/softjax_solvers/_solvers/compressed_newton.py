@@ -56,9 +56,7 @@ class CompressedNewton(Solver[CompressedTransport]):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, CompressedTransport)
 
-    def solve(
-        self, problem: CompressedTransport, regularizer: Regularizer
-    ) -> Solution:
+    def solve(self, problem: CompressedTransport, regularizer: Regularizer) -> Solution:
         unit = eps(problem.points)
         tolerance = max(25 * unit, 1e-9) if self.tolerance is None else self.tolerance
 

@@ -231,9 +231,10 @@ class CompressedRow(eqx.Module):
         means = exact_einsum("kcj,kcjq->jq", terms, density) / total
         means = jax.lax.stop_gradient(means)
         # Relative to the mean itself, as for derivatives all differences count.
-        terms = sums[..., None, None] + w[..., None, None] * (apart[..., None] - means)[
-            :, None
-        ]
+        terms = (
+            sums[..., None, None]
+            + w[..., None, None] * (apart[..., None] - means)[:, None]
+        )
         means = means + jnp.sum(terms * density, axis=(0, 1)) / total
         means = means.ravel()
         means = self.spread(grid, self.places(grid), means)
