@@ -36,10 +36,10 @@ class OptimalTransport(IndexMethod):
 
     With the entropy, values of `sort` and `rank` of 512 elements or more take O(n)
     memory, and O(n log n) time: potentials are analytic, and are found at a few nodes,
-    whose number depends on the softness and the data, and not on n. That is without weights,
-    and where neither a `solver` nor a `linear_solver` is given. Where the softness is
-    too small for that, up to 4096 elements have a dense plan, and more of them up to
-    1024 nodes, which do for a softness of a thousandth of the range.
+    whose number depends on the softness and the data, and not on n. That is without
+    weights, and where neither a `solver` nor a `linear_solver` is given. Where the
+    softness is too small for that, up to 4096 elements have a dense plan, and more of
+    them up to 1024 nodes, which do for a softness of about a thousandth of the range.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
