@@ -13,7 +13,8 @@ from .._core.solver import Solver
 from .._kernels.arrays import eps, exact_einsum
 from .._kernels.iteration import iterate
 from .._kernels.laplacian import direct_solve
-from .._problems.transport.compressed import CompressedRow, CompressedTransport, Grid
+from .._problems.transport.compressed import CompressedTransport
+from .._problems.transport.compressed_row import CompressedRow, Grid
 
 _ALTERNATIONS = 2
 """Number of first steps that make the columns' sums exact, one after the other."""
