@@ -1,6 +1,7 @@
 """Parts of this package that `softjax` uses, without any promise that they stay."""
 
 from ._core.groups import Segments as Segments
+from ._core.solve import evaluate_and_judge as evaluate_and_judge
 from ._kernels.arrays import (
     exact_einsum as exact_einsum,
     is_traced as is_traced,
@@ -60,3 +61,7 @@ from ._platform.varying import (
     varying_as as varying_as,
 )
 from ._problems.sorted_rows.segments import deviation_scores as deviation_scores
+from ._problems.transport.compressed import (
+    CompressedTransport as CompressedTransport,
+    MeanPlaces as MeanPlaces,
+)

@@ -79,3 +79,14 @@ def evaluate(
     regularizer = get_regularizer(regularizer)
     problem, solver = prepare(problem, regularizer, solver, linear_solver)
     return problem.evaluated_by(solver, regularizer, readout, linear_solver)
+
+
+def evaluate_and_judge(
+    problem: Problem, regularizer: Regularizer, readout: Readout
+) -> tuple[Any, Any]:
+    """`evaluate` by the default solver, and which solutions have converged."""
+    problem, solver = prepare(problem, regularizer, None, None)
+    out, _, _, converged = solve_and_read(
+        problem, regularizer, readout, find=Search(solver), linear_solver=None
+    )
+    return out, converged

@@ -91,6 +91,26 @@ class BipartiteLaplacian(StructuredOperator):
         return solve_counted
 
 
+class GraphLaplacian(StructuredOperator):
+    """The Laplacian of a graph, `sum_k edges_jk (x_j - x_k)`.
+
+    The diagonal of `edges` is 0.
+    """
+
+    edges: Float[Array, "*batch m m"]
+
+    def mv(self, vector):
+        return jnp.sum(
+            self.edges * (vector[..., :, None] - vector[..., None, :]), axis=-1
+        )
+
+    def in_structure(self):
+        return jax.ShapeDtypeStruct(self.edges.shape[:-1], self.edges.dtype)
+
+    def inverse(self, linear_solver):
+        return lambda rhs: laplacian_solve(self.edges, rhs, linear_solver)
+
+
 @lx.is_symmetric.register
 @lx.is_positive_semidefinite.register
 def _(operator: BipartiteLaplacian) -> bool:

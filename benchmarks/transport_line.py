@@ -1,0 +1,116 @@
+"""`python -m benchmarks.transport_line`: sorts by transport of many elements.
+
+Time and memory of `sj.sort(x, method="ot")` against `jnp.sort`, and its error. Up to
+1024 elements the reference is the dense plan in 64 bits, beyond that one of four times
+as many nodes in 64 bits.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import softjax as sj
+from benchmarks.timing import medians
+from softjax_solvers.internal import CompressedTransport, evaluate_and_judge
+
+_DENSE = 1024
+
+
+def samples(n: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    half = n // 2
+    return {
+        "normal": rng.normal(size=n),
+        "uniform": rng.uniform(size=n),
+        "clusters": np.where(
+            np.arange(n) < half, rng.normal(size=n) / 100, 3 + rng.normal(size=n) / 10
+        ),
+        "ties": np.where(rng.uniform(size=n) < 0.5, 0.3, rng.uniform(size=n)),
+        "cauchy": rng.standard_cauchy(size=n),
+        "sorted": np.sort(rng.normal(size=n)),
+        "reversed": -np.sort(rng.normal(size=n)),
+    }
+
+
+def cosines(n: int) -> jax.Array:
+    return jnp.cos(jnp.arange(n))
+
+
+def soft(x: jax.Array, softness: jax.Array) -> jax.Array:
+    return sj.sort(x, softness=softness, method="ot")
+
+
+def hard(x: jax.Array, softness: jax.Array) -> jax.Array:
+    return jnp.sort(x)
+
+
+def reference(x: jax.Array, softness: float) -> jax.Array:
+    if x.size <= _DENSE:
+        return sj.sort(x, softness=softness, method="ot", solver="semi_dual")
+    regularizer = sj.solvers.Entropy()
+    points = -jnp.sort(-x)[::-1]
+    problem = CompressedTransport.on_line(points, softness, regularizer, 128)
+    return evaluate_and_judge(problem, regularizer, sj.solvers.ColumnMeans(points))[0]
+
+
+def gradient(sort: Callable) -> Callable:
+    def loss(x, softness):
+        return jnp.vdot(sort(x, softness), cosines(x.size).astype(x.dtype))
+
+    return jax.jit(jax.grad(loss))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Sorts by transport on a line.")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 16384, 65536])
+    parser.add_argument("--softness", type=float, nargs="+", default=[1, 0.1, 0.01])
+    parser.add_argument("--inputs", nargs="+", default=list(samples(2)))
+    parser.add_argument("--repeats", type=int, default=21)
+    parser.add_argument("--no-errors", action="store_true", help="times only")
+    args = parser.parse_args()
+    print("errors of values, of the range, and of gradients, of the largest entry;")
+    print(
+        "times of value and gradient in times of those of jnp.sort; MiB of the latter"
+    )
+    print(
+        f"{'n':>8} {'input':<9} {'softness':>8} {'error':>8} {'gradient':>8} "
+        f"{'value':>7} {'gradient':>8} {'MiB':>6}"
+    )
+    for n in args.sizes:
+        of_soft = gradient(soft)
+        like = jax.ShapeDtypeStruct((n,), jnp.float32)
+        compiled = of_soft.lower(like, jnp.float32(1)).compile()
+        memory = compiled.memory_analysis()
+        mib = memory.temp_size_in_bytes / 2**20 if memory else np.nan
+        values = {"soft": jax.jit(soft), "hard": jax.jit(hard)}
+        gradients = {"soft": of_soft, "hard": gradient(hard)}
+        for name in args.inputs:
+            x = samples(n)[name].astype(np.float32)
+            for softness in args.softness:
+                s = jnp.float32(softness)
+                error = steep = np.nan
+                if not args.no_errors:
+                    with jax.enable_x64(True):
+                        wide = jnp.asarray(x.astype(np.float64))
+                        want = jax.jit(reference)(wide, softness)
+                        slope = gradient(reference)(wide, softness)
+                        want, slope = np.asarray(want), np.asarray(slope)
+                    error = np.abs(values["soft"](x, s) - want).max() / np.ptp(x)
+                    steep = np.abs(of_soft(x, s) - slope).max() / np.abs(slope).max()
+                ratios = []
+                for functions in (values, gradients):
+                    device = jnp.asarray(x)
+                    time = medians(functions, device, s, repeats=args.repeats, budget=3)
+                    ratios.append(time["soft"] / time["hard"])
+                print(
+                    f"{n:>8} {name:<9} {softness:>8} {error:>8.0e} {steep:>8.0e} "
+                    f"{ratios[0]:>7.2f} {ratios[1]:>8.2f} {mib:>6.1f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

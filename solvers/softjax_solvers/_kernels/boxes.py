@@ -1,0 +1,65 @@
+"""Boxes of a sorted row, in which functions of a plan on a line are polynomials."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+_WIDTHS = 2 * 1.3 ** np.arange(12)
+"""Squared widths of boxes to choose from, in units of that of the plan.
+
+The smallest resolves it to rounding, which is what derivatives in smaller ones would be
+of.
+"""
+
+_STEPS = 6
+"""Lengths of boxes to choose from, for each factor of two."""
+
+
+def choose_edges(
+    x: Float[Array, " n"],
+    softness: Float[Array, ""],
+    start: Int[Array, ""],
+    count: Int[Array, ""],
+    boxes: int,
+    p: int,
+) -> Int[Array, " boxes+1"]:
+    """Where boxes begin, of `count` sorted points from `start`, and the last one ends.
+
+    A box has at most p points, or is so small that p nodes resolve the plan of it and
+    of its neighbourhood, of its own size, `dx du <= C softness` where u is the share of
+    points. C is the smallest in a list with which so many boxes do.
+    """
+    n = x.shape[-1]
+    # All at once: for each C, the lengths from the shortest to the longest.
+    steps = max(math.ceil(_STEPS * math.log2(max(n, p + 1) / p)), 1)
+    lengths = np.unique(np.rint(p * (n / p) ** (np.arange(steps + 1) / steps)))
+    lengths = lengths.astype(np.int32)
+    width = _WIDTHS.astype(x.dtype)[:, None] * softness * count.astype(x.dtype)
+    last = start + count - 1
+
+    def advance(edge, _):
+        after = jnp.clip(edge[:, None] + (3 * lengths + 1) // 2, start, last)
+        before = jnp.clip(edge[:, None] - lengths // 2, start, last)
+        extent = _read(x, after) - _read(x, before)
+        fits = (extent * lengths <= width) | (lengths == p)
+        # The longest one. Extents grow with lengths.
+        length = jnp.max(jnp.where(fits, lengths, p), axis=-1)
+        new = jnp.minimum(edge + length, start + count).astype(edge.dtype)
+        return new, new
+
+    first = jnp.broadcast_to(start, (len(_WIDTHS),)).astype(jnp.int32)
+    end, edges = jax.lax.scan(advance, first, None, length=boxes)
+    edges = jnp.concatenate([first[None], edges])
+    # Where no C does, the last box has all the rest.
+    enough = jnp.argmax(end >= start + count)
+    enough = jnp.where(jnp.any(end >= start + count), enough, len(_WIDTHS) - 1)
+    return edges[:, enough].at[-1].set(start + count)
+
+
+def _read(x: Float[Array, " n"], i: Int[Array, "..."]) -> Float[Array, "..."]:
+    return x.at[i].get(mode="promise_in_bounds")
