@@ -177,7 +177,11 @@ _FIXED = dict(top_k_cross_entropy=dict(k=2), trimmed_mean=dict(proportion=0.2))
 
 
 def test_every_loss_is_listed_by_row():
-    assert {*_PER_ROW, "permutation_loss"} == set(losses.__all__)
+    of_pairs_and_structures = {"permutation_loss", "spo_plus"}
+    of_probabilities = {"entropy", "kl_divergence", "soft_cross_entropy"}
+    assert of_pairs_and_structures | of_probabilities | set(_PER_ROW) == set(
+        losses.__all__
+    )
 
 
 @each("name", list(_PER_ROW), fast=("simplex_loss", "top_k_loss"))

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 from softjax_solvers import Regularizer
 from softjax_solvers.internal import is_traced, sum_chunks
 
-from .. import axiswise, comparison, elementwise
+from .. import axiswise, comparison, rounding
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import as_array, as_float, check_softness
@@ -229,7 +229,7 @@ def _geometric(key, softness, p, *, shape, dtype, mode):
     edge = jnp.where(p <= 0, jnp.inf, 0)
     time = jnp.where(outside, edge, time / rate)
     options: dict[str, Any] = dict(softness=softness, mode=mode)
-    count = 1 + elementwise.round(time - 0.5, neighbor_radius=_RADIUS, **options)
+    count = 1 + rounding.round(time - 0.5, neighbor_radius=_RADIUS, **options)
     # Rounding has steps at 0 and below, where none are: what they lack of 1.
     below = time + jnp.arange(_RADIUS + 1).reshape(-1, *(1,) * time.ndim)
     count = count + jnp.sum(comparison.less(below, 0.0, **options), axis=0)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
-from ... import elementwise
+from ... import elementwise, rounding
 from .. import _jaxprs
 from .._context import Context
 from .._settings import ELEMENTWISE
@@ -45,7 +45,7 @@ def _round(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
         return x
     name = eqn.primitive.name
     context.softened(eqn, "round", f"steps of {name}")
-    rounded = elementwise.round(x.mean() + _SHIFTS[name], **context.keywords("round"))
+    rounded = rounding.round(x.mean() + _SHIFTS[name], **context.keywords("round"))
     return Real(rounded, integral=True)
 
 
@@ -68,7 +68,7 @@ def soft_quotient(
 
 
 def soft_floor(context: Context, x: Array, **keywords: Any) -> Array:
-    return elementwise.round(x - 0.5, **(context.keywords("round") | keywords))
+    return rounding.round(x - 0.5, **(context.keywords("round") | keywords))
 
 
 _BOUNDS: dict[str, Callable[..., Array]] = {

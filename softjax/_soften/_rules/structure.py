@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
-from ... import elementwise
+from ... import elementwise, rounding
 from .. import _jaxprs
 from .._context import Context, Keep, Unsupported
 from .._forms import joined, mix
@@ -98,9 +98,7 @@ def trunc(context: Context, x: Array, **keywords: Any) -> Array:
     """Soft rounding towards 0: the floor, and one more below 0."""
     keywords = context.keywords("round") | keywords
     step = {k: v for k, v in keywords.items() if k in ("softness", "mode")}
-    return elementwise.round(x - 0.5, **keywords) + (
-        1 - elementwise.heaviside(x, **step)
-    )
+    return rounding.round(x - 0.5, **keywords) + (1 - elementwise.heaviside(x, **step))
 
 
 def _concatenate(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
