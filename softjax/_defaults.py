@@ -28,7 +28,7 @@ KINDS = (
     "top_k",
     "structured",
 )
-"""What defaults may be given for apart from others."""
+"""Kinds of operators that may have defaults of their own."""
 
 
 class _Token(NamedTuple):
@@ -38,7 +38,7 @@ class _Token(NamedTuple):
 
 
 class Defaults(NamedTuple):
-    """What a context holds, such that equal ones have equal programs.
+    """Content of a context, such that equal ones have equal programs.
 
     **Attributes:**
 

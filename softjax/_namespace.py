@@ -115,7 +115,7 @@ def _add_methods(soft: Any, name: str, theirs: Any, surrogate: Surrogate) -> Non
 
 
 class _Call:
-    """What is known of a function before any call of it."""
+    """Facts about a function that are known before any call of it."""
 
     def __init__(self, name: str, theirs: Callable[..., Any], surrogate: Surrogate):
         from . import _api

@@ -1,4 +1,4 @@
-"""What an interpreter hands to its rules."""
+"""Context that an interpreter hands to its rules."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ _STRAIGHTENED: Any = {
 
 
 def result(value: Value, dtype: Any) -> jax.Array:
-    """What a softened function returns: floats, and what is known as it is.
+    """Results of a softened function: floats, and what is known as it is.
 
     `dtype`: the type of probabilities and means.
     """

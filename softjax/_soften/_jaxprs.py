@@ -105,7 +105,7 @@ def bind(eqn: JaxprEqn, *arrays: Any) -> list[Any]:
 
 
 def run(jaxpr: Any, arrays: Sequence[Any]) -> list[Any]:
-    """What a jaxpr returns for arrays."""
+    """Results of a jaxpr for arrays."""
     opened, consts = open_jaxpr(jaxpr)
     env = dict(zip(opened.constvars, consts, strict=True))
     env |= zip(opened.invars, arrays, strict=True)

@@ -29,7 +29,7 @@ def _is_traced_argument(leaf: Any) -> bool:
 
 
 def run(fn: Callable, settings: Settings, args: tuple, kwargs: dict) -> Any:
-    """What the softened function returns, and the record of how it was softened."""
+    """Results of the softened function, and the record of how it was softened."""
     leaves, structure = jax.tree.flatten((args, kwargs))
     positions = [i for i, leaf in enumerate(leaves) if _is_traced_argument(leaf)]
     arrays = [leaves[i] for i in positions]

@@ -1,4 +1,4 @@
-"""What was softened, what stays hard, where, and why."""
+"""Record of what was softened, what stays hard, where, and why."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def hard(self) -> list[Entry]:
-        """What stays hard although it depends on floats, for want of a rule."""
+        """Operations that stay hard although they depend on floats, for want of a rule."""
         return [entry for entry in self.entries if entry.outcome == HARD]
 
     def __repr__(self) -> str:
@@ -71,7 +71,7 @@ class Report:
 
 
 def describe(entries: list[Entry]) -> str:
-    """What stays hard, as a message."""
+    """Operations that stay hard, as a message."""
     listed = "; ".join(
         f"{entry.primitive} at {entry.place} ({entry.how})" for entry in entries
     )

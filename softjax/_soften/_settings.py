@@ -1,4 +1,4 @@
-"""What a user asks of `soften`: the softness of each kind of operation."""
+"""Settings of `soften`: the softness of each kind of operation."""
 
 from __future__ import annotations
 

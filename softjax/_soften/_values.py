@@ -1,4 +1,4 @@
-"""What stands for an array of a hard program: soft values.
+"""Soft values, which stand for arrays of a hard program.
 
 A float stays a float. A Boolean becomes the probability that it is true, an integer
 either a distribution over integers or, where that would grow without bound, its mean.

@@ -102,7 +102,7 @@ def _fill(ids, *, x, count, size):
 
 
 def _read(y: Any, slots: Array, shape: tuple[int, ...]) -> Array:
-    """What rows have of each element, 0 of one that is in none."""
+    """Entries of rows for each element, 0 for one that is in none."""
     y = jnp.asarray(y)
     if y.shape[:2] != shape:
         raise ValueError(f"unpad: an array of shape {y.shape} must begin with {shape}.")

@@ -34,7 +34,7 @@ class Given(eqx.Module):
         return self.structure, self.scores, *rest
 
     def computed(self, softness: Any) -> tuple[Given, Any]:
-        """The same in the type that is computed in, and the type of values."""
+        """These arguments in the type that is computed in, and the type of values."""
         pairs = [as_float(z, "scores") for z in jax.tree.leaves(self.scores)]
         dtype = jnp.result_type(*(z for z, _ in pairs))
         out = jnp.result_type(*(out for _, out in pairs))

@@ -22,7 +22,7 @@ ABSENT = -1e30
 
 
 class Semiring(eqx.Module):
-    """What `times` and `max` of a dynamic program stand for.
+    """Meaning of `times` and `max` of a dynamic program.
 
     A *state* is an array with the axes of its scores first; a semiring may add one of
     its own at the end. So axes are counted from the front, and indexed as in

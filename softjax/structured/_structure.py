@@ -1,4 +1,4 @@
-"""What a structure has to tell: which is the best, or how the best is found."""
+"""Interfaces of a structure: which is the best, or how the best is found."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ _INTEGERS = _OF_INTEGERS.split()
 
 
 def smooth(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """What is smooth in floats, and sums and products of soft integers."""
+    """Functions smooth in floats, and sums and products of soft integers."""
     if all(isinstance(value, Known | Real) for value in operands):
         return real(eqn, operands)
     if is_float(_jaxprs.aval(eqn).dtype):

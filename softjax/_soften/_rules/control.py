@@ -29,7 +29,7 @@ _CALLS = {
 
 
 def _search_sorted(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """Of one sorted array, or of one for each row, as `vmap` over first axes makes.
+    """Counts in one sorted array, or in one for each row, as `vmap` over first axes makes.
 
     The loop that it consists of would carry places by their means.
     """
@@ -216,7 +216,7 @@ def _unrolled(
 
 
 def _stackable(value: Value) -> Value:
-    """What a step of a loop yields: arrays all of whose leaves have the same axes."""
+    """Results of a step of a loop: arrays all of whose leaves have the same axes."""
     if isinstance(value, Known):
         return Known(jnp.asarray(value.array))
     return value.with_key(None)

@@ -16,7 +16,7 @@ from .._structure import Structure
 
 
 class StructuredMethod(eqx.Module):
-    """What is regularized, and how its maximum is found.
+    """Formulation: what is regularized, and how its maximum is found.
 
     Scores are in the type that is computed in, and softness is a scalar of it.
 
