@@ -53,7 +53,7 @@ class Report:
 
     @property
     def hard(self) -> list[Entry]:
-        """Operations that stay hard although they depend on floats, for want of a rule."""
+        """Operations that depend on floats and stay hard, for want of a rule."""
         return [entry for entry in self.entries if entry.outcome == HARD]
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ _CALLS = {
 
 
 def _search_sorted(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """Counts in one sorted array, or in one for each row, as `vmap` over first axes makes.
+    """Counts in one sorted array, or in one for each row, as made by `vmap`.
 
     The loop that it consists of would carry places by their means.
     """

@@ -1,4 +1,4 @@
-"""What semirings share whose states are the scores themselves."""
+"""Operations of semirings whose states are the scores themselves."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from .._kernels.sorting import kth_largest, weighted_kth_largest
 
 
 class Groups(eqx.Module):
-    """What is summed and compared together, of candidates along the last axis.
+    """Candidates along the last axis that are summed and compared together.
 
     **Attributes:**
 
@@ -68,7 +68,7 @@ class Groups(eqx.Module):
 
     @abc.abstractmethod
     def spread(self, x: Shaped[Array, "*groups"]) -> Shaped[Array, "*batch #n"]:
-        """What groups have, as it broadcasts against their candidates."""
+        """Values of groups, such that they broadcast against their candidates."""
 
 
 class Rows(Groups):

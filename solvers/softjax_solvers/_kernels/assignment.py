@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._platform.varying import varying_as
 
 _FAR = 1e30
-"""What all distances are below."""
+"""Upper bound of all distances."""
 
 
 class _Matched(NamedTuple):

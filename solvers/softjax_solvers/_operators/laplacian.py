@@ -39,7 +39,7 @@ class BipartiteLaplacian(StructuredOperator):
 
     @property
     def _factors(self):
-        """Those of terms in sums over i, and of g in all terms."""
+        """Coefficients of terms in sums over i, and of g in all terms."""
         assert self.counts is not None
         counts = self.counts[..., None, :]
         return (1, counts) if self.transposed else (counts, 1)

@@ -31,7 +31,7 @@ class Set(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the oracle says about a set."""
+    """Answer of the oracle about a set."""
 
     vertex: Float[Array, " d"]
     place: Bool[Array, " m"]  # where it is, or else a free place if there is one

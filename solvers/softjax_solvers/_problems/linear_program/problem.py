@@ -81,7 +81,7 @@ class Program(MaximizationProblem):
         return jnp.where(full, 0, regularizer.slope(t))
 
     def gap(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
-        """What is missing from the right-hand sides, of all rows."""
+        """Differences of all rows from their right-hand sides."""
         return self.rhs - self.matrix.apply(y)
 
     def binding(

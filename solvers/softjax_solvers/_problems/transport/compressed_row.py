@@ -187,7 +187,7 @@ class CompressedRow(eqx.Module):
         return jnp.where(np.eye(len(grid.v), dtype=bool), 0, edges)
 
     def gap(self, grid: Grid, plan: Float[Array, "m m"]) -> Float[Array, " m"]:
-        """What columns lack."""
+        """Mass that columns lack."""
         return grid.v * (1 - exact_einsum("c,cq->q", grid.w, plan))
 
     def error(self, grid: Grid, gap: Float[Array, " m"]) -> Float[Array, ""]:
@@ -195,7 +195,7 @@ class CompressedRow(eqx.Module):
         return jnp.max(jnp.abs(gap) / jnp.where(grid.v > 0, grid.v, jnp.inf))
 
     def columns(self, grid: Grid, f: Float[Array, " m"]) -> Float[Array, "m m"]:
-        """What anchors have of points, up to factors, at nodes for interpolation."""
+        """Shares of points that anchors have, up to factors, at nodes for interpolation."""
         t = self.scores(grid, grid.b) + f[:, None]
         return jnp.exp(t - jax.lax.stop_gradient(jnp.max(t, axis=0)))
 

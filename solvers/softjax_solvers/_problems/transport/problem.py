@@ -73,7 +73,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         return jnp.asarray(self.nu / self.mass)
 
     def count(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        """What the rows have, each as often as it counts."""
+        """Mass of the rows, each as often as it counts."""
         return x if self.weights is None else jnp.asarray(self.weights) * x
 
     def count_entries(
