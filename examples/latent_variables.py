@@ -73,7 +73,7 @@ class Model(eqx.Module):
         return self.encoder(image).reshape(PLACES, SYMBOLS)
 
     def cost(self, symbols, image):
-        """What the pixels of an image cost, given its symbols."""
+        """Cost of the pixels of an image, given its symbols."""
         pixels = self.decoder(symbols.ravel())
         return jnp.sum(optax.sigmoid_binary_cross_entropy(pixels, image))
 

@@ -41,7 +41,7 @@ from softjax import losses
 rax: Any = importlib.import_module("rax") if importlib.util.find_spec("rax") else None
 FIRST = 10
 SOFTNESS = 0.03
-"""Of ranks, here and in Rax, whose default of 1 is too soft for these scores."""
+"""Softness of ranks, here and in Rax, whose default of 1 is too soft for these."""
 SIZES = np.linspace(5, 60, 12).astype(int)
 """How many images each query of a batch finds; the same in all, so that shapes are."""
 QUERY = np.repeat(np.arange(len(SIZES)), SIZES)

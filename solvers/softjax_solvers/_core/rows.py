@@ -59,7 +59,7 @@ def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]
 
 
 def of_rows(x: Array | None) -> Array | None:
-    """What rows share, as it broadcasts against them."""
+    """Values that rows share, such that they broadcast against them."""
     return None if x is None else x[..., None, :]
 
 

@@ -195,7 +195,7 @@ class CompressedRow(eqx.Module):
         return jnp.max(jnp.abs(gap) / jnp.where(grid.v > 0, grid.v, jnp.inf))
 
     def columns(self, grid: Grid, f: Float[Array, " m"]) -> Float[Array, "m m"]:
-        """Shares of points that anchors have, up to factors, at nodes for interpolation."""
+        """Shares of points that anchors have at nodes, up to factors."""
         t = self.scores(grid, grid.b) + f[:, None]
         return jnp.exp(t - jax.lax.stop_gradient(jnp.max(t, axis=0)))
 
