@@ -152,6 +152,7 @@ def test_no_default_for_a_problem_of_the_users_own(bases, call):
         assert "'newton'" not in message.split("Entropy")[1]
 
 
+@pytest.mark.slow
 def test_defaults_accept_what_they_are_the_default_of():
     """Default solvers, and those that messages name, accept what they are named for."""
     scalar = _of_the_users_own(ScalarDualProblem)

@@ -26,7 +26,8 @@ Z = np.random.default_rng(0).normal(size=(4, 6))
 
 
 @pytest.mark.parametrize(
-    "alpha", [*(pytest.param(a, marks=pytest.mark.slow) for a in (1.05, 1.5, 1.9)), 2.0]
+    "alpha",
+    [pytest.param(a, marks=pytest.mark.slow) for a in (1.05, 1.5, 1.9, 2.0)],
 )
 def test_tsallis_is_a_pnorm(alpha):
     """The projection onto the simplex is that of the p-norm at another softness."""

@@ -71,8 +71,16 @@ CALLS = [
 ]
 
 
+FAST = {"argmax", "sort", "rank", "quantile", "top_k_mask", "clip", "greater"}
+FAST |= {"sigmoidal", "segment.max", "spearman"}
+
+
 @pytest.mark.parametrize(
-    ("kind", "call"), [pytest.param(k, fn, id=name) for k, name, fn in CALLS]
+    ("kind", "call"),
+    [
+        pytest.param(k, fn, id=name, marks=[] if name in FAST else pytest.mark.slow)
+        for k, name, fn in CALLS
+    ],
 )
 def test_every_operator(kind, call):
     """What is given beats what its kind has, which beats what all have."""

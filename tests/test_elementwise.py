@@ -157,7 +157,7 @@ def check_derivatives(case, names=None):
         assert_close(gradient[which], expected, atol=1e-5)
 
 
-@each("case", REGULARIZERS, fast=("smooth", "c1"))
+@each("case", REGULARIZERS, fast=("c1",))
 def test_values_and_derivatives(case, x64):
     check_derivatives(case)
 

@@ -179,7 +179,7 @@ def _with_infinite(draw):
 # All methods are given the same stand-ins, and each has to be compiled in two sizes.
 @each_pair(
     CASES,
-    dict.fromkeys(METHODS) | {"softsort": "smooth", "fast_soft_sort": "c0"},
+    dict.fromkeys(METHODS) | {"fast_soft_sort": "c0"},
 )
 @hypothesis.given(
     inputs=st.composite(_with_infinite)(),

@@ -91,6 +91,7 @@ def test_matrices_on_one_another(x64):
     assert_close(other, dense, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_products(x64):
     """Every product of a matrix is that of its dense entries, for a batch."""
     rng = np.random.default_rng(0)
@@ -227,6 +228,7 @@ def test_minimisers_do_not_take_inequalities():
     assert chosen == ProjectedNewton()
 
 
+@pytest.mark.slow
 def test_bounded_links_need_a_bound():
     z, row = jnp.ones(3), jnp.ones((1, 3))
     for case in REGULARIZERS:

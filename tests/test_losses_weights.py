@@ -26,7 +26,7 @@ def _merged(gradient):
     return np.asarray(gradient) @ np.eye(6)[OWNER]
 
 
-@each("mode", ["smooth", "c0", "c1"], fast=("c0",))
+@each("mode", ["smooth", "c0", "c1"], fast=())
 def test_fenchel_young_losses(x64, mode):
     weights = jnp.asarray(COUNTS, float)
     masks = _rng.uniform(size=6)

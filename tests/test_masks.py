@@ -102,7 +102,7 @@ def assert_row_by_row(method, mode, atol: float, make=plain):
 
 
 # By default, `test_where.py` has operators with masks.
-@each_pair(REGULARIZERS, fast=dict.fromkeys(METHODS) | dict(softsort="smooth"))
+@each_pair(REGULARIZERS, fast=dict.fromkeys(METHODS))
 def test_masked_rows_are_those_of_what_is_left(x64, case: Case, method):
     chosen = sj.methods.get_method(method)
     assert_row_by_row(chosen, case.regularizer, atol=2e-8)

@@ -22,7 +22,7 @@ REGULARIZERS = {
     # The integral of log(1 + y).
     "user": (Shifted(), lambda y: (1 + y) * np.log1p(y) - y),
 }
-_FAST = {"trees": "c1", "chain": "c0"}
+_FAST = {"trees": "c1"}
 
 
 def flat_function(polytope, mode, solver=None):
@@ -129,7 +129,7 @@ DEDICATED = {
     [
         ("simplex", "smooth"),
         ("hypersimplex", "c1"),
-        ("transport", "c0"),
+        pytest.param("transport", "c0", marks=pytest.mark.slow),
         pytest.param("simplex", "c0", marks=pytest.mark.slow),
         pytest.param("simplex", "pseudohuber", marks=pytest.mark.slow),
         pytest.param("simplex", "cubic", marks=pytest.mark.slow),

@@ -319,6 +319,7 @@ def test_masks_nan_and_infinities():
         assert not np.any(part(name, bad, IDS == 3, 3))
 
 
+@pytest.mark.slow
 def test_other_axes_and_sorted_ids():
     """Further axes are independent; ids may be known to ascend, and to be all."""
     x = jnp.asarray(np.stack([X, DIRECTION], axis=-1), jnp.float32)

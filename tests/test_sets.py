@@ -60,7 +60,7 @@ def test_best_structures_are_those_of_all(case):
 
 
 @each("mode", MODES, fast=("c0",))
-@each("case", SETS, fast=("matching", "subset"))
+@each("case", SETS, fast=("matching",))
 def test_marginals_are_optimal(case, mode, x64):
     """They are in the hull, no structure is better, and derivatives are right."""
     structures, softness = case.enumerate(), 0.7

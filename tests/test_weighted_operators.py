@@ -200,9 +200,7 @@ SWEEPS = [
             method,
             case.regularizer,
             id=f"{method}-{case.name}",
-            marks=()
-            if (method, case.name) == ("softsort", "smooth")
-            else pytest.mark.slow,
+            marks=pytest.mark.slow,
         )
         for method in WEIGHTED
         for case in REGULARIZERS

@@ -86,6 +86,7 @@ def test_whole_weights_are_copies(x64):
         assert_close(out["argquantile"], merged(found_alone))
 
 
+@pytest.mark.slow
 def test_any_weights(x64):
     """Units of mass divide elements, and elements units."""
     x = rows("any")[0]
@@ -137,6 +138,7 @@ def test_derivatives_in_weights(x64):
         assert_close(actual[name], expected[name], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_masked_weights_count_nothing():
     x, mass = jnp.array([1.0, 5.0, 2.0]), jnp.array([2.0, np.nan, 1.0])
     where = jnp.array([True, False, True])
