@@ -77,7 +77,8 @@ def test_each_argument(name, mode, second, x64):
         expected = finite_difference(at, start, one, step=1e-5)["value"]
         along = jnp.sum(out["gradient"][key] * moves[key])
         assert_close(along, weights @ expected, atol=1e-7)
-        if key != "p":
+        # With the entropy, no bound of this program is reached.
+        if key != "p" and (name, mode, key) != ("mixed", "smooth", "upper"):
             assert np.max(np.abs(expected)) > 1e-3, key
     expected = finite_difference(at, start, tuple(np.asarray(moves[k]) for k in keys))
     assert_close(out["jvp"], expected["value"], atol=1e-6)
