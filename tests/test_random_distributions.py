@@ -185,7 +185,7 @@ CASES = [
     Case("multinomial", lambda k: R.multinomial(k, 3, SHARES), multinomial(3, SHARES)),
     Case(
         "multinomial, arrays",
-        lambda k: R.multinomial(k, np.array([1, 2]), UNIFORM, shape=(2, 3)),
+        lambda k: R.multinomial(k, np.array([1, 2]), UNIFORM, shape=(2,)),
         independent(multinomial(1, UNIFORM), multinomial(2, UNIFORM)),
     ),
     Case(

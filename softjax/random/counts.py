@@ -151,7 +151,7 @@ def _multinomial(key, softness, n, p, *, trials, shape, dtype, keywords):
     p, own = as_float(p, f"{name}: p")
     if p.ndim == 0:
         raise ValueError(f"{name}: p must have an axis of outcomes, got a scalar.")
-    full = parse_shape(name, shape, (*jnp.shape(n), p.shape[-1]), p.shape)
+    full = *parse_shape(name, shape, jnp.shape(n), p.shape[:-1]), p.shape[-1]
     dtype = dtype or own
     if trials == 0:
         return jnp.broadcast_to(0 * p, full).astype(dtype)
@@ -189,8 +189,8 @@ def multinomial(
     - `n`: numbers of trials, which have to be known; rounded down. They broadcast
         against p without its last axis.
     - `p`: how likely outcomes are along the last axis, relative to their sum.
-    - `shape`: of the counts, with the axis of outcomes; None for what n and p broadcast
-        to.
+    - `shape`: of the counts, without the axis of outcomes, as JAX documents it;
+        None for what n and p broadcast to.
     - `dtype`: a float type; None for that of p.
     - The others are those of `softjax.AxisKeywords`; `where` and `weights` broadcast to
         p, and probabilities are multiplied by `weights`.
