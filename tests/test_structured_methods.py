@@ -191,7 +191,7 @@ def test_noise_of_any_scale(scale):
     assert_close(scale * jacobian(scale * scores, scale * 0.5), expected[1], atol=0.1)
 
 
-class Uneven(st.Noise):
+class Uneven(sj.random.Noise):
     """Noise of a user's own: exponential, less its mean."""
 
     def sample(self, key, shape, dtype):

@@ -6,13 +6,7 @@ from ._method import StructuredMethod as StructuredMethod
 from .distribution import Distribution as Distribution
 from .k_best import KBestDistribution as KBestDistribution
 from .marginals import Marginals as Marginals
-from .perturbed import (
-    NOISES as NOISES,
-    Gumbel as Gumbel,
-    Noise as Noise,
-    Normal as Normal,
-    Perturbed as Perturbed,
-)
+from .perturbed import Perturbed as Perturbed
 from .recursion import Recursion as Recursion
 
 METHODS: dict[str, Callable[[], StructuredMethod]] = {

@@ -1,87 +1,19 @@
 from __future__ import annotations
 
-import abc
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Regularizer
 
+from ...random._noise import Noise, get_noise
 from .._counts import parse_integer
 from .._structure import Structure
 from ._method import StructuredMethod
-
-
-class Noise(eqx.Module):
-    """A distribution of mean 0 on the real line, with a density.
-
-    **Example:**
-
-        >>> class Logistic(sj.structured.Noise):
-        ...     def sample(self, key, shape, dtype):
-        ...         return jax.random.logistic(key, shape, dtype)
-        ...     def log_density(self, x):
-        ...         return -x - 2 * jax.nn.softplus(-x)
-        ...
-        >>> st = sj.structured
-        >>> method = st.Perturbed(jax.random.key(0), noise=Logistic())
-        >>> scores = jnp.array([0.2, 1.0, 0.7, 0.1])
-        >>> print(st.argmax(st.KSubset(2), scores, softness=0.01, method=method))
-        [0. 1. 1. 0.]
-    """
-
-    @abc.abstractmethod
-    def sample(
-        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: Any
-    ) -> Float[Array, "..."]:
-        """Independent numbers of this distribution."""
-
-    @abc.abstractmethod
-    def log_density(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The logarithm of the density up to a constant, differentiable."""
-
-
-class Gumbel(Noise):
-    """Gumbel's distribution, less its mean.
-
-    The best of independently perturbed numbers has the distribution of their softmax.
-
-    **Example:**
-
-        >>> print(sj.structured.Gumbel().log_density(jnp.array([-1.0, 0.0, 1.0])))
-        [-1.103 -1.139 -1.784]
-    """
-
-    def sample(self, key, shape, dtype):
-        return jax.random.gumbel(key, shape, dtype) - np.euler_gamma
-
-    def log_density(self, x):
-        x = x + np.euler_gamma
-        return -x - jnp.exp(-x)
-
-
-class Normal(Noise):
-    """The normal distribution of variance 1.
-
-    **Example:**
-
-        >>> print(sj.structured.Normal().log_density(jnp.array([-1.0, 0.0, 1.0])))
-        [-0.5 -0.  -0.5]
-    """
-
-    def sample(self, key, shape, dtype):
-        return jax.random.normal(key, shape, dtype)
-
-    def log_density(self, x):
-        return -(x**2) / 2
-
-
-NOISES = {"gumbel": Gumbel, "normal": Normal}
 
 
 class Perturbed(StructuredMethod):
@@ -101,7 +33,8 @@ class Perturbed(StructuredMethod):
 
     - `key`: a key of `jax.random`.
     - `samples`: at least 1. The oracle is called for all of them at a time.
-    - `noise`: `"gumbel"`, `"normal"` or a [`softjax.structured.Noise`][].
+    - `noise`: `"gumbel"`, `"normal"`, `"laplace"`, `"logistic"`, or a
+        [`softjax.random.Noise`][].
 
     **Example:**
 
@@ -127,14 +60,7 @@ class Perturbed(StructuredMethod):
     def __init__(
         self, key: Key[Array, ""], samples: int = 100, noise: str | Noise = "gumbel"
     ):
-        if isinstance(noise, str) and noise in NOISES:
-            noise = NOISES[noise]()
-        if not isinstance(noise, Noise):
-            raise ValueError(
-                f"Perturbed: noise must be one of {', '.join(map(repr, NOISES))}, or a "
-                f"softjax.structured.Noise, got {noise!r}."
-            )
-        self.key, self.noise = key, noise
+        self.key, self.noise = key, get_noise(noise, "Perturbed")
         self.samples = parse_integer("Perturbed", "samples", samples, 1)
 
     def check(self, structure: Structure, regularizer: Regularizer, solver: Any):
