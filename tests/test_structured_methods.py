@@ -233,5 +233,5 @@ def test_what_methods_are_made_of_is_checked():
         st.KBestDistribution(0)
     with pytest.raises(ValueError, match=r"samples must be .* at least 1, got 0"):
         st.Perturbed(key, 0)
-    with pytest.raises(ValueError, match="noise must be 'normal', 'gumbel', .* or a"):
+    with pytest.raises(ValueError, match=r"noise must be 'normal', 'gumbel', .* or a"):
         st.Perturbed(key, noise="cauchy")
