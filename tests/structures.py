@@ -220,4 +220,4 @@ PROGRAMS = [
     for case in [*STRUCTURES, *SETS]
     if isinstance(case.structure, st.DynamicProgram)
 ]
-"""Those that are dynamic programs."""
+"""Cases whose structure is a dynamic program."""

@@ -83,7 +83,7 @@ FAST |= {"sigmoidal", "segment.max", "spearman"}
     ],
 )
 def test_every_operator(kind, call):
-    """What is given beats what its kind has, which beats what all have."""
+    """Arguments beat defaults of a kind, which beat those of all operators."""
     plain, other = call(), call(softness=0.5, mode="c1")
     assert not np.array_equal(plain, other)
     with sj.defaults(softness=0.5, mode="c1"):

@@ -44,7 +44,7 @@ def _pairs(fast: dict, programs=SMALL):
 
 @_pairs(dict(grid="c0", knapsack="c1", mixed="smooth"))
 def test_primal_optimum(program, mode, x64):
-    """What sequential quadratic programming finds, at moderate softness."""
+    """Agreement with sequential quadratic programming, at moderate softness."""
     for softness in (1.0, 0.3):
         out = solved(program, mode, softness)
         expected = oracles.linear_program_oracle(

@@ -201,7 +201,7 @@ def test_vmap_of_flows(x64):
     ],
 )
 def test_minimisers(solver, x64):
-    """Those of other packages, for equalities and bounds."""
+    """Minimisers of other packages, for equalities and bounds."""
     z = jnp.asarray(np.stack([GRID.z, -1 - GRID.z]))
 
     @jax.jit

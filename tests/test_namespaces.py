@@ -35,7 +35,7 @@ def pair(label):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_name_is_there(module):
-    """The same object where there is no surrogate, and all in the listings."""
+    """Every name is there: JAX's own object where there is no surrogate."""
     ours, theirs, table = MODULES[module]
     names = {name for name in dir(theirs) if not name.startswith("_")}
     assert set(table) <= names

@@ -59,7 +59,7 @@ def test_oracles_that_cannot_be_traced(how):
 
 
 class Items(eqx.Module):
-    """Those of positive score; arrays of an oracle may be traced."""
+    """Items of positive score; arrays of an oracle may be traced."""
 
     allowed: jax.Array
 

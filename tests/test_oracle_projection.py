@@ -210,7 +210,7 @@ def test_too_few_atoms_are_reported():
 
 
 def test_conditional_gradients():
-    """The same solution, less accurately; a face takes part in derivatives too."""
+    """FrankWolfe agrees, less accurately; a face takes part in derivatives too."""
     (polytope,) = pick(POLYTOPES, "trees")
     z = np.stack([inputs.rng("pairwise").normal(size=6), np.zeros(6)])
 

@@ -276,7 +276,7 @@ def test_one_program(name):
 
 @pytest.mark.slow
 def test_defaults():
-    """Those of the kind of operator that is handed the scores."""
+    """Defaults are of the kind of operator that is handed the scores."""
     for kind, name in (
         ("max", "categorical"),
         ("comparison", "bernoulli"),
