@@ -47,6 +47,7 @@ def test_tsallis_goes_to_the_entropy(x64):
     assert_close(limit, solve(SimplexProjection(Z, 0.7), "smooth").value, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_scaled_is_a_softness():
     for base in (Entropy(), PNorm(1.5), LogBarrier(), PseudoHuber()):
         scaled = solve(SimplexProjection(Z, 0.7), Scaled(base, 3.0)).value

@@ -161,6 +161,7 @@ def test_a_program_of_the_users_own(transform):
     assert len(traced) == 2
 
 
+@pytest.mark.slow
 def test_a_traced_softness(x64):
     traced, x = [], jnp.asarray([0.2, 1.0, 0.7, 0.4])
 

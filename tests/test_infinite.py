@@ -112,6 +112,7 @@ def test_standardized_rows_have_finite_moments(method):
     assert_close(out[:-1], alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_masks_and_medians_by_newton():
     x = jnp.array([1.0, INF, 2.0, INF, -INF])
     mask = sj.top_k_mask(x, 3)

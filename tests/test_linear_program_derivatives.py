@@ -110,6 +110,7 @@ def test_float32(mode):
         assert_close(np.asarray(single[key]) / scale, expected / scale, atol=3e-5)
 
 
+@pytest.mark.slow
 def test_rows_that_depend_on_each_other(x64):
     """A move of b that no flow follows is left out, in both modes alike."""
     tail, head, nodes = grid_arcs(3)

@@ -59,6 +59,7 @@ def test_fenchel_young_losses(x64, mode):
         assert losses.simplex_loss(SCORES, SHARES, weights=0 * weights) == 0
 
 
+@pytest.mark.slow
 def test_spearman(x64):
     weights = jnp.asarray(COUNTS, float)
     value = losses.spearman(SCORES, OTHER, weights=weights)
@@ -90,6 +91,7 @@ def test_top_k_cross_entropy(x64, method):
     assert_close(gradient, _merged(copied), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_trimmed_mean(x64):
     weights = jnp.asarray(COUNTS, float)
     for keywords in (dict(softness=0.3), dict(mode="hard")):

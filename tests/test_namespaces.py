@@ -97,7 +97,7 @@ def test_every_surrogate_has_samples():
     assert {sample.label for sample in namespaces.SAMPLES} == set(NAMES)
 
 
-@each("sample", namespaces.SAMPLES)
+@each("sample", namespaces.SAMPLES, fast=namespaces.HALF)
 def test_hard_mode_is_that_of_jax(sample):
     """Values, axes, `keepdims`, masks, `initial`, infinities and ties."""
     ours, theirs = pair(sample.label)

@@ -22,7 +22,6 @@ REGULARIZERS = {
     # The integral of log(1 + y).
     "user": (Shifted(), lambda y: (1 + y) * np.log1p(y) - y),
 }
-_FAST = {"trees": "c1"}
 
 
 def flat_function(polytope, mode, solver=None):
@@ -53,7 +52,7 @@ def _swapped(fn, direction, *args):
             polytope,
             name,
             id=f"{polytope.name}-{name}",
-            marks=[] if _FAST.get(polytope.name) == name else [pytest.mark.slow],
+            marks=pytest.mark.slow,
         )
         for polytope in POLYTOPES
         for name in REGULARIZERS

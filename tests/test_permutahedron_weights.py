@@ -146,7 +146,7 @@ def test_derivatives(case, solver, x64):
     assert_close(value, run(args[0], args[1], np.ones_like(value), SOFTNESS)[0])
 
 
-@each("case", pick(CASES, "smooth", "c0", "c2"), fast=("c0",))
+@each("case", pick(CASES, "smooth", "c0", "c2"), fast=())
 def test_masks(case):
     """What is behind a mask is as good as not there, NaN and its weight included."""
     z, w, weights = rows("masks")

@@ -156,6 +156,7 @@ def test_structures():
     assert_close(forward, jnp.sum(grads[0]["a"] * x["a"]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_program():
     """For each constant, whatever the numbers are."""
     soft = sj.random.perturb(lambda x, k: jnp.sort(x)[:k], jax.random.key(0))

@@ -121,6 +121,7 @@ def test_values_and_derivatives(x64):
     assert_close(along, WEIGHTS @ out["dvalue"], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_in_float32_and_in_a_batch():
     """Rows of any size keep their derivatives beside the others of a batch."""
     scales = np.array([1.0, 1e-8, 1e-4])[:, None]

@@ -285,6 +285,7 @@ def test_smooth_where_elements_are_equal(operator, x64):
             assert_close(slope, at_tie, atol=1e-3 * scale)
 
 
+@pytest.mark.slow
 def test_equal_elements_have_equal_ranks():
     x = jnp.asarray([0.5, 2.0, 0.5, -1.0, 0.5])
     ranks = sj.rank(x, softness=0.2, method="smooth_sort")

@@ -83,7 +83,7 @@ def test_upper_bounds_are_kinks(x64):
 @pytest.mark.parametrize(
     ("mode", "orders", "expected"),
     [
-        pytest.param("c0", 1, 0, id="c0"),
+        pytest.param("c0", 1, 0, id="c0", marks=_SLOW),
         pytest.param("c1", 2, 1, id="c1", marks=_SLOW),
         pytest.param("c2", 3, 2, id="c2", marks=_SLOW),
         pytest.param("smooth", 2, np.inf, id="smooth", marks=_SLOW),

@@ -47,6 +47,7 @@ def test_recurrences_against_the_dense_formula():
     assert_close(general, expected[1], atol=5 * tolerance(own.dtype))
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_recurrences(x64):
     """Away from ties, all of them, against autodiff of the plain formula."""
     queries, support, softness, values = _many(40)

@@ -155,7 +155,7 @@ _TIED = dict(
 )
 
 
-@each("masked", [False, True], fast=("False",))
+@each("masked", [False, True], fast=())
 @each("case", REGULARIZERS, fast=("c1",))
 def test_derivatives_at_ties(case, masked, rows, x64):
     """Central differences of the dense formula, which are even in each |d|."""

@@ -101,6 +101,7 @@ def test_hard_limit(network, n):
     assert_close(out["rank"][:4], np.argsort(order, axis=-1) + 1.0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_other_operators_mix_rows():
     """Operators mix rows of soft sorts: of x descending, of minus x for a minimum."""
     rng = inputs.rng("network", "rows")

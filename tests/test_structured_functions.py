@@ -130,7 +130,7 @@ LENGTHS = {
 
 @pytest.mark.parametrize("mode", ["smooth", "c0"])
 @pytest.mark.parametrize("filler", [7.0, np.nan], ids=["number", "nan"])
-@each("name", list(LENGTHS), fast=("chain", "alignment"))
+@each("name", list(LENGTHS), fast=("chain",))
 def test_lengths_are_exact_to_the_bit(name, filler, mode):
     make, shapes, longer, lengths = LENGTHS[name]
     rng = inputs.rng(name, mode)
@@ -208,6 +208,7 @@ def test_losses():
     assert_close(hard, soft)
 
 
+@pytest.mark.slow
 def test_divergence_of_time_series():
     rng = inputs.rng("series")
     x, y = rng.normal(size=(3, 2)), rng.normal(size=(4, 2))

@@ -9,6 +9,7 @@ import numpy as np
 import oracles
 import pytest
 from assertions import assert_close, finite_difference
+from parametrize import each
 from structures import STRUCTURES, flat
 
 import softjax.structured as st
@@ -77,7 +78,7 @@ def test_best_point_of_the_hull(case, mode, x64):
     assert_close(flat(mu_move), finite_difference(moved, *leaves), atol=1e-4)
 
 
-@pytest.mark.parametrize("filler", [5.0, np.nan])
+@each("filler", [5.0, np.nan], fast=("nan",))
 def test_padding(filler):
     rng = np.random.default_rng(0)
     z = rng.normal(size=(3, 4)).astype(np.float32)

@@ -100,6 +100,7 @@ def _perturbed(key, scores, softness):
     return find(scores, softness), jacobians, hessian
 
 
+@pytest.mark.slow
 def test_gumbel_noise_is_the_softmax():
     """Values and derivatives of all kinds are within five standard errors."""
     scores, softness = jnp.array([0.4, -0.2, 0.9, 0.0]), 0.7

@@ -131,7 +131,7 @@ def test_types_of_methods_and_modes(case, method):
 # Empty batches
 
 
-@each("name", _PLAIN, fast=_FAST)
+@each("name", _PLAIN, fast=_FAST[::2])
 def test_empty_batches(name):
     """Traced: what fails does so there, in the shape of a loop or of an array."""
     x = jax.ShapeDtypeStruct((0, 4), jnp.float32)
