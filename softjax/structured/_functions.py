@@ -13,7 +13,6 @@ from softjax_solvers import Regularizer
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import as_float
-from ..straight_through import st
 from ._given import Given, parse
 from ._structure import DynamicProgram, Structure
 from .methods import StructuredMethod, has_method
@@ -96,23 +95,6 @@ def argmax(
          [0.731 1.   ]]
     """
     return _run(_argmax, structure, scores, softness, mode, method, solver)
-
-
-argmax_st = st(argmax)
-argmax_st.__name__ = argmax_st.__qualname__ = "argmax_st"
-argmax_st.__doc__ = """The structure of the largest score, with soft derivatives.
-
-[`softjax.st`][] of [`softjax.structured.argmax`][]: its value with `mode="hard"`, and
-its derivative in the mode that is given.
-
-**Example:**
-
-    >>> grid = sj.structured.GridPath()
-    >>> costs = jnp.array([[0.0, 0.2], [0.1, 0.0]])
-    >>> print(sj.structured.argmax_st(grid, -costs))
-    [[1. 0.]
-     [1. 1.]]
-"""
 
 
 @reads_defaults("structured", methods=has_method, variant=False)

@@ -14,7 +14,6 @@ from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from ..axiswise import top_k as top_k_of_values
 from ..methods import IndexMethod, NeuralSort, SoftSort, SortingNetwork, get_method
-from ..straight_through import st
 from ._counts import parse_integer
 from ._functions import argmax
 from ._given import Given, parse
@@ -218,35 +217,3 @@ def _top_k(
         return jnp.where(bad, jnp.nan, x).astype(dtype)
 
     return TopK(finish(values), jax.tree.map(finish, structures), exact)
-
-
-top_k_st = st(top_k)
-top_k_st.__name__ = top_k_st.__qualname__ = "top_k_st"
-top_k_st.__doc__ = """The best k structures, with soft derivatives.
-
-[`softjax.st`][] of [`softjax.structured.top_k`][]: its values with `mode="hard"`, and
-its derivatives in the mode that is given. `exact` is that of the hard list.
-
-**Example:**
-
-    >>> st = sj.structured
-    >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
-    >>> print(st.top_k_st(tree, scores, 2).structures)
-    [[1. 1. 0.]
-     [1. 0. 1.]]
-"""
-
-mean_of_k_st = st(mean_of_k)
-mean_of_k_st.__name__ = mean_of_k_st.__qualname__ = "mean_of_k_st"
-mean_of_k_st.__doc__ = """The mean of the best k structures, with soft derivatives.
-
-[`softjax.st`][] of [`softjax.structured.mean_of_k`][]: its value with `mode="hard"`,
-and its derivative in the mode that is given.
-
-**Example:**
-
-    >>> st = sj.structured
-    >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
-    >>> print(st.mean_of_k_st(tree, scores, 2))
-    [1.  0.5 0.5]
-"""
