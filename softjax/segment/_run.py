@@ -294,14 +294,13 @@ def _run(
     segments = Segments(ids.astype(jnp.int32), count, are_sorted)
     regularizer = parse_mode(keywords["mode"]).regularizer
     method, solver = get_method(keywords["method"]), keywords["solver"]
-    if regularizer is None:
+    hard = regularizer is None
+    if hard:
         method, regularizer, solver = Hard(), Entropy(), None
-    asked, weighted = operation.asked, weights is not None
-    if operation.of_method or isinstance(method, Hard):
+    formulation = None
+    if operation.of_method:
+        asked, weighted = operation.asked, weights is not None
         formulation = get_formulation(method, operation.name, asked, weighted)
-    else:
-        formulation = None
-    hard = isinstance(method, Hard)
 
     def column(x, softness, where, weights, *options):
         sign = -1 if operation.ascending else 1
