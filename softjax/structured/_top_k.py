@@ -13,7 +13,7 @@ from softjax_solvers import Regularizer
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from ..axiswise import top_k as top_k_of_values
-from ..methods import IndexMethod, NeuralSort, SoftSort, SortingNetwork, get_method
+from ..methods import IndexMethod, SortingNetwork, get_method
 from ._counts import parse_integer
 from ._functions import argmax
 from ._given import Given, parse
@@ -21,13 +21,6 @@ from ._ranked import exists, is_complete, mix
 from ._structure import Structure
 from .methods import has_method
 from .structures.mean_of_k import MeanOfK
-
-LOCAL = SoftSort, NeuralSort
-"""Methods whose first rows have thresholds, below which no element counts.
-
-What a plan of optimal transport costs depends on the number of all elements, and
-elements of a sorting network meet all others.
-"""
 
 
 class TopK(NamedTuple):
@@ -208,7 +201,7 @@ def _top_k(
         assert index is not None
         structures = mix(index, ranked.structures)
         exact = is_complete(ranked)
-        if isinstance(index_method, LOCAL) and regularizer.structure().sparse:
+        if index_method.cuts_off and regularizer.structure().sparse:
             exact = exact | jnp.all(index[:, -1] == 0)
     leaves = jax.tree.leaves(structure.kept(scores))
     bad = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))

@@ -137,8 +137,8 @@ def search_sorted(
     if eqn.params.get("dimension", batch) != batch:
         raise Unsupported("along another axis")
     points = operands[0].shape[batch]
-    context.softened(eqn, "compare", "soft step at each element")
-    keywords = context.keywords("compare", *ELEMENTWISE)
+    context.softened(eqn, "comparison", "soft step at each element")
+    keywords = context.keywords("comparison", *ELEMENTWISE)
 
     def above(elements: Array, queries: Array) -> Array:
         return comparison.greater(queries[..., None], elements, **keywords)
