@@ -1,4 +1,4 @@
-"""How to call every public function, with one array: the list of the walks."""
+"""Calls of every public function, with one array: the list of the walks."""
 
 import functools
 import sys

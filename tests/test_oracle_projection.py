@@ -26,7 +26,7 @@ _FAST = {"trees": "c1"}
 
 
 def flat_function(polytope, mode, solver=None):
-    """Of z and softness as vectors: the solution, and what else is read off it."""
+    """A function of z and softness as vectors: the solution, and readouts of it."""
     _, unravel = ravel_pytree(polytope.scores)
 
     def problem(z, softness):

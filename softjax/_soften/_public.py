@@ -36,7 +36,7 @@ class _Soften(Protocol):
 
 
 def _report(fn: Callable, **keywords: Any) -> Callable[..., Report]:
-    """How [`softjax.soften`][] softens a function: a function of its arguments.
+    """A report of what [`softjax.soften`][] softens: a function of the arguments.
 
     Nothing is computed: the program is traced and interpreted for its shapes.
     """

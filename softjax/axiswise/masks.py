@@ -93,7 +93,7 @@ def top_k_mask(
     where: Any = None,
     weights: Any = None,
 ) -> SoftBool:
-    """Which elements are among the k largest: a mask in [0, 1] with sum k.
+    """The soft set of the k largest elements: a mask in [0, 1] with sum k.
 
     `argmax_y <x, y> - softness (R(y) + R(1 - y))` over `0 <= y <= 1` with `sum y = k`,
     which is `y = sigma(x / softness - theta)` with the sigmoid of the mode. It is as

@@ -1,4 +1,4 @@
-"""How a draw is run: what is checked, and how scores get their noise."""
+"""The run of a draw: what is checked, and how scores get their noise."""
 
 from __future__ import annotations
 

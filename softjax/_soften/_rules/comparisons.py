@@ -38,7 +38,7 @@ _SOFT: dict[str, Any] = {
 }
 
 _MIDDLE = {"ge": -0.5, "gt": 0.5, "le": 0.5, "lt": -0.5}
-"""Where between integers a comparison with 0 changes."""
+"""The point between integers where a comparison with 0 changes."""
 
 
 def _compare(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:

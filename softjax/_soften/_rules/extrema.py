@@ -133,7 +133,7 @@ def _where(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
 
 
 def _first(p: Array, true: bool) -> Array:
-    """Where the first true one of independent events is, or the first false one.
+    """The place of the first true one of independent events, or the first false one.
 
     The first place of all has what is left: `argmax` of equal ones.
     """

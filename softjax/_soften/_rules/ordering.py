@@ -132,7 +132,7 @@ def _top_k(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[V
 def search_sorted(
     context: Context, eqn: JaxprEqn, operands: Sequence[Value], batch: int = 0
 ) -> list[Value]:
-    """Where numbers belong in a sorted array: soft steps at its elements."""
+    """Places of numbers in a sorted array: soft steps at its elements."""
     batch = eqn.params.get("batch_dims", batch)
     if eqn.params.get("dimension", batch) != batch:
         raise Unsupported("along another axis")

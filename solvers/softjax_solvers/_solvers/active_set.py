@@ -134,7 +134,7 @@ class ActiveSet(Solver[OracleProjection]):
 
 
 class _Place(NamedTuple):
-    """Where a step starts."""
+    """The place where a step starts."""
 
     vertices: Float[Array, "m d"]
     weights: Float[Array, " m"]
@@ -211,7 +211,7 @@ def _toward_the_maximum(
 def _to_the_end(
     weights: Float[Array, " m"], move: Float[Array, " m"]
 ) -> tuple[Float[Array, ""], Float[Array, " m"]]:
-    """How much of a move keeps weights nonnegative, and what takes each to 0."""
+    """The part of a move that keeps weights nonnegative; what takes each to 0."""
     ratio = -weights / jnp.where(move < 0, move, -1)
     ratio = jnp.where(move < 0, ratio, jnp.inf)
     return jnp.minimum(jnp.min(ratio), 1), ratio

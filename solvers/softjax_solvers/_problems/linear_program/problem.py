@@ -37,7 +37,7 @@ class Program(MaximizationProblem):
 
     @property
     def equality(self) -> Bool[Array, " m"]:
-        """Which rows are equalities."""
+        """A mask of the rows that are equalities."""
         return jnp.arange(self.rhs.shape[-1]) < self.equalities
 
     @property
@@ -60,7 +60,7 @@ class Program(MaximizationProblem):
     def _clip(
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> tuple[Bool[Array, "*batch n"], Float[Array, "*batch n"]]:
-        """Where y is its upper bound, and what the link is to be applied to there."""
+        """A mask of y at its upper bound, and arguments of the link there."""
         top = regularizer.gradient(jax.lax.stop_gradient(self.bound))
         top = jax.lax.stop_gradient(top)
         full = t > top
