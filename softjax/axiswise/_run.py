@@ -123,7 +123,7 @@ def run(
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
     hard = regularizer is None
-    if hard:
+    if regularizer is None:
         operation = operation.hardened()
         method, regularizer, solver, standardize = Hard(), Entropy(), None, False
         gated_grad = True

@@ -19,6 +19,7 @@ from .._keywords import (
     as_array,
     as_float,
     check_softness,
+    parse_integer,
     parse_mode,
     parse_softness,
 )
@@ -201,11 +202,10 @@ def parse_count(segment_ids: Any, num_segments: Any, name: str) -> int:
             )
         known = np.asarray(segment_ids)
         return int(known.max()) + 1 if known.size else 0
-    if isinstance(num_segments, bool) or not isinstance(num_segments, int | np.integer):
-        raise TypeError(f"{name}: num_segments must be an integer, got {num_segments}.")
-    if num_segments < 0:
-        raise ValueError(f"{name}: num_segments={num_segments} must not be negative.")
-    return int(num_segments)
+    count = parse_integer(num_segments, f"{name}: num_segments")
+    if count < 0:
+        raise ValueError(f"{name}: num_segments={count} must not be negative.")
+    return count
 
 
 def check_ids(ids: Any, shape: tuple[int, ...], name: str) -> None:
@@ -295,7 +295,7 @@ def _run(
     regularizer = parse_mode(keywords["mode"]).regularizer
     method, solver = get_method(keywords["method"]), keywords["solver"]
     hard = regularizer is None
-    if hard:
+    if regularizer is None:
         method, regularizer, solver = Hard(), Entropy(), None
     formulation = None
     if operation.of_method:

@@ -175,10 +175,10 @@ def _toward_the_maximum(
     problem: OracleProjection,
     regularizer: Regularizer,
     at: _Place,
-    gram: None,
+    gram: Any,
     corrections: Array,
     done: Array,
-) -> tuple[None, _Step]:
+) -> tuple[Any, _Step]:
     """The step of any other link: toward a new vertex, or Newton's."""
     vertices, weights, y = at.vertices, at.weights, at.y
 
