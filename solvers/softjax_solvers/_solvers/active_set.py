@@ -108,8 +108,8 @@ class ActiveSet(Solver[OracleProjection]):
             place = answer.place & join
             weights = found.weights
             vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
-            at = _Place(vertices, weights, y, scores, slope, place, join)
-            gram, taken = step(problem, regularizer, at, gram, corrections, done)
+            at = _Place(vertices, weights, gram, y, scores, slope, place, join, done)
+            gram, taken = step(problem, regularizer, at, corrections)
             moved = jnp.maximum(weights + taken.size * taken.move, 0)
             moved = jnp.where(taken.ratio <= taken.size, 0, moved)
             moved = jnp.where(first, place, moved / jnp.sum(moved))
@@ -138,11 +138,13 @@ class _Place(NamedTuple):
 
     vertices: Float[Array, "m d"]
     weights: Float[Array, " m"]
+    gram: Any  # as of the state
     y: Float[Array, " d"]
     scores: Float[Array, " d"]
     slope: Float[Array, " d"]  # of r, at y
     place: Bool[Array, " m"]  # of the vertex that joins
     join: Bool[Array, ""]  # whether one does
+    done: Bool[Array, ""]  # whether all that follows is of no use
 
 
 class _Step(NamedTuple):
@@ -156,13 +158,11 @@ def _to_the_maximum(
     problem: OracleProjection,
     regularizer: Regularizer,
     at: _Place,
-    gram: Any,
-    corrections: Array,
-    done: Array,
-) -> tuple[Any, _Step]:
+    corrections: Int[Array, ""],
+) -> tuple[Float[Array, "m m"], _Step]:
     """The step of a linear link: to the maximum in the hull, or to its boundary."""
     weights = at.weights
-    gram = _with_products(gram, at.vertices, at.place)
+    gram = _with_products(at.gram, at.vertices, at.place)
     bend = curvature(regularizer, jnp.full((), 0.5, at.scores.dtype))
     matrix = bend * _of_edges(gram, weights)
     better = rise(edges(at.vertices, weights), at.scores, at.slope)
@@ -175,10 +175,8 @@ def _toward_the_maximum(
     problem: OracleProjection,
     regularizer: Regularizer,
     at: _Place,
-    gram: Any,
-    corrections: Array,
-    done: Array,
-) -> tuple[Any, _Step]:
+    corrections: Int[Array, ""],
+) -> tuple[None, _Step]:
     """The step of any other link: toward a new vertex, or Newton's."""
     vertices, weights, y = at.vertices, at.weights, at.y
 
@@ -193,7 +191,7 @@ def _toward_the_maximum(
     # By Newton's step the vertex could not join: r'' may be infinite at 0.
     toward = at.place - weights
     move, decrement = jax.lax.cond(
-        anywhere(~at.join & ~done),
+        anywhere(~at.join & ~at.done),
         correct,
         lambda: (toward, jnp.zeros((), toward.dtype)),
     )
@@ -205,7 +203,7 @@ def _toward_the_maximum(
     rounding = 4 * eps(y) * problem.scale(y)
     little = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
     little = little | (corrections >= _CORRECTIONS) | ~(size > 0)
-    return gram, _Step(move, size, ratio, ~at.join & little)
+    return None, _Step(move, size, ratio, ~at.join & little)
 
 
 def _to_the_end(

@@ -103,10 +103,8 @@ class SortedRows(ScalarDualProblem):
         )
         return lower, upper
 
-    def flat(self) -> SimplexProjection:
-        rows = self.rows(self.points).flat()
-        assert isinstance(rows, SimplexProjection)
-        return rows
+    def flat(self) -> Simplex:
+        return self.rows(self.points).flat()
 
     def default_solver(self, regularizer: Regularizer) -> str:
         exponential = regularizer.structure().rate is not None
