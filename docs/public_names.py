@@ -17,8 +17,13 @@ NAMESPACES = {
 }
 
 VARIANTS = [
-    *(f"softjax.{operator.__name__}_st" for operator in _api._WITH_MODE),
-    *(f"softjax.random.{draw.__name__}_st" for draw in softjax.random._WITH_MODE),
+    f"{namespace}.{function.__name__}_st"
+    for namespace, module in {
+        "softjax": _api,
+        "softjax.random": softjax.random,
+        "softjax.structured": softjax.structured,
+    }.items()
+    for function in module._WITH_MODE
 ]
 """Straight-through variants, which are generated."""
 

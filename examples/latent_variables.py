@@ -79,7 +79,7 @@ class Model(eqx.Module):
 
 
 def excess(logits):
-    """How far the symbols of an image are from equally likely."""
+    """The distance of the symbols of an image from equally likely ones."""
     p = jax.nn.softmax(logits)
     return jnp.sum(sj.losses.kl_divergence(p, jnp.full_like(p, 1 / SYMBOLS)))
 
@@ -106,7 +106,7 @@ def by_density(model, logits, image, key):
 
 
 def by_noise(model, logits, image, key):
-    """The same, by the density of the perturbed logits."""
+    """The estimate by the density of the perturbed logits."""
 
     def cost(scores):
         return model.cost(sj.argmax(scores, axis=-1, mode="hard"), image)

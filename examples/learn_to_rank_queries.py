@@ -43,7 +43,7 @@ FIRST = 10
 SOFTNESS = 0.03
 """Softness of ranks, here and in Rax, whose default of 1 is too soft for these."""
 SIZES = np.linspace(5, 60, 12).astype(int)
-"""How many images each query of a batch finds; the same in all, so that shapes are."""
+"""Number of images that each query of a batch finds: one for all, as shapes are."""
 QUERY = np.repeat(np.arange(len(SIZES)), SIZES)
 """The query of each image that is found."""
 FIRST_OF_QUERY = np.cumsum(SIZES) - SIZES

@@ -96,7 +96,7 @@ class Model(eqx.Module):
 
 
 def regret(costs, true):
-    """How much longer the path by predicted costs is, relative to the shortest one."""
+    """The excess length of the path by predicted costs, relative to the shortest."""
     taken = jnp.sum(st.argmax(PATH, -costs, mode="hard") * true)
     shortest = -st.value(PATH, -true, mode="hard")
     return taken / shortest - 1

@@ -51,7 +51,7 @@ def load_data():
 
 
 def choose(scores, **keywords):
-    """How far each pixel is among the best: in [0, 1], of sum `PIXELS`."""
+    """The part of each pixel that is among the best: in [0, 1], of sum `PIXELS`."""
     _, index = sj.top_k(jax.nn.sigmoid(scores), PIXELS, **keywords)
     assert index is not None  # as it is with methods that have values only
     return jnp.sum(index, axis=0)

@@ -28,7 +28,7 @@ def to_common(**arrays: Any) -> tuple[list[Array], Any]:
 def counts_below(
     transition: Transition, x: Float[Array, "m"], edges: Float[Array, "n"]
 ) -> Float[Array, "m"]:
-    """How many edges are below."""
+    """The number of edges below."""
 
     def fn(rows):
         x, unit = rows
@@ -41,7 +41,7 @@ def counts_below(
 def positions(
     transition: Transition, x: Float[Array, "m"], edges: Float[Array, "n"]
 ) -> Float[Array, "m n+1"]:
-    """Where x belongs among increasing edges: `H(x - e_{j-1}) - H(x - e_j)`."""
+    """The place of x among increasing edges: `H(x - e_{j-1}) - H(x - e_j)`."""
     steps = Transition(transition.regularizer, transition.unit[:, None])
     gap = difference(x[:, None], edges)
     above, below = pad_last(gap, 1, 0, jnp.inf), pad_last(gap, 0, 1, -jnp.inf)

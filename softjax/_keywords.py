@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NamedTuple
 
 import jax
@@ -99,6 +100,27 @@ def _known(value: Any, name: str, allowed: str) -> np.ndarray | None:
 
 def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
+def parse_integer(value: Any, name: str) -> int:
+    """A whole number of Python's, from one of NumPy's too.
+
+    **Raises:** `TypeError` if it is anything else, such as a flag.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    return int(value)
+
+
+def parse_index(value: Any, name: str) -> int:
+    """A whole number of Python's, from whatever may be an index of its lists.
+
+    **Raises:** `TypeError` if it may not.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
 
 
 def check_count(k: Any, size: float, name: str) -> None:

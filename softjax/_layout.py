@@ -1,4 +1,4 @@
-"""How an array is laid out for what works along an axis, or along several."""
+"""Layouts of arrays for what works along an axis, or along several."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 
 class Layout(NamedTuple):
-    """How an array of shape `shape` is laid out as `*batch n`."""
+    """The layout of an array of shape `shape` as `*batch n`."""
 
     shape: tuple[int, ...]
     axes: tuple[int, ...]  # ascending

@@ -22,7 +22,7 @@ from ._keywords import (
 )
 
 _FAR = 1e15
-"""How many units of softness away a step has ended, for any regularizer."""
+"""Distance in units of softness where a step has ended, for any regularizer."""
 
 
 class Transition(eqx.Module):

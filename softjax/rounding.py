@@ -7,7 +7,6 @@ integer is between both sides.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Regularizer
 
 from ._defaults import reads_defaults
+from ._keywords import parse_index
 from ._transition import Transition, apply
 
 
@@ -95,13 +95,6 @@ _HARD = {
 }
 
 
-def _integer(value: Any, name: str) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
-
-
 def _rounded(
     soft: Callable[..., Array],
     hard: Callable[..., Array],
@@ -111,7 +104,7 @@ def _rounded(
     neighbor_radius: Any,
     **options: Any,
 ) -> Array:
-    radius = _integer(neighbor_radius, "neighbor_radius")
+    radius = parse_index(neighbor_radius, "neighbor_radius")
     if radius < 0:
         raise ValueError(f"neighbor_radius must be at least 0, got {radius}.")
     options |= dict(neighbor_radius=radius)
@@ -148,7 +141,7 @@ def round(
         >>> print(jax.grad(lambda x: sj.round(x).sum())(x))
         [1.968 1.968 0.133]
     """
-    options = dict(decimals=_integer(decimals, "decimals"))
+    options = dict(decimals=parse_index(decimals, "decimals"))
     rules = _round, _HARD["round"]
     return _rounded(*rules, x, softness, mode, neighbor_radius, **options)
 

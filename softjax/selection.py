@@ -7,7 +7,6 @@ one-hot indices select exactly what integers would, beside infinities too.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from softjax_solvers.internal import (
 )
 
 from ._dispatch import dispatch
-from ._keywords import as_float, broadcast_shape
+from ._keywords import as_float, broadcast_shape, parse_index
 from ._layout import parse_axis
 from ._transition import promote
 from ._types import SoftBool, SoftIndex
@@ -253,7 +252,7 @@ def dynamic_index_in_dim(
         >>> print(sj.dynamic_index_in_dim(a, jnp.array([0.5, 0.5, 0.0])))
         [[2. 3.]]
     """
-    axis = _integer(axis, "dynamic_index_in_dim", "axis")
+    axis = parse_index(axis, "dynamic_index_in_dim: axis")
     return dispatch(_index_in_dim, operand, index, axis=axis, keepdims=bool(keepdims))
 
 
@@ -286,8 +285,8 @@ def dynamic_slice_in_dim(
         [1.5 2.5]
     """
     name = "dynamic_slice_in_dim"
-    axis = _integer(axis, name, "axis")
-    length = _integer(slice_size, name, "slice_size")
+    axis = parse_index(axis, f"{name}: axis")
+    length = parse_index(slice_size, f"{name}: slice_size")
     return dispatch(_slice_in_dim, operand, start_index, axis=axis, length=length)
 
 
@@ -317,7 +316,7 @@ def dynamic_slice(
         if not hasattr(entries, "__len__"):
             raise TypeError(f"{name}: {argument} must be a sequence, got {entries!r}.")
     lengths = tuple(
-        _integer(size, name, f"slice_sizes[{axis}]")
+        parse_index(size, f"{name}: slice_sizes[{axis}]")
         for axis, size in enumerate(slice_sizes)
     )
     return dispatch(_slice_each, operand, *start_indices, lengths=lengths)
@@ -337,15 +336,6 @@ def _slice_each(operand, *starts, lengths):
         _check_length(length, size, name, f"slice_sizes[{axis}]")
         values = _slice(values, start, length, axis)
     return values.astype(dtype)
-
-
-def _integer(value: Any, name: str, argument: str) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(
-            f"{name}: {argument} must be an integer, got {value!r}."
-        ) from None
 
 
 def _parse_start(index: Any, size: int, name: str, argument: str) -> Array:

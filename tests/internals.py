@@ -1,4 +1,4 @@
-"""How to call what `softjax_solvers.internal` shares, with one array each."""
+"""Calls of what `softjax_solvers.internal` shares, with one array each."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How to call every function of JAX that has a surrogate: samples for the walks."""
+"""Calls of every function of JAX that has a surrogate: samples for the walks."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""How to call every public function, with one array: the list of the walks."""
+"""Calls of every public function, with one array: the list of the walks."""
 
 import functools
 import sys
@@ -370,9 +370,10 @@ OTHERS = {
     *(name for name in public_names.names() if name.startswith("softjax.methods.")),
     # Structures, semirings and methods
     *(
-        f"structured.{name}"
-        for name in structured.__all__
-        if f"structured.{name}" not in FUNCTIONS
+        name.removeprefix("softjax.")
+        for name in public_names.names()
+        if name.startswith("softjax.structured.")
+        and name.removeprefix("softjax.") not in FUNCTIONS
     ),
     # Distributions of noise
     *("random.Noise", "random.Normal", "random.Gumbel", "random.Laplace"),

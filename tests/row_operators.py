@@ -37,7 +37,7 @@ ALL = VALUES | POSITIONS | INDICES
 
 
 def operators(method: str) -> dict:
-    """Those that a method has."""
+    """The operators that a method has."""
     value_only = method in METHODS and isinstance(
         sj.methods.get_method(method), sj.methods.ValueMethod
     )

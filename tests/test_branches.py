@@ -49,7 +49,7 @@ def test_booleans_select_as_in_jax_numpy():
 
 
 def test_gradients_of_branches():
-    """With respect to conditions and choices, infinite ones that are left out too."""
+    """Gradients in conditions and choices, infinite ones that are left out too."""
 
     def fn(p, x):
         return sj.select([p], [x], 2.0).sum()

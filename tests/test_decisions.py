@@ -19,7 +19,7 @@ FAST = "knapsack", "wide_matching"
 
 @each("case", SETS, fast=FAST)
 def test_spo_plus_is_its_formula(case):
-    """It bounds the regret, is convex, 0 for true costs; the gradient is a difference
+    """A bound of the regret, convex, 0 for true costs; the gradient is a difference
     of decisions."""
     structures = case.enumerate()
     loss = jax.jit(

@@ -28,7 +28,7 @@ _BACKEND = "/jax/core/compile/backend_compile_duration"
 
 
 def programs(call: Callable[[], Any]) -> int:
-    """How many programs a call compiles, primitives outside of a program included."""
+    """Number of programs that a call compiles, lone primitives included."""
     found = []
 
     def listen(event: str, duration: float, **_: Any) -> None:

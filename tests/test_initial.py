@@ -40,7 +40,7 @@ def test_hard_ones_are_those_of_jax_numpy(name):
 
 @each("method", METHODS, fast=("softsort",))
 def test_initial_is_one_more_element(method, x64):
-    """As where it is written behind the row; it may differ between rows, and moves."""
+    """An element behind the row, which may differ between rows, and moves."""
     x = np.float64(X[0])
     initial = np.array([[0.1], [2.0], [-3.0]])
     keywords = dict(method=method, softness=0.3)

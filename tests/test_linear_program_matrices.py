@@ -124,7 +124,7 @@ def test_products(x64):
 
 @pytest.mark.slow
 def test_many_rows(x64):
-    """Of 300 nodes, by conjugate gradients; shortest paths of scipy's Dijkstra."""
+    """300 nodes, by conjugate gradients: shortest paths of scipy's Dijkstra."""
     program = graph_path(300, 1200)
     tail, head = np.argmin(program.A, 0), np.argmax(program.A, 0)
     tail, head = head, tail

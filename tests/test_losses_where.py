@@ -15,7 +15,7 @@ WHERE = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 0, 1], [0, 0, 0, 1, 0]], bool)
 
 
 def _size(z, where=None, **keywords):
-    """How many elements there are, which is known where there is no mask."""
+    """The number of elements, which is known where there is no mask."""
     return z.shape[-1] if where is None else np.asarray(where).sum(-1, keepdims=True)
 
 
@@ -161,7 +161,7 @@ def test_pairs_of_what_there_is(x64, mode):
 
 @each("case", [*FENCHEL_YOUNG, *FOUND, *PAIRS], fast=("spearman",))
 def test_rows_without_elements(case):
-    """They have the loss of nothing, which nothing moves; others stay as they are."""
+    """The loss of nothing, which nothing moves; other rows stay as they are."""
     loss = (FENCHEL_YOUNG | FOUND | PAIRS)[case]
     nothing = np.nan if case.startswith(("auc", "trimmed_mean")) else 0
     where = np.stack([np.zeros(3, bool), np.ones(3, bool)])

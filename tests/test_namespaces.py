@@ -257,7 +257,7 @@ def quantizer(np_like):
 
 
 def test_a_program_of_a_newcomer_trains():
-    """With `jax.numpy` the threshold has no gradient, and with ours it is found."""
+    """A threshold that has no gradient with `jax.numpy`, and is found with ours."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=64), jnp.float32)
     wanted = dict(threshold=jnp.asarray(0.8), gain=jnp.asarray(1.5))
     target = quantizer(jnp)(wanted, x)

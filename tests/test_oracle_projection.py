@@ -25,7 +25,7 @@ REGULARIZERS = {
 
 
 def flat_function(polytope, mode, solver=None):
-    """Of z and softness as vectors: the solution, and what else is read off it."""
+    """A function of z and softness as vectors: the solution, and readouts of it."""
     _, unravel = ravel_pytree(polytope.scores)
 
     def problem(z, softness):

@@ -82,7 +82,7 @@ def _inputs(*batch):
 
 @pytest.mark.parametrize("mode", ["smooth", "c1"])
 def test_values_are_those_of_simplices(mode, x64):
-    """With budgets of 1, each group is a simplex."""
+    """Each group is a simplex with budgets of 1."""
     z, _ = _inputs(3)
     y = spend(jnp.asarray(z), jnp.asarray(MEMBER), jnp.ones((3, 2)), 0.3, mode)
     for group in (slice(0, 3), slice(3, 5)):

@@ -52,7 +52,7 @@ PARAMETRIC = [
 
 @each("case", PARAMETRIC, fast=("pnorm_p",))
 def test_derivatives(case, x64):
-    """With respect to everything, in every direction at once, of the reference."""
+    """Derivatives in everything, in every direction at once, of the reference."""
     rng = inputs.rng("derivatives", case.name)
     arrays = dict(
         z=rng.normal(size=(3, 4)),

@@ -80,7 +80,7 @@ def test_whole_weights_are_copies(case, solver, x64):
 @pytest.mark.x64
 @each_solver
 def test_any_weights(case, solver):
-    """Of which 0 is the limit, and only ratios matter."""
+    """Weights of which 0 is the limit, and only ratios matter."""
     z, w, weights = (x.astype(np.zeros(()).dtype) for x in rows("any"))
     z, w, weights = (np.asarray(jnp.asarray(x)) for x in (z, w, weights))
     scores = np.asarray(jnp.asarray(z) / jnp.asarray(SOFTNESS), np.float64)
@@ -148,7 +148,7 @@ def test_derivatives(case, solver, x64):
 
 @each("case", pick(CASES, "smooth", "c0", "c2"), fast=())
 def test_masks(case):
-    """What is behind a mask is as good as not there, NaN and its weight included."""
+    """Entries behind a mask are as good as not there, NaN and their weight included."""
     z, w, weights = rows("masks")
     where = inputs.rng("where").uniform(size=z.shape) < 0.6
     where[2], where[3] = False, True
@@ -178,7 +178,7 @@ def test_masks(case):
 
 @each("case", pick(CASES, "c1", "c2"), fast=("c2",))
 def test_a_block_of_zeros_shares_by_weight(case):
-    """Where all slopes vanish, as of p < 2, y still moves with w and the weights."""
+    """A block whose slopes all vanish, as of p < 2, still moves with w and weights."""
     z, w = np.zeros(2, np.float32), np.array([1.0, -1.0], np.float32)
     weights, softness = np.full(2, 2, np.float32), np.ones(1, np.float32)
     args, tangents = (w, weights), (np.float32([0.3, 0.6]), np.float32([0.1, 0.5]))

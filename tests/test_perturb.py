@@ -90,7 +90,7 @@ def test_derivatives(name, antithetic):
 
 
 def test_mirrored_noise():
-    """As likely as what it mirrors, and of the opposite level."""
+    """Noise as likely as what it mirrors, and of the opposite level."""
     for name, noise in NOISES.items():
         z = noise.ppf(np.array([1e-6, 0.01, 0.3, 0.5, 0.9, 1 - 1e-5]))
         own = getattr(sj.random, name.capitalize())()

@@ -65,7 +65,7 @@ CALLS = [
 
 @pytest.mark.x64
 def test_shapes_and_types():
-    """As of `jax.random`, where types are of floats; traced, nothing is run."""
+    """Shapes and types of `jax.random`, where those are floats; nothing is run."""
     for name, args, keywords in CALLS:
         draw, namesake = getattr(R, name), getattr(jax.random, name)
         found = jax.eval_shape(lambda key: draw(key, *args, **keywords), KEY)  # noqa: B023
@@ -104,7 +104,7 @@ def test_smooth_draws_are_concrete(x64):
 
 
 def test_scores_are_handed_to_operators():
-    """With any method, mode and mask; weights are those of probabilities."""
+    """Any method, mode and mask; weights are those of probabilities."""
     where, weights = jnp.array([True, True, True, False]), jnp.array([1.0, 0.0, 3.0, 2])
     keywords = dict(softness=0.6, mode="c1", where=where)
 
@@ -219,7 +219,7 @@ def test_soft_geometric_draws_are_counts():
 
 @pytest.mark.slow
 def test_trials_in_chunks(monkeypatch):
-    """Of the same trials, however many fit into memory at a time."""
+    """Counts of the same trials, however many fit into memory at a time."""
 
     def draw(p):
         p = p / jnp.sum(p)
@@ -238,7 +238,7 @@ def test_trials_in_chunks(monkeypatch):
 
 
 def test_keys():
-    """Of both styles, none used twice, and all used up."""
+    """Keys of both styles, none used twice, and all used up."""
     old = jax.random.PRNGKey(3)
     for name in ("categorical", "bernoulli_st"):
         draw = getattr(R, name)

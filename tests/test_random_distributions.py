@@ -241,7 +241,7 @@ def test_hard_draws(case):
 @pytest.mark.slow
 @each("case", CASES)
 def test_soft_draws_approach_hard_ones(case):
-    """Those of the same keys, but for ties nearer than the softness."""
+    """Soft and hard draws by one key agree, but for ties nearer than the softness."""
 
     @jax.jit
     def draw(keys):

@@ -127,7 +127,7 @@ def test_soft_masks(x64):
 
 
 def test_k_of_each_row():
-    """As for a mask of the k largest: a fraction, an array, and differentiable."""
+    """A fraction or an array, differentiable, as for a mask of the k largest."""
     k = np.array([[1.0], [2.5], [4.0], [0.0]])
     out = losses.precision(SCORES, RELEVANCE, k, softness=0.5)
     for row in range(4):
@@ -190,7 +190,7 @@ def test_weights_of_auc():
 
 
 def test_weights_of_ndcg():
-    """They multiply gains, and the order of the ideal is that of weighted gains."""
+    """Weights multiply gains, and the ideal order is that of weighted gains."""
     gains = (2.0**RELEVANCE - 1) * WEIGHTS
     for k in (None, 2):
         discount = np.where((k or N) >= RANKS, 1 / np.log2(1 + RANKS), 0)

@@ -226,7 +226,7 @@ def test_link_from_gradient():
 
 
 def test_link_from_gradient_far_out():
-    """Where y is next to nothing, so are its derivatives, to second order too."""
+    """Derivatives next to nothing where y is, to second order too."""
     link = Mixed().link
     t = jnp.asarray([-40.0, -60.0, -90.0, -1e3, -1e6])
 

@@ -154,7 +154,7 @@ def test_indices_without_nan():
 
 
 def test_partitions():
-    """What is in front of a place is below what is behind it."""
+    """Elements in front of a place are below those behind it."""
     x = jnp.asarray(X, jnp.float32)
     for kth in (0, 2, -1):
         for found in (

@@ -17,7 +17,7 @@ SAMPLES = 4000
 
 
 def _frequencies(case, scores, **keywords):
-    """How often each structure is drawn."""
+    """The number of draws of each structure."""
     keys = jax.random.split(jax.random.key(5), SAMPLES)
     draw = jax.jit(
         jax.vmap(lambda key: st.sample(key, case.structure, scores, **keywords))
@@ -59,7 +59,7 @@ def test_lists_are_sampled_with_their_weights():
 
 
 def test_noise_is_drawn_anew():
-    """Of the simplex, Gumbel noise samples the softmax."""
+    """Gumbel noise of the simplex samples the softmax."""
     structure = st.KSubset(1)
     case = SETS[0]._replace(structure=structure, enumerate=lambda: sets.subsets(4, 1))
     scores = inputs.rng("noise").normal(size=4).astype(np.float32)

@@ -65,7 +65,7 @@ def operators(method):
 
 
 def part(name, out, here, s):
-    """What a result has of a segment."""
+    """The part of a result that belongs to a segment."""
     return np.asarray(out)[s] if name in OF_SEGMENTS else np.asarray(out)[here]
 
 

@@ -62,7 +62,7 @@ def test_best_structures_are_those_of_all(case):
 @each("mode", MODES, fast=("c0",))
 @each("case", SETS, fast=("matching",))
 def test_marginals_are_optimal(case, mode, x64):
-    """They are in the hull, no structure is better, and derivatives are right."""
+    """Marginals are in the hull, no structure is better, and derivatives are right."""
     structures, softness = case.enumerate(), 0.7
     scores = case.scores("marginals")
 
@@ -134,7 +134,7 @@ def test_distributions_in_64_bits(case, x64):
 
 
 def test_large_trees_have_marginals_at_any_softness():
-    """Of 20 nodes, as of the determinant in more digits, and hard ones in the limit."""
+    """20 nodes, by the determinant in more digits, and hard ones in the limit."""
     nodes = 20
     tree = st.SpanningTree(nodes)
     scores = inputs.rng("large trees").normal(size=len(tree.edges)).astype(np.float32)

@@ -265,7 +265,7 @@ def test_limits(case):
 
 @each("k", [0, 1, 2, 3], fast=("1", "2"))
 def test_smoothness_theorem(k, x64):
-    """With p = (k + 2) / (k + 1), the projection is C^k and not C^(k+1)."""
+    """The projection is C^k and not C^(k+1) with p = (k + 2) / (k + 1)."""
 
     # Along z = (t, 0), the first entry leaves 0 at t = -1; by symmetry it is enough.
     def first(t):

@@ -1,4 +1,4 @@
-"""How many times projections are continuously differentiable, by one-sided limits."""
+"""Orders of continuous derivatives of projections, by one-sided limits."""
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ _SLOW = [pytest.mark.slow]
     ],
 )
 def test_theorem(project, q, x64):
-    """With the p-norm of 1/p + 1/q = 1: q - 2 times, and not once more."""
+    """The p-norm of 1/p + 1/q = 1 is smooth q - 2 times, and not once more."""
     mode = PNorm(q / (q - 1))
     fn = _along(lambda t: project(mode, t))
     # The support does change, and how often does not matter.

@@ -92,7 +92,7 @@ def test_nothing_stays_hard(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_gradient_is_that_of_a_smoothed_program(name):
-    """Of the expected value under noise, where JAX does not stop it."""
+    """The gradient of the expected value under noise, where JAX does not stop it."""
     if name == "straight_through_rounding":
         pytest.skip("its author chose another gradient")
     program = PROGRAMS[name]

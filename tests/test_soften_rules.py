@@ -252,13 +252,13 @@ def test_kinds_have_keywords_of_their_own():
     def fn(x):
         return x > 0, jnp.abs(x), jnp.max(x)
 
-    ops = {"compare": 0.3, "abs": dict(mode="hard"), "max": dict(mode="c0")}
+    ops = {"comparison": 0.3, "abs": dict(mode="hard"), "max": dict(mode="c0")}
     above, size, largest = sj.soften(fn, ops=ops)(jnp.asarray(X))
     assert_close(above, np.float32(step(X, 0.3)))
     assert_close(size, np.abs(np.float32(X)))
     assert_close(largest, np.float32(0.9))
     how = [(e.outcome, e.how) for e in sj.soften.report(fn, ops=ops)(X).entries]
-    assert how[0] == ("soft", "compare: soft step, softness 0.3")
+    assert how[0] == ("soft", "comparison: soft step, softness 0.3")
     assert how[1][0] == "kept"
 
 

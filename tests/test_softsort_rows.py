@@ -27,7 +27,7 @@ _SHORT = "softjax_solvers._problems.sorted_rows.softsort.SHORT"
 
 @pytest.fixture(params=["dense", "local"])
 def rows(request, monkeypatch):
-    """How the rows of a sample itself are worked on, which depends on its length."""
+    """The form in which rows of a sample are worked on, which depends on its length."""
     monkeypatch.setattr(_SHORT, 1000 if request.param == "dense" else 0)
     return request.param
 
@@ -79,7 +79,7 @@ def _inputs():
 
 
 def filled(support, where):
-    """With what stands for masked elements in their place."""
+    """The support with stand-ins in the place of masked elements."""
     if where is None:
         return support
     where, place = np.asarray(where), np.arange(support.shape[-1])

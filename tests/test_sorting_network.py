@@ -244,7 +244,7 @@ def test_gated_grad_and_standardize(network):
 
 
 def equations(jaxpr) -> int:
-    """How many there are, with those of loops and of functions that are called."""
+    """The number of equations, with those of loops and of functions called."""
     inner = (
         getattr(leaf, "jaxpr", leaf)
         for equation in jaxpr.eqns
@@ -273,7 +273,7 @@ def test_programs_do_not_grow(network):
 
 @each("present", [100, 70, 1], fast=("100", "1"))
 def test_far_from_zero_and_from_an_outlier(present):
-    """Where numbers have few digits left, those of differences are all there."""
+    """Digits of differences are all there where numbers have few left."""
     n = 100
     rng = inputs.rng("network", "far")
     apart = rng.permuted(np.tile(np.arange(n) / 2, (2, 1)), axis=-1)

@@ -233,7 +233,7 @@ def _wrapper(*args, **kwargs):
 
 
 class _Object:
-    """With a weight that is no argument."""
+    """An object with a softness, and a weight that is no argument."""
 
     __slots__ = ("softness",)
 

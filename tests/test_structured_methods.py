@@ -21,7 +21,7 @@ CASES = [*SETS, *(case for case in STRUCTURES if case.name in ("chain", "graph_p
 @each("mode", ["c0", "c1"], fast=("c0",))
 @each("case", CASES, fast=("spanning_tree", "chain"))
 def test_distributions_of_the_best_are_those_of_all(case, mode):
-    """Where the certificate says so: of few structures it does not."""
+    """The certificate says where they are: for few structures it does not."""
     structures, softness = case.enumerate(), 0.6
     scores = case.scores("k best", dtype=np.float32)
     of_all = simplex.simplex_oracle(
@@ -203,7 +203,7 @@ class Uneven(sj.random.Noise):
 
 
 def test_noise_of_a_users_own():
-    """Of two items, the difference of the noise has Laplace's distribution."""
+    """The difference of the noise of two items has Laplace's distribution."""
     method = st.Perturbed(jax.random.key(2), 20_000, noise=Uneven())
     p = st.argmax(SIMPLEX, jnp.array([0.3, 0.0]), softness=0.5, method=method)
     assert_close(p[0], np.float32(1 - np.exp(-0.6) / 2), atol=5 * 0.5 / 141)

@@ -62,7 +62,7 @@ def test_certified_lists_are_those_of_all_structures(case, method, mode):
 
 @pytest.mark.slow
 def test_transport_is_exact_for_complete_lists_only():
-    """It regularizes relative to the number of elements."""
+    """Transport regularizes relative to the number of elements."""
     tree = st.SpanningTree(3)
     scores = jnp.array([1.0, 0.8, 0.1])
     keywords = dict(mode="c0", index_method="ot", softness=0.01)
@@ -156,7 +156,7 @@ def test_soft_sets_are_optimal(name, x64):
 
 
 def test_means_of_more_than_there_are():
-    """Of three trees, the mean of five is that of three."""
+    """The mean of five of three trees is that of three."""
     tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
     mean = st.mean_of_k(tree, scores, 5, mode="hard")
     assert_close(mean, np.full(3, 2 / 3, np.float32))

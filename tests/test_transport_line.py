@@ -82,7 +82,7 @@ def results(x, softness, boxes):
 
 
 def errors(name, softness, boxes):
-    """Of values and places, of the range; of slopes, of the largest; and the flag."""
+    """Errors of values and places over the range, of slopes over the largest."""
     x = ascending(name)
     plan = dense_line_plan(x, softness)
     slopes = dense_line_gradients(x, plan, softness, WEIGHTS)

@@ -122,7 +122,7 @@ def test_derivatives(x64, case):
 
 
 def test_unbalanced_parts_of_a_graph():
-    """What a part does not sum to zero by is shared by its nodes, as accurately."""
+    """The sum that is left of a part is shared by its nodes, as accurately."""
     rng = inputs.rng("parts")
     for m in (6, 30):
         edges = rng.uniform(1, 2, size=(m, m))

@@ -287,7 +287,7 @@ def test_operators_with_a_traced_exponent(name, x64):
 @each("alpha", [0.5, 1.0, 1.5, 3.0], fast=("3.0",))
 @each("method", ["softsort", "neuralsort"], fast=("softsort",))
 def test_long_rows(alpha, method):
-    """Where some regularizers have windows: of a known and of a traced exponent."""
+    """Rows of windows in some regularizers: a known and a traced exponent."""
     x = inputs.rng("long").normal(size=150).astype(np.float32)
     oracle = dict(
         softsort=oracles.softsort_oracle, neuralsort=oracles.neuralsort_oracle
@@ -306,7 +306,7 @@ def test_long_rows(alpha, method):
 
 
 def test_one_is_the_entropy():
-    """With its rate, its default solver, its closed forms, and no root find."""
+    """The rate, default solver and closed forms of the entropy, and no root find."""
     one, entropy = Tsallis(1.0), get_regularizer("smooth")
     assert one.structure().rate == entropy.structure().rate == 1
     assert one.simplex_dual() is not None

@@ -70,7 +70,7 @@ _PAIRS = REPRESENTATIVES | dict.fromkeys(("ot", "neuralsort"))
 
 @each("name", list(FUNCTIONS), fast=_FAST)
 def test_types_are_kept(name):
-    """With 64-bit numbers, whatever parameters are of NumPy's types."""
+    """Types of 64-bit numbers, whatever parameters are of NumPy's types."""
     fn = with_gradient(FUNCTIONS[name])
     # The optimization layer computes in what it is given.
     wide = name not in public.FUNCTIONS

@@ -270,7 +270,7 @@ def test_infinite_elements_with_weights(mode):
 
 
 def test_median_and_quantile_of_weights():
-    """Those of numpy, and of the mean of what has half of the mass on either side."""
+    """NumPy's quantiles, and the mean of what has half of the mass on either side."""
     x = np.array([3.0, 1.0, 4.0, 1.5, 9.0])
     weights = np.array([0.2, 1.0, 0.5, 0.3, 0.1])
     for q in (0.0, 0.2, 0.5, 0.9, 1.0):

@@ -201,7 +201,7 @@ def test_soft_ranks_of_copies(case, solver, x64):
 
 
 def test_soft_ranks_of_any_weights():
-    """As softness goes to 0, the mass above and half of what is around the own."""
+    """The mass above, and half of what is around the own, as softness goes to 0."""
     x, mass = rows("any")[0], np.array([0.3, 1.4, 0.0, 2.1, 0.9])
     x[4] = x[1]
     above = np.array([mass[x > v].sum() for v in x])

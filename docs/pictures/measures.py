@@ -51,7 +51,7 @@ def draw_weights(pictures: Pictures) -> None:
 SCORES = np.array([1.0, 0.6, 0.0, 0.0, 0.0, 0.0])
 RELEVANCE = np.array([0.0, 1.0, 2.0, 0.0, 0.0, 0.0])
 SIZE = 3
-"""How many of them there are; what follows is padding."""
+"""Number of elements that there are; what follows is padding."""
 
 
 def draw_padded(pictures: Pictures) -> None:

@@ -17,7 +17,7 @@ _SMALL = 1e-3
 
 
 class Check(NamedTuple):
-    """How a softened function compares with the hard one.
+    """A comparison of a softened function with the hard one.
 
     Values are pytrees; gradients are those of the sum of all floats returned, with
     respect to all floats given, as flat arrays. `error` is the largest difference of

@@ -202,7 +202,7 @@ def cast(value: Value, form: Form) -> Value:
 
 
 _ROUNDS = 3
-"""How often the points of an integer that a loop carries may become more."""
+"""Largest number of times that an integer in a loop may get more points."""
 
 
 def settle(

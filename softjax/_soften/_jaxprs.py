@@ -82,7 +82,7 @@ def is_from_jax(jaxpr: Any) -> bool:
 
 
 def place(eqn: JaxprEqn) -> str:
-    """Where in the source an equation is from, by the last folders of its path."""
+    """The place in the source that an equation is from, by its last folders."""
     path, space, rest = summarize(eqn.source_info).partition(" (")
     return "/".join(path.split("/")[-2:]) + space + rest
 
@@ -119,7 +119,7 @@ def run(jaxpr: Any, arrays: Sequence[Any]) -> list[Any]:
 
 
 def scan_counts(eqn: JaxprEqn) -> tuple[int, int]:
-    """How many constants and how many carried values a scan has."""
+    """The numbers of constants and of carried values of a scan."""
     if "num_carry" in eqn.params:
         return eqn.params["num_consts"], eqn.params["num_carry"]
     consts, carry, _ = (len(list(part)) for part in eqn.params["ft_in"].unpack())

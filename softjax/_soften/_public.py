@@ -36,7 +36,7 @@ class _Soften(Protocol):
 
 
 def _report(fn: Callable, **keywords: Any) -> Callable[..., Report]:
-    """How [`softjax.soften`][] softens a function: a function of its arguments.
+    """A report of what [`softjax.soften`][] softens: a function of the arguments.
 
     Nothing is computed: the program is traced and interpreted for its shapes.
     """
@@ -74,7 +74,7 @@ def _check(fn: Callable, *args: Any, **keywords: Any) -> Check:
         given = given | {"on_unsupported": "ignore"}
         return soften(fn, **given)
 
-    softness = parse_settings(**keywords).keywords["compare"]["softness"]
+    softness = parse_settings(**keywords).keywords["comparison"]["softness"]
     return compare(fn, softened, softness, _report(fn, **keywords)(*args), args)
 
 
@@ -126,10 +126,11 @@ def soften(
         derivative of the soft one; `"per_op"` for hard values of every operation with
         soft derivatives.
     - `ops`: kind of operation -> its softness, or a dict of keywords of its operators,
-        such as `{"sort": 0.05, "compare": dict(softness=0.1, mode="c1")}`;
-        `dict(mode="hard")` leaves it alone. Kinds are `"abs"`, `"argmax"`, `"compare"`,
-        `"count"` (comparisons of soft integers), `"max"` (of arrays and of pairs, and
-        clipping), `"round"`, `"sign"` and `"sort"` (with `argsort` and `top_k`).
+        such as `{"sort": 0.05, "comparison": dict(softness=0.1, mode="c1")}`;
+        `dict(mode="hard")` leaves it alone. Kinds are named as in
+        [`softjax.defaults`][], and more finely: `"abs"`, `"sign"`, `"round"`,
+        `"comparison"`, `"count"` (comparisons of soft integers), `"max"` (of arrays and
+        of pairs, and clipping), `"argmax"`, and `"sort"` (with `argsort` and `top_k`).
     - `on_unsupported`: `"warn"`, `"raise"` or `"ignore"`, about operations that depend
         on floats and stay hard, since there is no rule for them. Each is named with its
         place in the source.
@@ -160,7 +161,7 @@ def soften(
         >>> print(sj.soften(discount, straight_through=True)(x))
         [0.9  0.88]
         >>> print(sj.soften.report(discount)(x).entries[0].how)
-        compare: soft step, softness 0.1
+        comparison: soft step, softness 0.1
     """
     settings = parse_settings(softness, mode, straight_through, ops, on_unsupported)
     fn = _callable(fn)

@@ -13,7 +13,7 @@ ALONG_AXIS = (*ELEMENTWISE, "method", "solver", "standardize", "gated_grad")
 KINDS = {
     "abs": ELEMENTWISE,
     "argmax": ALONG_AXIS,
-    "compare": ELEMENTWISE,
+    "comparison": ELEMENTWISE,
     "count": ELEMENTWISE,
     "max": ALONG_AXIS,
     "round": (*ELEMENTWISE, "neighbor_radius"),

@@ -49,7 +49,8 @@ class Operation:
     - `method`: the default.
     - `first`: the position of the largest element.
     - `of_nothing`: the value of a row without any element, of the largest kind.
-    - `of_method`: whether a method answers, or what there is but one formulation of.
+    - `hard`: the hard operator, called as `apply` is; None where that is a question to
+        a method too.
     - `by_units`: whether units of mass are read, so that a row needs more than one.
     - `skips_nan`: whether elements that are NaN are left out, as by a mask.
     """
@@ -63,7 +64,7 @@ class Operation:
     method: str = "softsort"
     first: int = 1
     of_nothing: float = -math.inf
-    of_method: bool = True
+    hard: Callable[..., Any] | None = None
     by_units: bool = False
     skips_nan: bool = False
 
@@ -85,6 +86,10 @@ class Operation:
     def ascend(self, name: str | None = None) -> "Operation":
         """This operator, counting from the smallest."""
         return dataclasses.replace(self, name=name or self.name, ascending=True)
+
+    def hardened(self) -> "Operation":
+        """This operator in its hard mode."""
+        return dataclasses.replace(self, apply=self.hard or self.apply)
 
     def without_nan(self, name: str) -> "Operation":
         """This operator on the elements that are numbers: NaN where there are none."""

@@ -29,7 +29,7 @@ from .._layout import (
     split_parameter,
     split_weights,
 )
-from ..methods import Relaxation, Sample, ValueMethod, get_method
+from ..methods import Method, Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
 from ._infinite import Outer, put_indices, put_positions, put_values
 from ._keywords import with_defaults
@@ -122,7 +122,9 @@ def run(
         weights = None if weights is None else pad_last(weights, 0, 1, 1)
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
+    hard = regularizer is None
     if regularizer is None:
+        operation = operation.hardened()
         method, regularizer, solver, standardize = Hard(), Entropy(), None, False
         gated_grad = True
     if not gated_grad and isinstance(method, ValueMethod):
@@ -138,13 +140,13 @@ def run(
         if operation.ascending:
             x = -x
         relaxation = Relaxation(regularizer, softness, solver)
-        if isinstance(method, Hard):
+        if hard:
             return _run_hard(operation, method, x, measure, relaxation, options)
         absent = operation.absent
         sample, bad, outer = prepare(
             x, softness, measure, absent=absent, standardize=standardize
         )
-        if operation.of_method:
+        if operation.hard is None:  # and so a method is asked
             method.check_weights(sample, operation.name)
         still = sample if gated_grad else without_gradient(sample)
         outputs = operation.answers(method, still, relaxation, options)
@@ -212,7 +214,7 @@ def call_reduction(
 
 def _run_hard(
     operation: Operation,
-    method: Hard,
+    method: Method,
     x: Float[Array, "*batch n"],
     measure: Measure | None,
     relaxation: Relaxation,

@@ -23,9 +23,24 @@ from .._keywords import as_array, check_count, parse_count
 from .._layout import Layout, parse_axis, split_parameter
 from .._types import SoftBool
 from ..methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
-from ..methods.hard import Hard, order
+from ..methods.hard import order
 from ._operation import MASK, Operation
 from ._run import call, run
+
+
+def _hard_mask(
+    method: Method,
+    sample: Sample,
+    relaxation: Relaxation,
+    k: Float[Array, "*#batch 1"],
+    formulation: MaskMethod,
+) -> Float[Array, "*batch n"]:
+    if sample.mass is None:
+        return jnp.clip(k - invert(order(sample)), 0, 1)
+    ordered = sample.ordered()
+    before = ordered.unsort(jnp.asarray(ordered.before))
+    part = safe_divide(k - before, sample.mass)
+    return jnp.clip(jnp.where(sample.mass > 0, part, before < k), 0, 1)
 
 
 def _mask(
@@ -35,14 +50,6 @@ def _mask(
     k: Float[Array, "*#batch 1"],
     formulation: MaskMethod,
 ) -> Float[Array, "*batch n"]:
-    if isinstance(method, Hard):
-        if sample.mass is not None:
-            ordered = sample.ordered()
-            before = ordered.unsort(jnp.asarray(ordered.before))
-            part = safe_divide(k - before, sample.mass)
-            return jnp.clip(jnp.where(sample.mass > 0, part, before < k), 0, 1)
-        place = invert(order(sample))
-        return jnp.clip(k - place, 0, 1)
     keys, where, weights = sample.keys, sample.where, sample.mass
     problem = HypersimplexProjection(keys, k, relaxation.softness, where, weights)
     regularizer = formulation.regularizer(relaxation.regularizer)
@@ -55,7 +62,7 @@ def _mask(
     return jnp.where(sample.absent > 0, share, mask)
 
 
-_TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True, of_method=False)
+_TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True, hard=_hard_mask)
 
 
 def _largest(x, softness, k, *, operation, axis, keywords, method):
@@ -86,7 +93,7 @@ def top_k_mask(
     where: Any = None,
     weights: Any = None,
 ) -> SoftBool:
-    """Which elements are among the k largest: a mask in [0, 1] with sum k.
+    """The soft set of the k largest elements: a mask in [0, 1] with sum k.
 
     `argmax_y <x, y> - softness (R(y) + R(1 - y))` over `0 <= y <= 1` with `sum y = k`,
     which is `y = sigma(x / softness - theta)` with the sigmoid of the mode. It is as

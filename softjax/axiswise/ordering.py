@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import permute
 
 from .._defaults import reads_defaults
-from .._keywords import as_array
+from .._keywords import as_array, parse_integer
 from .._layout import Layout, parse_axis, split_mask
 from .._types import SoftIndex
 from ..methods import Intervals, Sample, ValueMethod, get_method
@@ -78,13 +78,12 @@ def _positions(x, softness, *, operation, axis, keywords, descending):
 
 def _largest(x, softness, *, operation, axis, keywords, k):
     def check(layout: Layout, dtype: Any) -> tuple[int]:
-        if isinstance(k, bool) or not isinstance(k, int | np.integer):
-            raise TypeError(f"top_k: k must be an integer, got {k!r}.")
-        if not 1 <= k <= layout.size:
+        count = parse_integer(k, "top_k: k")
+        if not 1 <= count <= layout.size:
             raise ValueError(
                 f"top_k: k={k} must be from 1 to the size of the axis, {layout.size}."
             )
-        return (int(k),)
+        return (count,)
 
     (values, index), layout = run(operation, x, softness, axis, keywords, options=check)
     assert values is not None
@@ -149,9 +148,7 @@ _ARGPARTITION = dataclasses.replace(_ARGSORT, name="argpartition")
 
 def _check_place(x: Any, kth: Any, axis: Any, name: str) -> None:
     size = parse_axis(np.shape(x), axis, name).size
-    if isinstance(kth, bool) or not isinstance(kth, int | np.integer):
-        raise TypeError(f"{name}: kth must be an integer, got {kth!r}.")
-    if not -size <= kth < size:
+    if not -size <= parse_integer(kth, f"{name}: kth") < size:
         raise ValueError(f"{name}: kth={kth} must be from {-size} to {size - 1}.")
 
 

@@ -65,7 +65,9 @@ def _residual(m: Array, args: Any) -> Array:
     return jnp.sum(share * steps, axis=-1) - 1 / 2
 
 
-def _hard_median(sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
+def _hard_median(
+    method: Method, sample: Sample, relaxation: Relaxation
+) -> Float[Array, "*batch"]:
     """The middle of what has half of the mass on either side."""
     if sample.mass is None:
         return Hard().median(Sample(sample.keys, where=sample.where), relaxation)
@@ -81,9 +83,7 @@ def _root(
     method: Method, sample: Sample, relaxation: Relaxation
 ) -> Float[Array, "*batch"]:
     x, where = sample.keys, sample.where
-    middle = _hard_median(sample, relaxation)
-    if isinstance(method, Hard):
-        return middle
+    middle = _hard_median(method, sample, relaxation)
     regularizer = relaxation.regularizer
     scale = relaxation.softness * regularizer.transition_scale().astype(x.dtype)
     counts = jnp.ones_like(x) if where is None else where.astype(x.dtype)
@@ -152,7 +152,7 @@ _MEDIAN_NEWTON = Operation(
     (VALUE,),
     _at_centre,
     of_nothing=math.nan,
-    of_method=False,
+    hard=_hard_median,
 )
 
 

@@ -77,7 +77,7 @@ class Rows(NamedTuple):
 
     @property
     def count(self) -> Shaped[Array | np.ndarray, "*#batch 1"]:
-        """How many elements there are in a row, of NumPy where that is known."""
+        """The number of elements of a row, of NumPy where that is known."""
         if self.present is None:
             return np.full(1, self.arrays[0].shape[-1])
         return jnp.sum(self.present.where, axis=-1, keepdims=True)

@@ -14,7 +14,6 @@ from .. import axiswise
 from ..axiswise._operation import VALUE, Operation
 from ..axiswise._run import call, run
 from ..methods import Intervals, Method, Relaxation, Sample, SoftSort
-from ..methods.hard import Hard
 from ._rows import parse_rows
 
 
@@ -81,15 +80,21 @@ def _kept(sample: Sample, drop: Float[Array, "2"]) -> tuple[Intervals, bool]:
     return Intervals(first, sample.total - last), True
 
 
+def _hard_mean_of_kept(
+    method: Method, sample: Sample, relaxation: Relaxation, drop: Float[Array, "2"]
+) -> Float[Array, "*batch"]:
+    return method.quantile(sample, relaxation, _kept(sample, drop)[0])[..., 0]
+
+
 def _mean_of_kept(
     method: Method, sample: Sample, relaxation: Relaxation, drop: Float[Array, "2"]
 ) -> Float[Array, "*batch"]:
-    if not isinstance(method, SoftSort | Hard):
+    if not isinstance(method, SoftSort):
         raise ValueError(
             f"trimmed_mean: with weights, method={type(method).__name__}() is not "
             "possible. Use method='softsort' or mode='hard'."
         )
-    return method.quantile(sample, relaxation, _kept(sample, drop)[0])[..., 0]
+    return _hard_mean_of_kept(method, sample, relaxation, drop)
 
 
 _TRIMMED_MEAN = Operation(
@@ -98,7 +103,7 @@ _TRIMMED_MEAN = Operation(
     (VALUE,),
     _kept,
     of_nothing=math.nan,
-    of_method=False,
+    hard=_hard_mean_of_kept,
     by_units=True,
 )
 

@@ -259,7 +259,7 @@ def _finds(
     axis: int,
     keywords: dict[str, Any],
 ) -> tuple[Rows, Float[Array, "*batch k n"], Float[Array, "*batch n"], np.ndarray]:
-    """How probably a place has an element that is relevant; p; numbers of places."""
+    """Probabilities that places have a relevant element; p; numbers of places."""
     rows = parse_rows(name, axis, keywords, scores=scores, relevance=relevance)
     p = _chance(rows.arrays[1])
     index = _top_k_index(name, rows, p.shape[-1] if k is None else k)

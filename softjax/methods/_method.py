@@ -181,6 +181,13 @@ class IndexMethod(Method):
     `argsort` has to be defined; everything else has a default derived from it, to be
     overridden by what the formulation can do faster.
 
+    **Attributes:**
+
+    - `cuts_off`: whether, in a sparse mode, the first soft indices are those of the
+        first elements alone, however many are smaller: neither a plan of optimal
+        transport, whose costs depend on their number, nor a sorting network, in which
+        all meet.
+
     **Example:**
 
         >>> class Uniform(sj.methods.IndexMethod):
@@ -190,6 +197,8 @@ class IndexMethod(Method):
         >>> print(sj.median(jnp.array([0.0, 1.0, 5.0]), method=Uniform()))
         2.0
     """
+
+    cuts_off: ClassVar[bool] = False
 
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return expect(self.argsort(sample, relaxation), sample)

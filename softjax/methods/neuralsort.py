@@ -39,6 +39,7 @@ class NeuralSort(RowMethod):
     """
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+    cuts_off: ClassVar[bool] = True
 
     def rows(
         self,

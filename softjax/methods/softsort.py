@@ -47,6 +47,7 @@ class SoftSort(RowMethod):
     """
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+    cuts_off: ClassVar[bool] = True
 
     def rows(
         self,

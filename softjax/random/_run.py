@@ -1,4 +1,4 @@
-"""How a draw is run: what is checked, and how scores get their noise."""
+"""The run of a draw: what is checked, and how scores get their noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from softjax_solvers.internal import is_traced
+from softjax_solvers.internal import broadcasts, is_traced
 
 from .._dispatch import dispatch
 from .._keywords import as_array, as_float, check_softness
@@ -70,11 +70,7 @@ def parse_shape(name: str, shape: Any, *batch: tuple[int, ...]) -> tuple[int, ..
         if size < 0:
             raise ValueError(f"{wanted}, got {shape!r}.")
     shape = tuple(map(int, shape))
-    try:
-        fits = jnp.broadcast_shapes(shape, *batch) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not broadcasts(shape, *batch):
         raise ValueError(
             f"{name}: shape={shape} must be one that its parameters broadcast to; they "
             f"have the shapes {listed}."

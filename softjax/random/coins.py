@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from softjax_solvers import Regularizer
+from softjax_solvers.internal import broadcasts
 
 from .. import comparison
 from .._defaults import reads_defaults
@@ -42,11 +43,7 @@ def toss(
 def check_softness_shape(name: str, softness: Any, shape: tuple[int, ...]) -> None:
     """**Raises:** `ValueError` if an array of softness does not broadcast to draws."""
     given = jnp.shape(softness)
-    try:
-        fits = jnp.broadcast_shapes(given, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not broadcasts(shape, given):
         raise ValueError(
             f"{name}: softness of shape {given} must broadcast to the draws, of shape "
             f"{shape}."

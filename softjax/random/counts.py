@@ -34,7 +34,7 @@ _MULTINOMIAL = Operation("multinomial", ask("argmax"), (INDEX,))
 
 
 def _parse_trials(name: str, n: Any) -> tuple[np.ndarray, int]:
-    """How many trials there are, and the largest of these numbers.
+    """The numbers of trials, and the largest of them.
 
     **Raises:** `TypeError` if they are traced or no numbers, `ValueError` if one is
     negative or not finite.

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from softjax_solvers.internal import broadcasts
+
 from .._keywords import ARGUMENTS, check_positive, float_type
 from ._keys import parse_key
 from ._noise import Noise, get_noise, perturbed
@@ -104,7 +106,7 @@ def perturb(
         for i, own in zip(floats, keys, strict=True):
             x = leaves[i]
             wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-            if not _broadcasts(sigma.shape, x.shape):
+            if not broadcasts(x.shape, sigma.shape):
                 raise ValueError(
                     f"perturb: sigma of shape {sigma.shape} must broadcast to what is "
                     f"perturbed, of shape {x.shape}."
@@ -155,13 +157,6 @@ def _as_array(x: Any, dtype: Any = None) -> Any:
         return x
     x = np.asarray(x, dtype)
     return x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
-
-
-def _broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
-    try:
-        return jnp.broadcast_shapes(shape, full) == full
-    except ValueError:
-        return False
 
 
 def _parse_samples(samples: Any, antithetic: bool) -> int:

@@ -19,6 +19,7 @@ from .._keywords import (
     as_array,
     as_float,
     check_softness,
+    parse_integer,
     parse_mode,
     parse_softness,
 )
@@ -201,11 +202,10 @@ def parse_count(segment_ids: Any, num_segments: Any, name: str) -> int:
             )
         known = np.asarray(segment_ids)
         return int(known.max()) + 1 if known.size else 0
-    if isinstance(num_segments, bool) or not isinstance(num_segments, int | np.integer):
-        raise TypeError(f"{name}: num_segments must be an integer, got {num_segments}.")
-    if num_segments < 0:
-        raise ValueError(f"{name}: num_segments={num_segments} must not be negative.")
-    return int(num_segments)
+    count = parse_integer(num_segments, f"{name}: num_segments")
+    if count < 0:
+        raise ValueError(f"{name}: num_segments={count} must not be negative.")
+    return count
 
 
 def check_ids(ids: Any, shape: tuple[int, ...], name: str) -> None:
@@ -294,14 +294,13 @@ def _run(
     segments = Segments(ids.astype(jnp.int32), count, are_sorted)
     regularizer = parse_mode(keywords["mode"]).regularizer
     method, solver = get_method(keywords["method"]), keywords["solver"]
+    hard = regularizer is None
     if regularizer is None:
         method, regularizer, solver = Hard(), Entropy(), None
-    asked, weighted = operation.asked, weights is not None
-    if operation.of_method or isinstance(method, Hard):
+    formulation = None
+    if operation.of_method:
+        asked, weighted = operation.asked, weights is not None
         formulation = get_formulation(method, operation.name, asked, weighted)
-    else:
-        formulation = None
-    hard = isinstance(method, Hard)
 
     def column(x, softness, where, weights, *options):
         sign = -1 if operation.ascending else 1

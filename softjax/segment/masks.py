@@ -93,7 +93,7 @@ def top_k_mask(
     where: Any = None,
     weights: Any = None,
 ) -> SoftBool:
-    """Which elements are among the k largest of their segment: a mask with sum k.
+    """The soft set of the k largest of each segment: a mask with sum k.
 
     [`softjax.top_k_mask`][] of each segment alone. Takes O(n) time a step of Newton's
     method, and that of a sort.

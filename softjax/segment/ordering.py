@@ -6,10 +6,10 @@ import functools
 import math
 from typing import Any, Unpack
 
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._defaults import reads_defaults
+from .._keywords import parse_integer
 from ..axiswise._keywords import with_keywords
 from ._methods import Formulation, SortingFormulation, has
 from ._results import finish_positions, finish_sorted, finish_values
@@ -162,9 +162,8 @@ def top_k(
         [[0.986 0.711]
          [0.476 0.324]]
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise TypeError(f"segment.top_k: k must be an integer, got {k!r}.")
+    k = parse_integer(k, "segment.top_k: k")
     if k < 1:
         raise ValueError(f"segment.top_k: k={k} must be at least 1.")
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords
-    return call(_TOP_K, *parts, k=int(k))
+    return call(_TOP_K, *parts, k=k)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, PyTree
 from softjax_solvers.internal import is_traced, segment_ends, sort_pairs
 
 from .._dispatch import dispatch
-from .._keywords import as_array
+from .._keywords import as_array, parse_integer
 from ._run import check_ids, parse_count
 
 
@@ -115,10 +115,8 @@ def _size(segment_ids: Any, count: int, max_size: Any) -> int:
 
     **Raises:** `ValueError` or `TypeError` if it does not fit.
     """
-    if max_size is not None and (
-        isinstance(max_size, bool) or not isinstance(max_size, int | np.integer)
-    ):
-        raise TypeError(f"segment.pad: max_size must be an integer, got {max_size!r}.")
+    if max_size is not None:
+        max_size = parse_integer(max_size, "segment.pad: max_size")
     if is_traced(segment_ids):
         if max_size is None:
             raise ValueError(

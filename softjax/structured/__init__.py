@@ -4,10 +4,12 @@ A structure is a vertex of a polytope in the space of its scores; a soft structu
 point of it, its marginals.
 """
 
+import typing
+
+from ..straight_through import straight_through_variants as _variants
 from ._alignments import soft_dtw_divergence as soft_dtw_divergence
 from ._functions import (
     argmax as argmax,
-    argmax_st as argmax_st,
     entropy as entropy,
     fenchel_young_loss as fenchel_young_loss,
     sample as sample,
@@ -22,9 +24,7 @@ from ._structure import (
 from ._top_k import (
     TopK as TopK,
     mean_of_k as mean_of_k,
-    mean_of_k_st as mean_of_k_st,
     top_k as top_k,
-    top_k_st as top_k_st,
 )
 from .methods import (
     METHODS as METHODS,
@@ -57,46 +57,9 @@ from .structures import (
     SpanningTree as SpanningTree,
 )
 
-__all__ = [
-    "ABSENT",
-    "METHODS",
-    "Alignment",
-    "Chain",
-    "Distribution",
-    "DynamicProgram",
-    "GraphPath",
-    "GridPath",
-    "Hard",
-    "KBest",
-    "KBestDistribution",
-    "KSubset",
-    "Knapsack",
-    "Marginals",
-    "Matching",
-    "MeanOfK",
-    "Oracle",
-    "Perturbed",
-    "ProjectiveTree",
-    "Ranked",
-    "Recursion",
-    "Regularized",
-    "Sampled",
-    "Segments",
-    "Semiring",
-    "SpanningTree",
-    "Structure",
-    "StructuredMethod",
-    "TopK",
-    "argmax",
-    "argmax_st",
-    "entropy",
-    "fenchel_young_loss",
-    "get_method",
-    "mean_of_k",
-    "mean_of_k_st",
-    "sample",
-    "soft_dtw_divergence",
-    "top_k",
-    "top_k_st",
-    "value",
-]
+_WITH_MODE = argmax, mean_of_k, top_k
+globals().update(_variants(_WITH_MODE, "softjax.structured"))
+
+if typing.TYPE_CHECKING:
+    # The straight-through variants, which are generated.
+    def __getattr__(name: str) -> typing.Any: ...

@@ -13,12 +13,9 @@ from softjax_solvers import Regularizer
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import as_float
-from ..straight_through import st
 from ._given import Given, parse
-from ._structure import DynamicProgram, Structure
+from ._structure import Structure, inner
 from .methods import StructuredMethod, has_method
-from .methods._method import inner
-from .semirings import Hard
 
 
 @reads_defaults("structured", methods=has_method, variant=False)
@@ -96,23 +93,6 @@ def argmax(
          [0.731 1.   ]]
     """
     return _run(_argmax, structure, scores, softness, mode, method, solver)
-
-
-argmax_st = st(argmax)
-argmax_st.__name__ = argmax_st.__qualname__ = "argmax_st"
-argmax_st.__doc__ = """The structure of the largest score, with soft derivatives.
-
-[`softjax.st`][] of [`softjax.structured.argmax`][]: its value with `mode="hard"`, and
-its derivative in the mode that is given.
-
-**Example:**
-
-    >>> grid = sj.structured.GridPath()
-    >>> costs = jnp.array([[0.0, 0.2], [0.1, 0.0]])
-    >>> print(sj.structured.argmax_st(grid, -costs))
-    [[1. 0.]
-     [1. 1.]]
-"""
 
 
 @reads_defaults("structured", methods=has_method, variant=False)
@@ -238,14 +218,8 @@ def _run(fn, structure, scores, softness, mode, method, solver, **more):
 def _value(softness: Array, *, given: Given) -> Array:
     given, out = given.computed(softness)
     if given.regularizer is None:
-        return _largest(given.structure, given.scores).astype(out)
+        return given.structure.largest(given.scores).astype(out)
     return given.method.value(*given.arguments).astype(out)
-
-
-def _largest(structure: Structure, scores: PyTree[Array]) -> Array:
-    if isinstance(structure, DynamicProgram):
-        return structure.recursion(scores, Hard())
-    return inner(scores, jax.lax.stop_gradient(structure.oracle(scores)))
 
 
 def _argmax(softness: Array, *, given: Given) -> PyTree[Array]:
@@ -269,7 +243,7 @@ def _loss(softness: Array, *, given: Given, target: PyTree[Array]) -> Array:
     given, out = given.computed(softness)
     target = given.like_scores(target)
     if given.regularizer is None:
-        loss = _largest(given.structure, given.scores) - inner(given.scores, target)
+        loss = given.structure.largest(given.scores) - inner(given.scores, target)
         return loss.astype(out)
     structure, scores, softness, regularizer, _ = given.arguments
     largest = given.method.value(*given.arguments)

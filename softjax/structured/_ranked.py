@@ -51,7 +51,7 @@ def score_again(
 
 
 def exists(ranked: Ranked) -> Bool[Array, "k"]:
-    """Which places of a list have a structure; NaN is a score of one."""
+    """A mask of the places of a list that have a structure; NaN is a score of one."""
     return ~(ranked.values <= ABSENT / 2)
 
 

@@ -49,6 +49,10 @@ class Structure(eqx.Module):
     def check(self, scores: PyTree[Array]) -> None:
         """**Raises:** `ValueError` if scores have shapes that do not fit."""
 
+    def largest(self, scores: PyTree[Array]) -> Float[Array, ""]:
+        """The score of the best structure. Default: of what the oracle returns."""
+        return inner(scores, jax.lax.stop_gradient(self.oracle(scores)))
+
     def default_mode(self) -> str:
         """The mode where none is given."""
         return "c0"
@@ -129,12 +133,12 @@ class DynamicProgram(Structure):
         Each structure must be derived in one way only.
         """
 
-    def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
-        def largest(scores):
-            return self.recursion(scores, Hard())
+    def largest(self, scores: PyTree[Array]) -> Float[Array, ""]:
+        return self.recursion(scores, Hard())
 
+    def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
         scores = jax.lax.stop_gradient(scores)
-        value, best = jax.value_and_grad(largest)(scores)
+        value, best = jax.value_and_grad(self.largest)(scores)
         # A path may lead past a score that is not a number.
         return jax.tree.map(lambda v: jnp.where(jnp.isnan(value), jnp.nan, v), best)
 
@@ -183,3 +187,12 @@ class DynamicProgram(Structure):
             return jax.lax.stop_gradient(jnp.where(jnp.isnan(largest), jnp.nan, v))
 
         return jax.tree.map(finish, structure)
+
+
+def inner(scores: PyTree[Array], structure: PyTree[Array]) -> Float[Array, ""]:
+    """`<scores, structure>`; what is not in the structure does not count."""
+
+    def product(z, v):
+        return jnp.sum(jnp.where(v != 0, z, 0) * v)
+
+    return sum(jax.tree.leaves(jax.tree.map(product, scores, structure)))  # pyright: ignore

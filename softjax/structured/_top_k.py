@@ -13,8 +13,7 @@ from softjax_solvers import Regularizer
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from ..axiswise import top_k as top_k_of_values
-from ..methods import IndexMethod, NeuralSort, SoftSort, SortingNetwork, get_method
-from ..straight_through import st
+from ..methods import IndexMethod, SortingNetwork, get_method
 from ._counts import parse_integer
 from ._functions import argmax
 from ._given import Given, parse
@@ -22,13 +21,6 @@ from ._ranked import exists, is_complete, mix
 from ._structure import Structure
 from .methods import has_method
 from .structures.mean_of_k import MeanOfK
-
-LOCAL = SoftSort, NeuralSort
-"""Methods whose first rows have thresholds, below which no element counts.
-
-What a plan of optimal transport costs depends on the number of all elements, and
-elements of a sorting network meet all others.
-"""
 
 
 class TopK(NamedTuple):
@@ -209,7 +201,7 @@ def _top_k(
         assert index is not None
         structures = mix(index, ranked.structures)
         exact = is_complete(ranked)
-        if isinstance(index_method, LOCAL) and regularizer.structure().sparse:
+        if index_method.cuts_off and regularizer.structure().sparse:
             exact = exact | jnp.all(index[:, -1] == 0)
     leaves = jax.tree.leaves(structure.kept(scores))
     bad = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))
@@ -218,35 +210,3 @@ def _top_k(
         return jnp.where(bad, jnp.nan, x).astype(dtype)
 
     return TopK(finish(values), jax.tree.map(finish, structures), exact)
-
-
-top_k_st = st(top_k)
-top_k_st.__name__ = top_k_st.__qualname__ = "top_k_st"
-top_k_st.__doc__ = """The best k structures, with soft derivatives.
-
-[`softjax.st`][] of [`softjax.structured.top_k`][]: its values with `mode="hard"`, and
-its derivatives in the mode that is given. `exact` is that of the hard list.
-
-**Example:**
-
-    >>> st = sj.structured
-    >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
-    >>> print(st.top_k_st(tree, scores, 2).structures)
-    [[1. 1. 0.]
-     [1. 0. 1.]]
-"""
-
-mean_of_k_st = st(mean_of_k)
-mean_of_k_st.__name__ = mean_of_k_st.__qualname__ = "mean_of_k_st"
-mean_of_k_st.__doc__ = """The mean of the best k structures, with soft derivatives.
-
-[`softjax.st`][] of [`softjax.structured.mean_of_k`][]: its value with `mode="hard"`,
-and its derivative in the mode that is given.
-
-**Example:**
-
-    >>> st = sj.structured
-    >>> tree, scores = st.SpanningTree(3), jnp.array([1.0, 0.8, 0.1])
-    >>> print(st.mean_of_k_st(tree, scores, 2))
-    [1.  0.5 0.5]
-"""

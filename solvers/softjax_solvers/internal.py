@@ -3,6 +3,7 @@
 from ._core.groups import Segments as Segments
 from ._core.solve import evaluate_and_judge as evaluate_and_judge
 from ._kernels.arrays import (
+    broadcasts as broadcasts,
     exact_einsum as exact_einsum,
     is_traced as is_traced,
     pad_last as pad_last,

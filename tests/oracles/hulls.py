@@ -38,7 +38,7 @@ def regularizer(y: np.ndarray, mode: str) -> float:
 def optimality_gap(
     structures: np.ndarray, z: np.ndarray, softness: float, mode: str, mu: np.ndarray
 ) -> float:
-    """How much better a structure is than mu, where the objective is linearized.
+    """The gap by which a structure is better than mu, by the linearized objective.
 
     0 for the maximizer of `<z, mu> - softness R(mu)` over the hull of the structures
     alone, and for p = 2 at least `softness` times the squared distance from it.

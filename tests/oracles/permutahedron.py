@@ -40,7 +40,7 @@ def permutahedron_oracle(
 def weighted_permutahedron_oracle(
     z, w, weights, softness, link: Link, at_zero: float
 ) -> np.ndarray:
-    """The same of entries with weights, by which both sums of a block are weighted.
+    """The projection of entries with weights, which weight both sums of a block.
 
     w_i belongs to z_i, and is not sorted. Entries of weight 0 between two others have
     the values of an isotonic regression of their own, between those of the two: so does

@@ -38,7 +38,7 @@ _SOFT: dict[str, Any] = {
 }
 
 _MIDDLE = {"ge": -0.5, "gt": 0.5, "le": 0.5, "lt": -0.5}
-"""Where between integers a comparison with 0 changes."""
+"""The point between integers where a comparison with 0 changes."""
 
 
 def _compare(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -52,8 +52,8 @@ def _compare(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
         raise Keep("comparison with infinity")
     if name in ("eq", "ne"):
         return _equality(context, eqn, operands)
-    context.softened(eqn, "compare", "soft step")
-    keywords = context.keywords("compare")
+    context.softened(eqn, "comparison", "soft step")
+    keywords = context.keywords("comparison")
     p = _SOFT[name](x.mean(), y.mean(), **keywords)
     return Chance(p, *_named(context, eqn))
 
@@ -143,8 +143,8 @@ def _with_extremum(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -
             return found
         sides = _bounds(context, source, eqn.invars[i])
         if sides:
-            context.softened(eqn, "compare", "whether a bound is reached")
-            keywords = context.keywords("compare")
+            context.softened(eqn, "comparison", "whether a bound is reached")
+            keywords = context.keywords("comparison")
             p: Any = 1.0
             for bound, inside in sides:
                 p = p * inside(x, bound.mean(), **keywords)

@@ -61,8 +61,8 @@ def first_of_equals(value: Value, axis: int, sign: int) -> Array:
     return numbers + sign * ramp.reshape(shape)
 
 
-def _as(eqn: JaxprEqn, values: Array, index: int = 0) -> Value:
-    dtype = _jaxprs.aval(eqn, index).dtype
+def _as(eqn: JaxprEqn, values: Array) -> Value:
+    dtype = _jaxprs.aval(eqn).dtype
     if jnp.issubdtype(dtype, jnp.inexact):
         return Real(values.astype(dtype))
     return Count(values, dtype)
@@ -133,7 +133,7 @@ def _where(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
 
 
 def _first(p: Array, true: bool) -> Array:
-    """Where the first true one of independent events is, or the first false one.
+    """The place of the first true one of independent events, or the first false one.
 
     The first place of all has what is left: `argmax` of equal ones.
     """

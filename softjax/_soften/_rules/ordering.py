@@ -132,13 +132,13 @@ def _top_k(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[V
 def search_sorted(
     context: Context, eqn: JaxprEqn, operands: Sequence[Value], batch: int = 0
 ) -> list[Value]:
-    """Where numbers belong in a sorted array: soft steps at its elements."""
+    """Places of numbers in a sorted array: soft steps at its elements."""
     batch = eqn.params.get("batch_dims", batch)
     if eqn.params.get("dimension", batch) != batch:
         raise Unsupported("along another axis")
     points = operands[0].shape[batch]
-    context.softened(eqn, "compare", "soft step at each element")
-    keywords = context.keywords("compare", *ELEMENTWISE)
+    context.softened(eqn, "comparison", "soft step at each element")
+    keywords = context.keywords("comparison", *ELEMENTWISE)
 
     def above(elements: Array, queries: Array) -> Array:
         return comparison.greater(queries[..., None], elements, **keywords)

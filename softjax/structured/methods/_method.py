@@ -6,13 +6,11 @@ import abc
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Regularizer
 
-from .._structure import Structure
+from .._structure import Structure, inner
 
 
 class StructuredMethod(eqx.Module):
@@ -106,12 +104,3 @@ class StructuredMethod(eqx.Module):
             f"sample: {type(self).__name__}() has marginals, and no distribution over "
             "structures to draw from. method='recursion' has one."
         )
-
-
-def inner(scores: PyTree[Array], structure: PyTree[Array]) -> Float[Array, ""]:
-    """`<scores, structure>`; what is not in the structure does not count."""
-
-    def product(z, v):
-        return jnp.sum(jnp.where(v != 0, z, 0) * v)
-
-    return sum(jax.tree.leaves(jax.tree.map(product, scores, structure)))  # pyright: ignore

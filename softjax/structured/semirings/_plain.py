@@ -26,7 +26,7 @@ class Plain(Semiring):
 
 
 def is_present(scores: Float[Array, "..."]) -> Bool[Array, "..."]:
-    """Which candidates there are; NaN counts as one."""
+    """A mask of the candidates that there are; NaN counts as one."""
     return ~(scores <= ABSENT / 2)
 
 

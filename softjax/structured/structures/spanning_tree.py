@@ -164,7 +164,7 @@ def _all_pairs(nodes: int, directed: bool) -> Int[np.ndarray, "m 2"]:
 def _reached(
     pairs: Int[np.ndarray, "m 2"], nodes: int, root: int, directed: bool
 ) -> np.ndarray:
-    """Which nodes can be reached from the root."""
+    """A mask of the nodes that can be reached from the root."""
     tail, head = pairs.T
     if not directed:
         tail, head = np.append(tail, head), np.append(head, tail)

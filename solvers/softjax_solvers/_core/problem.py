@@ -65,7 +65,7 @@ class Problem(eqx.Module):
     def residual(
         self, dual: PyTree[Array], regularizer: Regularizer
     ) -> Float[Array, "..."]:
-        """How far `dual` is from feasible: a nonnegative number for each solution."""
+        """The distance of `dual` from feasible: a number >= 0 for each solution."""
 
     # What follows are defaults, meant to be overridden by what is known better.
 
@@ -194,7 +194,7 @@ class ConcaveDualProblem(Problem):
 
     @abc.abstractmethod
     def initial_dual(self, regularizer: Regularizer) -> PyTree[Array]:
-        """Where to start from."""
+        """The dual to start from."""
 
     @abc.abstractmethod
     def dual_scale(self, regularizer: Regularizer) -> Float[Array, ""]:
@@ -244,7 +244,7 @@ class ScalarDualProblem(Problem):
         return "newton"
 
     def initial_dual(self, regularizer: Regularizer) -> Float[Array, "*rows"]:
-        """Where Newton's method starts. Default: from the lower bound.
+        """The dual at which Newton's method starts. Default: the lower bound.
 
         There all the mass is on the largest score, and the residual of a convex link
         falls monotonically to zero.

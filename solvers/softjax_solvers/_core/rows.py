@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._kernels.arrays import inexact
+from .._kernels.arrays import broadcasts, inexact
 
 
 def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
@@ -42,11 +42,7 @@ def parse_weights(
     if weights is None:
         return None
     weights = jnp.asarray(weights).astype(rows.dtype)
-    try:
-        fits = jnp.broadcast_shapes(weights.shape, rows.shape) == rows.shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not broadcasts(rows.shape, weights.shape):
         raise ValueError(
             f"weights of shape {weights.shape} must broadcast against the rows, which "
             f"are of shape {rows.shape}."

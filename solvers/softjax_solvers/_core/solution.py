@@ -68,7 +68,7 @@ class Solution(eqx.Module):
         )
 
     def dual_tangent(self, moves: Moves, linear_solver: Any = None) -> PyTree[Array]:
-        """How the optimal dual moves with the problem and the regularizer.
+        """The move of the optimal dual with the problem and the regularizer.
 
         The implicit function theorem: minus the inverse Jacobian of the optimality
         conditions, applied to how they change at a fixed dual; of minimum norm where it

@@ -47,6 +47,14 @@ def safe_divide(numerator: Array | float, denominator: Array | np.ndarray) -> Ar
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
 
 
+def broadcasts(shape: tuple[int, ...], *full: tuple[int, ...]) -> bool:
+    """Whether a shape is what it and all others broadcast to."""
+    try:
+        return jnp.broadcast_shapes(shape, *full) == shape
+    except ValueError:
+        return False
+
+
 def is_traced(tree: PyTree) -> bool:
     """Whether any array of `tree` has no value yet, as within `jax.jit`."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))

@@ -28,7 +28,7 @@ def choose_edges(
     boxes: int,
     p: int,
 ) -> Int[Array, " boxes+1"]:
-    """Where boxes begin, of `count` sorted points from `start`, and the last one ends.
+    """Edges of boxes of `count` sorted points from `start`, the last end included.
 
     A box has at most p points, or is so small that p nodes resolve the plan of it and
     of its neighbourhood, of its own size, `dx du <= C softness` where u is the share of

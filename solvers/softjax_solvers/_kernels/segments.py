@@ -66,7 +66,7 @@ def _sort_twice(ids: Array, bits: Array, index: Array) -> tuple[Array, Array, Ar
 
 
 def segment_starts(ids: Int[Array, "*batch n"]) -> Bool[Array, "*batch n"]:
-    """Which elements are the first ones of their segments, of ids that ascend."""
+    """A mask of the first elements of segments, of ids that ascend."""
     return pad_last(ids[..., 1:] != ids[..., :-1], 1, 0, True)
 
 

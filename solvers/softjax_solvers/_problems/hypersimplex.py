@@ -7,13 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._core.groups import Groups, Rows
-from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import (
     as_mask,
     check_candidates,
-    flatten_batch,
     of_rows,
     parse_weights,
     per_row,
@@ -21,37 +19,26 @@ from .._core.rows import (
 from .._kernels.arrays import inexact, safe_divide
 from .._kernels.derivatives import replace_value, tangent_of
 from .by_primal import means_and_tangent
+from .candidates import Candidates
 from .steep import settle, tangent_of_solution, within_rounding
 
 
-class Hypersimplex(ScalarDualProblem, MaximizationProblem):
+class Hypersimplex(Candidates):
     """A projection onto the hypersimplex, with links that are clipped at 1."""
 
     z: Float[Array, "*batch n"]
-    k: Float[Array, "*#batch m"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*batch n"] | None
+    weights: Float[Array, "*#batch #n"] | None
+    groups: Groups
+    k: Float[Array, "*#batch m"]
     # The smallest z of the hard mask. Measured from it, what lies between 0 and 1 has
     # scores of order 1, without cancellation, however far away the largest z is.
     threshold: Float[Array, "*batch #n"]
-    weights: Float[Array, "*#batch #n"] | None
-    groups: Groups
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
         return as_mask(self.where, self.z)
-
-    def masked(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
-        """`x`, 0 where masked."""
-        return x if self.where is None else jnp.where(self.where, x, 0)
-
-    def weighted(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
-        """`x` times the weights, 0 where masked."""
-        return self.masked(x if self.weights is None else self.weights * x)
-
-    def added(self, x: Float[Array, "*batch n"]) -> Float[Array, "*groups"]:
-        """The sums of x."""
-        return self.groups.sum(x)
 
     def _sum(self, x: Array) -> Float[Array, "*#groups"]:
         """The sum over all copies of what is 0 where masked."""
@@ -176,12 +163,7 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
         lower, upper = jnp.where(hard, inside, jnp.stack([lower, upper]))
         return lower, upper
 
-    def flat(self) -> Hypersimplex:
-        rows = self if self.groups.are_rows else self._one_row_each()
-        return flatten_batch(rows, rows.z.shape[:-1])
-
-    def _one_row_each(self) -> Hypersimplex:
-        """A row for each segment, with the others masked."""
+    def one_row_each(self) -> Hypersimplex:
         groups: Any = self.groups
         where = groups.as_rows() & of_rows(self.mask)
         weights = None
@@ -189,8 +171,8 @@ class Hypersimplex(ScalarDualProblem, MaximizationProblem):
             weights = of_rows(jnp.broadcast_to(self.weights, self.z.shape))
         apart = (self.z - self.threshold)[..., None, :]
         z = jnp.broadcast_to(apart, (*self.z.shape[:-1], *where.shape[-2:]))
-        parts = self.softness[..., None], where, jnp.zeros(1, z.dtype), weights, Rows()
-        return Hypersimplex(z, self.k[..., None], *parts)
+        parts = self.softness[..., None], where, weights, Rows(), self.k[..., None]
+        return Hypersimplex(z, *parts, jnp.zeros(1, z.dtype))
 
     def residual(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
         return self.unless_alone(jnp.abs(self.optimality(dual, regularizer)))
@@ -299,8 +281,8 @@ def threshold_of(problem: Hypersimplex) -> Float[Array, "*batch #n"]:
 def specialized(problem: Hypersimplex, regularizer: Regularizer) -> Hypersimplex:
     if not regularizer.structure().steep:
         return problem
-    parts = problem.where, problem.threshold, problem.weights, problem.groups
-    return _Steep(problem.z, problem.k, problem.softness, *parts)
+    parts = problem.softness, problem.where, problem.weights, problem.groups
+    return _Steep(problem.z, *parts, problem.k, problem.threshold)
 
 
 class _Steep(Hypersimplex):

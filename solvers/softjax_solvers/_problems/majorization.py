@@ -91,7 +91,7 @@ class MajorizationProjection(ConcaveDualProblem):
 
     @property
     def inside(self) -> Bool[Array, "*batch m"]:
-        """Which duals there are: those between two entries that both take part."""
+        """A mask of duals: there are those between two entries that both take part."""
         return as_mask(self.where, self.rise)[..., 1:]
 
     def specialize(self, regularizer: Regularizer) -> MajorizationProjection:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .._core.groups import Segments
 from .._core.readout import Means
@@ -18,18 +18,34 @@ from .hypersimplex import Hypersimplex
 from .simplex import Simplex
 
 
-def parse_segments(
+class _Parsed(NamedTuple):
+    """What the classes of this file share."""
+
+    z: Float[Array, "*batch n"]
+    softness: Float[Array, "*#batch 1"]
+    groups: Segments
+    where: Bool[Array, "*#batch n"]
+    weights: Float[Array, "*#batch #n"] | None
+
+
+def _parse(
+    name: str,
     z: Array,
+    softness: Array | float,
     segment_ids: Int[Array, " n"],
     num_segments: int,
     where: Array | None,
+    weights: Array | None,
     are_sorted: bool,
-) -> tuple[Segments, Array]:
-    """Segments of the last axis of z, and a mask of what belongs to one.
+) -> _Parsed:
+    """Segments of the last axis of z, a mask of what belongs to one, and all else.
 
     **Raises:** `TypeError` if the ids are no integers, `ValueError` if they are not one
     for each candidate.
     """
+    z = inexact(z)
+    check_candidates(z, name)
+    softness = per_row(softness, z, "softness")
     ids = parse_ids(segment_ids, z)
     if isinstance(num_segments, bool) or not isinstance(num_segments, int | np.integer):
         raise TypeError(f"num_segments must be an integer, got {num_segments!r}.")
@@ -37,7 +53,8 @@ def parse_segments(
     inside = segments.inside
     if where is not None:
         inside = jnp.broadcast_to(where, z.shape) & inside
-    return segments, inside
+    weights = parse_weights(weights, z, inside)
+    return _Parsed(z, softness, segments, inside, weights)
 
 
 class SegmentedSimplexProjection(Simplex):
@@ -88,14 +105,10 @@ class SegmentedSimplexProjection(Simplex):
         *,
         indices_are_sorted: bool = False,
     ):
-        self.z = inexact(z)
-        check_candidates(self.z, "SegmentedSimplexProjection")
-        self.softness = per_row(softness, self.z, "softness")
-        self.groups, self.where = parse_segments(
-            self.z, segment_ids, num_segments, where, indices_are_sorted
-        )
+        parts = segment_ids, num_segments, where, weights, indices_are_sorted
+        parsed = _parse("SegmentedSimplexProjection", z, softness, *parts)
+        self.z, self.softness, self.groups, self.where, self.weights = parsed
         self.largest = None
-        self.weights = parse_weights(weights, self.z, self.where)
 
     def specialize(self, regularizer: Regularizer) -> Simplex:
         return simplex.specialized(self, regularizer)
@@ -138,13 +151,9 @@ class SegmentedHypersimplexProjection(Hypersimplex):
         *,
         indices_are_sorted: bool = False,
     ):
-        self.z = inexact(z)
-        check_candidates(self.z, "SegmentedHypersimplexProjection")
-        self.softness = per_row(softness, self.z, "softness")
-        self.groups, self.where = parse_segments(
-            self.z, segment_ids, num_segments, where, indices_are_sorted
-        )
-        self.weights = parse_weights(weights, self.z, self.where)
+        parts = segment_ids, num_segments, where, weights, indices_are_sorted
+        parsed = _parse("SegmentedHypersimplexProjection", z, softness, *parts)
+        self.z, self.softness, self.groups, self.where, self.weights = parsed
         k = inexact(k).astype(self.z.dtype)
         shape = (*self.z.shape[:-1], int(num_segments))
         try:

@@ -8,13 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._core.groups import Groups, Rows
-from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.readout import Means, Moves, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import (
     as_mask,
     check_candidates,
-    flatten_batch,
     of_rows,
     parse_weights,
     per_row,
@@ -23,6 +21,7 @@ from .._core.solution import Solution
 from .._kernels.arrays import inexact, safe_divide
 from .._kernels.derivatives import derivative, tangent_of
 from .by_primal import means_and_tangent
+from .candidates import Candidates
 from .steep import settle, tangent_of_solution, within_rounding
 from .thresholds import (
     all_in_full,
@@ -33,15 +32,15 @@ from .thresholds import (
 )
 
 
-class Simplex(ScalarDualProblem, MaximizationProblem):
+class Simplex(Candidates):
     """A projection onto the simplex, whose solution is the links over their sum."""
 
     z: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
     where: Bool[Array, "*#batch #n"] | None
-    largest: Float[Array, "*#batch #n"] | None
     weights: Float[Array, "*#batch #n"] | None
     groups: Groups
+    largest: Float[Array, "*#batch #n"] | None
 
     @property
     def mask(self) -> Bool[Array, "*batch n"]:
@@ -71,18 +70,6 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         if self.where is not None or self.weights is not None:
             x = jnp.where(self.mask, x, -jnp.inf)
         return self.groups.spread(self.groups.max(x))
-
-    def masked(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
-        """`x`, 0 where masked."""
-        return x if self.where is None else jnp.where(self.where, x, 0)
-
-    def weighted(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
-        """`x` times the weights, 0 where masked."""
-        return self.masked(x if self.weights is None else self.weights * x)
-
-    def added(self, x: Float[Array, "*batch n"]) -> Float[Array, "*groups"]:
-        """The sums of x."""
-        return self.groups.sum(x)
 
     @property
     def total(self) -> Float[Array, "*batch"]:
@@ -128,12 +115,7 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
             count = self.groups.sum(self.mask).astype(scores.dtype)
         return threshold_bracket(regularizer, self.groups.min(scores), count)
 
-    def flat(self) -> Simplex:
-        rows = self if self.groups.are_rows else self._one_row_each()
-        return flatten_batch(rows, rows.z.shape[:-1])
-
-    def _one_row_each(self) -> Simplex:
-        """A row for each segment, with the others masked."""
+    def one_row_each(self) -> Simplex:
         groups: Any = self.groups
         z, largest, weights = self.z, self.largest, None
         if largest is not None:
@@ -143,7 +125,7 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         where = groups.as_rows() & of_rows(self.mask)
         shape = (*z.shape[:-1], *where.shape[-2:])
         z = jnp.broadcast_to(z[..., None, :], shape)
-        return Simplex(z, self.softness[..., None], where, largest, weights, Rows())
+        return Simplex(z, self.softness[..., None], where, weights, Rows(), largest)
 
     def default_solver(self, regularizer: Regularizer) -> str:
         # Beats the sorting of closed forms on a CPU, where there are any (measured by
@@ -297,8 +279,8 @@ def specialized(problem: Simplex, regularizer: Regularizer) -> Simplex:
     z, largest = problem.z, problem.largest
     if problem.weights is not None:
         z, largest = cut_off(problem, regularizer)
-    parts = problem.softness, problem.where, largest, problem.weights
-    return form(z, *parts, problem.groups)
+    parts = problem.softness, problem.where, problem.weights, problem.groups
+    return form(z, *parts, largest)
 
 
 class _Weighted(Simplex):

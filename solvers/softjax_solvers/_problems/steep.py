@@ -74,7 +74,7 @@ def tangent_of_solution(
     weights_move: Float[Array, "*#batch #n"] | None = None,
     groups: Groups | None = None,
 ) -> Float[Array, "*batch n"]:
-    """How the solution moves with scores, regularizer, its sum and weights in that.
+    """The move of the solution with scores, regularizer, its sum and weights in that.
 
     Only what is `free` does. None of the sum's moves is 0.
     """

@@ -93,7 +93,7 @@ def dual_of_sums(
 
 
 _FAR = 80.0
-"""How far above all that counts a score may be."""
+"""Distance that a score may be above all that counts."""
 
 
 def cut_off(

@@ -6,6 +6,7 @@ projection of [t, 0] onto the simplex is H(t) itself.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,24 @@ from jaxtyping import Array, Float
 from .._core.regularizer import Regularizer
 from .._core.structure import General, Structure
 from .._kernels.roots import find_root
+
+
+class SymmetricRegularizer(Regularizer):
+    """A regularizer of which the sigmoid and its integral are known."""
+
+    @abc.abstractmethod
+    def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """H(t), with H(t) + H(-t) = 1."""
+
+    @abc.abstractmethod
+    def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The integral of H from -inf to t."""
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.sigmoid(2 * t)
+
+    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.softplus(2 * t) / 2
 
 
 def _symmetric(t: Array, step: Callable[[Array], Array]) -> Array:
@@ -27,7 +46,7 @@ def _symmetric(t: Array, step: Callable[[Array], Array]) -> Array:
     return jnp.where(t < 0, small, 1 - small)
 
 
-class Cubic(Regularizer):
+class Cubic(SymmetricRegularizer):
     """The cubic Hermite smoothstep as a sigmoid: `H(t) = 3 s^2 - 2 s^3`.
 
     Here `s = (1 + t) / 2`, clipped to [0, 1]. Once continuously differentiable.
@@ -39,14 +58,8 @@ class Cubic(Regularizer):
         [0.    0.216 0.5   0.784]
     """
 
-    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.sigmoid(2 * t)
-
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         return -jnp.sin(jnp.arcsin(jnp.clip(1 - 2 * y, -1, 1)) / 3)
-
-    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.softplus(2 * t) / 2
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return _symmetric(t, lambda s: s * s * (3 - 2 * s))
@@ -56,7 +69,7 @@ class Cubic(Regularizer):
         return s * s * s * (2 - s) + jnp.maximum(t - 1, 0)
 
 
-class Quintic(Regularizer):
+class Quintic(SymmetricRegularizer):
     """The quintic Hermite smoothstep as a sigmoid: `H(t) = 6 s^5 - 15 s^4 + 10 s^3`.
 
     Here `s = (1 + t) / 2`, clipped to [0, 1]. Twice continuously differentiable.
@@ -68,9 +81,6 @@ class Quintic(Regularizer):
         [0.    0.163 0.5   0.837]
     """
 
-    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.sigmoid(2 * t)
-
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)
         half = jnp.full_like(y, 1 / 2)
@@ -81,9 +91,6 @@ class Quintic(Regularizer):
 
     def structure(self) -> Structure:
         return General(sparse=True, unbounded=False)
-
-    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.softplus(2 * t) / 2
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return _symmetric(t, lambda s: s * s * s * (10 + s * (6 * s - 15)))
@@ -97,7 +104,7 @@ def _quintic_residual(t: Array, y: Array) -> Array:
     return y - Quintic().link(t)
 
 
-class PseudoHuber(Regularizer):
+class PseudoHuber(SymmetricRegularizer):
     """The sigmoid `H(t) = (1 + t / sqrt(t^2 + 1)) / 2`, with algebraic tails.
 
     Its integral is the soft relu that goes with the pseudo-Huber loss. Smooth and
@@ -110,17 +117,11 @@ class PseudoHuber(Regularizer):
         [0.01  0.053 0.5   0.947]
     """
 
-    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.sigmoid(2 * t)
-
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)
         safe = jnp.where(inside, y, 1 / 2)
         t = (2 * safe - 1) / (4 * jnp.sqrt(safe * (1 - safe)))
         return jnp.where(inside, t, jnp.where(y > 0, jnp.inf, -jnp.inf))
-
-    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.softplus(2 * t) / 2
 
     def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)
@@ -142,7 +143,7 @@ class PseudoHuber(Regularizer):
         return jnp.asarray(1.0)
 
 
-class BinaryEntropy(Regularizer):
+class BinaryEntropy(SymmetricRegularizer):
     """Negative entropy on [0, 1], `r(y) = y log y + (1 - y) log(1 - y)`.
 
     The link is the logistic function. Smooth and dense, and bounded by 1, as masks are:
@@ -158,16 +159,10 @@ class BinaryEntropy(Regularizer):
         [0.078 0.996 0.926]
     """
 
-    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jax.nn.sigmoid(t)
-
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)
         t = jax.scipy.special.logit(jnp.where(inside, y, 1 / 2))
         return jnp.where(inside, t, jnp.where(y > 0, jnp.inf, -jnp.inf))
-
-    def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jax.nn.softplus(t)
 
     def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,16 +89,17 @@ class ActiveSet(Solver[OracleProjection]):
         scores = problem.scores
         tolerance = choose_tolerance(self.tolerance, 4, scores)
         linear = regularizer.structure().linear
+        step = _to_the_maximum if linear else _toward_the_maximum
         # With a linear link vertices never depend on each other, and more are no use.
         most = (1 if linear else 2) * (scores.size + 1)
         start = no_vertices(problem, min(self.max_atoms, most))
 
         # The oracle is compiled once, as the first pass of the loop asks for the start.
         def advance(state: _State) -> _State:
-            found, gram, corrections, steps, _ = state
+            found, gram, corrections, steps, done = state
             first, ask, y = steps == 0, corrections == _ASK, found.mean
             slope = jnp.where(first, 0, gradient(regularizer, y))
-            answer = consult(problem, found, slope, ask & ~state.done)
+            answer = consult(problem, found, slope, ask & ~done)
             gap = jnp.where(ask & ~first, answer.gap, found.gap)
             # A vertex that is there already is better by no more than rounding.
             over = ~(gap > tolerance) | answer.known | answer.full
@@ -107,53 +108,17 @@ class ActiveSet(Solver[OracleProjection]):
             place = answer.place & join
             weights = found.weights
             vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
-            if linear:
-                gram = _with_products(gram, vertices, place)  # pyright: ignore
-                bend = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
-                matrix = bend * _of_edges(gram, weights)
-                better = rise(edges(vertices, weights), scores, slope)
-                move, _ = _newton(matrix, better, weights, (weights > 0) | place)
-                size, ratio = _to_the_end(weights, move)
-                settled = size >= 1
-            else:
-                # By Newton's step the vertex could not join: r'' may be infinite at 0.
-                toward = place - weights
-
-                def correct():
-                    rows = edges(vertices, weights)
-                    rows = jnp.where(weights[:, None] > 0, rows, 0)
-                    bend = curvature(regularizer, free_to_move(y, rows))
-                    matrix = _products(rows * bend, rows)
-                    better = rise(rows, scores, slope)
-                    return _newton(matrix, better, weights, weights > 0)
-
-                move, decrement = jax.lax.cond(
-                    anywhere(~join & ~state.done),
-                    correct,
-                    lambda: (toward, jnp.zeros_like(gap)),
-                )
-                move = jnp.where(join, toward, move)
-                size, ratio = _to_the_end(weights, move)
-                direction = exact_einsum("m,md->d", move, vertices)
-                size = search(scores, regularizer, y, direction, size)
-                # A step so short converges at once, unless it is rounding itself.
-                rounding = 4 * eps(y) * problem.scale(y)
-                little = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
-                little = little | (corrections >= _CORRECTIONS) | ~(size > 0)
-                settled = ~join & little
-            moved = jnp.maximum(weights + size * move, 0)
-            moved = jnp.where(ratio <= size, 0, moved)
+            at = _Place(vertices, weights, gram, y, scores, slope, place, join, done)
+            gram, taken = step(problem, regularizer, at, corrections)
+            moved = jnp.maximum(weights + taken.size * taken.move, 0)
+            moved = jnp.where(taken.ratio <= taken.size, 0, moved)
             moved = jnp.where(first, place, moved / jnp.sum(moved))
             stuck = join & ~(jnp.sum(moved, where=place) > 0)
             weights = jnp.where(over | stuck, weights, moved)
             corrections = jnp.where(join, 0, corrections + 1)
-            return _State(
-                Set(vertices, weights, gap),
-                gram,
-                jnp.where(settled | first, _ASK, corrections),
-                steps + 1,
-                over | stuck,
-            )
+            corrections = jnp.where(taken.settled | first, _ASK, corrections)
+            found = Set(vertices, weights, gap)
+            return _State(found, gram, corrections, steps + 1, over | stuck)
 
         state = _State(
             start,
@@ -168,10 +133,83 @@ class ActiveSet(Solver[OracleProjection]):
         )
 
 
+class _Place(NamedTuple):
+    """The place where a step starts."""
+
+    vertices: Float[Array, "m d"]
+    weights: Float[Array, " m"]
+    gram: Any  # as of the state
+    y: Float[Array, " d"]
+    scores: Float[Array, " d"]
+    slope: Float[Array, " d"]  # of r, at y
+    place: Bool[Array, " m"]  # of the vertex that joins
+    join: Bool[Array, ""]  # whether one does
+    done: Bool[Array, ""]  # whether all that follows is of no use
+
+
+class _Step(NamedTuple):
+    move: Float[Array, " m"]
+    size: Float[Array, ""]
+    ratio: Float[Array, " m"]  # sizes that take weights to 0
+    settled: Bool[Array, ""]  # whether the maximum over the set is found
+
+
+def _to_the_maximum(
+    problem: OracleProjection,
+    regularizer: Regularizer,
+    at: _Place,
+    corrections: Int[Array, ""],
+) -> tuple[Float[Array, "m m"], _Step]:
+    """The step of a linear link: to the maximum in the hull, or to its boundary."""
+    weights = at.weights
+    gram = _with_products(at.gram, at.vertices, at.place)
+    bend = curvature(regularizer, jnp.full((), 0.5, at.scores.dtype))
+    matrix = bend * _of_edges(gram, weights)
+    better = rise(edges(at.vertices, weights), at.scores, at.slope)
+    move, _ = _newton(matrix, better, weights, (weights > 0) | at.place)
+    size, ratio = _to_the_end(weights, move)
+    return gram, _Step(move, size, ratio, size >= 1)
+
+
+def _toward_the_maximum(
+    problem: OracleProjection,
+    regularizer: Regularizer,
+    at: _Place,
+    corrections: Int[Array, ""],
+) -> tuple[None, _Step]:
+    """The step of any other link: toward a new vertex, or Newton's."""
+    vertices, weights, y = at.vertices, at.weights, at.y
+
+    def correct():
+        rows = edges(vertices, weights)
+        rows = jnp.where(weights[:, None] > 0, rows, 0)
+        bend = curvature(regularizer, free_to_move(y, rows))
+        matrix = _products(rows * bend, rows)
+        better = rise(rows, at.scores, at.slope)
+        return _newton(matrix, better, weights, weights > 0)
+
+    # By Newton's step the vertex could not join: r'' may be infinite at 0.
+    toward = at.place - weights
+    move, decrement = jax.lax.cond(
+        anywhere(~at.join & ~at.done),
+        correct,
+        lambda: (toward, jnp.zeros((), toward.dtype)),
+    )
+    move = jnp.where(at.join, toward, move)
+    size, ratio = _to_the_end(weights, move)
+    direction = exact_einsum("m,md->d", move, vertices)
+    size = search(at.scores, regularizer, y, direction, size)
+    # A step so short converges at once, unless it is rounding itself.
+    rounding = 4 * eps(y) * problem.scale(y)
+    little = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
+    little = little | (corrections >= _CORRECTIONS) | ~(size > 0)
+    return None, _Step(move, size, ratio, ~at.join & little)
+
+
 def _to_the_end(
     weights: Float[Array, " m"], move: Float[Array, " m"]
 ) -> tuple[Float[Array, ""], Float[Array, " m"]]:
-    """How much of a move keeps weights nonnegative, and what takes each to 0."""
+    """The part of a move that keeps weights nonnegative; what takes each to 0."""
     ratio = -weights / jnp.where(move < 0, move, -1)
     ratio = jnp.where(move < 0, ratio, jnp.inf)
     return jnp.minimum(jnp.min(ratio), 1), ratio

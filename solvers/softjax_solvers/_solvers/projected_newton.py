@@ -182,7 +182,7 @@ class _Search(eqx.Module):
         return solve_iteratively(apply, diagonal, -point.gap, accuracy, 2 * rows + 20)
 
     def share(self, point: _Point, move: Array) -> Float[Array, "*batch"]:
-        """How far to go, where the slope along the projected move is zero."""
+        """The size of a step to where the slope along the projected move is zero."""
         problem, rhs = self.problem, self.row_scale * self.problem.rhs
         first = jnp.sum(point.gap * move, axis=-1)
         scores = problem.scores / point.level[..., None]

@@ -12,7 +12,7 @@ from ..._core.problem import ConcaveDualProblem, MaximizationProblem
 from ..._core.regularizer import Regularizer
 from ..._core.rows import check_candidates, per_row
 from ..._core.solution import Solution
-from ..._kernels.arrays import eps, inexact, is_traced
+from ..._kernels.arrays import broadcasts, eps, inexact, is_traced
 from .matrices import Stacked, as_matrix
 from .matrix import Matrix
 
@@ -37,7 +37,7 @@ class Program(MaximizationProblem):
 
     @property
     def equality(self) -> Bool[Array, " m"]:
-        """Which rows are equalities."""
+        """A mask of the rows that are equalities."""
         return jnp.arange(self.rhs.shape[-1]) < self.equalities
 
     @property
@@ -60,7 +60,7 @@ class Program(MaximizationProblem):
     def _clip(
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> tuple[Bool[Array, "*batch n"], Float[Array, "*batch n"]]:
-        """Where y is its upper bound, and what the link is to be applied to there."""
+        """A mask of y at its upper bound, and arguments of the link there."""
         top = regularizer.gradient(jax.lax.stop_gradient(self.bound))
         top = jax.lax.stop_gradient(top)
         full = t > top
@@ -313,11 +313,7 @@ class _Equalities(Program, ConcaveDualProblem):
 
 def _broadcast(x: Any, name: str, shape: tuple[int, ...], z: Array) -> Array:
     x = jnp.asarray(x, z.dtype)
-    try:
-        fits = jnp.broadcast_shapes(x.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not broadcasts(shape, x.shape):
         raise ValueError(
             f"LinearProgram: {name} of shape {x.shape} must broadcast against {shape}."
         )

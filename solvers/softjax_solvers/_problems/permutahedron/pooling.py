@@ -1,4 +1,4 @@
-"""How entries of a block are pooled: sums of links, lines or exponentials."""
+"""Rules by which entries of a block are pooled: sums of links, lines, exponentials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Balance(NamedTuple):
 
 
 class Rule(eqx.Module):
-    """How entries are pooled, in terms of `u = s - v`.
+    """A rule by which entries are pooled, in terms of `u = s - v`.
 
     `weights` are positive, or None for 1: of how many copies an entry consists.
     """
@@ -77,7 +77,7 @@ class Rule(eqx.Module):
         return 0.0
 
     def summary(self) -> Summary | None:
-        """How blocks are pooled without their entries. Default: None, they are not."""
+        """The rule by which blocks are pooled without their entries. Default: None."""
         return None
 
     def summary_scale(self) -> float | Float[Array, ""]:

@@ -25,7 +25,7 @@ _SHORT = 128
 """Up to this length, dense rows are faster than what matters of them."""
 
 _GROUP = 64
-"""How many neighbouring rows share one anchor."""
+"""Number of neighbouring rows that share one anchor."""
 
 
 class NeuralSortRows(SortedRows):

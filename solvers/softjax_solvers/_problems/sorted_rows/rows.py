@@ -61,7 +61,7 @@ class SortedRows(ScalarDualProblem):
         """The dense rows of some points, as one problem of shape `*batch c n`."""
 
     def own_rows(self) -> Shaped[Array, "*batch m"] | None:
-        """How often rows count in column means: those of masked elements do not."""
+        """Counts of rows in column means: those of masked elements do not count."""
         return None
 
     def map_rows(
@@ -103,10 +103,8 @@ class SortedRows(ScalarDualProblem):
         )
         return lower, upper
 
-    def flat(self) -> SimplexProjection:
-        rows = self.rows(self.points).flat()
-        assert isinstance(rows, SimplexProjection)
-        return rows
+    def flat(self) -> Simplex:
+        return self.rows(self.points).flat()
 
     def default_solver(self, regularizer: Regularizer) -> str:
         exponential = regularizer.structure().rate is not None

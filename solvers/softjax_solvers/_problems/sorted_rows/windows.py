@@ -58,7 +58,7 @@ class WindowedRows(ScalarDualProblem):
 
     @property
     def present(self) -> Bool[Array, "*batch n"] | None:
-        """Which elements have rows; None for all. Others have a dual that is large.
+        """A mask of elements with rows; None for all. Others have a dual that is large.
 
         They come last, far away from all that are present.
         """
@@ -108,7 +108,7 @@ class WindowedRows(ScalarDualProblem):
     def depth(
         self, dual: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        """How far below that of its own element the scores of a row count."""
+        """The depth below that of its own element to which scores of a row count."""
         return -dual - regularizer.gradient(jnp.zeros((), dual.dtype))
 
     def optimality(
@@ -327,7 +327,7 @@ class WindowedRows(ScalarDualProblem):
     def _arg_moves(
         self, args: PyTree, moves: Moves, values: Array | None
     ) -> tuple[PyTree, PyTree, PyTree]:
-        """How those move at a fixed dual, and None where they do not."""
+        """Moves of `_args` at a fixed dual; None where there are none."""
         move, softness = moves.problem, None
         if move.softness is not None:
             softness = -move.softness / self.softness**2

@@ -85,7 +85,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
 
     @property
     def mask(self) -> Bool[Array | np.ndarray, "*#batch #m #n"]:
-        """Where there is mass; of one entry if that is known to be everywhere."""
+        """A mask of mass; of one entry if that is known to be everywhere."""
         marginals = (self.mu, self.nu)
         if all(isinstance(x, np.ndarray) and bool(np.all(x > 0)) for x in marginals):
             return np.ones((1, 1), bool)
@@ -110,7 +110,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     def moving(
         self, dual: Potentials, regularizer: Regularizer
     ) -> Bool[Array | np.ndarray, "*#batch m n"]:
-        """Which entries of the plan have a derivative: those above 0.
+        """A mask of the entries of the plan that have a derivative: those above 0.
 
         Duals are often found where an entry is just about to be 0. It is one of them
         by more than rounding, or what links two parts of the plan in one place of a

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..._core.regularizer import Regularizer
-from ..._kernels.arrays import inexact
+from ..._kernels.arrays import broadcasts, inexact
 from .line import reduced_costs
 from .problem import Transport
 from .row_fit import fit_exponential
@@ -83,14 +83,9 @@ class TransportProjection(Transport):
             ("unit", self.unit, (*shape[:-2], 1)),
             ("weights", self.weights, shape[:-1]),
         ):
-            if x is None:
-                continue
-            try:
-                fits = x.ndim > 0 and x.shape[-1] == full[-1]
-                fits = fits and jnp.broadcast_shapes(x.shape, full) == full
-            except ValueError:
-                fits = False
-            if not fits:
+            if x is not None and not (
+                x.shape[-1:] == full[-1:] and broadcasts(full, x.shape)
+            ):
                 raise ValueError(
                     f"TransportProjection: {name} of shape {x.shape} does not fit to a "
                     f"cost of shape {shape}."
