@@ -96,10 +96,10 @@ class Method(eqx.Module):
         asked = named(operator)
         if sample.mass is None or asked in self.takes_weights:
             return
+        names = ", ".join(map(repr, able(asked)))
         raise ValueError(
             f"{operator}: method={type(self).__name__}() takes no weights. Use method="
-            f"{', '.join(map(repr, able(asked)))} or mode='hard', or leave elements out "
-            "by where=."
+            f"{names} or mode='hard', or leave elements out by where=."
         )
 
     def check_total(self, total: np.ndarray, size: int, operator: str) -> None:
