@@ -76,6 +76,13 @@ class Rule(eqx.Module):
         """Parts of the excess that a link makes of rounding. Default: none."""
         return 0.0
 
+    def resolves(self) -> bool:
+        """Whether y near 0 are of u near 0, lost in the rounding of others.
+
+        Default: they are not.
+        """
+        return False
+
     def summary(self) -> Summary | None:
         """How blocks are pooled without their entries. Default: None, they are not."""
         return None
@@ -151,6 +158,10 @@ class _Sums(Rule):
     regularizer: Regularizer
     odd: bool | Bool[Array, ""]
     rounds: bool
+    grounded: bool = False
+
+    def resolves(self) -> bool:
+        return self.grounded
 
     def unrounded(self, u: Array, balance: Balance) -> Array | float:
         # Shared in proportion to slopes, where sums of y are what is balanced.
@@ -343,7 +354,9 @@ def choose_rule(regularizer: Regularizer) -> Rule:
     # An edge far from 0 makes numbers beyond it large.
     rounds = structure.steep or grounded is not regularizer
     # By a steep link, much is next to the edge, that is told from 0 only from there.
-    return _Sums(grounded if structure.steep else regularizer, odd, rounds)
+    if structure.steep and odd is True:
+        return _Sums(grounded, odd, rounds, grounded is not regularizer)
+    return _Sums(regularizer, odd, rounds)
 
 
 def is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:
