@@ -262,9 +262,8 @@ def test_more_mass_than_cells_is_refused():
     with pytest.raises(ValueError, match=r"rank:.* 5 units.*'fast_soft_sort'"):
         sj.rank(FOUR, weights=MANY, method=five, axis=0)
     rank = jax.jit(lambda w: sj.rank(FOUR.astype(np.float32), weights=w, method="ot"))
-    assert np.all(np.isnan(rank(MANY)))
+    assert np.all(np.isnan(rank(1.0 * MANY)))
     assert np.all(np.isfinite(rank(MANY * 0.4000001)))
-    sj.rank(FOUR, weights=MANY, method="ot", mode="hard")
     for bad, error in ((0, ValueError), (2.0, TypeError), (True, TypeError)):
         with pytest.raises(error, match="OptimalTransport: cells must be"):
             sj.methods.OptimalTransport(cells=bad)
