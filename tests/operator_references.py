@@ -88,9 +88,12 @@ class TransportReference:
     def level(self, level) -> np.ndarray:
         h = level * (self.n - 1)
         k = int(np.floor(h))
-        other = min(k + 1, self.n - 1)
-        plan = self.plan([k, 1, other - k, self.n - other - 1])
-        return (1 - h + k) * plan[..., 1, :] + (h - k) * plan[..., 2, :]
+        lower, upper = (self.unit(i) for i in (k, min(k + 1, self.n - 1)))
+        return (1 - h + k) * lower + (h - k) * upper
+
+    def unit(self, start) -> np.ndarray:
+        """The row of the unit of mass that starts there."""
+        return self.plan([start, 1, self.n - 1 - start])[..., 1, :]
 
     def index(self, operator: str) -> np.ndarray:
         n = self.n
@@ -99,7 +102,7 @@ class TransportReference:
         if operator == "argpercentile":
             return self.level(0.3)
         if operator == "argmedian":
-            return self.level(0.5)
+            return self.unit((n - 1) / 2)
         if operator == "argsort":
             return self.plan([1] * n)
         if operator == "top_k_index":

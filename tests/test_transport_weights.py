@@ -25,7 +25,7 @@ from softjax.solvers import (
 )
 from softjax_solvers._kernels.laplacian import balanced_solve
 
-OT = OptimalTransport()
+OT, RANKS = OptimalTransport(), OptimalTransport(cells=24)
 _rng = inputs.rng("transport weights")
 COST = _rng.normal(size=(5, 4)) ** 2
 MU = _rng.uniform(0.5, 1.5, size=5)
@@ -160,7 +160,7 @@ def operators(mode, x, mass, softness=0.3):
     return dict(
         argsort=OT.argsort(sample, relaxation),
         sort=OT.sort(sample, relaxation),
-        rank=OT.rank(sample, relaxation),
+        rank=RANKS.rank(sample, relaxation),
         argmax=OT.argmax(sample, relaxation),
         max=OT.max(sample, relaxation),
         top_k=values,
@@ -183,9 +183,9 @@ def test_samples_are_copies(x64, case):
         out = {name: np.asarray(value[row]) for name, value in found.items()}
         for name in ("argsort", "argmax", "top_k_index", "argmedian"):
             expected[name] = np.asarray(expected[name]) @ merge
+        assert_close(out["rank"][owner], expected["rank"], atol=1e-7)
         if copies <= n:
             assert_close(out["argsort"][:copies], expected["argsort"], atol=1e-7)
-            assert_close(out["rank"][owner], expected["rank"], atol=1e-7)
         else:
             # The first units, as of top_k.
             relaxation = Relaxation(get_regularizer(case.mode), jnp.full(1, 0.3))
@@ -225,17 +225,16 @@ def test_any_mass(x64):
 @pytest.mark.slow
 @each("mode", ["smooth", "c1"])
 def test_mass_beyond_the_elements(x64, mode):
-    """Ranks are on a grid of n cells of equal mass."""
+    """Ranks are among units of mass, where the last one may be a part."""
     (case,) = pick(REGULARIZERS, mode)
     x, mass = X[0], np.array([1.4, 2.3, 0.0, 1.8, 0.7, 2.5])  # 8.7 in all
-    width = 8.7 / 6
-    anchors = (width * np.arange(6) + (width - 1) / 2) / 7.7
-    cost = (-x[:, None] - anchors) ** 2
-    plan = oracle(cost, np.ones(6), np.full(6, width), 0.3, case.link, mass)
+    cost = (-x[:, None] - np.minimum(np.arange(9) / 7.7, 1)) ** 2
+    nu = np.append(np.ones(8), 0.7)
+    plan = oracle(cost, np.ones(6), nu, 0.3, case.link, mass)
     sample = Sample(jnp.asarray(x), mass=jnp.asarray(mass))
     relaxation = Relaxation(get_regularizer(mode), jnp.full(1, 0.3))
-    rank = plan @ (width * (np.arange(6) + 0.5) + 0.5)
-    assert_close(OT.rank(sample, relaxation), rank, atol=1e-7)
+    rank = plan @ np.append(np.arange(1, 9), 8.85)
+    assert_close(RANKS.rank(sample, relaxation), rank, atol=1e-7)
 
 
 @pytest.mark.slow
@@ -248,7 +247,8 @@ def test_one_weight_sweeps(x64, mode):
     rows = np.tile(mass, (401, 1))
     rows[:, -1] = sweep  # of 4 to 8 in all, of which 6 is the number of elements
     values = operators(mode, jnp.broadcast_to(x, rows.shape), jnp.asarray(rows))
-    for name in ("rank", "argmax", "max", "top_k", "top_k_index"):
+    more = ("quantile", "argmedian")
+    for name in ("rank", "argmax", "max", "top_k", "top_k_index", *more):
         value = np.asarray(values[name])
         assert np.all(np.isfinite(value))
         assert np.max(np.abs(np.diff(value, axis=0))) < 0.08

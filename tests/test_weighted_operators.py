@@ -34,8 +34,8 @@ def weighted(method):
 
 
 WEIGHTED = [method for method in METHODS if weighted(method)]
-# The rows of neuralsort's ranks are those of elements, and not of their copies.
-EXCEPT = {("neuralsort", "rank"), ("neuralsort", "ranking")}
+# More of them than there is mass, or elements.
+CELLS = dict(ot=sj.methods.OptimalTransport(cells=11))
 
 
 def _method(method):
@@ -43,6 +43,7 @@ def _method(method):
 
 
 def keywords_of(method, mode):
+    method = CELLS.get(method, method)
     return dict(mode="hard") if method == "hard" else dict(method=method, mode=mode)
 
 
@@ -77,8 +78,6 @@ def assert_copies(method, counts, atol, where=None, only=None, **keywords):
         whole = compute(names, x[row, owner], direction[row, owner], **keywords)
         for order, (actual, exact) in enumerate(zip(found, whole, strict=True)):
             for name, out in actual.items():
-                if (method, name) in EXCEPT:
-                    continue
                 out, wanted = np.asarray(out[row]), np.asarray(exact[name])
                 if name in INDICES:
                     wanted = wanted @ np.eye(len(copies))[owner]
@@ -187,10 +186,8 @@ def test_second_derivatives_in_weights(x64, method, mode):
             np.testing.assert_allclose(found, wanted, atol=2e-5, err_msg=name)
 
 
-# As many as there are units of mass. And quantiles by transport change the anchors
-# where a level passes from one unit to the next.
+# As many as there are units of mass.
 UNITS = ("sort", "sort_descending", "argsort", "top_k")
-JUMPS = dict(ot=(*UNITS, "quantile", "argquantile", "median", "argmedian"))
 
 
 SWEEPS = [
@@ -212,11 +209,7 @@ SWEEPS = [
 @pytest.mark.parametrize(("method", "mode"), SWEEPS)
 def test_continuous_in_a_weight(x64, method, mode):
     """Through 0 and whole numbers: no step is larger than a slope allows."""
-    names = {
-        name: op
-        for name, op in weighted(method).items()
-        if name not in JUMPS.get(method, UNITS)
-    }
+    names = {name: op for name, op in weighted(method).items() if name not in UNITS}
     x = jnp.asarray(inputs.rng("sweep").normal(size=SIZE))
     rest = jnp.asarray([1.0, 0.6, 0.0, 0.4, 1.5, 1.0])
     keywords = keywords_of(method, mode)
@@ -237,11 +230,49 @@ def test_continuous_in_a_weight(x64, method, mode):
         assert steps.max() < (0.3 if name in ("rank", "ranking") else 0.05), name
 
 
+MANY, FOUR = np.array([3, 2, 1, 4]), inputs.rng("many").normal(size=4)
+
+
+@pytest.mark.slow
+@each("mode", ["smooth", "c0", "c1"])
+def test_units_of_mass_beyond_the_elements(x64, mode):
+    """Ranks are those of copies, and what is sorted of the first ones, by cells."""
+    owner, keywords = np.repeat(np.arange(4), MANY), dict(mode=mode, softness=0.4)
+
+    @jax.jit
+    def run(x, weights=None):
+        method = "ot" if weights is None else CELLS["ot"]
+        both = keywords | dict(weights=weights, method=method)
+        return sj.rank(x, **both), sj.sort(x, **both), sj.argsort(x, **both)
+
+    rank, values, index = run(jnp.asarray(FOUR), jnp.asarray(MANY, float))
+    copies = run(jnp.asarray(FOUR[owner]))
+    assert_close(rank[owner], copies[0], atol=1e-8)
+    assert_close(values, copies[1][:4], atol=1e-8)
+    assert_close(index, (copies[2] @ np.eye(4)[owner])[:4], atol=1e-8)
+
+
+def test_more_mass_than_cells_is_refused():
+    """Where it is known; else ranks are NaN. Rounding is no mass."""
+    with pytest.raises(
+        ValueError, match=r"ranking: a row has a mass of 10, .*cells=10"
+    ):
+        sj.ranking(FOUR, weights=MANY, method="ot")
+    five = sj.methods.OptimalTransport(cells=5)
+    with pytest.raises(ValueError, match=r"rank:.* 5 units.*'fast_soft_sort'"):
+        sj.rank(FOUR, weights=MANY, method=five, axis=0)
+    rank = jax.jit(lambda w: sj.rank(FOUR.astype(np.float32), weights=w, method="ot"))
+    assert np.all(np.isnan(rank(1.0 * MANY)))
+    assert np.all(np.isfinite(rank(MANY * 0.4000001)))
+    for bad, error in ((0, ValueError), (2.0, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="OptimalTransport: cells must be"):
+            sj.methods.OptimalTransport(cells=bad)
+
+
 @pytest.mark.slow
 def test_more_copies_than_elements():
     """Sorted values are those of the first units of mass."""
-    x = inputs.rng("many").normal(size=4).astype(np.float32)
-    counts = np.array([3, 2, 1, 4])
+    x, counts = FOUR.astype(np.float32), MANY
     whole = np.repeat(x, counts)
     for method in ("softsort", "neuralsort"):
         found = sj.sort(x, method=method, weights=counts, descending=True)

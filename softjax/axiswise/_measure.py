@@ -9,17 +9,23 @@ import numpy as np
 from softjax_solvers.internal import is_traced
 
 from .._layout import layout_of, weights_shape
+from ..methods import Method
 from ._operation import Operation
 
 
 def check_measure(
-    operation: Operation, x: Any, axis: Any, weights: Any, where: Any
+    operation: Operation,
+    x: Any,
+    axis: Any,
+    weights: Any,
+    where: Any,
+    method: Method | None = None,
 ) -> None:
     """Check weights, and the mass of rows, as far as they are known.
 
     **Raises:** `TypeError` if weights are not real numbers. `ValueError` if one is
     negative or not finite, or if units of mass are asked of a row of several elements
-    that has no more than one of them.
+    that has no more than one of them, or if there are more than the `method` takes.
     """
     if is_traced((weights, where)):
         return
@@ -34,9 +40,11 @@ def check_measure(
     except ValueError:
         return  # which is said where the arrays are laid out
     check_weights(known, name)
+    total, count = (x.sum(axis=layout.axes) for x in (known, known > 0))
     if operation.by_units:
-        total, count = (x.sum(axis=layout.axes) for x in (known, known > 0))
         check_total(total, count, name)
+    if method is not None:
+        method.check_total(total, layout.size, name)
 
 
 def known_weights(weights: Any, name: str) -> np.ndarray:

@@ -60,7 +60,8 @@ def call(
         others["where"] = as_array(others["where"])
     if others.get("weights") is not None:
         others["weights"] = as_array(others["weights"], "weights")
-        check_measure(operation, x, axis, others["weights"], others.get("where"))
+        measure = others["weights"], others.get("where")
+        check_measure(operation, x, axis, *measure, _method_of(operation, others))
     softness = others.pop("softness", 0.1)
     check_softness(softness)
     return dispatch(
@@ -71,6 +72,14 @@ def call(
         keywords=others,
         **options,
     )
+
+
+def _method_of(operation: Operation, keywords: Mapping[str, Any]) -> Method | None:
+    """The method that answers; None where the mode is hard, or there is but one."""
+    mode = keywords.get("mode")
+    if not operation.of_method or (isinstance(mode, str) and mode == "hard"):
+        return None
+    return get_method(keywords.get("method", operation.method))
 
 
 def run(

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import (
@@ -92,19 +93,25 @@ class Method(eqx.Module):
 
     def check_weights(self, sample: Sample, operator: str) -> None:
         """Raise `ValueError` if a sample has mass that an operator can't be given."""
-        asked = operator.removeprefix("nan")
-        asked = _ALIASES.get(asked, asked)
+        asked = named(operator)
         if sample.mass is None or asked in self.takes_weights:
             return
-        from . import METHODS  # of which this is one
-
-        made = {name: make() for name, make in METHODS.items()}
-        able = [name for name, m in made.items() if asked in m.takes_weights]
+        names = ", ".join(map(repr, able(asked)))
         raise ValueError(
             f"{operator}: method={type(self).__name__}() takes no weights. Use method="
-            f"{', '.join(map(repr, able))} or mode='hard', or leave elements out by "
-            "where=."
+            f"{names} or mode='hard', or leave elements out by where=."
         )
+
+    def check_total(self, total: np.ndarray, size: int, operator: str) -> None:
+        """Raise `ValueError` if rows have more mass than an operator can be given.
+
+        Default: nothing is refused.
+
+        **Arguments:**
+
+        - `total`: the mass of each row, of any shape.
+        - `size`: the number of elements of a row.
+        """
 
     @abc.abstractmethod
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
@@ -173,6 +180,20 @@ _ALIASES = dict(
     argpartition="argsort",
 )
 """Operator -> that of a method which it asks for."""
+
+
+def named(operator: str) -> str:
+    """The name of what an operator asks a method for."""
+    asked = operator.removeprefix("nan")
+    return _ALIASES.get(asked, asked)
+
+
+def able(asked: str) -> list[str]:
+    """Names of the methods that take weights where they are asked for that."""
+    from . import METHODS  # which are made here
+
+    made = {name: make() for name, make in METHODS.items()}
+    return [name for name, method in made.items() if asked in method.takes_weights]
 
 
 class IndexMethod(Method):

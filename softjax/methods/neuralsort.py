@@ -24,6 +24,9 @@ class NeuralSort(RowMethod):
     elements lie within the softness of each other. Else they take chunks of rows. The
     median is the centre row, in which x has the coefficient 0.
 
+    `rank` takes no weights: where these are not whole, no row of a unit of mass need
+    have a part of an element.
+
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
@@ -38,7 +41,7 @@ class NeuralSort(RowMethod):
         via continuous relaxations", ICLR 2019.
     """
 
-    takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+    takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS - {"rank"}
     cuts_off: ClassVar[bool] = True
 
     def rows(
@@ -69,15 +72,12 @@ class NeuralSort(RowMethod):
         )
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
+        self.check_weights(sample, "rank")
         ordered = sample.ordered()
-        problem = NeuralSortRows(
-            None, ordered.support, relaxation.softness, ordered.where, ordered.mass
-        )
+        parts = ordered.support, relaxation.softness, ordered.where
+        problem = NeuralSortRows(None, *parts)
         # The columns of the matrix need not add up to 1.
         means = relaxation.evaluate(problem, ColumnMeans(problem.points + 1))
-        if ordered.mass is not None:
-            # No row need have a part of what has no weight: that has its hard rank.
-            means = jnp.where(means == 0, ordered.positions(), means)
         return ordered.unsort(means)
 
 

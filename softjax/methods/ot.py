@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -20,8 +21,11 @@ from softjax_solvers.internal import (
 
 from ._intervals import Intervals
 from ._line import compresses, read_line
-from ._method import ALL_OPERATORS, IndexMethod, Relaxation, expect
+from ._method import ALL_OPERATORS, IndexMethod, Relaxation, able, expect, named
 from ._sample import Ordered, Sample
+
+_ROUNDING = 1 + 1e-5
+"""Factor by which sums of weights, such as those normalized to n, may be too large."""
 
 
 class OptimalTransport(IndexMethod):
@@ -43,13 +47,22 @@ class OptimalTransport(IndexMethod):
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
-    element is that of one copy of it, on a grid of units of mass; of rows of n elements
-    with a mass W above n, on one of n cells of mass W / n.
+    element is the mean position of one copy of it among units of mass; as softness goes
+    to 0, that of the units that it has a part of, which are its own where weights are
+    whole. All of them have to be among the `cells`.
 
     **Arguments:**
 
     - `linear_solver`: the Lineax solver by which plans are differentiated; None for the
         best known.
+    - `cells`: how many units of mass have anchors of their own in `argsort`, `sort` and
+        `rank` of rows with weights; None for as many as there are elements, and no less
+        for those of `argsort` and `sort`. `rank` refuses rows of more mass, as far as
+        that is known, and else is NaN. Soft indices and values of the first units then
+        are those of [`softjax.top_k`][], where all the rest has one anchor.
+
+    **Raises:** `ValueError` if `cells` is not positive, `TypeError` if it is no whole
+    number.
 
     **Example:**
 
@@ -58,6 +71,9 @@ class OptimalTransport(IndexMethod):
         [0.235 0.718 0.947]
         >>> print(sj.argsort(x, method="ot").sum(axis=0))
         [1. 1. 1.]
+        >>> copies = sj.methods.OptimalTransport(cells=6)
+        >>> print(sj.rank(x, weights=jnp.array([3, 1, 2]), method=copies))
+        [4.914 1.229 2.514]
 
     ??? cite
 
@@ -68,9 +84,38 @@ class OptimalTransport(IndexMethod):
     """
 
     linear_solver: Any = None
+    cells: int | None = None
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
     reads_points: ClassVar[bool] = False
+
+    def __check_init__(self):
+        if self.cells is None:
+            return
+        if isinstance(self.cells, bool) or not isinstance(self.cells, int):
+            raise TypeError(
+                "OptimalTransport: cells must be None or a whole number, got "
+                f"{self.cells!r}."
+            )
+        if self.cells < 1:
+            raise ValueError(
+                f"OptimalTransport: cells must be positive, got {self.cells}."
+            )
+
+    def check_total(self, total: np.ndarray, size: int, operator: str) -> None:
+        cells = self._cells(size)
+        most = np.max(total, initial=0)
+        if named(operator) == "rank" and most > cells * _ROUNDING:
+            others = [name for name in able("rank") if name != "ot"]
+            raise ValueError(
+                f"{operator}: a row has a mass of {most:.6g}, and "
+                f"method={type(self).__name__}() has anchors for {cells} units. Use "
+                f"softjax.methods.OptimalTransport(cells={math.ceil(most)}), or method="
+                f"{', '.join(map(repr, others))}."
+            )
+
+    def _cells(self, size: int) -> int:
+        return size if self.cells is None else self.cells
 
     def _plan(
         self,
@@ -79,18 +124,16 @@ class OptimalTransport(IndexMethod):
         masses: Any,
         used: Any = None,
         ascending: bool = False,
-        starts: Any = None,
     ) -> Float[Array, "*batch m n"]:
         """The transposed plan of one copy of each element, the largest key first.
 
-        To anchors of the `masses`, `*#batch m`, at equal distances in [0, 1], or in
-        proportion to their `starts`. The units of mass `used` of the finite elements
-        fill [0, 1]; None for as many as there are anchors. `ascending` says that keys
-        descend.
+        To anchors of the `masses`, `*#batch m`, at equal distances in [0, 1]. The units
+        of mass `used` of the finite elements fill [0, 1]; None for as many as there are
+        anchors. `ascending` says that keys descend.
         """
         m = masses.shape[-1]
-        xp = jnp if is_traced((used, starts, sample.infinite)) else np
-        position = np.arange(m) if starts is None else starts
+        xp = jnp if is_traced((used, sample.infinite)) else np
+        position = np.arange(m)
         if used is None:
             anchors = position / max(m - 1, 1)
         else:
@@ -131,9 +174,11 @@ class OptimalTransport(IndexMethod):
         self, inner: Sample, relaxation: Relaxation
     ) -> Float[Array, "*batch n n"]:
         if inner.mass is not None:
-            # What more there may be than n units has an anchor of its own.
-            return self._top(inner, relaxation, inner.size, ascending=True)
-        masses = _masses(inner.total, np.arange(inner.size))
+            # What more there may be than these has an anchor of its own.
+            size = inner.size
+            k = max(size, self._cells(size))
+            return self._top(inner, relaxation, k, ascending=True)[..., :size, :]
+        masses = _units(inner.total, inner.size)
         return self._plan(inner, relaxation, masses, inner.finite, ascending=True)
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
@@ -177,23 +222,18 @@ class OptimalTransport(IndexMethod):
         return ordered.unsort(ranks)
 
     def _weighted_rank(self, sample: Sample, relaxation: Relaxation) -> Array:
-        """Mean positions of one copy of each element, among cells of equal mass.
-
-        Those are the units of mass, or n cells of W / n where there are more than n.
-        """
+        """Mean positions of one copy of each element, among units of mass."""
         ordered, inner = _in_order(sample)
         assert ordered.mass is not None
-        width = _at_least_one(sample.total / sample.size, jnp)
-        starts = width * np.arange(sample.size)
-        masses = _masses(sample.total, starts, width)
-        centres = starts + (width - 1) / 2
-        plan = self._plan(
-            inner, relaxation, masses, sample.finite, ascending=True, starts=centres
-        )
-        positions = starts + (masses + 1) / 2
+        cells = self._cells(sample.size)
+        units = _units(sample.total, cells)
+        masses = _with_rest(units, sample.total)
+        plan = self._plan(inner, relaxation, masses, sample.finite, ascending=True)
+        positions = np.arange(cells) + (units + 1) / 2
         own = jax.lax.stop_gradient((ordered.mass + 1) / 2 + ordered.before)
         beyond = positions[..., :, None] - own[..., None, :]
-        return ordered.unsort(own + jnp.sum(plan * beyond, axis=-2))
+        ranks = ordered.unsort(own + jnp.sum(plan * beyond, axis=-2))
+        return jnp.where(sample.total > cells * _ROUNDING, jnp.nan, ranks)
 
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self._top(sample, relaxation, 1)[..., 0, :]
@@ -210,31 +250,27 @@ class OptimalTransport(IndexMethod):
         """Soft indices of the k largest units of mass."""
         # One anchor for each of them, and the last one for the rest. Where k or fewer
         # take part, nothing is left for that.
-        units = _masses(sample.total, np.arange(k + 1))
+        units = _units(sample.total, k + 1)
         used = units.sum(axis=-1, keepdims=True) - sample.above
-        xp = jnp if is_traced(sample.total) else np
-        beyond = sample.total - (k + 1)
-        masses = units + (np.arange(k + 1) == k) * xp.where(beyond > 0, beyond, 0)
+        masses = _with_rest(units, sample.total)
         plan = self._plan(sample, relaxation, masses, used, ascending)
         return _shares(plan, sample)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        start = intervals.start
-        m = start.shape[-1] // (1 if intervals.share is None else 2)
-        parts = [slice(i, i + m) for i in range(0, start.shape[-1], m)]
-        # All that is before the first, each up to the next one, the last, and the rest.
-        last = intervals.stop[..., parts[-1]]
-        ends = [*(start[..., part] for part in parts), last]
+        # Each is an anchor between all that is before it and all behind: as it moves on
+        # from one unit of mass to the next, so does its row.
+        ends = intervals.start, intervals.stop
         xp = jnp if is_traced(ends) else np
         if sample.mass is not None:
             # Where nothing is before an interval, its start does not move.
             ends = [jnp.where(end > 0, end, 0) for end in ends]
-        ends = [0 * last, *ends, sample.total + 0 * last]
+        ends = [0 * ends[0], *ends, sample.total + 0 * ends[0]]
         masses = xp.diff(xp.stack(xp.broadcast_arrays(*ends), axis=-1), axis=-1)
+        m = masses.shape[-2]
 
-        # One problem a level, along a new axis.
+        # One problem an interval, along a new axis.
         def each(x: Array) -> Array:
             return jnp.broadcast_to(x[..., None, :], (*x.shape[:-1], m, x.shape[-1]))
 
@@ -242,16 +278,10 @@ class OptimalTransport(IndexMethod):
         softened = dataclasses.replace(relaxation, softness=softness)
         levels = jax.tree.map(each, sample)
         plan = self._plan(levels, softened, masses)
-        rows = _shares(plan, levels)[..., 1 : 1 + len(parts), :]
-        rows = rows.swapaxes(-2, -3)
-        rows = rows.reshape(*rows.shape[:-3], start.shape[-1], sample.size)
-        return intervals.mix(rows, axis=-2)
+        return intervals.mix(_shares(plan, levels)[..., 1, :], axis=-2)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
-        # The quantile at 1/2, which counts from the smallest: where n is odd, a fourth
-        # anchor stands for the element above.
-        half = sample.quantile_cells(np.full(1, 0.5))
-        return self.argquantile(sample, relaxation, half)[..., 0, :]
+        return self.argquantile(sample, relaxation, sample.middle)[..., 0, :]
 
 
 def _in_order(sample: Sample) -> tuple[Ordered, Sample]:
@@ -267,13 +297,20 @@ def _in_order(sample: Sample) -> tuple[Ordered, Sample]:
     return ordered, inner
 
 
-def _masses(total: Any, starts: Any, width: Any = 1) -> Any:
-    """The mass of cells of a row, where the last one may be a part."""
-    xp = jnp if is_traced((total, starts, width)) else np
-    left = total - starts
-    # The derivative where a cell just begins or ends is that for a smaller total, so
-    # that all of it is in cells with mass.
-    return xp.where(left > width, width, xp.where(left > 0, left, 0))
+def _units(total: Any, m: int) -> Any:
+    """The mass of the first m units of a row, where the last one may be a part."""
+    xp = jnp if is_traced(total) else np
+    left = total - np.arange(m)
+    # The derivative where a unit just begins or ends is that for a smaller total, so
+    # that all of it is in units with mass.
+    return xp.where(left > 1, 1, xp.where(left > 0, left, 0))
+
+
+def _with_rest(units: Any, total: Any) -> Any:
+    """The mass of units, where the last one has all that is beyond it too."""
+    xp, m = jnp if is_traced(total) else np, units.shape[-1]
+    beyond = total - m
+    return units + (np.arange(m) == m - 1) * xp.where(beyond > 0, beyond, 0)
 
 
 def _at_least_one(x: Any, xp: Any) -> Any:

@@ -77,7 +77,8 @@ def line_oracle(x, counts, softness, link: Link) -> np.ndarray:
         # Less the potentials of the hard plan, to begin near the optimum.
         before = np.cumsum(counts)[:-1]
         ordered = np.sort(-x[row])
-        between = ordered[np.clip([before - 1, before], 0, n - 1)].mean(axis=0)
+        beside = np.clip([np.ceil(before) - 1, np.floor(before)], 0, n - 1)
+        between = ordered[beside.astype(int)].mean(axis=0)
         step = np.diff(anchors) * (anchors[1:] + anchors[:-1] - 2 * between)
         cost -= np.append(0.0, np.cumsum(step))
         cost -= cost.min(axis=1, keepdims=True)

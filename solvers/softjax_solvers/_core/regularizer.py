@@ -68,6 +68,14 @@ class Regularizer(eqx.Module):
         """
         return self, 1.0
 
+    def grounded(self) -> Regularizer:
+        """This one less a linear term, by which r'(0) is 0, where that is finite.
+
+        What is next to 0 is resolved then, also by steep links. Default: itself, where
+        there is no formula for that.
+        """
+        return self
+
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """The derivative `phi'(t)`. Default: forward-mode differentiation."""
         return derivative(self.link, t)[1]

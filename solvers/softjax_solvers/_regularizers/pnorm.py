@@ -33,7 +33,7 @@ def parse_number(
     return float(x)
 
 
-def _power(base: Array, exponent: float | Array) -> Array:
+def positive_power(base: Array, exponent: float | Array) -> Array:
     """Power `max(base, 0) ** exponent` and its derivatives, for a positive exponent."""
     # Not by `jnp.maximum`, whose derivative at 0 is 1/2 where `slope` says 0; and not
     # by `base > 0`, which would turn NaN into 0.
@@ -87,7 +87,7 @@ class PNorm(Regularizer):
         return isinstance(self._m, int) and self._m == m
 
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return _power(t, self._m)
+        return positive_power(t, self._m)
 
     def structure(self) -> Structure:
         unbounded = True
@@ -99,16 +99,16 @@ class PNorm(Regularizer):
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         if self._has_exponent(1):
             return (t > 0).astype(t.dtype)
-        return self._m * _power(t, self._m - 1)
+        return self._m * positive_power(t, self._m - 1)
 
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return _power(y, self.p - 1)
+        return positive_power(y, self.p - 1)
 
     def conjugate(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
-        return _power(t, self._m + 1) / (self._m + 1)
+        return positive_power(t, self._m + 1) / (self._m + 1)
 
     def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
-        return _power(y, self.p) / self.p
+        return positive_power(y, self.p) / self.p
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         if self._has_exponent(1):
@@ -136,7 +136,7 @@ class PNorm(Regularizer):
         self, total: Float[Array, "..."], target: Float[Array, "..."]
     ) -> Float[Array, "..."]:
         # Relative, so that rounding counts the same whatever the target.
-        return _power(total / target, self.p - 1) - 1
+        return positive_power(total / target, self.p - 1) - 1
 
     def simplex_dual(self):
         if self._has_exponent(1):
@@ -183,7 +183,7 @@ def _integrate_sigmoid(t: Array, regularizer: PNorm) -> Array:
         second = d * d * sum(terms) / (m + 1)
     else:
         second = jnp.maximum(d + jnp.expm1((m + 1) * log_rest) / (m + 1), 0)
-    return jnp.maximum(t, 0) + _power(y, p) / (m + 1) + second
+    return jnp.maximum(t, 0) + positive_power(y, p) / (m + 1) + second
 
 
 def _sorted_scores(

@@ -43,6 +43,12 @@ class Transformed(Regularizer):
         r, inner = r.unit()
         return r, inner * factor
 
+    def grounded(self) -> Regularizer:
+        from .combined import Scaled  # which is one of these
+
+        r, factor, _ = self.parts()
+        return Scaled(r.grounded(), factor)
+
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         r, factor, _ = self.parts()
         return r.slope(self._argument(t)) / factor

@@ -12,7 +12,7 @@ from .._kernels.arrays import inexact, is_traced
 from .._kernels.roots import find_root
 from .deformed import deformed_exp, deformed_log, deformed_slope, power_of_exp
 from .entropy import Entropy
-from .pnorm import PNorm, parse_number
+from .pnorm import PNorm, parse_number, positive_power
 from .transformed import Transformed
 
 
@@ -33,7 +33,9 @@ class Tsallis(Transformed):
     - for a < 1 dense and smooth, with tails that fall like `t^(-1 / (1 - a))`. The link
         has a pole: it and the conjugate are infinite from `t = 1 / (a (1 - a))` on. No
         entry of 1 or less comes near it, but a projection onto a permutahedron has to
-        reach any number, and refuses a < 1.
+        reach any number, and refuses a < 1. Towards a = 1 from above, its limit is not
+        that of the entropy, which is taken in the logarithmic domain, and negative
+        numbers are accurate to about 1 / (a - 1) times the rounding of the type.
 
     A linear term does not change a projection onto the simplex, so for 1 < a <= 2 it is
     that of `PNorm(a)` at 1 / (a - 1) times the softness, and for a = 1 that of
@@ -116,6 +118,9 @@ class _DeformedEntropy(Regularizer):
             steep=traced or float(self.alpha) > 2,
         )
 
+    def grounded(self) -> Regularizer:
+        return self if is_traced(self) or self.alpha <= 1 else _Power(self.alpha)
+
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         t = inexact(t)
         return deformed_slope(t, self._powers(t)[1])
@@ -149,6 +154,27 @@ class _DeformedEntropy(Regularizer):
     ) -> Float[Array, "..."]:
         # Relative, so that rounding counts the same whatever the target.
         return deformed_log(total / target, self._powers(inexact(total))[1])
+
+
+class _Power(Regularizer):
+    """Power `r(y) = y^a / (a (a - 1))`, the Tsallis entropy of a > 1 from its edge."""
+
+    alpha: float | Float[Array, ""]
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        p = self.alpha - 1
+        return positive_power(p * inexact(t), 1 / p)
+
+    def structure(self) -> Structure:
+        return _DeformedEntropy(self.alpha).structure()
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        p = self.alpha - 1
+        return positive_power(inexact(y), p) / p
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        a = self.alpha
+        return positive_power(inexact(y), a) / (a * (a - 1))
 
 
 def _two_point_residual(log_y, args):

@@ -58,7 +58,9 @@ class DivideAndConquerIsotonic(Solver[IsotonicRegression]):
 
     def solve(self, problem: IsotonicRegression, regularizer: Regularizer) -> Solution:
         rule = problem.rule
-        return judge(problem, regularizer, *self.blocks(problem, rule))
+        blocks, steps = self.blocks(problem, rule)
+        blocks = problem.resolved(blocks) if rule.resolves() else blocks
+        return judge(problem, regularizer, blocks, steps)
 
     def blocks(
         self, problem: IsotonicRegression, rule: Rule

@@ -37,7 +37,8 @@ class Blocks(Groups):
     **Attributes:**
 
     - `offset`: `*batch n`, constant in each block: its value less the score of its
-        reference, at a fixed score of that as far as derivatives go.
+        reference, at a fixed score of that as far as derivatives go, but for Tsallis
+        entropies of a known exponent above 2, whose reference is the y next to 0.
     - `reference`: `*batch n`, the index in the row of the reference of one's block.
 
     **Example:**
@@ -69,6 +70,13 @@ class Blocks(Groups):
         position = jax.lax.broadcasted_iota(jnp.int32, inside.shape, inside.ndim - 1)
         position = self._reduce(jax.ops.segment_min, jnp.where(inside, position, n - 1))
         return tuple(permute(x, position) for x in arrays)
+
+    def least(self, x: Float[Array, "*batch n"]) -> Int[Array, "*batch n"]:
+        """The place in the row of the smallest entry of one's block."""
+        n = x.shape[-1]
+        position = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
+        here = x == self._reduce(jax.ops.segment_min, x)
+        return self._reduce(jax.ops.segment_min, jnp.where(here, position, n - 1))
 
     def _reduce(self, reduce: Callable, x: Array) -> Array:
         n = x.shape[-1]

@@ -73,8 +73,15 @@ class Rule(eqx.Module):
         return balance.slope == 0
 
     def unrounded(self, u: Array, balance: Balance) -> Array | float:
-        """Parts of the excess that a steep link makes of rounding. Default: none."""
+        """Parts of the excess that a link makes of rounding. Default: none."""
         return 0.0
+
+    def resolves(self) -> bool:
+        """Whether y near 0 are of u near 0, lost in the rounding of others.
+
+        Default: they are not.
+        """
+        return False
 
     def summary(self) -> Summary | None:
         """The rule by which blocks are pooled without their entries. Default: None."""
@@ -141,17 +148,24 @@ class _Exponentials(Summary):
 
 
 class _Sums(Rule):
-    """Sums of links; `odd` says whether they are extended to an odd function."""
+    """Sums of links; `odd` says whether they are extended to an odd function.
+
+    `rounds` says whether y is far less accurate than the u that it is the link of.
+    """
 
     moves_with_w: ClassVar[bool] = False
 
     regularizer: Regularizer
     odd: bool | Bool[Array, ""]
-    steep: bool
+    rounds: bool
+    grounded: bool = False
+
+    def resolves(self) -> bool:
+        return self.grounded
 
     def unrounded(self, u: Array, balance: Balance) -> Array | float:
         # Shared in proportion to slopes, where sums of y are what is balanced.
-        if self.odd is False or not self.steep:
+        if self.odd is False or not self.rounds:
             return 0.0
         _, slope = derivative(self.output, jax.lax.stop_gradient(u))
         share = safe_divide(slope, balance.slope)
@@ -183,15 +197,17 @@ class _Sums(Rule):
         # At the edge the slope is that from the right, of both sides.
         least = jnp.finfo(u.dtype).tiny + eps(u) * jnp.abs(edge)
         off = jax.lax.stop_gradient(jnp.maximum(distance, least) - distance)
-        y = self.regularizer.link(edge + (distance + off))
+        # What is above the edge is not measured from there, which may be far.
+        above = jnp.where(u < edge, edge + distance, u)
+        y = self.regularizer.link(above + off)
         # There it is 0, and just has the derivative of what is next to it.
         y = jnp.where(distance > 0, y, y - jax.lax.stop_gradient(y))
         return jnp.where(u < edge, -y, y)
 
     def _inverse(self, w: Array) -> Array:
         edge = self._edge(w)
-        height = self.regularizer.gradient(jnp.abs(w)) - edge
-        return edge + jnp.where(w < 0, -height, height)
+        above = self.regularizer.gradient(jnp.abs(w))
+        return jnp.where(w < 0, edge - (above - edge), above)
 
     def _link(self, u: Array) -> Array:
         return self._choose(self._extended, self.regularizer.link, u)
@@ -334,7 +350,13 @@ def choose_rule(regularizer: Regularizer) -> Rule:
     odd = is_odd(regularizer)
     if odd is True and structure.linear:
         return _LinearSums(regularizer)
-    return _Sums(regularizer, odd, structure.steep)
+    grounded = regularizer.grounded() if odd is True else regularizer
+    # An edge far from 0 makes numbers beyond it large.
+    rounds = structure.steep or grounded is not regularizer
+    # By a steep link, much is next to the edge, that is told from 0 only from there.
+    if structure.steep and odd is True:
+        return _Sums(grounded, odd, rounds, grounded is not regularizer)
+    return _Sums(regularizer, odd, rounds)
 
 
 def is_odd(regularizer: Regularizer) -> bool | Bool[Array, ""]:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import lineax as lx
 
 
+_POLISHING = 4
+"""Steps of Newton's method from a solution with the accuracy of its dual."""
+
+
 class PermutahedronProjection(MaximizationProblem):
     """Project z / softness onto `conv{permutations of w}`.
 
@@ -214,7 +218,9 @@ class IsotonicRegression(MaximizationProblem):
 
     def arguments(self, dual: Blocks) -> Float[Array, "*batch n"]:
         """`s - v`, 0 where masked."""
-        center = jax.lax.stop_gradient(permute(self.z, dual.reference))
+        center = permute(self.z, dual.reference)
+        if not self.rule.resolves():  # else, the slope at the reference is too large
+            center = jax.lax.stop_gradient(center)
         # Not a difference of quotients, which a compiler may round differently.
         u = (self.z - center) / self.softness - dual.offset
         return u if self.where is None else jnp.where(self.where, u, 0)
@@ -236,6 +242,27 @@ class IsotonicRegression(MaximizationProblem):
         # block of weights 0: rounding over such a weight would.
         constant = dual.alone | (total <= counts.shape[-1] * _least(counts))
         return jnp.where(constant, known, counts) / total
+
+    def resolved(self, dual: Blocks) -> Blocks:
+        """The blocks with values from the score of the entry whose y is next to 0.
+
+        By a steep link, that is of a u that is lost in the rounding of others. So its y
+        is what Newton's method solves for, from a sum that it has a slope of 1 in.
+        """
+        rule, shares = self.rule, self._shares(dual)
+        u = self.arguments(dual)
+        reference = dual.least(jnp.abs(u))
+        apart = (self.z - permute(self.z, reference)) / self.softness
+        apart = jnp.where(self.mask, apart, 0)
+        own = 1.0 if shares is None else permute(shares, reference)
+        dual, y = Blocks(dual.offset, reference), rule.output(permute(u, reference))
+        for _ in range(_POLISHING):
+            t, rise = derivative(rule.alone, y)
+            balance = rule.balance(apart + t, self.w, self.mask, dual, shares)
+            slope = balance.slope * rise
+            slope = jnp.where(jnp.isfinite(slope) & (slope > own), slope, own)
+            y = y - balance.excess / slope
+        return Blocks(-rule.alone(y), reference)
 
     def optimality(self, dual: Blocks, regularizer: Regularizer) -> Blocks:
         return Blocks(self.balance(dual).excess, None)  # pyright: ignore

@@ -77,11 +77,14 @@ def reduced_costs(
 
 
 def _beside_counts(counts: Any, xp: Any) -> Int[Array | np.ndarray, "*batch 2 m-1"]:
-    """The places in order of the points before and behind each boundary."""
-    before = xp.cumsum(counts, axis=-1).astype(int)
+    """The places in order of the points before and behind each boundary.
+
+    Where a boundary divides a point, those are the same.
+    """
+    before = xp.cumsum(counts, axis=-1)
     before, size = before[..., :-1], before[..., -1:]
-    beside = xp.stack([before - 1, before], axis=-2)
-    return xp.clip(beside, 0, size[..., None] - 1)
+    beside = xp.stack([xp.ceil(before) - 1, xp.floor(before)], axis=-2)
+    return xp.clip(beside, 0, size[..., None] - 1).astype(int)
 
 
 def _beside_masses(

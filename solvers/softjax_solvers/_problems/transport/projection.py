@@ -114,8 +114,8 @@ class TransportProjection(Transport):
 
         - `points`: `*batch n`.
         - `anchors`: ascending, of a shape that broadcasts against `*batch m`.
-        - `counts`: nonnegative integers that broadcast against `*batch m`, and add up
-            to the number of points; with `weights` any numbers that add up to theirs.
+        - `counts`: nonnegative, of a shape that broadcasts against `*batch m`, and of
+            the sum of the weights, which is the number of points where there are none.
         - `softness`: positive, of a shape that broadcasts against `*batch`.
         - `where`: optional mask `*batch n` of the points that take part.
         - `ascending`: whether `points` are, with those that take part first.
