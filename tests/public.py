@@ -359,8 +359,7 @@ SOLVERS = {
 OTHERS = {
     # Types of keywords and of soft arrays, and makers of variants
     *(
-        "AxisKeywords",
-        "ValueKeywords",
+        *("AxisKeywords", "ValueKeywords", "IndexKeywords", "ValueIndexKeywords"),
         "segment.SegmentKeywords",
         "SoftBool",
         "SoftIndex",
@@ -381,6 +380,7 @@ OTHERS = {
     *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
     *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),
     *("solvers.Readout", "solvers.Primal", "solvers.Dual", "solvers.Value"),
+    "solvers.LogPrimal",
     *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
     *("solvers.Exponential", "solvers.General"),
     "solvers.Incidence",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,10 +32,11 @@ from .._layout import (
 )
 from ..methods import Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
-from ._infinite import Outer, put_indices, put_positions, put_values
+from ._infinite import Outer, put_indices, put_logs, put_positions, put_values
 from ._keywords import with_defaults
+from ._logarithms import check_logs, floored
 from ._measure import check_measure
-from ._operation import INDEX, MASK, POSITION, VALUE, Operation
+from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
 
 
@@ -63,6 +65,7 @@ def call(
         check_measure(operation, x, axis, others["weights"], others.get("where"))
     softness = others.pop("softness", 0.1)
     check_softness(softness)
+    check_logs(others, operation.name)
     return dispatch(
         body,
         *(x, softness, *parameters),
@@ -122,12 +125,22 @@ def run(
         weights = None if weights is None else pad_last(weights, 0, 1, 1)
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
+    floor = None
+    if given.get("return_log_probs", False):
+        operation = operation.in_logs()
+        floor = given["log_prob_eps"]
     if regularizer is None:
         method, regularizer, solver, standardize = Hard(), Entropy(), None, False
         gated_grad = True
     if not gated_grad and isinstance(method, ValueMethod):
         raise ValueError(
             f"{name}: gated_grad=False stops gradients through soft indices, and "
+            f"method={given['method']!r} has none."
+        )
+
+    if LOGS in operation.outputs and isinstance(method, ValueMethod):
+        raise ValueError(
+            f"{name}: return_log_probs=True is for soft indices, and "
             f"method={given['method']!r} has none."
         )
 
@@ -139,7 +152,7 @@ def run(
             x = -x
         relaxation = Relaxation(regularizer, softness, solver)
         if isinstance(method, Hard):
-            return _run_hard(operation, method, x, measure, relaxation, options)
+            return _run_hard(operation, method, x, measure, relaxation, options, floor)
         absent = operation.absent
         sample, bad, outer = prepare(
             x, softness, measure, absent=absent, standardize=standardize
@@ -156,6 +169,8 @@ def run(
 
         def finish(out, kind):
             out = _place_infinite(out, kind, operation, sample, options, outer)
+            if kind == LOGS:
+                out = floored(out, floor, sample, operation.absent)
             return _finish(out, kind, operation, sample, options, measure, bad)
 
         return _each_output(finish, operation, outputs)
@@ -217,6 +232,7 @@ def _run_hard(
     measure: Measure | None,
     relaxation: Relaxation,
     options: tuple[Any, ...],
+    floor: Any,
 ) -> tuple[Array | None, ...]:
     """The operation on x as it is, infinities included."""
     nan = jnp.isnan(x)
@@ -231,6 +247,8 @@ def _run_hard(
     outputs = operation.answers(method, sample, relaxation, options)
 
     def finish(out, kind):
+        if kind == LOGS:
+            out = floored(out, floor, sample, operation.absent)
         return _finish(out, kind, operation, sample, options, measure, bad)
 
     return _each_output(finish, operation, outputs)
@@ -281,13 +299,13 @@ def _fill(
         out = jnp.where(measure.total > 0, out, 1)
         return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
-    fill = operation.of_nothing if kind == VALUE else 0.0
+    fill = {VALUE: operation.of_nothing, INDEX: 0.0, LOGS: -math.inf}[kind]
     beyond = jnp.asarray(places.start) >= measure.total
     if places.share is not None:
         beyond = jnp.split(beyond, 2, axis=-1)[0]
     beyond = beyond | (measure.total == 0)
     beyond = beyond[..., 0] if single else beyond
-    return jnp.where(beyond[..., None] if kind == INDEX else beyond, fill, out)
+    return jnp.where(beyond if kind == VALUE else beyond[..., None], fill, out)
 
 
 def _place_infinite(
@@ -305,5 +323,6 @@ def _place_infinite(
     places, single = operation.places(sample, *options)
     axis = outer.up.ndim - 1
     out = jnp.expand_dims(out, axis) if single else out
-    out = (put_values if kind == VALUE else put_indices)(out, places, outer)
+    put = {VALUE: put_values, INDEX: put_indices, LOGS: put_logs}[kind]
+    out = put(out, places, outer)
     return jnp.squeeze(out, axis) if single else out

@@ -39,6 +39,7 @@ class NeuralSort(RowMethod):
     """
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+    in_logs: ClassVar[bool] = True
 
     def rows(
         self,
@@ -49,7 +50,8 @@ class NeuralSort(RowMethod):
         ordered = sample.ordered()
         if sample.mass is not None:
             index = relaxation.primal(_at(sample, ordered, relaxation, intervals))
-            return ordered.unsort(index) * sample.mass[..., None, :]
+            mass = sample.mass[..., None, :]
+            return relaxation.shares.times(ordered.unsort(index), mass)
         index = _evaluate(relaxation.primal, ordered, relaxation, intervals, "m,n")
         return ordered.unsort(index)
 

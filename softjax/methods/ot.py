@@ -15,7 +15,6 @@ from softjax_solvers import (
 from softjax_solvers.internal import (
     MeanPlaces,
     is_traced,
-    safe_divide,
 )
 
 from ._intervals import Intervals
@@ -70,6 +69,7 @@ class OptimalTransport(IndexMethod):
     linear_solver: Any = None
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+    in_logs: ClassVar[bool] = True
     reads_points: ClassVar[bool] = False
 
     def _plan(
@@ -216,7 +216,7 @@ class OptimalTransport(IndexMethod):
         beyond = sample.total - (k + 1)
         masses = units + (np.arange(k + 1) == k) * xp.where(beyond > 0, beyond, 0)
         plan = self._plan(sample, relaxation, masses, used, ascending)
-        return _shares(plan, sample)[..., :k, :]
+        return _shares(plan, sample, relaxation)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
@@ -242,10 +242,10 @@ class OptimalTransport(IndexMethod):
         softened = dataclasses.replace(relaxation, softness=softness)
         levels = jax.tree.map(each, sample)
         plan = self._plan(levels, softened, masses)
-        rows = _shares(plan, levels)[..., 1 : 1 + len(parts), :]
+        rows = _shares(plan, levels, relaxation)[..., 1 : 1 + len(parts), :]
         rows = rows.swapaxes(-2, -3)
         rows = rows.reshape(*rows.shape[:-3], start.shape[-1], sample.size)
-        return intervals.mix(rows, axis=-2)
+        return relaxation.shares.mix(intervals, rows)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         # The quantile at 1/2, which counts from the smallest: where n is odd, a fourth
@@ -282,12 +282,12 @@ def _at_least_one(x: Any, xp: Any) -> Any:
 
 
 def _shares(
-    plan: Float[Array, "*batch m n"], sample: Sample
+    plan: Float[Array, "*batch m n"], sample: Sample, relaxation: Relaxation
 ) -> Float[Array, "*batch m n"]:
     """Soft indices, of the shares of elements in anchors, of a plan of one copy."""
     if sample.mass is None:
         return plan
-    index = plan * sample.mass[..., None, :]
+    index = relaxation.shares.times(plan, sample.mass[..., None, :])
     # What an anchor has is its mass but for rounding, by which a part of a unit may be
     # off that is as small.
-    return safe_divide(index, jnp.sum(index, axis=-1, keepdims=True))
+    return relaxation.shares.over_sum(index)

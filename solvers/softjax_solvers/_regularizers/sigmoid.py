@@ -161,6 +161,9 @@ class BinaryEntropy(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.nn.sigmoid(t)
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.log_sigmoid(t)
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)
         t = jax.scipy.special.logit(jnp.where(inside, y, 1 / 2))
@@ -176,6 +179,9 @@ class BinaryEntropy(Regularizer):
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.nn.sigmoid(t / 2)
+
+    def log_sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.log_sigmoid(t / 2)
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return 2 * jax.nn.softplus(t / 2)
