@@ -283,7 +283,7 @@ def test_zeros_and_floor():
     with np.errstate(divide="ignore"):
         np.testing.assert_allclose(logs, np.log(p), rtol=1e-6)
     # An element of -inf is absent.
-    floored = [np.log((q + eps) / (1 + 3 * eps)) for q in (p, [0, 1, 0, 0])]
+    floored = [np.log((q + eps) / (1 + 3 * eps)) for q in (p, np.eye(4)[1])]
     for actual, expected in zip((floor, hard), floored, strict=True):
         np.testing.assert_allclose(actual[:3], expected[:3], rtol=2e-5)
         assert actual[3] == -np.inf

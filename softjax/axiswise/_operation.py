@@ -90,10 +90,20 @@ class Operation:
                 return logs
             pairs = zip(self.outputs, asked(relaxation), logs, strict=True)
             return tuple(log if kind == LOGS else out for kind, out, log in pairs)
-        return tuple(
-            _of_kind(out, kind, self.first)
-            for out, kind in zip(asked(relaxation), self.outputs, strict=True)
-        )
+        pairs = zip(asked(relaxation), self.outputs, strict=True)
+        return tuple(self._finished(out, kind, method) for out, kind in pairs)
+
+    def _finished(self, out: Array | None, kind: str, method: Method) -> Array | None:
+        if out is None and kind == LOGS:
+            raise ValueError(
+                f"{self.name}: return_log_probs=True is for soft indices, and "
+                f"method={type(method).__name__}() has none."
+            )
+        if out is None:
+            return None
+        if kind == LOGS:
+            return safe_log(out)
+        return out + (self.first - 1) if kind == POSITION else out
 
     def in_logs(self) -> "Operation":
         """This operator with logarithms of soft indices."""
@@ -124,11 +134,3 @@ class Operation:
         if INDEX in self.outputs:
             common |= dict(return_log_probs=False, log_prob_eps=0.0)
         return common
-
-
-def _of_kind(out: Array | None, kind: str, first: int) -> Array | None:
-    if out is None:
-        return None
-    if kind == LOGS:
-        return safe_log(out)
-    return out + (first - 1) if kind == POSITION else out

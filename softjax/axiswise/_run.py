@@ -138,12 +138,6 @@ def run(
             f"method={given['method']!r} has none."
         )
 
-    if LOGS in operation.outputs and isinstance(method, ValueMethod):
-        raise ValueError(
-            f"{name}: return_log_probs=True is for soft indices, and "
-            f"method={given['method']!r} has none."
-        )
-
     def by_rows(x, softness, where, weights, options, regularizer, method, solver):
         measure = Measure.of(where, weights)
         if where is not None:
