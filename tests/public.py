@@ -120,7 +120,9 @@ DRAWS = {
 KEY = np.array([0, 1], np.uint32)
 
 _IDS = np.array([0, 2, 0, 0])
-_NO_SEGMENTS = {"SegmentKeywords", "top_k", "quantile", "top_k_mask", "pad"}
+_NO_SEGMENTS = {"SegmentKeywords", "SegmentIndexKeywords", "pad"} | {
+    *("top_k", "quantile", "top_k_mask")
+}
 
 
 def _over_segments(f, x):
@@ -360,7 +362,7 @@ OTHERS = {
     # Types of keywords and of soft arrays, and makers of variants
     *(
         *("AxisKeywords", "ValueKeywords", "IndexKeywords", "ValueIndexKeywords"),
-        "segment.SegmentKeywords",
+        *("segment.SegmentKeywords", "segment.SegmentIndexKeywords"),
         "SoftBool",
         "SoftIndex",
     ),

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from softjax_solvers.internal import log_over_sum, log_sum, safe_divide
+from softjax_solvers.internal import safe_divide
 
-from ..methods import Infinite, Intervals
+from ..methods import Infinite, Intervals, Shares
 
 
 class Outer(NamedTuple):
@@ -111,40 +111,20 @@ def put_values(
     return jnp.where(edge == 0, out, edge)
 
 
-def _outer_parts(
-    places: Intervals, outer: Outer, dtype: jnp.dtype
-) -> tuple[Float[Array, "*batch m n"], Float[Array, "*batch m 1"]]:
-    """What soft indices at places have of infinite elements, and that together."""
-    up, down = (part[..., None] for part in outer.parts(places, dtype))
-    of_up, of_down = (x[..., None, :] for x in outer.shares(dtype))
+def put_indices(
+    out: Float[Array, "*batch m n"], places: Intervals, outer: Outer, shares: Shares
+) -> Float[Array, "*batch m n"]:
+    """Soft indices at places, where those of infinite elements are shared by these."""
+    up, down = (part[..., None] for part in outer.parts(places, out.dtype))
+    of_up, of_down = (x[..., None, :] for x in outer.shares(out.dtype))
     parts, taken = up * of_up + down * of_down, up + down
     if places.share is not None:
         share = jax.lax.stop_gradient(jnp.asarray(places.share))[..., None]
         parts, taken = places.add(share * parts, -2), places.add(share * taken, -2)
-    return parts, taken
-
-
-def put_indices(
-    out: Float[Array, "*batch m n"], places: Intervals, outer: Outer
-) -> Float[Array, "*batch m n"]:
-    """Soft indices at places, where those of infinite elements are shared by these."""
-    parts, taken = _outer_parts(places, outer, out.dtype)
     # Half way to an infinite element, the finite ones keep their shares of the rest.
-    rest = jnp.where((outer.up | outer.down)[..., None, :], 0, out)
-    rest = safe_divide(rest, jnp.sum(rest, axis=-1, keepdims=True))
-    return jnp.where(taken > 0, parts + (1 - taken) * rest, out)
-
-
-def put_logs(
-    out: Float[Array, "*batch m n"], places: Intervals, outer: Outer
-) -> Float[Array, "*batch m n"]:
-    """`put_indices` of logarithms."""
-    parts, taken = _outer_parts(places, outer, out.dtype)
-    # A stand-in's share is as small as that is far, where an infinite one has none.
-    out = jnp.where((outer.up | outer.down)[..., None, :], -jnp.inf, out)
-    logs = jnp.stack([jnp.zeros_like(out), log_over_sum(out)], -1)
-    shares = jnp.stack([parts, jnp.broadcast_to(1 - taken, parts.shape)], -1)
-    return jnp.where(taken > 0, log_sum(logs, -1, shares), out)
+    rest = jnp.where((outer.up | outer.down)[..., None, :], shares.nothing, out)
+    beside = shares.beside(parts, 1 - taken, shares.over_sum(rest))
+    return jnp.where(taken > 0, beside, shares.cleared(out, rest))
 
 
 def put_positions(

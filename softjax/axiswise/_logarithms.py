@@ -41,20 +41,13 @@ def check_logs(keywords: Mapping[str, Any], name: str) -> None:
         )
 
 
-def floored(
-    logs: Float[Array, "..."],
-    eps: Any,
-    sample: Sample,
-    absent: bool,
+def floored_rows(
+    logs: Float[Array, "..."], eps: Any, sample: Sample, absent: bool
 ) -> Float[Array, "..."]:
-    """The logarithm of `(p + eps w) / (1 + eps sum w)`, of elements of mass w.
+    """`floored`, of shape `*batch n` or `*batch m n`.
 
-    Of shape `*batch n` or `*batch m n`. `absent` says whether elements of -inf have no
-    part in it, unless all are.
+    `absent` says whether elements of -inf have no part in it, unless all are.
     """
-    if isinstance(eps, int | float) and eps == 0:
-        return logs
-    eps = jnp.asarray(eps, logs.dtype)
     keys = sample.keys
     mass = jnp.ones_like(keys) if sample.mass is None else sample.mass
     mass = mass if sample.where is None else jnp.where(sample.where, mass, 0)
@@ -63,7 +56,19 @@ def floored(
         some = jnp.any(present > 0, axis=-1, keepdims=True)
         mass = jnp.where(some, present, mass)
     mass = jnp.expand_dims(mass, tuple(range(mass.ndim - 1, logs.ndim - 1)))
-    mass = eps * jnp.broadcast_to(mass, logs.shape)
+    return floored(logs, eps, mass, jnp.sum(mass, axis=-1, keepdims=True))
+
+
+def floored(
+    logs: Float[Array, "..."],
+    eps: Any,
+    mass: Float[Array, "..."],
+    total: Float[Array, "..."],
+) -> Float[Array, "..."]:
+    """Logarithms of `(p + eps mass) / (1 + eps total)`."""
+    if isinstance(eps, int | float) and eps == 0:
+        return logs
+    eps = jnp.asarray(eps, logs.dtype)
     terms = jnp.stack([logs, jnp.zeros_like(logs)], -1)
-    shares = jnp.stack([jnp.ones_like(logs), mass], -1)
-    return log_sum(terms, -1, shares) - jnp.log1p(jnp.sum(mass, -1, keepdims=True))
+    shares = [jnp.ones_like(logs), jnp.broadcast_to(eps * mass, logs.shape)]
+    return log_sum(terms, -1, jnp.stack(shares, -1)) - jnp.log1p(eps * total)

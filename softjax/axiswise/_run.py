@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,14 +29,17 @@ from .._layout import (
     split_parameter,
     split_weights,
 )
-from ..methods import Relaxation, Sample, ValueMethod, get_method
+from ..methods import Logarithms, Plain, Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
-from ._infinite import Outer, put_indices, put_logs, put_positions, put_values
+from ._infinite import Outer, put_indices, put_positions, put_values
 from ._keywords import with_defaults
-from ._logarithms import check_logs, floored
+from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
 from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
+
+_SHARES = {INDEX: Plain(), LOGS: Logarithms()}
+"""What is returned of a soft index -> its arithmetic."""
 
 
 def call(
@@ -164,7 +166,7 @@ def run(
         def finish(out, kind):
             out = _place_infinite(out, kind, operation, sample, options, outer)
             if kind == LOGS:
-                out = floored(out, floor, sample, operation.absent)
+                out = floored_rows(out, floor, sample, operation.absent)
             return _finish(out, kind, operation, sample, options, measure, bad)
 
         return _each_output(finish, operation, outputs)
@@ -242,7 +244,7 @@ def _run_hard(
 
     def finish(out, kind):
         if kind == LOGS:
-            out = floored(out, floor, sample, operation.absent)
+            out = floored_rows(out, floor, sample, operation.absent)
         return _finish(out, kind, operation, sample, options, measure, bad)
 
     return _each_output(finish, operation, outputs)
@@ -293,7 +295,7 @@ def _fill(
         out = jnp.where(measure.total > 0, out, 1)
         return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
-    fill = {VALUE: operation.of_nothing, INDEX: 0.0, LOGS: -math.inf}[kind]
+    fill = operation.of_nothing if kind == VALUE else _SHARES[kind].nothing
     beyond = jnp.asarray(places.start) >= measure.total
     if places.share is not None:
         beyond = jnp.split(beyond, 2, axis=-1)[0]
@@ -317,6 +319,8 @@ def _place_infinite(
     places, single = operation.places(sample, *options)
     axis = outer.up.ndim - 1
     out = jnp.expand_dims(out, axis) if single else out
-    put = {VALUE: put_values, INDEX: put_indices, LOGS: put_logs}[kind]
-    out = put(out, places, outer)
+    if kind == VALUE:
+        out = put_values(out, places, outer)
+    else:
+        out = put_indices(out, places, outer, _SHARES[kind])
     return jnp.squeeze(out, axis) if single else out

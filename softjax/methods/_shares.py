@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from softjax_solvers import LogPrimal, Primal, Readout
 from softjax_solvers.internal import (
+    Segments,
     log_over_sum,
     log_sum,
     map_chunks,
@@ -32,6 +35,7 @@ class Shares(eqx.Module):
     **Attributes:**
 
     - `readout`: what is read off the solution of a problem.
+    - `nothing`: what stands for 0.
 
     **Example:**
 
@@ -42,6 +46,7 @@ class Shares(eqx.Module):
     """
 
     readout: eqx.AbstractVar[Readout]
+    nothing: eqx.AbstractClassVar[float]
 
     @abc.abstractmethod
     def times(self, rows: Float[Array, "..."], mass: Float[Array, "..."]) -> Array:
@@ -50,6 +55,20 @@ class Shares(eqx.Module):
     @abc.abstractmethod
     def over_sum(self, rows: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """Rows over their sums, 0 where these are."""
+
+    @abc.abstractmethod
+    def over_sum_of(
+        self, groups: Segments, rows: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
+        """`over_sum` of each of some groups."""
+
+    @abc.abstractmethod
+    def beside(self, parts: Array, rest: Array, rows: Float[Array, "..."]) -> Array:
+        """Shares that are known, `parts`, and rows of what is the `rest` of a whole."""
+
+    @abc.abstractmethod
+    def cleared(self, rows: Float[Array, "..."], without: Array) -> Array:
+        """Rows where stand-ins of infinite elements have what they have, or nothing."""
 
     @abc.abstractmethod
     def mix(
@@ -105,13 +124,24 @@ class Plain(Shares):
         [0.25 0.75]
     """
 
+    nothing: ClassVar[float] = 0.0
+
     readout: Readout = Primal()
 
     def times(self, rows, mass):
         return rows * mass
 
+    def over_sum_of(self, groups, rows):
+        return safe_divide(rows, groups.spread(groups.sum(rows)))
+
+    def beside(self, parts, rest, rows):
+        return parts + rest * rows
+
     def over_sum(self, rows):
         return safe_divide(rows, jnp.sum(rows, axis=-1, keepdims=True))
+
+    def cleared(self, rows, without):
+        return rows
 
     def mix(self, intervals, rows):
         return intervals.mix(rows, axis=-2)
@@ -144,13 +174,29 @@ class Logarithms(Shares):
         [  0. -inf]
     """
 
+    nothing: ClassVar[float] = -math.inf
+
     readout: Readout = LogPrimal()
 
     def times(self, rows, mass):
         return rows + safe_log(mass)
 
+    def over_sum_of(self, groups, rows):
+        top = jax.lax.stop_gradient(groups.spread(groups.max(rows)))
+        apart = rows - jnp.where(jnp.isfinite(top), top, 0)
+        total = groups.spread(groups.sum(jnp.exp(apart)))
+        return apart - jnp.log(jnp.where(total > 0, total, 1))
+
+    def beside(self, parts, rest, rows):
+        rest = jnp.broadcast_to(rest, parts.shape)
+        return self._mixed([jnp.zeros_like(rows), rows], [parts, rest])
+
     def over_sum(self, rows):
         return log_over_sum(rows)
+
+    def cleared(self, rows, without):
+        # Stand-ins are far away, as their logarithms would show.
+        return without
 
     def mix(self, intervals, rows):
         if intervals.share is None:

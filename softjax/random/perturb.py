@@ -49,8 +49,8 @@ def perturb(
     - `key`: a key of `jax.random`, old or new style. Each call has the same noise.
     - `samples`: how often `fn` is evaluated, all at once: at least 2.
     - `noise`: `"normal"`, `"gumbel"`, `"laplace"`, `"logistic"`, or a
-        [`softjax.random.Noise`][]. Laplace's density has a kink, so that there are first
-        derivatives only.
+        [`softjax.random.Noise`][]. Laplace's density has a kink, and so
+        first derivatives only.
     - `sigma`: the scale of the noise: a positive number, or an array that broadcasts to
         all that is perturbed; may be traced and differentiated.
     - `antithetic`: whether half of the samples mirror the others: `-Z`, and for Gumbel
