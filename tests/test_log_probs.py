@@ -164,9 +164,14 @@ def check_derivatives(operators, mode, method, x, atol=1e-6, **keywords):
         for operator in operators:
             keys = dict(mode=mode, method=method, softness=1.5, **keywords)
             call = lambda x: operator.call(x, **keys, **LOGS)  # noqa: B023, E731
-            weights = jnp.cos(jnp.arange(call(x).size)).reshape(call(x).shape)
-            out[operator.name] = pull(call, x, weights)
+            logs = call(still)
+            weights = jnp.cos(jnp.arange(logs.size)).reshape(logs.shape)
+            # Where a sparse one leaves 0, differences of logarithms mean nothing.
+            seen = (logs > -4) | (mode == "smooth")
+            out[operator.name] = pull(call, x, jnp.where(seen, weights, 0))
         return out
+
+    still = x
 
     run = jax.jit(run)
     found = run(x)
