@@ -109,9 +109,9 @@ class ValueIndexKeywords(ValueKeywords, IndexKeywords, total=False):
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
-        >>> values, logs = sj.top_k(x, 1, softness=0.001, return_log_probs=True)
+        >>> values, logs = sj.top_k(x, 1, softness=0.5, return_log_probs=True)
         >>> print(values, logs)
-        [1.] [[-800.    0. -300.]]
+        [0.814] [[-2.16 -0.56 -1.16]]
     """
 
 
