@@ -35,6 +35,8 @@ from .autograd_safe import (
 )
 from .axiswise import (
     AxisKeywords as AxisKeywords,
+    IndexKeywords as IndexKeywords,
+    ValueIndexKeywords as ValueIndexKeywords,
     ValueKeywords as ValueKeywords,
     argmax as argmax,
     argmedian as argmedian,

@@ -187,6 +187,17 @@ def check_positive(value: Any, name: str) -> None:
         raise ValueError(f"{name} must be positive and finite, got {value}.")
 
 
+def check_nonnegative(value: Any, name: str) -> None:
+    """Check a number, or an array of them, as far as its value is known.
+
+    **Raises:** `ValueError` if it is negative or infinite; `TypeError` if it is not a
+    real number or an array of them.
+    """
+    known = _known(value, name, "a nonnegative number")
+    if known is not None and not ((known >= 0) & (known < np.inf)).all():
+        raise ValueError(f"{name} must be nonnegative and finite, got {value}.")
+
+
 def parse_softness(softness: Any, dtype: Any) -> Float[Array, "..."]:
     """`softness` as an array of type `dtype`.
 

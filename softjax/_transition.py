@@ -42,6 +42,11 @@ class Transition(eqx.Module):
         step = self.regularizer.sigmoid(jnp.where(near, x, 0) / self.unit)
         return jnp.where(near, step, (1 + jnp.sign(x)) / 2)
 
+    def log_heaviside(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        near = jnp.abs(x) < _FAR * self.unit
+        step = self.regularizer.log_sigmoid(jnp.where(near, x, 0) / self.unit)
+        return jnp.where(near, step, jnp.where(x < 0, -jnp.inf, jnp.where(x > 0, 0, x)))
+
     def relu(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         # relu(x) = x + relu(-x), so only the small one of the two is ever formed.
         negative = x <= 0

@@ -120,7 +120,9 @@ DRAWS = {
 KEY = np.array([0, 1], np.uint32)
 
 _IDS = np.array([0, 2, 0, 0])
-_NO_SEGMENTS = {"SegmentKeywords", "top_k", "quantile", "top_k_mask", "pad"}
+_NO_SEGMENTS = {"SegmentKeywords", "SegmentIndexKeywords", "pad"} | {
+    *("top_k", "quantile", "top_k_mask")
+}
 
 
 def _over_segments(f, x):
@@ -359,9 +361,8 @@ SOLVERS = {
 OTHERS = {
     # Types of keywords and of soft arrays, and makers of variants
     *(
-        "AxisKeywords",
-        "ValueKeywords",
-        "segment.SegmentKeywords",
+        *("AxisKeywords", "ValueKeywords", "IndexKeywords", "ValueIndexKeywords"),
+        *("segment.SegmentKeywords", "segment.SegmentIndexKeywords"),
         "SoftBool",
         "SoftIndex",
     ),
@@ -382,6 +383,7 @@ OTHERS = {
     *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
     *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),
     *("solvers.Readout", "solvers.Primal", "solvers.Dual", "solvers.Value"),
+    "solvers.LogPrimal",
     *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
     *("solvers.Exponential", "solvers.General"),
     "solvers.Incidence",

@@ -64,6 +64,11 @@ class WrongSlope(Shifted):
         return jnp.exp(t)
 
 
+class WrongLogarithm(Entropy):
+    def log_link(self, t):
+        return t + 0.1
+
+
 class WrongGradient(Entropy):
     def gradient(self, y):
         return jnp.log(y) + 0.1
@@ -107,6 +112,10 @@ class NotExponential(PNorm):
         (Negative(), r"link\(-1e\+04\) is -1e\+04; it must be at least 0"),
         (Broken(), "It raises RuntimeError: no link"),
         (WrongSlope(), r"slope at"),
+        pytest.param(
+            *(WrongLogarithm(), r"exp\(log_link\), which should be link, at"),
+            marks=pytest.mark.slow,
+        ),
         (WrongGradient(), r"link\(gradient\(y\)\) at"),
         (WrongConjugate(), "derivative of conjugate"),
         (WrongValue(1.5), r"Fenchel and Young"),

@@ -9,11 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from softjax_solvers.internal import (
-    safe_divide,
-)
+from softjax_solvers.internal import safe_divide
 
-from ..methods import Infinite, Intervals
+from ..methods import Infinite, Intervals, Shares
 
 
 class Outer(NamedTuple):
@@ -114,7 +112,7 @@ def put_values(
 
 
 def put_indices(
-    out: Float[Array, "*batch m n"], places: Intervals, outer: Outer
+    out: Float[Array, "*batch m n"], places: Intervals, outer: Outer, shares: Shares
 ) -> Float[Array, "*batch m n"]:
     """Soft indices at places, where those of infinite elements are shared by these."""
     up, down = (part[..., None] for part in outer.parts(places, out.dtype))
@@ -124,9 +122,9 @@ def put_indices(
         share = jax.lax.stop_gradient(jnp.asarray(places.share))[..., None]
         parts, taken = places.add(share * parts, -2), places.add(share * taken, -2)
     # Half way to an infinite element, the finite ones keep their shares of the rest.
-    rest = jnp.where((outer.up | outer.down)[..., None, :], 0, out)
-    rest = safe_divide(rest, jnp.sum(rest, axis=-1, keepdims=True))
-    return jnp.where(taken > 0, parts + (1 - taken) * rest, out)
+    rest = jnp.where((outer.up | outer.down)[..., None, :], shares.nothing, out)
+    beside = shares.beside(parts, 1 - taken, shares.over_sum(rest))
+    return jnp.where(taken > 0, beside, shares.cleared(out, rest))
 
 
 def put_positions(

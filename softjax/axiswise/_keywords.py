@@ -75,6 +75,46 @@ class ValueKeywords(AxisKeywords, total=False):
     gated_grad: bool
 
 
+class IndexKeywords(AxisKeywords, total=False):
+    """The keywords of axiswise operators that return soft indices.
+
+    - `return_log_probs`: whether to return the logarithm of a soft index p in its
+        place. It is computed as a logarithm: exact where p is too small for its type,
+        and -inf where p is 0, as in modes that are sparse. There its gradient is 0,
+        and elsewhere that of log p. Default False.
+    - `log_prob_eps`: a floor: with it, what is returned is the logarithm of
+        `(p + eps) / (1 + n eps)`, of n elements that there are; of elements with
+        weights w, of `(p + eps w) / (1 + eps sum w)`. Default 0.
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> print(sj.argmax(x, softness=0.001, return_log_probs=True))
+        [-800.    0. -300.]
+        >>> print(sj.argmax(x, mode="c0", return_log_probs=True))
+        [-inf   0. -inf]
+        >>> print(sj.argmax(x, mode="c0", return_log_probs=True, log_prob_eps=1e-3))
+        [-6.911 -0.002 -6.911]
+    """
+
+    return_log_probs: bool
+    log_prob_eps: Any
+
+
+class ValueIndexKeywords(ValueKeywords, IndexKeywords, total=False):
+    """The keywords of axiswise operators that return values and soft indices.
+
+    Those of [`softjax.ValueKeywords`][] and of [`softjax.IndexKeywords`][].
+
+    **Example:**
+
+        >>> x = jnp.array([0.2, 1.0, 0.7])
+        >>> values, logs = sj.top_k(x, 1, softness=0.5, return_log_probs=True)
+        >>> print(values, logs)
+        [0.814] [[-2.16 -0.56 -1.16]]
+    """
+
+
 class _Keyworded(Protocol):
     def keywords(self) -> dict[str, Any]: ...
 

@@ -9,9 +9,12 @@ from typing import Any
 
 from jaxtyping import Array
 
+from softjax_solvers.internal import safe_log
+
 from ..methods import Intervals, Method, Relaxation, Sample
 
 VALUE, INDEX, POSITION, MASK = "value", "index", "position", "mask"
+LOGS = "logarithms of an index"
 
 
 def ask(function: str) -> Callable[..., Any]:
@@ -39,7 +42,8 @@ class Operation:
     - `apply`: `(method, sample, relaxation, *options) -> an array of shape *batch ...`,
         or a tuple of them where there are several outputs.
     - `outputs`: the kind of each of them: `VALUE` (in the unit of the input), `INDEX`
-        (a soft index), `POSITION` (a rank, counted from 1) or `MASK` (soft booleans).
+        (a soft index), `LOGS` (its logarithm), `POSITION` (a rank, counted from 1) or
+        `MASK` (soft booleans).
     - `places`: `(sample, *options) -> which intervals of mass the outputs stand for,
         and whether these are a single one, without an axis of its own`. Default: all
         cells.
@@ -76,12 +80,36 @@ class Operation:
         options: tuple[Any, ...],
     ) -> tuple[Array | None, ...]:
         """One array for each output, positions counted from `first`."""
-        answer = self.apply(method, sample, relaxation, *options)
-        answers = answer if len(self.outputs) > 1 else (answer,)
-        return tuple(
-            out + (self.first - 1) if kind == POSITION else out
-            for out, kind in zip(answers, self.outputs, strict=True)
-        )
+
+        def asked(relaxation: Relaxation) -> tuple[Array | None, ...]:
+            answer = self.apply(method, sample, relaxation, *options)
+            return answer if len(self.outputs) > 1 else (answer,)
+
+        if LOGS in self.outputs and method.in_logs:
+            logs = asked(relaxation.in_logs())
+            if set(self.outputs) == {LOGS}:
+                return logs
+            pairs = zip(self.outputs, asked(relaxation), logs, strict=True)
+            return tuple(log if kind == LOGS else out for kind, out, log in pairs)
+        pairs = zip(asked(relaxation), self.outputs, strict=True)
+        return tuple(self._finished(out, kind, method) for out, kind in pairs)
+
+    def _finished(self, out: Array | None, kind: str, method: Method) -> Array | None:
+        if out is None and kind == LOGS:
+            raise ValueError(
+                f"{self.name}: return_log_probs=True is for soft indices, and "
+                f"method={type(method).__name__}() has none."
+            )
+        if out is None:
+            return None
+        if kind == LOGS:
+            return safe_log(out)
+        return out + (self.first - 1) if kind == POSITION else out
+
+    def in_logs(self) -> "Operation":
+        """This operator with logarithms of soft indices."""
+        kinds = (LOGS if kind == INDEX else kind for kind in self.outputs)
+        return dataclasses.replace(self, outputs=tuple(kinds))
 
     def ascend(self, name: str | None = None) -> "Operation":
         """This operator, counting from the smallest."""
@@ -106,4 +134,8 @@ class Operation:
             where=None,
             weights=None,
         )
-        return common | (dict(gated_grad=True) if VALUE in self.outputs else {})
+        if VALUE in self.outputs:
+            common |= dict(gated_grad=True)
+        if INDEX in self.outputs:
+            common |= dict(return_log_probs=False, log_prob_eps=0.0)
+        return common

@@ -29,13 +29,25 @@ from .._layout import (
     split_parameter,
     split_weights,
 )
-from ..methods import Method, Relaxation, Sample, ValueMethod, get_method
+from ..methods import (
+    Logarithms,
+    Method,
+    Plain,
+    Relaxation,
+    Sample,
+    ValueMethod,
+    get_method,
+)
 from ..methods.hard import Hard
 from ._infinite import Outer, put_indices, put_positions, put_values
 from ._keywords import with_defaults
+from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
-from ._operation import INDEX, MASK, POSITION, VALUE, Operation
+from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
+
+_SHARES = {INDEX: Plain(), LOGS: Logarithms()}
+"""What is returned of a soft index -> its arithmetic."""
 
 
 def call(
@@ -64,6 +76,7 @@ def call(
         check_measure(operation, x, axis, *measure, _method_of(operation, others))
     softness = others.pop("softness", 0.1)
     check_softness(softness)
+    check_logs(others, operation.name)
     return dispatch(
         body,
         *(x, softness, *parameters),
@@ -132,6 +145,10 @@ def run(
     standardize = bool(given["standardize"])
     gated_grad = bool(given.get("gated_grad", True))
     hard = regularizer is None
+    floor = None
+    if given.get("return_log_probs", False):
+        operation = operation.in_logs()
+        floor = given["log_prob_eps"]
     if regularizer is None:
         operation = operation.hardened()
         method, regularizer, solver, standardize = Hard(), Entropy(), None, False
@@ -150,7 +167,7 @@ def run(
             x = -x
         relaxation = Relaxation(regularizer, softness, solver)
         if hard:
-            return _run_hard(operation, method, x, measure, relaxation, options)
+            return _run_hard(operation, method, x, measure, relaxation, options, floor)
         absent = operation.absent
         sample, bad, outer = prepare(
             x, softness, measure, absent=absent, standardize=standardize
@@ -167,6 +184,8 @@ def run(
 
         def finish(out, kind):
             out = _place_infinite(out, kind, operation, sample, options, outer)
+            if kind == LOGS:
+                out = floored_rows(out, floor, sample, operation.absent)
             return _finish(out, kind, operation, sample, options, measure, bad)
 
         return _each_output(finish, operation, outputs)
@@ -228,6 +247,7 @@ def _run_hard(
     measure: Measure | None,
     relaxation: Relaxation,
     options: tuple[Any, ...],
+    floor: Any,
 ) -> tuple[Array | None, ...]:
     """The operation on x as it is, infinities included."""
     nan = jnp.isnan(x)
@@ -242,6 +262,8 @@ def _run_hard(
     outputs = operation.answers(method, sample, relaxation, options)
 
     def finish(out, kind):
+        if kind == LOGS:
+            out = floored_rows(out, floor, sample, operation.absent)
         return _finish(out, kind, operation, sample, options, measure, bad)
 
     return _each_output(finish, operation, outputs)
@@ -292,13 +314,13 @@ def _fill(
         out = jnp.where(measure.total > 0, out, 1)
         return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
-    fill = operation.of_nothing if kind == VALUE else 0.0
+    fill = operation.of_nothing if kind == VALUE else _SHARES[kind].nothing
     beyond = jnp.asarray(places.start) >= measure.total
     if places.share is not None:
         beyond = jnp.split(beyond, 2, axis=-1)[0]
     beyond = beyond | (measure.total == 0)
     beyond = beyond[..., 0] if single else beyond
-    return jnp.where(beyond[..., None] if kind == INDEX else beyond, fill, out)
+    return jnp.where(beyond if kind == VALUE else beyond[..., None], fill, out)
 
 
 def _place_infinite(
@@ -316,5 +338,8 @@ def _place_infinite(
     places, single = operation.places(sample, *options)
     axis = outer.up.ndim - 1
     out = jnp.expand_dims(out, axis) if single else out
-    out = (put_values if kind == VALUE else put_indices)(out, places, outer)
+    if kind == VALUE:
+        out = put_values(out, places, outer)
+    else:
+        out = put_indices(out, places, outer, _SHARES[kind])
     return jnp.squeeze(out, axis) if single else out

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from .._defaults import reads_defaults
 from .._types import SoftIndex
 from ..methods import Intervals, Sample
-from ._keywords import AxisKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, with_keywords
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call_reduction
 
@@ -35,7 +35,7 @@ def argmax(
     axis: int | None = None,
     *,
     keepdims: bool = False,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """Soft `jax.numpy.argmax`: where the largest element is, as a distribution.
 
@@ -62,7 +62,7 @@ def argmin(
     axis: int | None = None,
     *,
     keepdims: bool = False,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """Soft `jax.numpy.argmin`: the soft argmax of -x. Elements of inf are absent.
 

@@ -16,7 +16,13 @@ from .._keywords import as_array, parse_integer
 from .._layout import Layout, parse_axis, split_mask
 from .._types import SoftIndex
 from ..methods import Intervals, Sample, ValueMethod, get_method
-from ._keywords import AxisKeywords, ValueKeywords, with_keywords
+from ._keywords import (
+    AxisKeywords,
+    IndexKeywords,
+    ValueIndexKeywords,
+    ValueKeywords,
+    with_keywords,
+)
 from ._operation import INDEX, POSITION, VALUE, Operation, ask
 from ._run import call, run
 
@@ -98,7 +104,7 @@ def argsort(
     axis: int | None = -1,
     *,
     descending: bool = False,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """Soft `jax.numpy.argsort`: a soft permutation matrix.
 
@@ -177,7 +183,7 @@ def partition(
 @reads_defaults("sort", methods="indices")
 @with_keywords(_ARGPARTITION)
 def argpartition(
-    x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[AxisKeywords]
+    x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[IndexKeywords]
 ) -> SoftIndex:
     """Soft `jax.numpy.argpartition`: [`softjax.argsort`][].
 
@@ -246,7 +252,7 @@ def ranking(
 @reads_defaults("top_k")
 @with_keywords(_TOP_K)
 def top_k(
-    x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueKeywords]
+    x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueIndexKeywords]
 ) -> tuple[Float[Array, "..."], SoftIndex | None]:
     """Soft `jax.lax.top_k`: the k largest elements, from the largest, and where.
 

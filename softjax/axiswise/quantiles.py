@@ -20,7 +20,7 @@ from .._types import SoftIndex
 from ..methods import Intervals, Method, Relaxation, Sample
 from ..methods._intervals import QUANTILE_METHODS
 from ..methods.hard import Hard
-from ._keywords import AxisKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, with_keywords
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call, call_reduction, run
 
@@ -209,7 +209,7 @@ def argquantile(
     *,
     keepdims: bool = False,
     quantile_method: str = "linear",
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """The soft index of a quantile: a mixture of two rows of the soft argsort.
 
@@ -271,7 +271,7 @@ def argpercentile(
     *,
     keepdims: bool = False,
     quantile_method: str = "linear",
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """[`softjax.argquantile`][] for q in [0, 100].
 
@@ -315,7 +315,7 @@ def argmedian(
     axis: int | None = None,
     *,
     keepdims: bool = False,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """The soft index of the median: the centre row of the method.
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from .._defaults import reads_defaults
 from .._types import SoftIndex
-from ._keywords import AxisKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, with_keywords
 from ._run import call_reduction
 from .extrema import NANARGMAX, NANARGMIN, NANMAX, NANMIN
 from .quantiles import NANMEDIAN, NANPERCENTILE, NANQUANTILE, at_levels
@@ -25,7 +25,7 @@ def nanargmax(
     axis: int | None = None,
     *,
     keepdims: bool = False,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """Soft `jax.numpy.nanargmax`: [`softjax.argmax`][] with `where=~isnan(x)`.
 
@@ -46,7 +46,7 @@ def nanargmin(
     axis: int | None = None,
     *,
     keepdims: bool = False,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """Soft `jax.numpy.nanargmin`: [`softjax.argmin`][] with `where=~isnan(x)`.
 

@@ -11,6 +11,7 @@ from ._method import (
 )
 from ._rows import RowMethod as RowMethod
 from ._sample import Infinite as Infinite, Ordered as Ordered, Sample as Sample
+from ._shares import Logarithms as Logarithms, Plain as Plain, Shares as Shares
 from .fast_soft_sort import FastSoftSort as FastSoftSort
 from .masks import (
     MASK_METHODS as MASK_METHODS,

@@ -54,14 +54,25 @@ class Intervals(NamedTuple):
 
         Those are along the `axis` of `x`, which is -1 or -2.
         """
+        lower, upper, share = self.neighbours(x, axis)
+        return lower if share is None else lower + share * (upper - lower)
+
+    def neighbours(
+        self, x: Float[Array, "*batch n ..."], axis: int = -1
+    ) -> tuple[Array, Array, Array | None]:
+        """What stands for the units that intervals begin in, and for the next ones.
+
+        And the share that an interval has of the latter; None if they are whole.
+        """
         place = self.start
         if jnp.issubdtype(place.dtype, jnp.integer):
-            return _at(x, place, axis)
+            found = _at(x, place, axis)
+            return found, found, None
         place = jnp.asarray(place, x.dtype)
         whole = jax.lax.stop_gradient(jnp.floor(place)).astype(jnp.int32)
         lower = _at(x, whole, axis)
         upper = _at(x, jnp.minimum(whole + 1, x.shape[axis] - 1), axis)
-        return lower + _along(place - whole, axis) * (upper - lower)
+        return lower, upper, _along(place - whole, axis)
 
     def add(
         self, x: Float[Array, "*batch m ..."], axis: int = -1

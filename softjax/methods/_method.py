@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -12,7 +13,6 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import (
     Means,
-    Primal,
     Problem,
     Readout,
     Regularizer,
@@ -23,6 +23,7 @@ from softjax_solvers import (
 
 from ._intervals import Intervals
 from ._sample import Sample
+from ._shares import Logarithms, Plain, Shares
 
 
 class Relaxation(eqx.Module):
@@ -32,6 +33,7 @@ class Relaxation(eqx.Module):
 
     - `regularizer`, `solver`: as `softjax.solvers.solve` takes them.
     - `softness`: `*#batch 1`.
+    - `shares`: what soft indices are made of, and `primal` returns.
 
     **Example:**
 
@@ -44,6 +46,11 @@ class Relaxation(eqx.Module):
     regularizer: Regularizer
     softness: Float[Array, "*#batch 1"]
     solver: Any = None
+    shares: Shares = Plain()
+
+    def in_logs(self) -> Relaxation:
+        """This relaxation, with logarithms of soft indices."""
+        return dataclasses.replace(self, shares=Logarithms())
 
     def solve(self, problem: Problem, linear_solver: Any = None) -> Solution:
         return solve(problem, self.regularizer, self.solver, linear_solver)
@@ -56,8 +63,8 @@ class Relaxation(eqx.Module):
         return evaluate(problem, self.regularizer, readout, solver, linear_solver)
 
     def primal(self, problem: Problem, linear_solver: Any = None) -> Array:
-        """The solution of a problem."""
-        return self.evaluate(problem, Primal(), linear_solver)
+        """The solution of a problem, or its logarithm: see `shares`."""
+        return self.evaluate(problem, self.shares.readout, linear_solver)
 
     def expectation(self, problem: Problem, values: Float[Array, "..."]) -> Array:
         """Means of values under the solution of a problem."""
@@ -77,6 +84,9 @@ class Method(eqx.Module):
 
     - `takes_weights`: names of the operators that take a sample with `mass`; others
         raise `ValueError`.
+    - `in_logs`: whether soft indices are made of `Relaxation.primal` and
+        `Relaxation.shares` alone, so that they are logarithms where these are. If not,
+        their logarithms are taken.
     - `reads_points`: whether an interval without length may be asked for, which is the
         element that holds it.
 
@@ -89,6 +99,7 @@ class Method(eqx.Module):
     """
 
     takes_weights: ClassVar[frozenset[str]] = frozenset()
+    in_logs: ClassVar[bool] = False
     reads_points: ClassVar[bool] = True
 
     def check_weights(self, sample: Sample, operator: str) -> None:
@@ -247,7 +258,7 @@ class IndexMethod(Method):
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        return intervals.read(self.argsort(sample, relaxation), axis=-2)
+        return relaxation.shares.read(intervals, self.argsort(sample, relaxation))
 
     def quantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
@@ -256,7 +267,7 @@ class IndexMethod(Method):
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         index = self.argsort(sample, relaxation)
-        return sample.median_cells().read(index, axis=-2)[..., 0, :]
+        return relaxation.shares.read(sample.median_cells(), index)[..., 0, :]
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return expect(self.argmedian(sample, relaxation)[..., None, :], sample)[..., 0]

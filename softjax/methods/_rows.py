@@ -72,7 +72,9 @@ class RowMethod(IndexMethod):
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        return intervals.mix(self.rows(sample, relaxation, intervals), axis=-2)
+        return relaxation.shares.mix(
+            intervals, self.rows(sample, relaxation, intervals)
+        )
 
     def quantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals

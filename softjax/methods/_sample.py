@@ -64,6 +64,12 @@ class Ordered(eqx.Module):
             return np.arange(self.support.shape[-1] + 1)
         return pad_last(jnp.cumsum(self.mass, axis=-1), 1, 0)
 
+    @property
+    def cells(self) -> Intervals:
+        """The first n units of mass."""
+        start = np.arange(self.support.shape[-1])
+        return Intervals(start, jnp.clip(self.ends[..., -1:], start, start + 1))
+
     def positions(self) -> Float[Array, "*batch n"]:
         """Positions from 1: of equals the mean, so that their order does not count."""
         known = jax.lax.stop_gradient(self.support)

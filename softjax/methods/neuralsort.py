@@ -43,6 +43,7 @@ class NeuralSort(RowMethod):
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS - {"rank"}
     cuts_off: ClassVar[bool] = True
+    in_logs: ClassVar[bool] = True
 
     def rows(
         self,
@@ -53,7 +54,8 @@ class NeuralSort(RowMethod):
         ordered = sample.ordered()
         if sample.mass is not None:
             index = relaxation.primal(_at(sample, ordered, relaxation, intervals))
-            return ordered.unsort(index) * sample.mass[..., None, :]
+            mass = sample.mass[..., None, :]
+            return relaxation.shares.times(ordered.unsort(index), mass)
         index = _evaluate(relaxation.primal, ordered, relaxation, intervals, "m,n")
         return ordered.unsort(index)
 

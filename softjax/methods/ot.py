@@ -16,7 +16,6 @@ from softjax_solvers import (
 from softjax_solvers.internal import (
     MeanPlaces,
     is_traced,
-    safe_divide,
 )
 
 from ._intervals import Intervals
@@ -87,6 +86,7 @@ class OptimalTransport(IndexMethod):
     cells: int | None = None
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
+    in_logs: ClassVar[bool] = True
     reads_points: ClassVar[bool] = False
 
     def __check_init__(self):
@@ -254,7 +254,7 @@ class OptimalTransport(IndexMethod):
         used = units.sum(axis=-1, keepdims=True) - sample.above
         masses = _with_rest(units, sample.total)
         plan = self._plan(sample, relaxation, masses, used, ascending)
-        return _shares(plan, sample)[..., :k, :]
+        return _shares(plan, sample, relaxation)[..., :k, :]
 
     def argquantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
@@ -278,7 +278,8 @@ class OptimalTransport(IndexMethod):
         softened = dataclasses.replace(relaxation, softness=softness)
         levels = jax.tree.map(each, sample)
         plan = self._plan(levels, softened, masses)
-        return intervals.mix(_shares(plan, levels)[..., 1, :], axis=-2)
+        rows = _shares(plan, levels, relaxation)[..., 1, :]
+        return relaxation.shares.mix(intervals, rows)
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self.argquantile(sample, relaxation, sample.middle)[..., 0, :]
@@ -319,12 +320,12 @@ def _at_least_one(x: Any, xp: Any) -> Any:
 
 
 def _shares(
-    plan: Float[Array, "*batch m n"], sample: Sample
+    plan: Float[Array, "*batch m n"], sample: Sample, relaxation: Relaxation
 ) -> Float[Array, "*batch m n"]:
     """Soft indices, of the shares of elements in anchors, of a plan of one copy."""
     if sample.mass is None:
         return plan
-    index = plan * sample.mass[..., None, :]
+    index = relaxation.shares.times(plan, sample.mass[..., None, :])
     # What an anchor has is its mass but for rounding, by which a part of a unit may be
     # off that is as small.
-    return safe_divide(index, jnp.sum(index, axis=-1, keepdims=True))
+    return relaxation.shares.over_sum(index)

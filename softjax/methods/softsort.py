@@ -48,6 +48,7 @@ class SoftSort(RowMethod):
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
     cuts_off: ClassVar[bool] = True
+    in_logs: ClassVar[bool] = True
 
     def rows(
         self,
@@ -60,10 +61,9 @@ class SoftSort(RowMethod):
         if sample.mass is not None:
             # Units of mass have the rows of elements, mixed.
             problem = _rows(sample, relaxation, support, among_keys=True)
-            rows = relaxation.primal(problem) * sample.mass[..., None, :]
-            if intervals is None:
-                return ordered.cell_means(rows, axis=-2)
-            return ordered.means(intervals, rows, axis=-2)
+            rows, shares = relaxation.primal(problem), relaxation.shares
+            rows = shares.times(rows, sample.mass[..., None, :])
+            return shares.means(ordered, intervals, rows)
         queries = support if intervals is None else intervals.take(support)
         problem = _rows(sample, relaxation, queries, among_keys=intervals is None)
         return relaxation.primal(problem)
@@ -112,7 +112,8 @@ class SoftSort(RowMethod):
             return values, self.rows(sample, relaxation, cells)
         queries = -_largest_keys(sample, k)
         found = relaxation.solve(_rows(sample, relaxation, queries, among_keys=True))
-        return found.expectation(sample.values[..., None, :]), found.value
+        values = found.expectation(sample.values[..., None, :])
+        return values, found.read(relaxation.shares.readout)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()
@@ -122,8 +123,9 @@ class SoftSort(RowMethod):
     def argmax(
         self, sample: Sample, relaxation: Relaxation
     ) -> Float[Array, "*batch n"]:
-        index = relaxation.primal(_largest(sample, relaxation))
-        return index if sample.mass is None else index * sample.mass
+        return _counted(
+            relaxation.primal(_largest(sample, relaxation)), sample, relaxation
+        )
 
     def max(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
         return relaxation.expectation(_largest(sample, relaxation), sample.values)
@@ -134,12 +136,19 @@ class SoftSort(RowMethod):
         self, sample: Sample, relaxation: Relaxation
     ) -> Float[Array, "*batch n"]:
         problem = _rows(sample, relaxation, _middle(sample))
-        index = relaxation.primal(problem)[..., 0, :]
-        return index if sample.mass is None else index * sample.mass
+        return _counted(relaxation.primal(problem)[..., 0, :], sample, relaxation)
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
         problem = _rows(sample, relaxation, _middle(sample))
         return relaxation.expectation(problem, sample.values[..., None, :])[..., 0]
+
+
+def _counted(
+    index: Float[Array, "*batch n"], sample: Sample, relaxation: Relaxation
+) -> Float[Array, "*batch n"]:
+    """A soft index of all copies, of one for a single copy of each element."""
+    mass = sample.mass
+    return index if mass is None else relaxation.shares.times(index, mass)
 
 
 def _middle(sample: Sample) -> Float[Array, "*batch 1"]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -68,6 +68,8 @@ class SortingNetwork(RowMethod):
         sorting networks", ICLR 2022.
     """
 
+    in_logs: ClassVar[bool] = True
+
     network: Network
 
     def __init__(self, network: str | Network = "bitonic"):
@@ -110,16 +112,17 @@ class SortingNetwork(RowMethod):
 
     def _exchange(
         self, wires: _Wires, one: Array, transition: Transition, complete: bool
-    ) -> tuple[_Wires, Float[Array, "*batch m"]]:
-        """One round, and the share at each position that stays there."""
+    ) -> tuple[_Wires, Float[Array, "*batch m"], Float[Array, "*batch m"]]:
+        """One round, the share at each position that stays, and how far it is apart."""
         keys, averaged = wires
         _, larger = self.network.pairs(one, keys.shape[-1])
         other = self._partners(keys, one)
         sign = jnp.where(larger, 1, -1).astype(keys.dtype)
+        apart = sign * (keys - other)
         keys, stays = exchange(keys, other, transition, sign, None, complete=complete)
         if averaged is not None:
             averaged = mix(averaged, self._partners(averaged, one), stays)
-        return _Wires(keys, averaged), stays
+        return _Wires(keys, averaged), stays, apart
 
     def _partners(self, x: Float[Array, "*batch m"], one: Array) -> Array:
         # To change places is its own inverse, and its own transpose. So it solves an
@@ -130,29 +133,30 @@ class SortingNetwork(RowMethod):
 
     def _scan(
         self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
-    ) -> tuple[_Wires, Float[Array, "rounds *batch m"] | None, Array]:
-        """The ends of the wires, the shares that stay in each round, and the rounds.
+    ) -> tuple[_Wires, Any, Array]:
+        """The ends of the wires, `Shares.steps` of each round, and the rounds.
 
-        Shares are None unless told to `keep` them, as derivatives need not do either.
+        Steps are None unless told to `keep` them, as derivatives need not do either.
         """
         regularizer = relaxation.regularizer
         scale = regularizer.transition_scale().astype(sample.keys.dtype)
         transition = Transition(regularizer, relaxation.softness * scale)
-        complete = start.keys.shape[-1] == sample.size
+        complete, shares = start.keys.shape[-1] == sample.size, relaxation.shares
         count = None if sample.infinite is None else jnp.asarray(sample.finite)
 
-        def step(wires: _Wires, one: Array) -> tuple[_Wires, Array | None]:
-            new, stays = self._exchange(wires, one, transition, complete)
+        def step(wires: _Wires, one: Array) -> tuple[_Wires, Any]:
+            new, stays, apart = self._exchange(wires, one, transition, complete)
             if count is not None:
                 needed = self.network.needed(one, count)
                 choose = functools.partial(jnp.where, needed)
                 new = jax.tree.map(choose, new, wires)
                 stays = jnp.where(needed, stays, 1)
-            return new, stays if keep else None
+                apart = jnp.where(needed, apart, jnp.inf)
+            return new, shares.steps(transition, apart, stays) if keep else None
 
         rounds = self.network.rounds(start.keys.shape[-1])
-        end, stays = jax.lax.scan(step, start, rounds)
-        return end, stays, rounds
+        end, steps = jax.lax.scan(step, start, rounds)
+        return end, steps, rounds
 
     def _weigh(
         self, sample: Sample, relaxation: Relaxation, weights: Float[Array, "m n"]
@@ -161,26 +165,26 @@ class SortingNetwork(RowMethod):
         sample, place = _to_front(sample, relaxation)
         start, _ = self._start(sample, relaxation)
         start = start._replace(averaged=None)
-        _, stays, rounds = self._scan(sample, relaxation, start, keep=True)
-        assert stays is not None
-        size = stays.shape[-1]
+        _, steps, rounds = self._scan(sample, relaxation, start, keep=True)
+        shares, size = relaxation.shares, start.keys.shape[-1]
         # Rows come last, so that what changes places are rows of memory.
         weights = pad_last(weights, 0, size - sample.size).swapaxes(-1, -2)
+        weights = shares.of(weights)
 
-        # From the last round to the first; each is its own transpose. The mixture is
-        # written so that derivatives keep one matrix a round: the difference.
-        def back(weights: Array, given: tuple[Array, Array]) -> tuple[Array, None]:
-            one, stays = given
+        # From the last round to the first; each is its own transpose.
+        def back(weights: Array, given: tuple[Array, Any]) -> tuple[Array, None]:
+            one, steps = given
             partner, _ = self.network.pairs(one, size)
             other = weights.at[..., partner, :].get(
                 mode="promise_in_bounds", unique_indices=True
             )
-            return other + stays[..., None] * (weights - other), None
+            return shares.exchange(steps, weights, other), None
 
-        shape = (*stays.shape[1:-1], *weights.shape[-2:])
+        leaves = jax.tree.leaves(steps)
+        shape = (*leaves[0].shape[1:-1], *weights.shape[-2:])
         weights = jnp.broadcast_to(weights, shape)
-        weights = varying_as(weights, stays)
-        weights, _ = jax.lax.scan(back, weights, (rounds, stays), reverse=True)
+        weights = varying_as(weights, *leaves)
+        weights, _ = jax.lax.scan(back, weights, (rounds, steps), reverse=True)
         weights = weights[..., : sample.size, :]
         if place is not None:
             weights = jnp.take_along_axis(

@@ -95,7 +95,9 @@ class Gumbel(Noise):
 class Laplace(Noise):
     """Laplace's distribution of scale 1, of variance 2, for first derivatives only.
 
-    Its density has a kink, which a second derivative by samples does not see.
+    Its density has a kink, which a second derivative by samples would not see.
+
+    **Raises:** `ValueError` where it is differentiated twice.
 
     **Example:**
 
@@ -107,7 +109,30 @@ class Laplace(Noise):
         return jax.random.laplace(key, shape, dtype)
 
     def log_density(self, x):
-        return -jnp.abs(x)
+        return _minus_size(x)
+
+
+@jax.custom_jvp
+def _minus_size(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return -jnp.abs(x)
+
+
+@_minus_size.defjvp
+def _minus_size_jvp(primals, tangents):
+    return _minus_size(*primals), -_side(*primals) * tangents[0]
+
+
+@jax.custom_jvp
+def _side(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.sign(x)
+
+
+@_side.defjvp
+def _side_jvp(primals, tangents):
+    raise ValueError(
+        "Second derivatives of an expectation under Laplace noise would be biased: its "
+        "density has a kink. Use noise='normal', 'gumbel' or 'logistic'."
+    )
 
 
 class Logistic(Noise):

@@ -16,6 +16,7 @@ from .._dispatch import dispatch
 from .._keywords import as_array, as_float, check_softness
 from .._layout import parse_axis, weights_shape
 from ..axiswise._keywords import with_defaults
+from ..axiswise._logarithms import check_logs
 from ..axiswise._measure import check_weights, known_weights
 from ..axiswise._operation import Operation
 from ._keys import check_key
@@ -43,6 +44,7 @@ def call(
     check_key(key, name)
     softness = given.pop("softness")
     check_softness(softness)
+    check_logs(given, name)
     if given.get("where") is not None:
         given["where"] = as_array(given["where"])
     if given.get("weights") is not None:

@@ -16,13 +16,14 @@ from .._defaults import reads_defaults
 from .._keywords import as_array, as_float
 from .._layout import parse_axis
 from ..axiswise._keywords import AxisKeywords, with_keywords
-from ..axiswise._operation import INDEX, Operation, ask
+from ..axiswise._operation import Operation, ask
 from ._keys import parse_key
 from ._run import call, check_probabilities, parse_shape, perturbed_scores, safe_log
 from .categorical import draw_indices
 
-_CHOICE = Operation("choice", ask("argmax"), (INDEX,))
-_PERMUTATION = Operation("permutation", ask("argsort"), (INDEX,))
+# What is made of an index has no logarithm of it.
+_CHOICE = Operation("choice", ask("argmax"), ())
+_PERMUTATION = Operation("permutation", ask("argsort"), ())
 
 
 def _parse_range(name: str, x: Any) -> Any:

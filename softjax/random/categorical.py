@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from .. import axiswise
 from .._defaults import reads_defaults
 from .._types import SoftIndex
-from ..axiswise._keywords import AxisKeywords, with_keywords
+from ..axiswise._keywords import IndexKeywords, with_keywords
 from ..axiswise._operation import INDEX, Operation, ask
 from ._keys import parse_key
 from ._run import call, perturbed_scores
@@ -72,7 +72,7 @@ def categorical(
     axis: int = -1,
     shape: tuple[int, ...] | None = None,
     replace: bool = True,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """Soft `jax.random.categorical`: draws from the softmax of logits, as soft indices.
 
@@ -89,8 +89,8 @@ def categorical(
     - `replace`: if False, draws in front of the shape of the rows are without
         replacement: the [`softjax.top_k`][] of `logits + G`, in the order in which they
         are drawn.
-    - The others are those of `softjax.AxisKeywords`; `where` and `weights` broadcast to
-        the logits, and probabilities are multiplied by `weights`.
+    - The others are those of `softjax.IndexKeywords`; `where` and `weights` broadcast
+        to the logits, and probabilities are multiplied by `weights`.
 
     **Returns:** soft indices of shape `shape` and a last axis of size n.
 

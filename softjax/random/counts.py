@@ -18,7 +18,7 @@ from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import as_array, as_float, check_softness
 from ..axiswise._keywords import AxisKeywords, with_keywords
-from ..axiswise._operation import INDEX, Operation, ask
+from ..axiswise._operation import Operation, ask
 from ._keys import check_key, parse_key
 from ._run import (
     call,
@@ -30,7 +30,7 @@ from ._run import (
 )
 from .coins import check_softness_shape, logit, toss
 
-_MULTINOMIAL = Operation("multinomial", ask("argmax"), (INDEX,))
+_MULTINOMIAL = Operation("multinomial", ask("argmax"), ())
 
 
 def _parse_trials(name: str, n: Any) -> tuple[np.ndarray, int]:

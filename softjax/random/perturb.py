@@ -51,8 +51,8 @@ def perturb(
     - `key`: a key of `jax.random`, old or new style. Each call has the same noise.
     - `samples`: how often `fn` is evaluated, all at once: at least 2.
     - `noise`: `"normal"`, `"gumbel"`, `"laplace"`, `"logistic"`, or a
-        [`softjax.random.Noise`][]. Laplace's density has a kink, and by it second
-        derivatives are biased.
+        [`softjax.random.Noise`][]. Laplace's density has a kink, and so
+        first derivatives only.
     - `sigma`: the scale of the noise: a positive number, or an array that broadcasts to
         all that is perturbed; may be traced and differentiated.
     - `antithetic`: whether half of the samples mirror the others: `-Z`, and for Gumbel
@@ -64,7 +64,8 @@ def perturb(
     `return_std_error`, a pair of it and its standard error, which has no derivative.
 
     **Raises:** `TypeError` or `ValueError` for arguments out of range; when it is
-    called, `TypeError` if there is no float to perturb.
+    called, `TypeError` if there is no float to perturb; `ValueError` for a second
+    derivative under Laplace noise.
 
     **Example:**
 

@@ -11,7 +11,7 @@ from .._defaults import reads_defaults
 from .._keywords import check_count
 from .._layout import layout_of
 from .._types import SoftBool, SoftIndex
-from ..axiswise._keywords import AxisKeywords, with_keywords
+from ..axiswise._keywords import AxisKeywords, IndexKeywords, with_keywords
 from ..axiswise._operation import INDEX, MASK, Operation, ask
 from ._keys import parse_key
 from ._run import call, perturbed_scores
@@ -98,7 +98,7 @@ def orderings(
     logits: Any,
     axis: int = -1,
     shape: tuple[int, ...] | None = None,
-    **keywords: Unpack[AxisKeywords],
+    **keywords: Unpack[IndexKeywords],
 ) -> SoftIndex:
     """Draws of orders of n, as soft permutation matrices.
 
@@ -109,8 +109,8 @@ def orderings(
     **Arguments:**
 
     - `key`, `logits`, `shape`: as for [`softjax.random.categorical`][].
-    - The others are those of `softjax.AxisKeywords`; `where` and `weights` broadcast to
-        the logits, and probabilities are multiplied by `weights`.
+    - The others are those of `softjax.IndexKeywords`; `where` and `weights` broadcast
+        to the logits, and probabilities are multiplied by `weights`.
 
     **Returns:** soft indices of the shape of the logits, or `shape` with the axis where
     the logits have it, and a last axis of size n: row i is where the i-th stands.

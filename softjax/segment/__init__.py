@@ -4,7 +4,10 @@
 those of the operator along an axis, on each group alone.
 """
 
-from ._run import SegmentKeywords as SegmentKeywords
+from ._run import (
+    SegmentIndexKeywords as SegmentIndexKeywords,
+    SegmentKeywords as SegmentKeywords,
+)
 from .extrema import (
     argmax as argmax,
     argmin as argmin,
@@ -22,6 +25,7 @@ from .padding import pad as pad
 from .quantiles import median as median, quantile as quantile
 
 __all__ = [
+    "SegmentIndexKeywords",
     "SegmentKeywords",
     "argmax",
     "argmin",

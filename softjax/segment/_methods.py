@@ -82,7 +82,9 @@ class _SoftSort(SortingFormulation):
 
     def argmax(self, sample, relaxation):
         index = relaxation.primal(_project(sample.keys, sample, relaxation))
-        return index if sample.mass is None else sample.mass * index
+        if sample.mass is None:
+            return index
+        return relaxation.shares.times(index, sample.mass)
 
     def max(self, sample, relaxation):
         problem = _project(sample.keys, sample, relaxation)
@@ -118,7 +120,9 @@ class _NeuralSort(Formulation):
         ordered = sample.ordered()
         problem = self._at(sample.cells(1), ordered, relaxation)
         index = relaxation.primal(problem)[0]
-        return ordered.unsort(index if ordered.mass is None else ordered.mass * index)
+        if ordered.mass is not None:
+            index = relaxation.shares.times(index, ordered.mass)
+        return ordered.unsort(index)
 
     def max(self, sample, relaxation):
         return self.values(sample, relaxation, sample.cells(1))[..., 0]
@@ -155,7 +159,8 @@ class _Hard(SortingFormulation):
         largest = groups.spread(groups.max(keys)) == keys
         largest = largest if sample.mass is None else largest & (sample.mass > 0)
         first = jnp.where(largest, place, len(keys))
-        return (groups.spread(groups.min(first)) == place).astype(keys.dtype)
+        one_hot = (groups.spread(groups.min(first)) == place).astype(keys.dtype)
+        return relaxation.shares.of(one_hot)
 
     def max(self, sample, relaxation):
         keys, groups = self._present(sample), sample.groups

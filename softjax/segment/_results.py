@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import safe_divide, segment_ends, sort_pairs
 
 from ..axiswise._infinite import Outer, put_positions, put_values
+from ..axiswise._logarithms import floored
 from ..methods import Intervals
 from ._run import Run
 from ._sample import Ordered
@@ -40,10 +41,23 @@ def finish_values(
 
 def finish_index(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
     """Shares of elements, where infinite ones have what there is."""
+    shares = run.relaxation.shares
     if run.outer is not None:
-        out = _put_shares(run.present(out), run)
+        out = _put_shares(jnp.where(run.seen, out, shares.nothing), run)
+    out = _floored(out, run)  # by 0, where these are no logarithms
     nothing = run.measure.groups.spread(run.measure.total == 0)
-    return run.finish(jnp.where(run.given & ~nothing, out, 0))
+    return run.finish(jnp.where(run.given & ~nothing, out, shares.nothing))
+
+
+def _floored(logs: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
+    sample, groups = run.sample, run.sample.groups
+    mass = jnp.ones_like(logs) if sample.mass is None else sample.mass
+    mass = run.present(mass)
+    # Elements of -inf that hard operators see are absent, unless all are.
+    present = jnp.where(sample.keys == -jnp.inf, 0, mass)
+    some = groups.spread(groups.max(present) > 0)
+    mass = jnp.where(some, present, mass)
+    return floored(logs, run.floor, mass, groups.spread(groups.sum(mass)))
 
 
 def _put_shares(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
@@ -60,9 +74,10 @@ def _put_shares(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
     parts = jnp.where(up, one * groups.spread(each_high), 0)
     parts = parts + jnp.where(down, one * groups.spread(each_low), 0)
     taken = groups.spread(high + low)
-    rest = jnp.where(up | down, 0, out)
-    rest = safe_divide(rest, groups.spread(groups.sum(rest)))
-    return jnp.where(taken > 0, parts + (1 - taken) * rest, out)
+    shares = run.relaxation.shares
+    rest = jnp.where(up | down, shares.nothing, out)
+    beside = shares.beside(parts, 1 - taken, shares.over_sum_of(groups, rest))
+    return jnp.where(taken > 0, beside, shares.cleared(out, rest))
 
 
 def finish_positions(out: Float[Array, " n"], run: Run, first: int) -> Array:

@@ -25,6 +25,7 @@ from .._keywords import (
 )
 from ..axiswise._infinite import Outer
 from ..axiswise._keywords import with_defaults
+from ..axiswise._logarithms import check_logs
 from ..axiswise._measure import check_total, check_weights, known_weights
 from ..methods import Method, Relaxation, get_method
 from ..methods.hard import Hard
@@ -61,6 +62,23 @@ class SegmentKeywords(TypedDict, total=False):
     weights: Any
 
 
+class SegmentIndexKeywords(SegmentKeywords, total=False):
+    """The keywords of operators over segments that return soft indices.
+
+    - `return_log_probs`, `log_prob_eps`: as of `softjax.IndexKeywords`.
+
+    **Example:**
+
+        >>> x, ids = jnp.array([0.2, 1.0, 0.7, 0.3]), jnp.array([0, 0, 0, 1])
+        >>> keywords = dict(softness=0.001, return_log_probs=True)
+        >>> print(sj.segment.argmax(x, ids, 2, **keywords))
+        [-800.    0. -300.    0.]
+    """
+
+    return_log_probs: bool
+    log_prob_eps: Any
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Operation:
     """An operator over segments, as what it asks of a formulation.
@@ -77,6 +95,7 @@ class Operation:
     - `method`: the default.
     - `of_method`: whether a method answers, or what there is but one formulation of.
     - `by_units`: whether units of mass are read, so that a segment needs more than one.
+    - `index`: whether results are of a soft index.
     """
 
     name: str
@@ -88,6 +107,7 @@ class Operation:
     method: str = "softsort"
     of_method: bool = True
     by_units: bool = False
+    index: bool = False
 
     def ascend(self, name: str | None = None) -> Operation:
         """This operator, counting from the smallest."""
@@ -96,7 +116,10 @@ class Operation:
     def keywords(self) -> dict[str, Any]:
         """The common keywords and their defaults."""
         common = dict(softness=0.1, mode="smooth", method=self.method, solver=None)
-        return common | dict(where=None, weights=None)
+        common |= dict(where=None, weights=None)
+        if self.index:
+            common |= dict(return_log_probs=False, log_prob_eps=0.0)
+        return common
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,6 +134,7 @@ class Run:
     - `outer`: its infinite elements, None if it has them as they are.
     - `relaxation`: the softness, regularizer and solver.
     - `sign`: -1 if the sample is minus the input.
+    - `floor`: under logarithms of a soft index.
     """
 
     segments: Segments
@@ -119,6 +143,7 @@ class Run:
     outer: Outer | None
     relaxation: Relaxation
     sign: int
+    floor: Any = 0.0
 
     def of_segments(self, x: Array) -> Array:
         """Entries of x for the segments of the user."""
@@ -131,12 +156,17 @@ class Run:
     def finish(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
         """Results of elements: NaN in bad segments, 0 in none."""
         out = jnp.where(self.of_elements(self.measure.bad), jnp.nan, out)
-        return jnp.where(self.segments.inside, out, 0)
+        return jnp.where(self.segments.inside, out, self.relaxation.shares.nothing)
+
+    @property
+    def seen(self) -> Array:
+        """Elements that the formulation has seen."""
+        ids, count = self.sample.groups.ids, self.sample.groups.count
+        return (ids > 0) & (ids < count - 1)
 
     def present(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
         """Results of elements that the formulation has seen, 0 for others."""
-        ids, count = self.sample.groups.ids, self.sample.groups.count
-        return jnp.where((ids > 0) & (ids < count - 1), out, 0)
+        return jnp.where(self.seen, out, 0)
 
     @property
     def given(self) -> Array:
@@ -171,6 +201,7 @@ def call(
     given = with_defaults(keywords, defaults, name)
     softness = given.pop("softness")
     check_softness(softness)
+    check_logs(given, name)
     for key in ("where", "weights"):
         if given[key] is not None:
             given[key] = as_array(given[key], key)
@@ -311,7 +342,10 @@ def _run(
         else:
             sample, outer = measure.sample(softness, operation.absent)
         relaxation = Relaxation(regularizer, softness, solver)
-        run = Run(segments, measure, sample, outer, relaxation, sign)
+        if keywords.get("return_log_probs", False):
+            relaxation = relaxation.in_logs()
+        floor = keywords.get("log_prob_eps", 0.0)
+        run = Run(segments, measure, sample, outer, relaxation, sign, floor)
         out = operation.apply(formulation, run, *options, **constants)
         return out[:0] if nothing and operation.of_elements else out
 

@@ -11,7 +11,7 @@ from .._defaults import reads_defaults
 from ..axiswise._keywords import with_keywords
 from ._methods import Formulation, has
 from ._results import finish_index, finish_values
-from ._run import Operation, Run, SegmentKeywords, call
+from ._run import Operation, Run, SegmentIndexKeywords, SegmentKeywords, call
 
 
 def _index(formulation: Formulation, run: Run) -> Array:
@@ -23,7 +23,7 @@ def _value(formulation: Formulation, run: Run) -> Array:
     return finish_values(out, run.sample.cells(1), run, -math.inf)[:, 0]
 
 
-_ARGMAX = Operation("argmax", "argmax", _index, True, absent=True)
+_ARGMAX = Operation("argmax", "argmax", _index, True, absent=True, index=True)
 _MAX = Operation("max", "max", _value, absent=True)
 _ARGMIN, _MIN = _ARGMAX.ascend("argmin"), _MAX.ascend("min")
 
@@ -99,14 +99,15 @@ def argmax(
     num_segments: int | None = None,
     *,
     indices_are_sorted: bool = False,
-    **keywords: Unpack[SegmentKeywords],
+    **keywords: Unpack[SegmentIndexKeywords],
 ) -> Float[Array, "n ..."]:
     """The share of each element in the soft argmax of its segment.
 
     With the entropy, the softmax over segments, as of the edges of a graph that meet in
     a node; with `mode="c0"`, the sparsemax. Takes O(n) time with `"softsort"`.
 
-    **Arguments, Raises:** as of [`softjax.segment.max`][].
+    **Arguments, Raises:** as of [`softjax.segment.max`][], and the keywords of
+    `softjax.segment.SegmentIndexKeywords`.
 
     **Returns:** an array of the shape of x, with sum 1 over each segment; 0 for
     elements that belong to none.
@@ -130,7 +131,7 @@ def argmin(
     num_segments: int | None = None,
     *,
     indices_are_sorted: bool = False,
-    **keywords: Unpack[SegmentKeywords],
+    **keywords: Unpack[SegmentIndexKeywords],
 ) -> Float[Array, "n ..."]:
     """The share of each element in the soft argmin of its segment.
 

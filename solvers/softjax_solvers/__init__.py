@@ -22,6 +22,7 @@ from ._core.problem import (
 from ._core.readout import (
     ColumnMeans as ColumnMeans,
     Dual as Dual,
+    LogPrimal as LogPrimal,
     Means as Means,
     Primal as Primal,
     Readout as Readout,

@@ -18,6 +18,11 @@ from ._kernels.derivatives import (
     replace_value as replace_value,
     tangent_of as tangent_of,
 )
+from ._kernels.logarithms import (
+    log_over_sum as log_over_sum,
+    log_sum as log_sum,
+    safe_log as safe_log,
+)
 from ._kernels.scans import (
     linear_recurrence as linear_recurrence,
     tie_groups as tie_groups,

@@ -204,6 +204,17 @@ def _check_methods(
     yield from _compare(
         "The derivative of link", off[smooth], got[smooth], expected[smooth], tolerance
     )
+    gaps = _GAPS * width
+    log_link, log_sigmoid = jax.jit(
+        lambda t, gaps: (regularizer.log_link(t), regularizer.log_sigmoid(gaps))
+    )(off, gaps)
+    yield from _compare(
+        "exp(log_link), which should be link,",
+        off,
+        np.exp(log_link),
+        link(off),
+        tolerance,
+    )
     yield from _compare(
         "The derivative of conjugate, which should be link",
         inner,
@@ -226,7 +237,6 @@ def _check_methods(
         inner,
         tolerance,
     )
-    gaps = _GAPS * width
     sigmoid = call("sigmoid")(gaps)
     scores = np.stack([gaps, 0 * gaps], axis=-1)
     yield from _compare(
@@ -234,6 +244,13 @@ def _check_methods(
         gaps,
         sigmoid,
         _project(regularizer, scores)[:, 0],
+        tolerance,
+    )
+    yield from _compare(
+        "exp(log_sigmoid), which should be sigmoid,",
+        gaps,
+        np.exp(log_sigmoid),
+        sigmoid,
         tolerance,
     )
     try:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._kernels.arrays import safe_divide
 from .._kernels.derivatives import derivative
+from .._kernels.logarithms import safe_log
 from .readout import Readout
 from .regularizer import Regularizer
 
@@ -117,6 +119,13 @@ class Problem(eqx.Module):
     ) -> Callable[[], PyTree[Array]] | None:
         """A function that returns the optimal dual in closed form. Default: None."""
         return None
+
+    def log_primal(self, dual: PyTree[Array], regularizer: Regularizer) -> Array:
+        """The logarithm of y, -inf where it is 0. Default: of the dense y.
+
+        Where y is made of links, `Regularizer.log_link` has it beyond its underflow.
+        """
+        return jax.tree.map(safe_log, self.primal(dual, regularizer))
 
     def means(
         self,

@@ -6,9 +6,11 @@ import abc
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float, PyTree
 
 from .._kernels.derivatives import tangent_of
+from .._kernels.logarithms import relative
 
 if TYPE_CHECKING:
     from .solution import Solution
@@ -49,15 +51,22 @@ class Readout(eqx.Module):
         problem that knows the derivative of both steps together has it in its table
         `fused`.
         """
-        dual_move = solution.dual_tangent(moves, linear_solver)
+        return reading_and_tangent(None, solution, self, moves, linear_solver)
 
-        def read(readout, problem, regularizer, dual):
-            return readout.read(solution.at(problem, regularizer, dual))
 
-        out = self.read(solution)
-        args = self, solution.problem, solution.regularizer, solution.dual
-        moves_of_args = moves.readout, moves.problem, moves.regularizer, dual_move
-        return out, tangent_of(read, args, moves_of_args)
+def reading_and_tangent(
+    problem: Any, solution: Solution, readout: Readout, moves: Moves, linear_solver: Any
+) -> tuple[PyTree[Array], PyTree[Array]]:
+    """The default of `Readout.value_and_tangent`, as it stands in a table `fused`."""
+    dual_move = solution.dual_tangent(moves, linear_solver)
+
+    def read(readout, problem, regularizer, dual):
+        return readout.read(solution.at(problem, regularizer, dual))
+
+    out = readout.read(solution)
+    args = readout, solution.problem, solution.regularizer, solution.dual
+    moves_of_args = moves.readout, moves.problem, moves.regularizer, dual_move
+    return out, tangent_of(read, args, moves_of_args)
 
 
 class Dual(Readout):
@@ -91,6 +100,35 @@ class Primal(Readout):
 
     def read(self, solution):
         return solution.problem.primal(solution.dual, solution.regularizer)
+
+
+class LogPrimal(Readout):
+    """The logarithm of the dense solution, -inf where that is 0.
+
+    Exact however small y is, where the problem and the link know logarithms: for the
+    entropy, `log y_i` is an argument of the link less a logarithm of a sum. Derivatives
+    are those of the logarithm where y is positive, and 0 elsewhere.
+
+    **Example:**
+
+        >>> z = jnp.array([0.2, 1.0, 0.7])
+        >>> problem = sj.solvers.SimplexProjection(z, 1e-3)
+        >>> print(sj.solvers.evaluate(problem, "smooth", sj.solvers.LogPrimal()))
+        [-800.    0. -300.]
+        >>> print(sj.solvers.evaluate(problem, "c0", sj.solvers.LogPrimal()))
+        [-inf   0. -inf]
+    """
+
+    def read(self, solution):
+        return solution.problem.log_primal(solution.dual, solution.regularizer)
+
+    def value_and_tangent(self, solution, moves, linear_solver):
+        problem: Any = solution.problem
+        known = problem.fused.get(Primal)
+        if known is None:
+            return reading_and_tangent(problem, solution, self, moves, linear_solver)
+        y, move = known(problem, solution, Primal(), moves, linear_solver)
+        return self.read(solution), jax.tree.map(relative, move, y)
 
 
 class Means(Readout):

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._kernels.arrays import inexact, is_traced, safe_divide
 from .._kernels.derivatives import derivative, stop_gradient, tangent_of
+from .._kernels.logarithms import safe_log
 from .._kernels.quadrature import integrate
 from .._kernels.roots import bracketed_newton, find_root
 from .._platform.batches import (
@@ -80,6 +81,14 @@ class Regularizer(eqx.Module):
         """The derivative `phi'(t)`. Default: forward-mode differentiation."""
         return derivative(self.link, t)[1]
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`log phi(t)`, -inf with derivative 0 where the link is 0.
+
+        Default: the logarithm of the link, which a closed form has beyond the smallest
+        number of the type.
+        """
+        return safe_log(self.link(t))
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         """The inverse link `r'(y)` for y in [0, 1]. Default: a root find.
 
@@ -109,6 +118,10 @@ class Regularizer(eqx.Module):
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """First entry of `argmax_{y in simplex} <[t, 0], y> - R(y)`, in [0, 1]."""
         return _two_point(inexact(t), self)
+
+    def log_sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`log sigmoid(t)`, as `log_link`. Default: the logarithm of the sigmoid."""
+        return safe_log(self.sigmoid(t))
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         """The integral of `sigmoid` from -inf to t, a smooth `max(t, 0)`.

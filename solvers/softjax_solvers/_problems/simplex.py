@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._core.groups import Groups, Rows
-from .._core.readout import Means, Moves, Primal
+from .._core.problem import MaximizationProblem
+from .._core.readout import LogPrimal, Means, Moves, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import (
     as_mask,
@@ -163,6 +164,12 @@ class Simplex(Candidates):
         total = self.groups.sum(self.weighted(y))
         return safe_divide(y, self.groups.spread(total))
 
+    def log_primal(self, dual, regularizer):
+        logs = regularizer.log_link(self.arguments(dual))
+        total = self.groups.sum(self.weighted(self.links(dual, regularizer)))
+        logs = logs - self.groups.spread(jnp.log(jnp.where(total > 0, total, 1)))
+        return jnp.where(as_mask(self.where, logs), logs, -jnp.inf)
+
     def links(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """Numbers that y is in proportion to, 0 where masked."""
         return self.masked(regularizer.link(self.arguments(dual)))
@@ -292,11 +299,13 @@ class _Weighted(Simplex):
 class _Point(Simplex):
     """The simplex of a single candidate."""
 
-    cancels: ClassVar = frozenset({Primal, Means})
+    cancels: ClassVar = frozenset({Primal, LogPrimal, Means})
 
     def primal(self, dual, regularizer):
         ones = jnp.ones_like(self.z)
         return ones if self.weights is None else safe_divide(ones, self.weights)
+
+    log_primal = MaximizationProblem.log_primal
 
     def means(self, dual, regularizer, values):
         return jnp.broadcast_to(values, self.z.shape)[..., 0]
@@ -309,7 +318,7 @@ class _Softmax(Simplex):
     """
 
     fused: ClassVar = {Means: Simplex.means_and_tangent}
-    cancels: ClassVar = frozenset({Primal, Means})
+    cancels: ClassVar = frozenset({Primal, LogPrimal, Means})
 
     def arguments(self, dual):
         return self.scores
@@ -350,6 +359,8 @@ class _Steep(Simplex):
         t, counted = self.arguments(dual), (self.weights, self.groups)
         y = settle(y, t, missing, y > 0, self.mask, regularizer, *counted)
         return self.over_sum(y)
+
+    log_primal = MaximizationProblem.log_primal
 
     def means(self, dual, regularizer, values):
         y = self.primal(dual, regularizer)

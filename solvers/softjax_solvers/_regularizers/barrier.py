@@ -35,6 +35,10 @@ class LogBarrier(Regularizer):
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.link(t) ** 2
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        outside = t >= 0
+        return jnp.where(outside, jnp.inf, -jnp.log(-jnp.where(outside, -1, t)))
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = y > 0
         return jnp.where(inside, -1 / jnp.where(inside, y, 1), -jnp.inf)

@@ -118,6 +118,12 @@ def _deformed_exp_jvp(primals, tangents):
     return deformed_exp(u, p), move
 
 
+def log_deformed_exp(u: Float[Array, "..."], p: Float[Array, ""]) -> Array:
+    """Logarithm of `deformed_exp`, -inf or inf where that is 0 or infinite."""
+    inside, log_y = _interior(u, p)
+    return jnp.where(inside, log_y, jnp.where(p < 0, jnp.inf, -jnp.inf))
+
+
 def deformed_slope(u: Float[Array, "..."], p: Float[Array, ""]) -> Float[Array, "..."]:
     """Derivative `y^(1 - p)` of `y = deformed_exp(u, p)` in u; 0 at y = 0 and inf."""
     inside, log_y = _interior(u, p)

@@ -28,6 +28,9 @@ class Entropy(Regularizer):
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.exp(t)
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return t
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.log(y)
 
@@ -41,6 +44,9 @@ class Entropy(Regularizer):
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.nn.sigmoid(t)
+
+    def log_sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.log_sigmoid(t)
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.nn.softplus(t)

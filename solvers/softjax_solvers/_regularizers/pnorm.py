@@ -101,6 +101,11 @@ class PNorm(Regularizer):
             return (t > 0).astype(t.dtype)
         return self._m * positive_power(t, self._m - 1)
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        outside = t <= 0
+        log_t = jnp.log(jnp.where(outside, 1, t))
+        return jnp.where(outside, -jnp.inf, self._m * log_t)
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         return positive_power(y, self.p - 1)
 

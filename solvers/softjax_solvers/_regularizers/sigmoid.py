@@ -159,6 +159,9 @@ class BinaryEntropy(SymmetricRegularizer):
         [0.078 0.996 0.926]
     """
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.log_sigmoid(t)
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         inside = (y > 0) & (y < 1)
         t = jax.scipy.special.logit(jnp.where(inside, y, 1 / 2))
@@ -171,6 +174,9 @@ class BinaryEntropy(SymmetricRegularizer):
 
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.nn.sigmoid(t / 2)
+
+    def log_sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jax.nn.log_sigmoid(t / 2)
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return 2 * jax.nn.softplus(t / 2)

@@ -53,6 +53,9 @@ class Transformed(Regularizer):
         r, factor, _ = self.parts()
         return r.slope(self._argument(t)) / factor
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.parts()[0].log_link(self._argument(t))
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         r, factor, linear = self.parts()
         return factor * r.gradient(y) + linear
@@ -70,6 +73,10 @@ class Transformed(Regularizer):
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         r, factor, _ = self.parts()
         return r.sigmoid(t / factor)
+
+    def log_sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        r, factor, _ = self.parts()
+        return r.log_sigmoid(t / factor)
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         r, factor, _ = self.parts()

@@ -10,7 +10,13 @@ from .._core.regularizer import Regularizer, antiderivative
 from .._core.structure import General, Structure
 from .._kernels.arrays import inexact, is_traced
 from .._kernels.roots import find_root
-from .deformed import deformed_exp, deformed_log, deformed_slope, power_of_exp
+from .deformed import (
+    deformed_exp,
+    deformed_log,
+    deformed_slope,
+    log_deformed_exp,
+    power_of_exp,
+)
 from .entropy import Entropy
 from .pnorm import PNorm, parse_number, positive_power
 from .transformed import Transformed
@@ -124,6 +130,10 @@ class _DeformedEntropy(Regularizer):
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         t = inexact(t)
         return deformed_slope(t, self._powers(t)[1])
+
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        t = inexact(t)
+        return log_deformed_exp(t, self._powers(t)[1])
 
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         y = inexact(y)

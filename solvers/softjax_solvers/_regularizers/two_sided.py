@@ -50,6 +50,9 @@ class TwoSided(Regularizer):
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.regularizer.sigmoid(t)
 
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.regularizer.log_sigmoid(t)
+
     def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.regularizer.gradient(y) - self.regularizer.gradient(1 - y)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
 from ..._core.problem import ScalarDualProblem
-from ..._core.readout import ColumnMeans, Means, Primal, Readout
+from ..._core.readout import ColumnMeans, LogPrimal, Means, Primal, Readout
 from ..._core.regularizer import Regularizer
 from ..._core.rows import parse_weights, per_row
 from ..._core.solution import Search, Solution, evaluate_by
@@ -127,6 +127,11 @@ class SortedRows(ScalarDualProblem):
     ) -> Float[Array, "*batch m n"]:
         return self.all_rows(regularizer).primal(dual, regularizer)
 
+    def log_primal(
+        self, dual: Float[Array, "*batch m"], regularizer: Regularizer
+    ) -> Float[Array, "*batch m n"]:
+        return self.all_rows(regularizer).log_primal(dual, regularizer)
+
     def means(
         self,
         dual: Float[Array, "*batch m"],
@@ -215,6 +220,7 @@ def _column_means(problem: SortedRows, regularizer, readout, evaluate):
 
 _IN_CHUNKS: dict[type[Readout], Callable[..., Array]] = {
     Primal: _primal,
+    LogPrimal: _primal,
     Means: _means,
     ColumnMeans: _column_means,
 }

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ..._core.problem import ScalarDualProblem
-from ..._core.readout import Means, Primal
+from ..._core.readout import LogPrimal, Means, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.rows import of_rows
 from ..._kernels.arrays import inexact
@@ -129,7 +129,7 @@ class KernelSums(ScalarDualProblem):
     The dual cancels from means, which are quotients of such sums.
     """
 
-    cancels: ClassVar = frozenset({Primal, Means})
+    cancels: ClassVar = frozenset({Primal, LogPrimal, Means})
 
     rows: KernelRows
 
@@ -179,6 +179,9 @@ class KernelSums(ScalarDualProblem):
 
     def primal(self, dual, regularizer):
         return self.rows.primal(dual, regularizer)
+
+    def log_primal(self, dual, regularizer):
+        return self.rows.log_primal(dual, regularizer)
 
     def bracket(self, regularizer):
         return self.rows.bracket(regularizer)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..._core.problem import ScalarDualProblem
-from ..._core.readout import ColumnMeans, Means, Moves, Primal
+from ..._core.readout import ColumnMeans, LogPrimal, Means, Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask
 from ..._core.solution import Solution
@@ -134,6 +134,11 @@ class WindowedRows(ScalarDualProblem):
     ) -> Float[Array, "*batch n n"]:
         return self.general().primal(dual, regularizer)
 
+    def log_primal(
+        self, dual: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch n n"]:
+        return self.general().log_primal(dual, regularizer)
+
     @abc.abstractmethod
     def general(self) -> SortedRows:
         """The rows that these are windows of."""
@@ -213,7 +218,7 @@ class WindowedRows(ScalarDualProblem):
         )
         return _quotient(values, excess, total, values_move, excess_move, total_move)
 
-    dense: ClassVar = frozenset({Primal})
+    dense: ClassVar = frozenset({Primal, LogPrimal})
     fused: ClassVar = {
         Means: means_and_tangent,
         ColumnMeans: column_means_and_tangent,

@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..._core.problem import ConcaveDualProblem, MaximizationProblem
-from ..._core.readout import Moves, Primal
+from ..._core.readout import LogPrimal, Moves, Primal, reading_and_tangent
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._kernels.arrays import eps, safe_divide
 from ..._kernels.derivatives import stop_gradient, tangent_of
 from ..._kernels.laplacian import eliminate_rows
+from ..._kernels.logarithms import log_over_sum, safe_log
 from .row_fit import fit
 
 if TYPE_CHECKING:
@@ -151,6 +152,13 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch n m"]:
         return self.transposed(dual, regularizer).swapaxes(-1, -2)
 
+    def log_primal(self, dual: Potentials, regularizer: Regularizer) -> Array:
+        t = self.arguments(dual)
+        t = jnp.where(self.moving(dual, regularizer), t, jax.lax.stop_gradient(t))
+        logs = jnp.where(self.mask, regularizer.log_link(t), -jnp.inf)
+        logs = log_over_sum(logs, -2) + safe_log(jnp.asarray(self.mu))[..., None, :]
+        return logs.swapaxes(-1, -2)
+
     def means(
         self,
         dual: Potentials,
@@ -272,7 +280,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         move = mass * move + growth / mass
         return plan.swapaxes(-1, -2), move.swapaxes(-1, -2)
 
-    fused: ClassVar = {Primal: primal_and_tangent}
+    fused: ClassVar = {Primal: primal_and_tangent, LogPrimal: reading_and_tangent}
 
     def dual_value(
         self, dual: Potentials, regularizer: Regularizer
