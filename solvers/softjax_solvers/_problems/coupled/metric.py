@@ -106,14 +106,17 @@ class MetricSimplexProjection(MaximizationProblem):
     def residual(
         self, dual: Pulled, regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        """The largest error of M y, relative to it where it is above 1."""
-        error = jnp.abs(self.optimality(dual, regularizer).pull)
-        if self.where is not None:
-            error = jnp.where(self.where, error, 0)
-        size = jnp.max(jnp.abs(dual.pull), axis=-1)
+        """The largest error of M y, relative to |M| y where that is above 1."""
         simplex = self.at(dual.pull).specialize(regularizer)
+        y = simplex.primal(dual.threshold, regularizer)
+        error = jnp.max(jnp.abs(dual.pull - self.apply(y)), axis=-1)
         rest = simplex.residual(dual.threshold, regularizer)
-        return jnp.maximum(jnp.max(error, axis=-1) / jnp.maximum(size, 1), rest)
+        return jnp.maximum(error / self.size(y), rest)
+
+    def size(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+        """The size of the terms of M y, at least 1."""
+        terms = exact_einsum("...ij,...j->...i", jnp.abs(self.metric), jnp.abs(y))
+        return jnp.max(terms, axis=-1, initial=1)
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
@@ -146,8 +149,10 @@ class MetricSimplexProjection(MaximizationProblem):
         """
         n = self.z.shape[-1]
         matrix = jnp.eye(n, dtype=slope.dtype) + slope[..., None] * self.metric
-        rhs = jnp.stack([move, slope], axis=-1)
-        moved, shifted = jnp.moveaxis(jnp.linalg.solve(matrix, rhs), -1, 0)
+        # Apart, as a derivative is linear in the first alone.
+        moved, shifted = (
+            jnp.linalg.solve(matrix, x[..., None])[..., 0] for x in (move, slope)
+        )
         totals = (jnp.sum(x, axis=-1) for x in (moved, shifted))
         threshold = safe_divide(*totals)
         return moved - threshold[..., None] * shifted, threshold
