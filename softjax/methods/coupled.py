@@ -105,7 +105,7 @@ class Fused(LargestMethod):
         >>> x = jnp.array([0.2, 1.0, 0.9, 0.1])
         >>> fused = sj.methods.Fused(strength=0.1)
         >>> print(sj.argmax(x, mode="c0", softness=1.0, method=fused))
-        [0. 0. 0. 0.]
+        [0.  0.5 0.5 0. ]
 
     ??? cite
 
@@ -134,7 +134,7 @@ class Clustered(LargestMethod):
         >>> x = jnp.array([0.9, 0.1, 0.8, 0.2])
         >>> clustered = sj.methods.Clustered(strength=0.1)
         >>> print(sj.argmax(x, mode="c0", softness=1.0, method=clustered))
-        [0. 0. 0. 0.]
+        [0.5 0.  0.5 0. ]
 
     ??? cite
 
@@ -165,7 +165,7 @@ class Grouped(LargestMethod):
         >>> x = jnp.array([0.9, 0.8, 0.7, 0.2])
         >>> grouped = sj.methods.Grouped(jnp.array([0, 0, 1, 1]), strength=0.5)
         >>> print(sj.argmax(x, mode="c0", softness=1.0, method=grouped))
-        [0. 0. 0. 0.]
+        [0.45 0.45 0.05 0.05]
 
     ??? cite
 
@@ -193,7 +193,7 @@ class GroupLasso(LargestMethod):
         >>> x = jnp.array([0.9, 0.8, 0.7, 0.2])
         >>> grouped = sj.methods.GroupLasso(jnp.array([0, 0, 1, 1]), strength=0.5)
         >>> print(sj.argmax(x, mode="c0", softness=1.0, method=grouped))
-        [0. 0. 0. 0.]
+        [0.448 0.393 0.133 0.026]
 
     ??? cite
 
@@ -224,7 +224,7 @@ class Metric(LargestMethod):
         >>> alike = jnp.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         >>> metric = sj.methods.Metric(alike)
         >>> print(sj.argmax(x, mode="c0", softness=0.5, method=metric))
-        [0. 0. 0.]
+        [0.457 0.257 0.286]
     """
 
     metric: Any
@@ -244,7 +244,7 @@ class Normmax(LargestMethod):
         >>> x = jnp.array([0.2, 1.0, 0.7])
         >>> normmax = sj.methods.Normmax()
         >>> print(sj.argmax(x, mode="c0", softness=1.0, method=normmax))
-        [0. 0. 0.]
+        [0.028 0.591 0.38 ]
 
     ??? cite
 
@@ -270,7 +270,7 @@ class Sparse(LargestMethod):
 
         >>> x = jnp.array([0.2, 1.0, 0.7, 0.9])
         >>> print(sj.argmax(x, softness=0.5, method=sj.methods.Sparse(2)))
-        [0. 0. 0. 0.]
+        [0.   0.55 0.   0.45]
 
     ??? cite
 

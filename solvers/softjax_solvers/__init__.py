@@ -1,5 +1,9 @@
 """Regularized linear programs: regularizers, problems, solvers, derivatives."""
 
+from ._checks.problem import (
+    ProblemReport as ProblemReport,
+    check_problem as check_problem,
+)
 from ._checks.regularizer import (
     RegularizerReport as RegularizerReport,
     check_regularizer as check_regularizer,

@@ -26,7 +26,7 @@ class ClusteredSimplexProjection(ReducedProjection):
         >>> z = jnp.array([0.9, 0.1, 0.7, 0.2])
         >>> problem = sj.solvers.ClusteredSimplexProjection(z, 1.0, strength=0.25)
         >>> print(sj.solvers.solve(problem, "c0").value)
-        [0.438 0.062 0.438 0.062]
+        [0.325 0.175 0.325 0.175]
 
     ??? cite
 

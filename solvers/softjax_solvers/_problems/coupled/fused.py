@@ -33,12 +33,12 @@ class FusedSimplexProjection(ReducedProjection):
 
     **Example:**
 
-        >>> z = jnp.array([0.2, 1.0, 0.7, 0.1])
+        >>> z = jnp.array([0.2, 1.0, 0.9, 0.1])
         >>> problem = sj.solvers.FusedSimplexProjection(z, 1.0, strength=0.1)
         >>> print(sj.solvers.solve(problem, "c0").value)
-        [0.033 0.467 0.467 0.033]
+        [0.  0.5 0.5 0. ]
         >>> print(sj.solvers.solve(problem, "smooth").value)
-        [0.167 0.333 0.333 0.167]
+        [0.186 0.323 0.323 0.168]
 
     ??? cite
 

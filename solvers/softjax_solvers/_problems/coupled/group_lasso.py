@@ -29,7 +29,7 @@ class GroupLassoProjection(Simplex):
         >>> z, groups = jnp.array([0.9, 0.8, 0.7, 0.2]), jnp.array([0, 0, 1, 1])
         >>> problem = sj.solvers.GroupLassoProjection(z, 1.0, 0.5, groups)
         >>> print(sj.solvers.solve(problem, "c0").value)
-        [0.477 0.412 0.111 0.   ]
+        [0.448 0.393 0.133 0.026]
 
     ??? cite
 

@@ -35,7 +35,7 @@ class GroupedSimplexProjection(ReducedProjection):
         >>> z, groups = jnp.array([0.9, 0.8, 0.7, 0.2]), jnp.array([0, 0, 1, 1])
         >>> problem = sj.solvers.GroupedSimplexProjection(z, 1.0, 0.5, groups)
         >>> print(sj.solvers.solve(problem, "c0").value)
-        [0.467 0.467 0.067 0.   ]
+        [0.45 0.45 0.05 0.05]
 
     ??? cite
 

@@ -51,7 +51,7 @@ class MetricSimplexProjection(MaximizationProblem):
         >>> alike = jnp.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
         >>> problem = sj.solvers.MetricSimplexProjection(z, 0.5, alike)
         >>> print(sj.solvers.solve(problem, "c0").value)
-        [0.36 0.16 0.48]
+        [0.457 0.257 0.286]
     """
 
     z: Float[Array, "*batch n"]

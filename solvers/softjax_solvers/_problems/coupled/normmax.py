@@ -34,7 +34,7 @@ class NormSimplexProjection(Simplex):
         >>> z = jnp.array([0.2, 1.0, 0.7])
         >>> problem = sj.solvers.NormSimplexProjection(z, 1.0)
         >>> print(sj.solvers.solve(problem, "c0").value)
-        [0.071 0.607 0.321]
+        [0.028 0.591 0.38 ]
 
     ??? cite
 
