@@ -5,6 +5,10 @@ point of it, its marginals.
 """
 
 from ._alignments import soft_dtw_divergence as soft_dtw_divergence
+from ._check import (
+    StructureReport as StructureReport,
+    check_structure as check_structure,
+)
 from ._functions import (
     argmax as argmax,
     argmax_st as argmax_st,
@@ -85,10 +89,12 @@ __all__ = [
     "Semiring",
     "SpanningTree",
     "Structure",
+    "StructureReport",
     "StructuredMethod",
     "TopK",
     "argmax",
     "argmax_st",
+    "check_structure",
     "entropy",
     "fenchel_young_loss",
     "get_method",

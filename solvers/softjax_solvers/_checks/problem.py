@@ -18,7 +18,7 @@ from .._core.readout import Dual, Means, Primal
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solve import evaluate, solve
-from .words import differ, report
+from .words import differ, distance_to_hull, report
 
 _STEP = 1e-5
 """Step of differences, relative to numbers above 1."""
@@ -305,10 +305,7 @@ class _Hull:
         self.rise = max(float(objective(x)) for x in mixtures) - float(objective(inner))
 
     def check(self, tolerance: float) -> Iterator[str]:
-        import scipy.optimize
-
-        rows = np.concatenate([self.vertices.T, np.ones((1, len(self.vertices)))])
-        _, apart = scipy.optimize.nnls(rows, np.append(self.y, 1.0))
+        apart = distance_to_hull(self.y, self.vertices)
         if not apart <= tolerance:
             yield f"The solution is {apart:.2g} away from all means of the vertices."
         if self.gap > tolerance:

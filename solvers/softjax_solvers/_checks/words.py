@@ -33,3 +33,11 @@ def differ(name: str, got: Any, expected: Any, tolerance: float) -> Iterator[str
             f"{name}{where} is {float(got[i]):.6g}, and should be "
             f"{float(expected[i]):.6g}."
         )
+
+
+def distance_to_hull(y: np.ndarray, vertices: np.ndarray) -> float:
+    """How far a vector is from all means of vertices, which are rows."""
+    import scipy.optimize
+
+    rows = np.concatenate([vertices.T, np.ones((1, len(vertices)))])
+    return float(scipy.optimize.nnls(rows, np.append(y, 1.0))[1])
