@@ -60,7 +60,20 @@ def parse_mode(mode: str | Regularizer, *, gated: bool = False) -> Mode:
             return Mode(get_regularizer(mode), False)
         except ValueError as error:
             raise ValueError(f"{error} 'hard' is allowed too.") from None
+    if not isinstance(mode, Regularizer):
+        _refuse_methods(mode)
     return Mode(get_regularizer(mode), False)
+
+
+def _refuse_methods(mode: Any) -> None:
+    from .methods import Method  # some of which are made of operators
+
+    if isinstance(mode, Method):
+        raise TypeError(
+            f"mode={mode!r} is a method and no regularizer: pass it as method=. Those "
+            "with regularizers that are not separable serve argmax, argmin, max and "
+            "min, with a separable one as mode= beside them."
+        )
 
 
 def parse_parameter(value: Any, name: str, allowed: str) -> Array:

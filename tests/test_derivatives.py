@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import assertions
+import coupled
 import inputs
 import jax
 import jax.numpy as jnp
@@ -148,6 +149,7 @@ PROBLEMS = [
         lambda a: OracleProjection(a["z"], a["softness"], _two_of),
         dict(z=_z[1], softness=np.array(0.9), values=_values[0]),
     ),
+    *(ProblemCase(*case) for case in coupled.DERIVATIVES),
 ]
 
 

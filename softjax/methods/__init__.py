@@ -12,6 +12,16 @@ from ._method import (
 from ._rows import RowMethod as RowMethod
 from ._sample import Infinite as Infinite, Ordered as Ordered, Sample as Sample
 from ._shares import Logarithms as Logarithms, Plain as Plain, Shares as Shares
+from .coupled import (
+    Clustered as Clustered,
+    Fused as Fused,
+    Grouped as Grouped,
+    GroupLasso as GroupLasso,
+    LargestMethod as LargestMethod,
+    Metric as Metric,
+    Normmax as Normmax,
+    Sparse as Sparse,
+)
 from .fast_soft_sort import FastSoftSort as FastSoftSort
 from .masks import (
     MASK_METHODS as MASK_METHODS,

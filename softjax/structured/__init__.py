@@ -8,6 +8,10 @@ import typing
 
 from ..straight_through import straight_through_variants as _variants
 from ._alignments import soft_dtw_divergence as soft_dtw_divergence
+from ._check import (
+    StructureReport as StructureReport,
+    check_structure as check_structure,
+)
 from ._functions import (
     argmax as argmax,
     entropy as entropy,

@@ -1,5 +1,9 @@
 """Regularized linear programs: regularizers, problems, solvers, derivatives."""
 
+from ._checks.problem import (
+    ProblemReport as ProblemReport,
+    check_problem as check_problem,
+)
 from ._checks.regularizer import (
     RegularizerReport as RegularizerReport,
     check_regularizer as check_regularizer,
@@ -54,20 +58,29 @@ from ._kernels.roots import (
 from ._problems import (
     Atoms as Atoms,
     Blocks as Blocks,
+    ClusteredSimplexProjection as ClusteredSimplexProjection,
+    FusedSimplexProjection as FusedSimplexProjection,
+    GroupedSimplexProjection as GroupedSimplexProjection,
+    GroupLassoProjection as GroupLassoProjection,
     HypersimplexProjection as HypersimplexProjection,
     Incidence as Incidence,
     LinearProgram as LinearProgram,
     MajorizationProjection as MajorizationProjection,
+    MetricSimplexProjection as MetricSimplexProjection,
     NeuralSortRows as NeuralSortRows,
+    NormSimplexProjection as NormSimplexProjection,
     OracleProjection as OracleProjection,
     PermutahedronProjection as PermutahedronProjection,
     Potentials as Potentials,
+    Pulled as Pulled,
+    ReducedProjection as ReducedProjection,
     SegmentedHypersimplexProjection as SegmentedHypersimplexProjection,
     SegmentedSimplexProjection as SegmentedSimplexProjection,
     SegmentedSoftSortRows as SegmentedSoftSortRows,
     SimplexProjection as SimplexProjection,
     SoftSortRows as SoftSortRows,
     SortedRows as SortedRows,
+    SparseSimplexProjection as SparseSimplexProjection,
     TransportProjection as TransportProjection,
 )
 from ._regularizers import (
@@ -92,6 +105,7 @@ from ._solvers import (
     DualCoordinateAscent as DualCoordinateAscent,
     FrankWolfe as FrankWolfe,
     JaxoptMinimiser as JaxoptMinimiser,
+    MetricNewton as MetricNewton,
     Newton as Newton,
     OptimistixMinimiser as OptimistixMinimiser,
     OptimistixRootFinder as OptimistixRootFinder,

@@ -1,5 +1,10 @@
 """Parts of this package that `softjax` uses, without any promise that they stay."""
 
+from ._checks.words import (
+    differ as differ,
+    distance_to_hull as distance_to_hull,
+    report as report,
+)
 from ._core.groups import Segments as Segments
 from ._core.solve import evaluate_and_judge as evaluate_and_judge
 from ._kernels.arrays import (

@@ -1,5 +1,15 @@
 """References in float64, independent of the library: NumPy, SciPy and closed forms."""
 
+from .coupled import (
+    group_lasso_oracle as group_lasso_oracle,
+    pairs as pairs,
+    pieces_oracle as pieces_oracle,
+    pieces_value as pieces_value,
+    smooth_oracle as smooth_oracle,
+    sparse_oracle as sparse_oracle,
+    steps as steps,
+    tops as tops,
+)
 from .hull import distance_to_hull as distance_to_hull, hull_oracle as hull_oracle
 from .linear_program import (
     linear_program_oracle as linear_program_oracle,

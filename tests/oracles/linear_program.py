@@ -5,6 +5,9 @@ import scipy.optimize
 
 from .primal import PRIMAL
 
+GRADIENTS = {"smooth": np.log, "c0": lambda y: y, "c1": np.sqrt}
+"""r' of these modes."""
+
 
 def linear_program_oracle(
     mode, z, A=None, b=None, softness=0.1, G=None, h=None, upper=None
@@ -14,7 +17,6 @@ def linear_program_oracle(
     It starts from a feasible y.
     """
     r = PRIMAL[mode]
-    links = {"smooth": np.log, "c0": lambda y: y, "c1": np.sqrt}
     constraints = []
     if A is not None:
         # Of equalities that depend on each other, a basis.
@@ -31,7 +33,7 @@ def linear_program_oracle(
     best = scipy.optimize.minimize(
         lambda y: softness * np.sum(r(y)) - z @ y,
         np.maximum(start, 1e-3),
-        jac=lambda y: softness * links[mode](np.maximum(y, 1e-300)) - z,
+        jac=lambda y: softness * GRADIENTS[mode](np.maximum(y, 1e-300)) - z,
         method="SLSQP",
         bounds=bounds,
         constraints=constraints,

@@ -13,6 +13,7 @@ from .._core.regularizer import Regularizer
 from .._kernels.roots import find_root
 from .._problems import SimplexProjection
 from .smoothness import differentiate, measure_smoothness
+from .words import report
 
 _Y = np.array([0.003, 0.03, 0.2, 0.5, 0.8, 0.97, 0.997])
 """Entries at which methods of y are compared."""
@@ -64,10 +65,7 @@ class RegularizerReport(NamedTuple):
             f"sparse solutions: {'yes' if self.sparse else 'no'}",
             f"bounded link: {'yes' if self.bounded else 'no'}",
         ]
-        if self.consistent:
-            return "\n".join(["consistent", *lines])
-        found = [f"- {problem}" for problem in self.problems]
-        return "\n".join([f"{len(found)} problem(s):", *found, *lines])
+        return report(self.problems, lines)
 
 
 def check_regularizer(
@@ -100,12 +98,12 @@ def check_regularizer(
         raise TypeError(
             f"check_regularizer takes an instance of Regularizer, got {regularizer!r}."
         )
-    report = RegularizerReport((), np.nan, False, False)
+    failed = RegularizerReport((), np.nan, False, False)
     with jax.enable_x64(True):
         try:
             # The rest makes no sense without a link.
             if problems := tuple(_check_link(regularizer)):
-                return report._replace(problems=problems)
+                return failed._replace(problems=problems)
             edges = _edges(regularizer)
             return RegularizerReport(
                 tuple(_check_methods(regularizer, edges, tolerance)),
@@ -116,7 +114,7 @@ def check_regularizer(
         except Exception as error:
             # Whatever a user's methods raise is the finding.
             words = f"It raises {type(error).__name__}: {error}"
-            return report._replace(problems=(words,))
+            return failed._replace(problems=(words,))
 
 
 def _check_link(regularizer: Regularizer) -> Iterator[str]:

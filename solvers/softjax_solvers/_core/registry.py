@@ -14,6 +14,7 @@ from .._solvers import (
     DualCoordinateAscent,
     FrankWolfe,
     JaxoptMinimiser,
+    MetricNewton,
     Newton,
     OptimistixMinimiser,
     OptimistixRootFinder,
@@ -39,6 +40,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     "projected_newton": ProjectedNewton,
     "active_set": ActiveSet,
     "frank_wolfe": FrankWolfe,
+    "metric_newton": MetricNewton,
 }
 """Name of a solver -> what makes it.
 
@@ -58,6 +60,7 @@ SOLVERS: dict[str, Callable[[], Solver]] = {
     projected_newton
     active_set
     frank_wolfe
+    metric_newton
 """
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {

@@ -1,3 +1,15 @@
+from .coupled import (
+    ClusteredSimplexProjection as ClusteredSimplexProjection,
+    FusedSimplexProjection as FusedSimplexProjection,
+    GroupedSimplexProjection as GroupedSimplexProjection,
+    GroupLassoProjection as GroupLassoProjection,
+    MetricSimplexProjection as MetricSimplexProjection,
+    NormSimplexProjection as NormSimplexProjection,
+    Pulled as Pulled,
+    ReducedProjection as ReducedProjection,
+    SparseSimplexProjection as SparseSimplexProjection,
+    project as project,
+)
 from .hypersimplex import HypersimplexProjection as HypersimplexProjection
 from .linear_program import (
     Incidence as Incidence,

@@ -11,6 +11,7 @@ from .damped_newton import DampedNewton as DampedNewton
 from .divide_and_conquer import DivideAndConquerIsotonic as DivideAndConquerIsotonic
 from .dual_coordinate_ascent import DualCoordinateAscent as DualCoordinateAscent
 from .frank_wolfe import FrankWolfe as FrankWolfe
+from .metric_newton import MetricNewton as MetricNewton
 from .newton import Newton as Newton
 from .pool_adjacent_violators import PoolAdjacentViolators as PoolAdjacentViolators
 from .projected_newton import ProjectedNewton as ProjectedNewton

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import abc
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..._core.problem import MaximizationProblem, Problem
+from ..._core.readout import Primal
+from ..._core.regularizer import Regularizer
+from ..._core.rows import as_mask, check_candidates, per_row
+from ..._kernels.arrays import inexact
+from ..simplex import Simplex, SimplexProjection
+
+
+class ReducedProjection(MaximizationProblem):
+    """`argmax_{y in simplex} <z, y> - softness (R(y) + S(y))` of a penalty S.
+
+    One by which the problem is a projection of other scores, by the same regularizer R,
+    whichever that is. It is so for the Lovasz extension of a submodular function, such
+    as total variation, sums of maxima and norms of sorted entries: `argmin_w |w - z|^2
+    / 2 + softness S(w)` are these scores. `reduced` and `penalty` have to be defined.
+
+    **Attributes:**
+
+    - `z`: `*batch n`; `softness`: `*#batch 1`; `where`: a mask, or None.
+
+    **Example:**
+
+        >>> class Shrunk(sj.solvers.ReducedProjection):  # S(y) = |y|^2 / 2
+        ...     def reduced(self):
+        ...         return sj.solvers.SimplexProjection(self.z, 2 * self.softness)
+        ...     def penalty(self, y):
+        ...         return jnp.sum(y**2, axis=-1) / 2
+        ...
+        >>> problem = Shrunk(jnp.array([0.2, 1.0, 0.7]), jnp.array([0.25]), None)
+        >>> print(sj.solvers.solve(problem, "c0").value)
+        [0.  0.8 0.2]
+
+    ??? cite
+
+        Bach, "Learning with submodular functions: a convex optimization perspective",
+        Foundations and Trends in Machine Learning 6 (2013).
+    """
+
+    z: Float[Array, "*batch n"]
+    softness: Float[Array, "*#batch 1"]
+    where: Bool[Array, "*#batch #n"] | None
+
+    @abc.abstractmethod
+    def reduced(self) -> SimplexProjection:
+        """The projection of other scores, with the same solution."""
+
+    @abc.abstractmethod
+    def penalty(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+        """`S(y)` of a y that is 0 where masked."""
+
+    @property
+    def mask(self) -> Bool[Array, "*batch n"]:
+        return jnp.broadcast_to(as_mask(self.where, self.z), self.z.shape)
+
+    @property
+    def known(self) -> Float[Array, "*batch n"]:
+        """z, 0 where masked."""
+        return jnp.where(self.mask, self.z, 0)
+
+    def specialize(self, regularizer: Regularizer) -> Simplex:
+        return self.reduced().specialize(regularizer)
+
+    def optimality(self, dual, regularizer):
+        return self.reduced().optimality(dual, regularizer)
+
+    def primal(self, dual, regularizer):
+        return self.specialize(regularizer).primal(dual, regularizer)
+
+    def residual(self, dual, regularizer):
+        return self.specialize(regularizer).residual(dual, regularizer)
+
+    def objective(
+        self, y: Float[Array, "*batch n"], regularizer: Regularizer
+    ) -> Float[Array, "*batch"]:
+        # From the shift that the objective of the reduced form has, a constant.
+        reduced = self.reduced()
+        largest = jax.lax.stop_gradient(reduced.largest_of(reduced.z))
+        softness = self.softness
+        y = jnp.where(self.mask, y, 0)
+        terms = (self.known - largest) * y - softness * regularizer.value(y)
+        total = jnp.sum(terms, axis=-1, where=self.mask)
+        return total - softness[..., 0] * self.penalty(y)
+
+
+def parse_scores(
+    z: Array, softness: Array | float, where: Array | None, name: str
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*#batch 1"], Array | None]:
+    """Scores, softness and mask of a problem, as arrays that fit.
+
+    **Raises:** `ValueError` if they do not.
+    """
+    z = inexact(z)
+    check_candidates(z, name)
+    if where is not None:
+        where = jnp.asarray(where)
+        try:
+            fits = jnp.broadcast_shapes(where.shape, z.shape) == z.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"{name}: where of shape {where.shape} must broadcast against z, which "
+                f"is of shape {z.shape}."
+            )
+    return z, per_row(softness, z, "softness"), where
+
+
+def parse_strength(
+    strength: Array | float, z: Float[Array, "*batch n"], name: str
+) -> Float[Array, "*#batch 1"]:
+    """The factor of a penalty.
+
+    **Raises:** `ValueError` if it is known to be negative, or does not fit.
+    """
+    if isinstance(strength, int | float) and not strength >= 0:
+        raise ValueError(f"{name}: strength must be nonnegative, got {strength}.")
+    return per_row(strength, z, "strength")
+
+
+def nearest(problem: Problem) -> Array:
+    """The Euclidean projection that a problem is, with its derivative."""
+    from ..._core.solve import evaluate  # which knows solvers, and these the problems
+
+    return evaluate(problem, "c0", Primal())
