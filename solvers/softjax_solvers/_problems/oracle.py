@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from .._core.problem import MaximizationProblem
 from .._core.readout import Dual, Means, Moves, Primal
@@ -16,14 +16,25 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._kernels.arrays import eps, exact_einsum, inexact
 from .._kernels.derivatives import derivative, stop_gradient, tangent_of
-from .._kernels.faces import span_face
+from .._kernels.faces import Face, span_face
 from .._kernels.semidefinite import semidefinite_solve
+from .._platform.batches import anywhere
 
 _LEAST = 1e-20
 """Least argument of r', so that it is finite."""
 
 _MOST = 1e30
 """Largest value of r'', which multiplies 0 where it is infinite."""
+
+
+_FACES = 64
+"""Largest number of directions of a face that are looked for, by default."""
+
+_FACE_NUMBERS = 2**19
+"""Most numbers in them where that allows for more directions."""
+
+_FEW = 72
+"""Number of rows up to which a system is solved at once."""
 
 
 class Atoms(eqx.Module):
@@ -34,7 +45,8 @@ class Atoms(eqx.Module):
     - `vertices`: a pytree of the structure of the scores, with a leading axis of m.
     - `weights`: `m`, nonnegative, of sum 1. A vertex of weight 0 is a copy of the
         heaviest, in a place that was not needed.
-    - `faces`: the largest number of further vertices that a derivative asks for.
+    - `faces`: the largest number of further directions of a face that a derivative
+        asks for; None for its default.
 
     **Example:**
 
@@ -51,7 +63,7 @@ class Atoms(eqx.Module):
 
     vertices: PyTree[Array]
     weights: Float[Array, " m"]
-    faces: int = eqx.field(static=True)
+    faces: int | None = eqx.field(static=True)
 
 
 class Oracle(eqx.Module):
@@ -187,7 +199,7 @@ class OracleProjection(MaximizationProblem):
         return jax.lax.stop_gradient(self.ravel(vertex, "what the oracle returns"))
 
     def to_dual(
-        self, vertices: Float[Array, "m d"], weights: Float[Array, " m"], faces: int
+        self, vertices: Float[Array, "m d"], weights: Float[Array, " m"], faces: int | None
     ) -> Atoms:
         """Vertices as rows, in the structure of z."""
         heaviest = vertices[jnp.argmax(weights)]
@@ -236,16 +248,34 @@ class OracleProjection(MaximizationProblem):
     def default_solver(self, regularizer: Regularizer) -> str:
         return "active_set"
 
-    def spanning(self, solution: Solution) -> Solution:
-        """A solution by vertices that span the face that it is inside of."""
-        dual = solution.dual
-        if dual.faces == 0:
-            return solution
-        regularizer = stop_gradient(solution.regularizer)
+    def face(self, dual: Atoms, regularizer: Regularizer) -> Face:
+        """The face that a solution is inside of, beyond its vertices."""
+        regularizer = stop_gradient(regularizer)
         weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
         scores = jax.lax.stop_gradient(self.scores)
         steep = scores - gradient(regularizer, weights @ vertices)
-        vertices = span_face(self.best, steep, vertices, weights, dual.faces)
+        most = dual.faces
+        if most is None:
+            most = min(scores.size, max(_FACES, _FACE_NUMBERS // scores.size))
+        return span_face(self.best, steep, vertices, weights, most)
+
+    def spanned(self, dual: Atoms, regularizer: Regularizer) -> Bool[Array, ""]:
+        """Whether `faces` directions are enough for derivatives to be complete.
+
+        If not, derivatives are those along a part of the face.
+        """
+        return self.face(dual, regularizer).spanned
+
+    def spanning(self, solution: Solution) -> Solution:
+        """A solution by points that span the face that it is inside of."""
+        dual = solution.dual
+        if dual.faces == 0:
+            return solution
+        directions, _ = self.face(dual, solution.regularizer)
+        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
+        points = vertices[jnp.argmax(weights)] + directions
+        vertices = jnp.concatenate([vertices, points])
+        weights = jnp.concatenate([weights, jnp.zeros_like(points[:, 0])])
         dual = Atoms(jax.vmap(self.unravel)(vertices), weights, 0)
         return solution.at(self, solution.regularizer, dual)
 
@@ -277,11 +307,10 @@ class OracleProjection(MaximizationProblem):
             return exact_einsum("md,d->m", rows, product)
 
         scaled = rows * jax.lax.stop_gradient(bend)
-        matrix = exact_einsum("md,nd->mn", scaled, rows)
         change = jax.lax.custom_linear_solve(
             gram,
             exact_einsum("md,d->m", rows, move),
-            lambda _, rhs: semidefinite_solve(matrix, rhs, refinements=2),
+            lambda _, rhs: _solve_rows(scaled, rows, rhs),
             symmetric=True,
         )
         heaviest = jnp.argmax(dual.weights)
@@ -318,6 +347,21 @@ class OracleProjection(MaximizationProblem):
         Means: means_and_tangent,
         Dual: dual_and_tangent,
     }
+
+
+def _solve_rows(
+    scaled: Float[Array, "m d"], rows: Float[Array, "m d"], rhs: Float[Array, " m"]
+) -> Float[Array, " m"]:
+    """The x in `(scaled rows^T) x = rhs`, in less time if only the first rows count."""
+
+    def solve(size: int) -> Float[Array, " m"]:
+        matrix = exact_einsum("md,nd->mn", scaled[:size], rows[:size])
+        x = semidefinite_solve(matrix, rhs[:size], refinements=2)
+        return jnp.pad(x, (0, len(rows) - size))
+
+    few, many = min(_FEW, len(rows)), len(rows)
+    more = anywhere(rows[few:] != 0)
+    return jax.lax.cond(more, lambda: solve(many), lambda: solve(few))
 
 
 def gradient(regularizer: Regularizer, y: Float[Array, " d"]) -> Float[Array, " d"]:

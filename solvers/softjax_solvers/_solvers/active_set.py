@@ -13,7 +13,6 @@ from .._core.solver import Solver
 from .._kernels.arrays import eps, exact_einsum
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.semidefinite import semidefinite_solve
-from .._platform.batches import anywhere
 from .._problems.oracle import (
     OracleProjection,
     curvature,
@@ -27,14 +26,14 @@ from .frank_wolfe import Set, conclude, consult, no_vertices, search
 _CORRECTIONS = 40
 """Largest number of Newton steps between two vertices."""
 
-_ASK = -1
-"""Number of corrections that says that the oracle is asked next."""
+_ASKS = 2
+"""Number of vertices that join before a Newton step, which takes longer than they."""
 
 
 class _State(NamedTuple):
     found: Set
     gram: Float[Array, "m m"] | None  # inner products of vertices, for a linear link
-    corrections: Int[Array, ""]  # since a vertex joined
+    corrections: Int[Array, ""]  # since a vertex joined; 0 if the oracle is asked next
     steps: Int[Array, ""]
     done: Bool[Array, ""]
 
@@ -55,9 +54,11 @@ class ActiveSet(Solver[OracleProjection]):
         not converged. Memory is that of so many solutions, or of as many as P may need,
         and the time of a step is that of their inner products.
     - `max_steps`: the number of steps after which the best iterate is returned.
-    - `faces`: the largest number of vertices that a derivative asks for where scores
-        tie, so that the solution is inside a face that is larger than the hull of its
-        atoms. It asks for one more than it needs, usually for one.
+    - `faces`: the largest number of further directions that a derivative asks for
+        where scores tie, so that the solution is inside a face that is larger than the
+        hull of its atoms; memory is that of so many solutions. None for 64, and for as
+        many as there are scores up to 724. Usually one question tells that there are
+        none. `OracleProjection.spanned` says whether they are enough.
 
     **Example:**
 
@@ -80,7 +81,7 @@ class ActiveSet(Solver[OracleProjection]):
     tolerance: float | None = None
     max_atoms: int = 64
     max_steps: int = 1000
-    faces: int = 64
+    faces: int | None = None
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, OracleProjection)
@@ -89,77 +90,78 @@ class ActiveSet(Solver[OracleProjection]):
         scores = problem.scores
         tolerance = choose_tolerance(self.tolerance, 4, scores)
         linear = regularizer.structure().linear
-        # With a linear link vertices never depend on each other, and more are no use.
-        most = (1 if linear else 2) * (scores.size + 1)
-        start = no_vertices(problem, min(self.max_atoms, most))
+        start = no_vertices(problem, min(self.max_atoms, 2 * (scores.size + 1)))
+        constant = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
 
-        # The oracle is compiled once, as the first pass of the loop asks for the start.
-        def advance(state: _State) -> _State:
-            found, gram, corrections, steps, _ = state
-            first, ask, y = steps == 0, corrections == _ASK, found.mean
-            slope = jnp.where(first, 0, gradient(regularizer, y))
-            answer = consult(problem, found, slope, ask & ~state.done)
-            gap = jnp.where(ask & ~first, answer.gap, found.gap)
-            # A vertex that is there already is better by no more than rounding.
-            over = ~(gap > tolerance) | answer.known | answer.full
-            over = over & ask & ~first
-            join = ask & ~over
+        def approach(number: Array, carry: tuple[_State, Array]) -> tuple:
+            """Ask for a vertex, and go toward it as far as is best."""
+            state, over = carry
+            found, gram, corrections, steps, done = state
+            start, y = (steps == 0) & (number == 0), found.mean
+            # A second one may depend on the others; the last places are kept free.
+            count = jnp.sum(found.weights > 0)
+            roomy = (number == 0) | (4 * count < 3 * len(found.weights))
+            wanted = (corrections == 0) & roomy & ~over & ~done
+            slope = jnp.where(start, 0, gradient(regularizer, y))
+            answer = consult(problem, found, slope, wanted)
+            size = search(scores, regularizer, y, answer.vertex - y, jnp.ones_like(y[0]))
+            # What is best among its own vertices. One that is there already is better
+            # by no more than rounding.
+            best = wanted & ((number == 0) | (steps == 0)) & ~start
+            end = ~(answer.gap > tolerance) | answer.known | answer.full | ~(size > 0)
+            over = over | (best & end)
+            gap = jnp.where(best, answer.gap, found.gap)
+            join = wanted & ~over & ~answer.full & (start | (size > 0))
             place = answer.place & join
-            weights = found.weights
+            size = jnp.where(start, 1, size)
+            toward = (1 - size) * found.weights + size * place
+            weights = jnp.where(join, toward, found.weights)
             vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
             if linear:
                 gram = _with_products(gram, vertices, place)  # pyright: ignore
-                bend = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
-                matrix = bend * _of_edges(gram, weights)
-                better = rise(edges(vertices, weights), scores, slope)
-                move, _ = _newton(matrix, better, weights, (weights > 0) | place)
-                size, ratio = _to_the_end(weights, move)
+            found = Set(vertices, weights, gap)
+            return _State(found, gram, corrections, steps, done), over
+
+        # The oracle is compiled once, as the first pass of the loop asks for the start.
+        def advance(state: _State) -> _State:
+            carry = state, jnp.asarray(False)
+            state, over = jax.lax.fori_loop(0, _ASKS, approach, carry)
+            found, gram, corrections, steps, _ = state
+            vertices, weights, gap = found
+            y = found.mean
+            slope = gradient(regularizer, y)
+            rows = edges(vertices, weights)
+            rows = jnp.where(weights[:, None] > 0, rows, 0)
+            if linear:
+                matrix = constant * _of_edges(gram, weights)  # pyright: ignore
+            else:
+                bend = curvature(regularizer, free_to_move(y, rows))
+                matrix = _products(rows * bend, rows)
+            better = rise(rows, scores, slope)
+            move, decrement = _newton(matrix, better, weights, weights > 0)
+            size, ratio = _to_the_end(weights, move)
+            if linear:
                 settled = size >= 1
             else:
-                # By Newton's step the vertex could not join: r'' may be infinite at 0.
-                toward = place - weights
-
-                def correct():
-                    rows = edges(vertices, weights)
-                    rows = jnp.where(weights[:, None] > 0, rows, 0)
-                    bend = curvature(regularizer, free_to_move(y, rows))
-                    matrix = _products(rows * bend, rows)
-                    better = rise(rows, scores, slope)
-                    return _newton(matrix, better, weights, weights > 0)
-
-                move, decrement = jax.lax.cond(
-                    anywhere(~join & ~state.done),
-                    correct,
-                    lambda: (toward, jnp.zeros_like(gap)),
-                )
-                move = jnp.where(join, toward, move)
-                size, ratio = _to_the_end(weights, move)
                 direction = exact_einsum("m,md->d", move, vertices)
                 size = search(scores, regularizer, y, direction, size)
                 # A step so short converges at once, unless it is rounding itself.
                 rounding = 4 * eps(y) * problem.scale(y)
-                little = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
-                little = little | (corrections >= _CORRECTIONS) | ~(size > 0)
-                settled = ~join & little
+                settled = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
+                settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
             moved = jnp.maximum(weights + size * move, 0)
             moved = jnp.where(ratio <= size, 0, moved)
-            moved = jnp.where(first, place, moved / jnp.sum(moved))
-            stuck = join & ~(jnp.sum(moved, where=place) > 0)
-            weights = jnp.where(over | stuck, weights, moved)
-            corrections = jnp.where(join, 0, corrections + 1)
-            return _State(
-                Set(vertices, weights, gap),
-                gram,
-                jnp.where(settled | first, _ASK, corrections),
-                steps + 1,
-                over | stuck,
-            )
+            weights = jnp.where(over, weights, moved / jnp.sum(moved))
+            corrections = jnp.where(settled, 0, corrections + 1)
+            found = Set(vertices, weights, gap)
+            return _State(found, gram, corrections, steps + 1, over)
 
+        none = jnp.zeros((), jnp.int32)
         state = _State(
             start,
             _products(start.vertices, start.vertices) if linear else None,
-            jnp.asarray(_ASK, jnp.int32),
-            jnp.asarray(0, jnp.int32),
+            none,
+            none,
             ~jnp.all(jnp.isfinite(scores)),
         )
         state = iterate(advance, state, self.max_steps, scores)

@@ -111,7 +111,7 @@ def conclude(
     problem: OracleProjection,
     regularizer: Regularizer,
     found: Set,
-    faces: int,
+    faces: int | None,
     steps: Int[Array, ""],
     tolerance: float | None,
 ) -> Solution:
@@ -167,7 +167,7 @@ class FrankWolfe(Solver[OracleProjection]):
     tolerance: float | None = None
     max_atoms: int = 64
     max_steps: int = 1000
-    faces: int = 64
+    faces: int | None = None
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, OracleProjection)
