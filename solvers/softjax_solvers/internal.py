@@ -17,6 +17,7 @@ from ._kernels.derivatives import (
     replace_value as replace_value,
     tangent_of as tangent_of,
 )
+from ._kernels.reproducible import total as total
 from ._kernels.scans import (
     linear_recurrence as linear_recurrence,
     tie_groups as tie_groups,

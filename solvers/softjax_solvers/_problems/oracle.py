@@ -17,6 +17,7 @@ from .._core.solution import Solution
 from .._kernels.arrays import eps, exact_einsum, inexact
 from .._kernels.derivatives import derivative, stop_gradient, tangent_of
 from .._kernels.faces import Face, span_face
+from .._kernels.reproducible import mean, products, total
 from .._kernels.semidefinite import semidefinite_solve
 from .._platform.batches import anywhere
 
@@ -199,7 +200,10 @@ class OracleProjection(MaximizationProblem):
         return jax.lax.stop_gradient(self.ravel(vertex, "what the oracle returns"))
 
     def to_dual(
-        self, vertices: Float[Array, "m d"], weights: Float[Array, " m"], faces: int | None
+        self,
+        vertices: Float[Array, "m d"],
+        weights: Float[Array, " m"],
+        faces: int | None,
     ) -> Atoms:
         """Vertices as rows, in the structure of z."""
         heaviest = vertices[jnp.argmax(weights)]
@@ -211,7 +215,7 @@ class OracleProjection(MaximizationProblem):
         return jax.vmap(lambda v: ravel_pytree(v)[0])(dual.vertices)
 
     def flat_primal(self, dual: Atoms) -> Float[Array, " d"]:
-        return exact_einsum("m,md->d", dual.weights, self.vertices(dual))
+        return mean(dual.weights, self.vertices(dual))
 
     def primal(self, dual: Atoms, regularizer: Regularizer) -> PyTree[Array]:
         return self.unravel(self.flat_primal(dual))
@@ -238,7 +242,7 @@ class OracleProjection(MaximizationProblem):
 
     def scale(self, y: Float[Array, " d"]) -> Float[Array, ""]:
         """The size of the numbers of which gaps are differences."""
-        return jnp.maximum(jnp.abs(self.scores) @ y, 1)
+        return jnp.maximum(total(jnp.abs(self.scores) * y), 1)
 
     def objective(self, y: PyTree[Array], regularizer: Regularizer) -> Float[Array, ""]:
         flat = self.ravel(y, "a solution or target")
@@ -390,9 +394,7 @@ def rise(
 ) -> Float[Array, " m"]:
     """By how much better each move makes the objective, with `slope` of r."""
     # Apart: beside large scores that tie, the slopes would be lost.
-    return exact_einsum("md,d->m", moves, scores) - exact_einsum(
-        "md,d->m", moves, slope
-    )
+    return products(moves, scores) - products(moves, slope)
 
 
 def edges(

@@ -10,8 +10,9 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
-from .._kernels.arrays import eps, exact_einsum
+from .._kernels.arrays import eps, exact_einsum, safe_divide
 from .._kernels.iteration import choose_tolerance, iterate
+from .._kernels.reproducible import total
 from .._kernels.semidefinite import semidefinite_solve
 from .._problems.oracle import (
     OracleProjection,
@@ -21,13 +22,17 @@ from .._problems.oracle import (
     gradient,
     rise,
 )
-from .frank_wolfe import Set, conclude, consult, no_vertices, search
+from .frank_wolfe import Answer, Set, conclude, consult, no_vertices, search
 
 _CORRECTIONS = 40
 """Largest number of Newton steps between two vertices."""
 
 _ASKS = 2
 """Number of vertices that join before a Newton step, which takes longer than they."""
+
+
+_PLACES = 64
+"""Least number of places for vertices, unless `max_atoms` is less."""
 
 
 class _State(NamedTuple):
@@ -90,7 +95,9 @@ class ActiveSet(Solver[OracleProjection]):
         scores = problem.scores
         tolerance = choose_tolerance(self.tolerance, 4, scores)
         linear = regularizer.structure().linear
-        start = no_vertices(problem, min(self.max_atoms, 2 * (scores.size + 1)))
+        # As many for small ones, so that rounding is the same with scores of padding.
+        most = max(_PLACES, 2 * (scores.size + 1))
+        start = no_vertices(problem, min(self.max_atoms, most))
         constant = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
 
         def approach(number: Array, carry: tuple[_State, Array]) -> tuple:
@@ -104,7 +111,17 @@ class ActiveSet(Solver[OracleProjection]):
             wanted = (corrections == 0) & roomy & ~over & ~done
             slope = jnp.where(start, 0, gradient(regularizer, y))
             answer = consult(problem, found, slope, wanted)
-            size = search(scores, regularizer, y, answer.vertex - y, jnp.ones_like(y[0]))
+            toward = answer.place - found.weights
+            if linear:
+                gram = _with_products(gram, found.vertices, answer)  # pyright: ignore
+                length = constant * total(
+                    toward * exact_einsum("mn,n->m", gram, toward)
+                )
+                rise_toward = answer.gap * problem.scale(y)
+                size = jnp.clip(safe_divide(rise_toward, length), 0, 1)
+            else:
+                move = answer.vertex - y
+                size = search(scores, regularizer, y, move, jnp.ones_like(y[0]))
             # What is best among its own vertices. One that is there already is better
             # by no more than rounding.
             best = wanted & ((number == 0) | (steps == 0)) & ~start
@@ -114,11 +131,11 @@ class ActiveSet(Solver[OracleProjection]):
             join = wanted & ~over & ~answer.full & (start | (size > 0))
             place = answer.place & join
             size = jnp.where(start, 1, size)
-            toward = (1 - size) * found.weights + size * place
-            weights = jnp.where(join, toward, found.weights)
+            joined = (1 - size) * found.weights + size * place
+            weights = jnp.where(join, joined, found.weights)
             vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
             if linear:
-                gram = _with_products(gram, vertices, place)  # pyright: ignore
+                gram = jnp.where(join, gram, carry[0].gram)  # pyright: ignore
             found = Set(vertices, weights, gap)
             return _State(found, gram, corrections, steps, done), over
 
@@ -151,7 +168,7 @@ class ActiveSet(Solver[OracleProjection]):
                 settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
             moved = jnp.maximum(weights + size * move, 0)
             moved = jnp.where(ratio <= size, 0, moved)
-            weights = jnp.where(over, weights, moved / jnp.sum(moved))
+            weights = jnp.where(over, weights, moved / total(moved))
             corrections = jnp.where(settled, 0, corrections + 1)
             found = Set(vertices, weights, gap)
             return _State(found, gram, corrections, steps + 1, over)
@@ -165,8 +182,10 @@ class ActiveSet(Solver[OracleProjection]):
             ~jnp.all(jnp.isfinite(scores)),
         )
         state = iterate(advance, state, self.max_steps, scores)
+        # The weights are exact up to rounding, other than the gap.
+        limit = max(self.tolerance or 0.0, 128 * eps(scores))
         return conclude(
-            problem, regularizer, state.found, self.faces, state.steps, self.tolerance
+            problem, regularizer, state.found, self.faces, state.steps, limit
         )
 
 
@@ -184,16 +203,15 @@ def _products(a: Float[Array, "m d"], b: Float[Array, "n d"]) -> Float[Array, "m
 
 
 def _with_products(
-    gram: Float[Array, "m m"],
-    vertices: Float[Array, "m d"],
-    place: Bool[Array, " m"],
+    gram: Float[Array, "m m"], vertices: Float[Array, "m d"], answer: Answer
 ) -> Float[Array, "m m"]:
-    """Inner products, of a vertex that is new in a place too.
+    """Inner products, of an answer in its place too.
 
     Those of vertices of zeros and ones are integers, and exact.
     """
-    vertex = jnp.sum(jnp.where(place[:, None], vertices, 0), axis=0)
+    place, vertex = answer.place, answer.vertex
     products = exact_einsum("md,d->m", vertices, vertex)
+    products = jnp.where(place, exact_einsum("d,d->", vertex, vertex), products)
     gram = jnp.where(place[:, None], products, gram)
     return jnp.where(place, products[:, None], gram)
 
