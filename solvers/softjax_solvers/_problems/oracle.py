@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -20,6 +19,7 @@ from .._kernels.faces import Face, span_face
 from .._kernels.reproducible import mean, products, total
 from .._kernels.semidefinite import semidefinite_solve
 from .._platform.batches import anywhere
+from .callables import Oracle
 
 _LEAST = 1e-20
 """Least argument of r', so that it is finite."""
@@ -67,39 +67,6 @@ class Atoms(eqx.Module):
     faces: int | None = eqx.field(static=True)
 
 
-class Oracle(eqx.Module):
-    """A callable with its arrays apart, so that a problem is a pytree of arrays."""
-
-    arrays: tuple[Array | None, ...]
-    rest: tuple[Any, ...] = eqx.field(static=True)
-    structure: Any = eqx.field(static=True)
-
-    def __init__(self, oracle: Callable):
-        if not callable(oracle):
-            raise TypeError(f"oracle must be a callable, got {oracle!r}.")
-        leaves, self.structure = jax.tree.flatten(oracle)
-        are = [eqx.is_array(x) or isinstance(x, np.ndarray) for x in leaves]
-        self.arrays = tuple(
-            jnp.asarray(x) if is_array else None
-            for x, is_array in zip(leaves, are, strict=True)
-        )
-        self.rest = tuple(
-            None if is_array else x for x, is_array in zip(leaves, are, strict=True)
-        )
-        try:
-            hash((self.rest, self.structure))
-        except TypeError as error:
-            raise TypeError(
-                f"oracle must be hashable, up to arrays that it is a pytree of, got "
-                f"{oracle!r}: {error}."
-            ) from error
-
-    def __call__(self, scores: PyTree[Array]) -> PyTree[Array]:
-        pairs = zip(stop_gradient(self.arrays), self.rest, strict=True)
-        leaves = [rest if array is None else array for array, rest in pairs]
-        return jax.tree.unflatten(self.structure, leaves)(scores)
-
-
 class OracleProjection(MaximizationProblem):
     """`argmax_{y in P} <z, y> - softness R(y)`, with P the hull of an oracle's answers.
 
@@ -127,7 +94,13 @@ class OracleProjection(MaximizationProblem):
     such as the entropy, solutions have full support, which takes about as many vertices
     as P has dimensions; r' is that of at least 1e-20. Scores are compared up to their
     rounding: of those of 1e6 times the softness, differences below about 0.1 softness
-    are lost.
+    are lost, and with them what softness makes of structures that tie.
+
+    With a linear link and vertices of zeros and ones, all sums over entries are exact,
+    so that scores of entries that no vertex has change nothing, to the last bit, up to
+    2^14 entries. Derivatives are those at the face that the solution is inside of,
+    which takes as many answers as it has dimensions beyond its vertices; `spanned` says
+    whether there were enough.
 
     **Example:**
 

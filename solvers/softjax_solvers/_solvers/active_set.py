@@ -46,10 +46,11 @@ class _State(NamedTuple):
 class ActiveSet(Solver[OracleProjection]):
     """Newton's method in the weights of a set of vertices that an oracle adds to.
 
-    The vertex that is best in the direction of the gradient joins the set. Then the
-    maximum over the set is found, by Newton's method in its affine hull with an exact
-    search along each step, and vertices that lose all their weight leave the set. With
-    a linear link a step is all of that, and the method is that of Wolfe (1976).
+    The vertex that is best in the direction of the gradient joins the set, with the
+    weight that is best for it, and then a second one. Then the maximum over the set is
+    found, by Newton's method in its affine hull with an exact search along each step,
+    and vertices that lose all their weight leave the set. With a linear link one such
+    step is enough unless a vertex leaves, and the method is that of Wolfe (1976).
 
     **Arguments:**
 

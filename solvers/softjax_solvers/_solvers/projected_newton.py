@@ -56,7 +56,9 @@ class ProjectedNewton(Solver[Program]):
     of zero along its projection; the radius grows where the step went far, and shrinks
     where it did not. Sparse links leave rows without any curvature, which s makes up
     for. It begins at a softness at which scores are of order 1, and divides that by 4
-    as soon as constraints hold by a tenth, down to that of the program.
+    as soon as constraints hold by a tenth, down to that of the program. Where gaps, or
+    right-hand sides out of reach of the equalities, prove by the lemma of Farkas that
+    no y below 1000 times the right-hand sides fits, it is done in a few steps.
 
     **Arguments:**
 
