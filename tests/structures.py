@@ -221,3 +221,45 @@ PROGRAMS = [
     if isinstance(case.structure, st.DynamicProgram)
 ]
 """Cases whose structure is a dynamic program."""
+
+
+LENGTHS = {
+    "chain": (st.Chain, ((4, 3), (3, 3, 3)), ((6, 3), (5, 3, 3)), 4),
+    "one": (st.Chain, ((1, 3), (0, 3, 3)), ((4, 3), (3, 3, 3)), 1),
+    "segments": (st.Segments, ((4, 3, 2),), ((7, 3, 2),), 4),
+    "alignment": (
+        lambda lengths: st.Alignment(lengths=lengths),
+        ((4, 3),),
+        ((5, 6),),
+        (4, 3),
+    ),
+    "banded": (
+        lambda lengths: st.Alignment(1, lengths),
+        ((4, 3),),
+        ((5, 6),),
+        (4, 3),
+    ),
+}
+"""How structures of a length are made, short shapes, longer ones, and the lengths."""
+
+
+def short_and_padded(name: str, seed, filler: float):
+    """A maker of structures, lengths, scores, and longer scores with a filler."""
+    make, shapes, longer, lengths = LENGTHS[name]
+    rng = inputs.rng(name, seed)
+    short = tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    padded = tuple(np.full(shape, filler, np.float32) for shape in longer)
+    for x, out in zip(short, padded, strict=True):
+        out[tuple(map(slice, x.shape))] = x
+    if len(shapes) == 1:
+        (short,), (padded,) = short, padded
+    return make, jax.tree.map(jnp.asarray, lengths), short, padded
+
+
+def assert_padded(longer, short, check=np.testing.assert_array_equal):
+    """What is padded is 0, and the rest as without padding."""
+    pairs = zip(jax.tree.leaves(longer), jax.tree.leaves(short), strict=True)
+    for y, x in pairs:
+        expected = np.zeros(y.shape)
+        expected[tuple(map(slice, x.shape))] = x
+        check(y, expected)

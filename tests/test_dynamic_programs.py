@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import pytest
 from assertions import assert_close, finite_difference
-from parametrize import each
+from parametrize import each, pick
 from structures import PROGRAMS, flat
 
 import softjax.structured as st
@@ -152,3 +152,38 @@ def test_recursion_of_local_maxima(case, mode, x64):
 
     assert_close(entropy, (value - flat(mu) @ flat(z)) / SOFTNESS)
     assert_close(entropy, slope)
+
+
+@pytest.mark.slow
+@each("mode", ["smooth", "c1"])
+def test_third_derivatives(mode, x64):
+    """Against differences of second ones; those of the entropy are cumulants too."""
+    (case,) = pick(PROGRAMS, "chain")
+    z, first, second = (case.scores(name) for name in ("third", "move", "other"))
+
+    def value(z):
+        return st.value(
+            case.structure, z, softness=SOFTNESS, mode=mode, method="recursion"
+        )
+
+    def along(fn, move):
+        return lambda z: jax.jvp(fn, (z,), (move,))[1]
+
+    hessian = jax.jit(along(jax.grad(value), first))
+    forward = jax.jit(along(along(jax.grad(value), first), second))
+    reverse = jax.jit(jax.grad(along(along(value, first), second)))
+
+    def moved(*leaves):
+        return flat(hessian(jax.tree.unflatten(jax.tree.structure(z), leaves)))
+
+    leaves = tuple(jax.tree.leaves(z)), tuple(jax.tree.leaves(second))
+    expected = finite_difference(moved, *leaves)
+    assert np.max(np.abs(expected)) > 1e-2
+    assert_close(flat(forward(z)), expected, atol=1e-6)
+    assert_close(flat(reverse(z)), expected, atol=1e-6)
+    if mode == "smooth":
+        structures = case.enumerate()
+        p = oracles.gibbs(structures, flat(z), SOFTNESS)
+        centered = structures - p @ structures
+        weights = p * (centered @ flat(first)) * (centered @ flat(second))
+        assert_close(flat(forward(z)), centered.T @ weights / SOFTNESS**2)

@@ -11,7 +11,7 @@ import oracles
 import pytest
 from assertions import assert_close
 from parametrize import each
-from structures import PROGRAMS, flat
+from structures import LENGTHS, PROGRAMS, assert_padded, flat, short_and_padded
 
 import softjax as sj
 import softjax.structured as st
@@ -98,46 +98,11 @@ def test_extremes(case, mode):
     assert np.isnan(best[-1]).all()
 
 
-def _padded(structure, scores, filler):
-    """Scores of a longer problem, with anything in the place of what is not there."""
-
-    def longer(x, shape):
-        out = np.full(shape, filler, np.float32)
-        out[tuple(map(slice, x.shape))] = x
-        return out
-
-    return jax.tree.map(longer, scores, structure)
-
-
-LENGTHS = {
-    "chain": (st.Chain, ((4, 3), (3, 3, 3)), ((6, 3), (5, 3, 3)), 4),
-    "one": (st.Chain, ((1, 3), (0, 3, 3)), ((4, 3), (3, 3, 3)), 1),
-    "segments": (st.Segments, ((4, 3, 2),), ((7, 3, 2),), 4),
-    "alignment": (
-        lambda lengths: st.Alignment(lengths=lengths),
-        ((4, 3),),
-        ((5, 6),),
-        (4, 3),
-    ),
-    "banded": (
-        lambda lengths: st.Alignment(1, lengths),
-        ((4, 3),),
-        ((5, 6),),
-        (4, 3),
-    ),
-}
-
-
 @pytest.mark.parametrize("mode", ["smooth", "c0"])
 @pytest.mark.parametrize("filler", [7.0, np.nan], ids=["number", "nan"])
 @each("name", list(LENGTHS), fast=("chain",))
 def test_lengths_are_exact_to_the_bit(name, filler, mode):
-    make, shapes, longer, lengths = LENGTHS[name]
-    rng = inputs.rng(name, mode)
-    short = tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes)
-    padded = _padded(longer, short, filler)
-    if len(shapes) == 1:
-        (short,), (padded,) = short, padded
+    make, lengths, short, padded = short_and_padded(name, mode, filler)
     given: Any = dict(softness=0.7, mode=mode, method="recursion")
 
     @jax.jit
@@ -150,20 +115,12 @@ def test_lengths_are_exact_to_the_bit(name, filler, mode):
 
         return found(make(None), short), found(make(lengths), padded)
 
-    lengths = jax.tree.map(jnp.asarray, lengths)
     one, other = both(lengths, short, padded)
     np.testing.assert_array_equal(one[0], other[0])
     np.testing.assert_array_equal(one[4].values, other[4].values)
-    exact = [(one[1], other[1]), (one[3], other[3])]
-    for few, many in [*exact, (one[4].structures, other[4].structures)]:
-        for x, y in zip(jax.tree.leaves(few), jax.tree.leaves(many), strict=True):
-            expected = np.zeros(y.shape)
-            expected[tuple(map(slice, x.shape))] = x
-            np.testing.assert_array_equal(y, expected)
-    for x, y in zip(jax.tree.leaves(one[2]), jax.tree.leaves(other[2]), strict=True):
-        expected = np.zeros(y.shape)
-        expected[tuple(map(slice, x.shape))] = x
-        assert_close(y, expected, atol=1e-5)
+    found, expected = [(x[1], x[3], x[4].structures) for x in (other, one)]
+    assert_padded(found, expected)
+    assert_padded(other[2], one[2], functools.partial(assert_close, atol=1e-5))
 
 
 def test_ragged_batch():

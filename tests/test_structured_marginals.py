@@ -9,8 +9,7 @@ import numpy as np
 import oracles
 import pytest
 from assertions import assert_close, finite_difference
-from parametrize import each
-from structures import STRUCTURES, flat
+from structures import LENGTHS, STRUCTURES, assert_padded, flat, short_and_padded
 
 import softjax.structured as st
 
@@ -78,20 +77,38 @@ def test_best_point_of_the_hull(case, mode, x64):
     assert_close(flat(mu_move), finite_difference(moved, *leaves), atol=1e-4)
 
 
-@each("filler", [5.0, np.nan], fast=("nan",))
-def test_padding(filler):
-    rng = np.random.default_rng(0)
-    z = rng.normal(size=(3, 4)).astype(np.float32)
-    padded = np.full((5, 5), filler, np.float32)
-    padded[:3, :4] = z
-    given: Any = dict(softness=1.0, mode="c0")
-    expected = np.zeros((5, 5))
-    expected[:3, :4] = st.argmax(st.Alignment(), z, **given)
-    structure = st.Alignment(lengths=(jnp.array(3), jnp.array(4)))
-    value, mu = jax.value_and_grad(st.value, 1)(structure, padded, **given)
-    assert_close(value, st.value(st.Alignment(), z, **given))
-    assert_close(mu, expected)
-    assert_close(st.argmax(structure, padded, **given), expected)
+@pytest.mark.parametrize("filler", [7.0, np.nan], ids=["number", "nan"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        pytest.param(name, mode, marks=[] if fast else [pytest.mark.slow])
+        for name in LENGTHS
+        for mode in ("c0", "c1")
+        for fast in [(name, mode) == ("banded", "c0")]
+    ],
+)
+def test_lengths_are_exact(name, mode, filler):
+    """To the last bit for squares, of which all sums are exact; else to rounding."""
+    make, lengths, short, padded = short_and_padded(name, mode, filler)
+    given: Any = dict(softness=0.7, mode=mode, method="marginals")
+
+    @jax.jit
+    def both(lengths, short, padded):
+        def found(structure, z):
+            value, slope = jax.value_and_grad(st.value, 1)(structure, z, **given)
+
+            def marginals(z):
+                return st.argmax(structure, z, **given)
+
+            mu, move = jax.jvp(marginals, (z,), (slope,))
+            return (value, mu, slope, st.entropy(structure, z, **given)), move
+
+        return found(make(None), short), found(make(lengths), padded)
+
+    (one, one_move), (other, other_move) = both(lengths, short, padded)
+    close = functools.partial(assert_close, atol=3e-6)
+    assert_padded(other, one, np.testing.assert_array_equal if mode == "c0" else close)
+    assert_padded(other_move, one_move, functools.partial(assert_close, atol=1e-4))
 
 
 def test_solver_belongs_to_marginals():

@@ -28,6 +28,7 @@ from ._kernels.logarithms import (
     log_sum as log_sum,
     safe_log as safe_log,
 )
+from ._kernels.reproducible import total as total
 from ._kernels.scans import (
     linear_recurrence as linear_recurrence,
     tie_groups as tie_groups,

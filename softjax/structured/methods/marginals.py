@@ -5,6 +5,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 
 from softjax_solvers import Primal, evaluate
+from softjax_solvers.internal import total
 
 from .._danskin import attach
 from ._method import StructuredMethod
@@ -41,7 +42,7 @@ class Marginals(StructuredMethod):
         mu = self.argmax(structure, scores, softness, regularizer, solver)
         z, _ = jax.flatten_util.ravel_pytree(scores)
         y, _ = jax.flatten_util.ravel_pytree(mu)
-        value = jnp.sum(jnp.where(y != 0, z, 0) * y) + _term(y, softness, regularizer)
+        value = total(jnp.where(y != 0, z, 0) * y) + _term(y, softness, regularizer)
         return attach(value, y, z, (softness, regularizer), term=_term)
 
     def entropy(self, structure, scores, softness, regularizer, solver):
@@ -50,8 +51,8 @@ class Marginals(StructuredMethod):
 
     def regularization(self, structure, target, regularizer):
         y, _ = jax.flatten_util.ravel_pytree(target)
-        return jnp.sum(regularizer.value(y))
+        return total(regularizer.value(y))
 
 
 def _term(y, softness, regularizer):
-    return -softness * jnp.sum(regularizer.value(y), axis=0)
+    return -softness * total(regularizer.value(y).T)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -17,14 +18,28 @@ from .semidefinite import semidefinite_solve
 _GAIN = 1e-3
 """Least part of a noise of order 1 that is more than the rounding of what cancels."""
 
+_TRIES = 3
+"""Tilts in a row that find nothing new, after some did, until the last is believed."""
+
 _FINER = 16
 """Factor by which a tilt gets smaller that led away from the face."""
 
 
+class Face(NamedTuple):
+    """Directions in which a face extends beyond the edges that are known.
+
+    - `directions`: orthonormal, and orthogonal to the edges; 0 in rows not needed.
+    - `spanned`: whether there are no further ones.
+    """
+
+    directions: Float[Array, "k d"]
+    spanned: Bool[Array, ""]
+
+
 class _State(NamedTuple):
-    vertices: Float[Array, "m d"]
-    gram: Float[Array, "m m"]  # of the edges from the heaviest vertex to all
-    free: Bool[Array, " m"]  # places
+    face: Face
+    count: Int[Array, ""]  # of directions
+    failures: Int[Array, ""]  # of tilts, since the last one that was of use
     tilt: Float[Array, ""]
     steps: Int[Array, ""]
     done: Bool[Array, ""]
@@ -36,37 +51,41 @@ def span_face(
     vertices: Float[Array, "m d"],
     weights: Float[Array, " m"],
     count: int,
-) -> Float[Array, "m d"]:
-    """Vertices that span the smallest face around a mean of vertices.
+) -> Face:
+    """Directions that complete the smallest face around a mean of vertices.
 
-    Scores are tilted in a random direction that is orthogonal to all edges. On the face
-    that does not change which vertex is best, unless there is one that is not spanned
-    yet: as the mean is inside of the face, such a vertex is then better. So every
-    answer adds a dimension, and the first that does not is the last.
+    Scores are tilted in a random direction that is orthogonal to all that is known. On
+    the face that does not change which vertex is best, unless there is one that is not
+    spanned yet: as the mean is inside of the face, such a vertex is then better. So
+    every answer adds a dimension, until one does not.
 
     **Arguments:**
 
     - `best`: the function from scores to the best vertex, which is nonnegative.
     - `scores`: those by which all vertices of the face are best.
     - `vertices`, `weights`: what the mean is of, with copies of the heaviest vertex in
-        places of weight 0. These take what is added.
-    - `count`: the largest number of times to ask.
+        places of weight 0.
+    - `count`: the largest number of directions.
     """
-    unit, places = eps(scores), jnp.arange(len(weights))
+    unit = eps(scores)
     origin = vertices[jnp.argmax(weights)]
-    mean = exact_einsum("m,md->d", weights, vertices)
+    edges, mean = vertices - origin, exact_einsum("m,md->d", weights, vertices)
+    gram = exact_einsum("md,nd->mn", edges, edges)
     size = jnp.max(jnp.abs(scores), initial=1, where=mean > 0)
     numbers = np.random.default_rng(0).normal(size=scores.size)
     numbers = jnp.asarray(numbers, scores.dtype)
 
+    def unknown(x: Float[Array, " d"], directions: Array) -> Float[Array, " d"]:
+        """The part of x that is orthogonal to all that is known."""
+        along = semidefinite_solve(gram, exact_einsum("md,d->m", edges, x))
+        x = x - exact_einsum("m,md->d", along, edges)
+        along = exact_einsum("kd,d->k", directions, x)
+        return x - exact_einsum("k,kd->d", along, directions)
+
     def ask(state: _State) -> _State:
-        vertices, gram, free, tilt, steps, _ = state
+        (directions, _), count, failures, tilt, steps, _ = state
         # What is left of the noise before is small across the face: it has been used.
-        noise = jnp.roll(numbers, steps)
-        edges = vertices - origin
-        along = exact_einsum("md,d->m", edges, noise)
-        along = semidefinite_solve(gram, along, refinements=2)
-        across = noise - exact_einsum("m,md->d", along, edges)
+        across = unknown(jnp.roll(numbers, steps), directions)
         length = jnp.max(jnp.abs(across))
         across = across / jnp.maximum(length, _GAIN)
         vertex = best(scores + tilt * size * across)
@@ -75,24 +94,28 @@ def span_face(
         # A part that the mean is without is absent from all of its face.
         on_face = on_face & ~any_true((mean <= 0) & (vertex > 0))
         new = on_face & (across @ apart > _GAIN)
-        place = new & (places == jnp.argmax(free))
-        vertices = jnp.where(place[:, None], vertex, vertices)
-        products = exact_einsum("md,d->m", vertices - origin, vertex - origin)
-        gram = jnp.where(place[:, None], products, gram)
-        gram = jnp.where(place, products[:, None], gram)
-        free = free & ~place
+        # Twice, as rounding of the first time is large beside what is left.
+        apart = unknown(unknown(vertex - origin, directions), directions)
+        apart = apart * jax.lax.rsqrt(jnp.maximum(apart @ apart, unit**2))
+        # Rows from `count` on are 0.
+        row = jnp.where(new, apart, 0)
+        directions = jax.lax.dynamic_update_index_in_dim(directions, row, count, 0)
         tilt = jnp.where(on_face, tilt, tilt / _FINER)
-        over = (on_face & ~new) | ~(length > _GAIN) | ~any_true(free)
-        over = over | ~(tilt > 32 * unit)
-        return _State(vertices, gram, free, tilt, steps + 1, over)
+        failures = jnp.where(new, 0, failures + on_face)
+        count = count + new
+        spanned = (failures >= jnp.where(count > 0, _TRIES, 1)) | ~(length > _GAIN)
+        spanned = spanned | ~(tilt > 32 * unit)
+        done = spanned | (count >= len(directions))
+        face = Face(directions, spanned)
+        return _State(face, count, failures, tilt, steps + 1, done)
 
-    edges, free = vertices - origin, ~(weights > 0)
+    none = jnp.zeros((), jnp.int32)
+    directions = jnp.zeros((count, scores.size), scores.dtype)
     state = _State(
-        vertices,
-        exact_einsum("md,nd->mn", edges, edges),
-        free,
+        Face(directions, jnp.asarray(False)),
+        *(none, none),
         jnp.asarray(unit**0.5 / 4, scores.dtype),
-        jnp.asarray(0, jnp.int32),
-        ~any_true(free) | ~jnp.all(jnp.isfinite(scores)),
+        none,
+        ~jnp.all(jnp.isfinite(scores)),
     )
-    return iterate(ask, state, count, scores).vertices
+    return iterate(ask, state, 2 * count + _TRIES, scores).face

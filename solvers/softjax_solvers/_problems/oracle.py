@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from .._core.problem import MaximizationProblem
 from .._core.readout import Dual, Means, Moves, Primal
@@ -16,14 +15,27 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._kernels.arrays import eps, exact_einsum, inexact
 from .._kernels.derivatives import derivative, stop_gradient, tangent_of
-from .._kernels.faces import span_face
+from .._kernels.faces import Face, span_face
+from .._kernels.reproducible import mean, products, total
 from .._kernels.semidefinite import semidefinite_solve
+from .._platform.batches import anywhere
+from .callables import Oracle
 
 _LEAST = 1e-20
 """Least argument of r', so that it is finite."""
 
 _MOST = 1e30
 """Largest value of r'', which multiplies 0 where it is infinite."""
+
+
+_FACES = 64
+"""Largest number of directions of a face that are looked for, by default."""
+
+_FACE_NUMBERS = 2**19
+"""Most numbers in them where that allows for more directions."""
+
+_FEW = 72
+"""Number of rows up to which a system is solved at once."""
 
 
 class Atoms(eqx.Module):
@@ -34,7 +46,8 @@ class Atoms(eqx.Module):
     - `vertices`: a pytree of the structure of the scores, with a leading axis of m.
     - `weights`: `m`, nonnegative, of sum 1. A vertex of weight 0 is a copy of the
         heaviest, in a place that was not needed.
-    - `faces`: the largest number of further vertices that a derivative asks for.
+    - `faces`: the largest number of further directions of a face that a derivative
+        asks for; None for its default.
 
     **Example:**
 
@@ -51,40 +64,7 @@ class Atoms(eqx.Module):
 
     vertices: PyTree[Array]
     weights: Float[Array, " m"]
-    faces: int = eqx.field(static=True)
-
-
-class Oracle(eqx.Module):
-    """A callable with its arrays apart, so that a problem is a pytree of arrays."""
-
-    arrays: tuple[Array | None, ...]
-    rest: tuple[Any, ...] = eqx.field(static=True)
-    structure: Any = eqx.field(static=True)
-
-    def __init__(self, oracle: Callable):
-        if not callable(oracle):
-            raise TypeError(f"oracle must be a callable, got {oracle!r}.")
-        leaves, self.structure = jax.tree.flatten(oracle)
-        are = [eqx.is_array(x) or isinstance(x, np.ndarray) for x in leaves]
-        self.arrays = tuple(
-            jnp.asarray(x) if is_array else None
-            for x, is_array in zip(leaves, are, strict=True)
-        )
-        self.rest = tuple(
-            None if is_array else x for x, is_array in zip(leaves, are, strict=True)
-        )
-        try:
-            hash((self.rest, self.structure))
-        except TypeError as error:
-            raise TypeError(
-                f"oracle must be hashable, up to arrays that it is a pytree of, got "
-                f"{oracle!r}: {error}."
-            ) from error
-
-    def __call__(self, scores: PyTree[Array]) -> PyTree[Array]:
-        pairs = zip(stop_gradient(self.arrays), self.rest, strict=True)
-        leaves = [rest if array is None else array for array, rest in pairs]
-        return jax.tree.unflatten(self.structure, leaves)(scores)
+    faces: int | None = eqx.field(static=True)
 
 
 class OracleProjection(MaximizationProblem):
@@ -114,7 +94,13 @@ class OracleProjection(MaximizationProblem):
     such as the entropy, solutions have full support, which takes about as many vertices
     as P has dimensions; r' is that of at least 1e-20. Scores are compared up to their
     rounding: of those of 1e6 times the softness, differences below about 0.1 softness
-    are lost.
+    are lost, and with them what softness makes of structures that tie.
+
+    With a linear link and vertices of zeros and ones, all sums over entries are exact,
+    so that scores of entries that no vertex has change nothing, to the last bit, up to
+    2^14 entries. Derivatives are those at the face that the solution is inside of,
+    which takes as many answers as it has dimensions beyond its vertices; `spanned` says
+    whether there were enough.
 
     **Example:**
 
@@ -187,7 +173,10 @@ class OracleProjection(MaximizationProblem):
         return jax.lax.stop_gradient(self.ravel(vertex, "what the oracle returns"))
 
     def to_dual(
-        self, vertices: Float[Array, "m d"], weights: Float[Array, " m"], faces: int
+        self,
+        vertices: Float[Array, "m d"],
+        weights: Float[Array, " m"],
+        faces: int | None,
     ) -> Atoms:
         """Vertices as rows, in the structure of z."""
         heaviest = vertices[jnp.argmax(weights)]
@@ -199,7 +188,7 @@ class OracleProjection(MaximizationProblem):
         return jax.vmap(lambda v: ravel_pytree(v)[0])(dual.vertices)
 
     def flat_primal(self, dual: Atoms) -> Float[Array, " d"]:
-        return exact_einsum("m,md->d", dual.weights, self.vertices(dual))
+        return mean(dual.weights, self.vertices(dual))
 
     def primal(self, dual: Atoms, regularizer: Regularizer) -> PyTree[Array]:
         return self.unravel(self.flat_primal(dual))
@@ -226,7 +215,7 @@ class OracleProjection(MaximizationProblem):
 
     def scale(self, y: Float[Array, " d"]) -> Float[Array, ""]:
         """The size of the numbers of which gaps are differences."""
-        return jnp.maximum(jnp.abs(self.scores) @ y, 1)
+        return jnp.maximum(total(jnp.abs(self.scores) * y), 1)
 
     def objective(self, y: PyTree[Array], regularizer: Regularizer) -> Float[Array, ""]:
         flat = self.ravel(y, "a solution or target")
@@ -236,16 +225,34 @@ class OracleProjection(MaximizationProblem):
     def default_solver(self, regularizer: Regularizer) -> str:
         return "active_set"
 
-    def spanning(self, solution: Solution) -> Solution:
-        """A solution by vertices that span the face that it is inside of."""
-        dual = solution.dual
-        if dual.faces == 0:
-            return solution
-        regularizer = stop_gradient(solution.regularizer)
+    def face(self, dual: Atoms, regularizer: Regularizer) -> Face:
+        """The face that a solution is inside of, beyond its vertices."""
+        regularizer = stop_gradient(regularizer)
         weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
         scores = jax.lax.stop_gradient(self.scores)
         steep = scores - gradient(regularizer, weights @ vertices)
-        vertices = span_face(self.best, steep, vertices, weights, dual.faces)
+        most = dual.faces
+        if most is None:
+            most = min(scores.size, max(_FACES, _FACE_NUMBERS // scores.size))
+        return span_face(self.best, steep, vertices, weights, most)
+
+    def spanned(self, dual: Atoms, regularizer: Regularizer) -> Bool[Array, ""]:
+        """Whether `faces` directions are enough for derivatives to be complete.
+
+        If not, derivatives are those along a part of the face.
+        """
+        return self.face(dual, regularizer).spanned
+
+    def spanning(self, solution: Solution) -> Solution:
+        """A solution by points that span the face that it is inside of."""
+        dual = solution.dual
+        if dual.faces == 0:
+            return solution
+        directions, _ = self.face(dual, solution.regularizer)
+        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
+        points = vertices[jnp.argmax(weights)] + directions
+        vertices = jnp.concatenate([vertices, points])
+        weights = jnp.concatenate([weights, jnp.zeros_like(points[:, 0])])
         dual = Atoms(jax.vmap(self.unravel)(vertices), weights, 0)
         return solution.at(self, solution.regularizer, dual)
 
@@ -277,11 +284,10 @@ class OracleProjection(MaximizationProblem):
             return exact_einsum("md,d->m", rows, product)
 
         scaled = rows * jax.lax.stop_gradient(bend)
-        matrix = exact_einsum("md,nd->mn", scaled, rows)
         change = jax.lax.custom_linear_solve(
             gram,
             exact_einsum("md,d->m", rows, move),
-            lambda _, rhs: semidefinite_solve(matrix, rhs, refinements=2),
+            lambda _, rhs: _solve_rows(scaled, rows, rhs),
             symmetric=True,
         )
         heaviest = jnp.argmax(dual.weights)
@@ -320,6 +326,21 @@ class OracleProjection(MaximizationProblem):
     }
 
 
+def _solve_rows(
+    scaled: Float[Array, "m d"], rows: Float[Array, "m d"], rhs: Float[Array, " m"]
+) -> Float[Array, " m"]:
+    """The x in `(scaled rows^T) x = rhs`, in less time if only the first rows count."""
+
+    def solve(size: int) -> Float[Array, " m"]:
+        matrix = exact_einsum("md,nd->mn", scaled[:size], rows[:size])
+        x = semidefinite_solve(matrix, rhs[:size], refinements=2)
+        return jnp.pad(x, (0, len(rows) - size))
+
+    few, many = min(_FEW, len(rows)), len(rows)
+    more = anywhere(rows[few:] != 0)
+    return jax.lax.cond(more, lambda: solve(many), lambda: solve(few))
+
+
 def gradient(regularizer: Regularizer, y: Float[Array, " d"]) -> Float[Array, " d"]:
     """`r'(y)`, finite also where y is 0 or, up to rounding, 1."""
     t = regularizer.gradient(jnp.maximum(y, _LEAST))
@@ -346,9 +367,7 @@ def rise(
 ) -> Float[Array, " m"]:
     """By how much better each move makes the objective, with `slope` of r."""
     # Apart: beside large scores that tie, the slopes would be lost.
-    return exact_einsum("md,d->m", moves, scores) - exact_einsum(
-        "md,d->m", moves, slope
-    )
+    return products(moves, scores) - products(moves, slope)
 
 
 def edges(

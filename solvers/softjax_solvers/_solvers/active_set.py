@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
-from .._kernels.arrays import eps, exact_einsum
+from .._kernels.arrays import eps, exact_einsum, safe_divide
 from .._kernels.iteration import choose_tolerance, iterate
+from .._kernels.reproducible import total
 from .._kernels.semidefinite import semidefinite_solve
-from .._platform.batches import anywhere
 from .._problems.oracle import (
     OracleProjection,
     curvature,
@@ -22,19 +22,23 @@ from .._problems.oracle import (
     gradient,
     rise,
 )
-from .frank_wolfe import Set, conclude, consult, no_vertices, search
+from .frank_wolfe import Answer, Set, conclude, consult, no_vertices, search
 
 _CORRECTIONS = 40
 """Largest number of Newton steps between two vertices."""
 
-_ASK = -1
-"""Number of corrections that says that the oracle is asked next."""
+_ASKS = 2
+"""Number of vertices that join before a Newton step, which takes longer than they."""
+
+
+_PLACES = 64
+"""Least number of places for vertices, unless `max_atoms` is less."""
 
 
 class _State(NamedTuple):
     found: Set
     gram: Float[Array, "m m"] | None  # inner products of vertices, for a linear link
-    corrections: Int[Array, ""]  # since a vertex joined
+    corrections: Int[Array, ""]  # since a vertex joined; 0 if the oracle is asked next
     steps: Int[Array, ""]
     done: Bool[Array, ""]
 
@@ -42,10 +46,11 @@ class _State(NamedTuple):
 class ActiveSet(Solver[OracleProjection]):
     """Newton's method in the weights of a set of vertices that an oracle adds to.
 
-    The vertex that is best in the direction of the gradient joins the set. Then the
-    maximum over the set is found, by Newton's method in its affine hull with an exact
-    search along each step, and vertices that lose all their weight leave the set. With
-    a linear link a step is all of that, and the method is that of Wolfe (1976).
+    The vertex that is best in the direction of the gradient joins the set, with the
+    weight that is best for it, and then a second one. Then the maximum over the set is
+    found, by Newton's method in its affine hull with an exact search along each step,
+    and vertices that lose all their weight leave the set. With a linear link one such
+    step is enough unless a vertex leaves, and the method is that of Wolfe (1976).
 
     **Arguments:**
 
@@ -55,9 +60,11 @@ class ActiveSet(Solver[OracleProjection]):
         not converged. Memory is that of so many solutions, or of as many as P may need,
         and the time of a step is that of their inner products.
     - `max_steps`: the number of steps after which the best iterate is returned.
-    - `faces`: the largest number of vertices that a derivative asks for where scores
-        tie, so that the solution is inside a face that is larger than the hull of its
-        atoms. It asks for one more than it needs, usually for one.
+    - `faces`: the largest number of further directions that a derivative asks for
+        where scores tie, so that the solution is inside a face that is larger than the
+        hull of its atoms; memory is that of so many solutions. None for 64, and for as
+        many as there are scores up to 724. Usually one question tells that there are
+        none. `OracleProjection.spanned` says whether they are enough.
 
     **Example:**
 
@@ -80,7 +87,7 @@ class ActiveSet(Solver[OracleProjection]):
     tolerance: float | None = None
     max_atoms: int = 64
     max_steps: int = 1000
-    faces: int = 64
+    faces: int | None = None
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, OracleProjection)
@@ -89,127 +96,104 @@ class ActiveSet(Solver[OracleProjection]):
         scores = problem.scores
         tolerance = choose_tolerance(self.tolerance, 4, scores)
         linear = regularizer.structure().linear
-        step = _to_the_maximum if linear else _toward_the_maximum
-        # With a linear link vertices never depend on each other, and more are no use.
-        most = (1 if linear else 2) * (scores.size + 1)
+        # As many for small ones, so that rounding is the same with scores of padding.
+        most = max(_PLACES, 2 * (scores.size + 1))
         start = no_vertices(problem, min(self.max_atoms, most))
+        constant = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
+
+        def approach(number: Array, carry: tuple[_State, Array]) -> tuple:
+            """Ask for a vertex, and go toward it as far as is best."""
+            state, over = carry
+            found, gram, corrections, steps, done = state
+            start, y = (steps == 0) & (number == 0), found.mean
+            # A second one may depend on the others; the last places are kept free.
+            count = jnp.sum(found.weights > 0)
+            roomy = (number == 0) | (4 * count < 3 * len(found.weights))
+            wanted = (corrections == 0) & roomy & ~over & ~done
+            slope = jnp.where(start, 0, gradient(regularizer, y))
+            answer = consult(problem, found, slope, wanted)
+            toward = answer.place - found.weights
+            if linear:
+                gram = _with_products(gram, found.vertices, answer)  # pyright: ignore
+                length = constant * total(
+                    toward * exact_einsum("mn,n->m", gram, toward)
+                )
+                rise_toward = answer.gap * problem.scale(y)
+                size = jnp.clip(safe_divide(rise_toward, length), 0, 1)
+            else:
+                move = answer.vertex - y
+                size = search(scores, regularizer, y, move, jnp.ones_like(y[0]))
+            # What is best among its own vertices. One that is there already is better
+            # by no more than rounding.
+            best = wanted & ((number == 0) | (steps == 0)) & ~start
+            end = ~(answer.gap > tolerance) | answer.known | answer.full | ~(size > 0)
+            over = over | (best & end)
+            gap = jnp.where(best, answer.gap, found.gap)
+            join = wanted & ~over & ~answer.full & (start | (size > 0))
+            place = answer.place & join
+            size = jnp.where(start, 1, size)
+            joined = (1 - size) * found.weights + size * place
+            weights = jnp.where(join, joined, found.weights)
+            vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
+            if linear:
+                gram = jnp.where(join, gram, carry[0].gram)  # pyright: ignore
+            found = Set(vertices, weights, gap)
+            return _State(found, gram, corrections, steps, done), over
 
         # The oracle is compiled once, as the first pass of the loop asks for the start.
         def advance(state: _State) -> _State:
-            found, gram, corrections, steps, done = state
-            first, ask, y = steps == 0, corrections == _ASK, found.mean
-            slope = jnp.where(first, 0, gradient(regularizer, y))
-            answer = consult(problem, found, slope, ask & ~done)
-            gap = jnp.where(ask & ~first, answer.gap, found.gap)
-            # A vertex that is there already is better by no more than rounding.
-            over = ~(gap > tolerance) | answer.known | answer.full
-            over = over & ask & ~first
-            join = ask & ~over
-            place = answer.place & join
-            weights = found.weights
-            vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
-            at = _Place(vertices, weights, gram, y, scores, slope, place, join, done)
-            gram, taken = step(problem, regularizer, at, corrections)
-            moved = jnp.maximum(weights + taken.size * taken.move, 0)
-            moved = jnp.where(taken.ratio <= taken.size, 0, moved)
-            moved = jnp.where(first, place, moved / jnp.sum(moved))
-            stuck = join & ~(jnp.sum(moved, where=place) > 0)
-            weights = jnp.where(over | stuck, weights, moved)
-            corrections = jnp.where(join, 0, corrections + 1)
-            corrections = jnp.where(taken.settled | first, _ASK, corrections)
+            carry = state, jnp.asarray(False)
+            state, over = jax.lax.fori_loop(0, _ASKS, approach, carry)
+            found, gram, corrections, steps, _ = state
+            vertices, weights, gap = found
+            y = found.mean
+            slope = gradient(regularizer, y)
+            rows = edges(vertices, weights)
+            rows = jnp.where(weights[:, None] > 0, rows, 0)
+            if linear:
+                matrix = constant * _of_edges(gram, weights)  # pyright: ignore
+            else:
+                bend = curvature(regularizer, free_to_move(y, rows))
+                matrix = _products(rows * bend, rows)
+            better = rise(rows, scores, slope)
+            move, decrement = _newton(matrix, better, weights, weights > 0)
+            size, ratio = _to_the_end(weights, move)
+            if linear:
+                settled = size >= 1
+            else:
+                direction = exact_einsum("m,md->d", move, vertices)
+                size = search(scores, regularizer, y, direction, size)
+                # A step so short converges at once, unless it is rounding itself.
+                rounding = 4 * eps(y) * problem.scale(y)
+                settled = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
+                settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
+            moved = jnp.maximum(weights + size * move, 0)
+            moved = jnp.where(ratio <= size, 0, moved)
+            weights = jnp.where(over, weights, moved / total(moved))
+            corrections = jnp.where(settled, 0, corrections + 1)
             found = Set(vertices, weights, gap)
-            return _State(found, gram, corrections, steps + 1, over | stuck)
+            return _State(found, gram, corrections, steps + 1, over)
 
+        none = jnp.zeros((), jnp.int32)
         state = _State(
             start,
             _products(start.vertices, start.vertices) if linear else None,
-            jnp.asarray(_ASK, jnp.int32),
-            jnp.asarray(0, jnp.int32),
+            none,
+            none,
             ~jnp.all(jnp.isfinite(scores)),
         )
         state = iterate(advance, state, self.max_steps, scores)
+        # The weights are exact up to rounding, other than the gap.
+        limit = max(self.tolerance or 0.0, 128 * eps(scores))
         return conclude(
-            problem, regularizer, state.found, self.faces, state.steps, self.tolerance
+            problem, regularizer, state.found, self.faces, state.steps, limit
         )
-
-
-class _Place(NamedTuple):
-    """The place where a step starts."""
-
-    vertices: Float[Array, "m d"]
-    weights: Float[Array, " m"]
-    gram: Any  # as of the state
-    y: Float[Array, " d"]
-    scores: Float[Array, " d"]
-    slope: Float[Array, " d"]  # of r, at y
-    place: Bool[Array, " m"]  # of the vertex that joins
-    join: Bool[Array, ""]  # whether one does
-    done: Bool[Array, ""]  # whether all that follows is of no use
-
-
-class _Step(NamedTuple):
-    move: Float[Array, " m"]
-    size: Float[Array, ""]
-    ratio: Float[Array, " m"]  # sizes that take weights to 0
-    settled: Bool[Array, ""]  # whether the maximum over the set is found
-
-
-def _to_the_maximum(
-    problem: OracleProjection,
-    regularizer: Regularizer,
-    at: _Place,
-    corrections: Int[Array, ""],
-) -> tuple[Float[Array, "m m"], _Step]:
-    """The step of a linear link: to the maximum in the hull, or to its boundary."""
-    weights = at.weights
-    gram = _with_products(at.gram, at.vertices, at.place)
-    bend = curvature(regularizer, jnp.full((), 0.5, at.scores.dtype))
-    matrix = bend * _of_edges(gram, weights)
-    better = rise(edges(at.vertices, weights), at.scores, at.slope)
-    move, _ = _newton(matrix, better, weights, (weights > 0) | at.place)
-    size, ratio = _to_the_end(weights, move)
-    return gram, _Step(move, size, ratio, size >= 1)
-
-
-def _toward_the_maximum(
-    problem: OracleProjection,
-    regularizer: Regularizer,
-    at: _Place,
-    corrections: Int[Array, ""],
-) -> tuple[None, _Step]:
-    """The step of any other link: toward a new vertex, or Newton's."""
-    vertices, weights, y = at.vertices, at.weights, at.y
-
-    def correct():
-        rows = edges(vertices, weights)
-        rows = jnp.where(weights[:, None] > 0, rows, 0)
-        bend = curvature(regularizer, free_to_move(y, rows))
-        matrix = _products(rows * bend, rows)
-        better = rise(rows, at.scores, at.slope)
-        return _newton(matrix, better, weights, weights > 0)
-
-    # By Newton's step the vertex could not join: r'' may be infinite at 0.
-    toward = at.place - weights
-    move, decrement = jax.lax.cond(
-        anywhere(~at.join & ~at.done),
-        correct,
-        lambda: (toward, jnp.zeros((), toward.dtype)),
-    )
-    move = jnp.where(at.join, toward, move)
-    size, ratio = _to_the_end(weights, move)
-    direction = exact_einsum("m,md->d", move, vertices)
-    size = search(at.scores, regularizer, y, direction, size)
-    # A step so short converges at once, unless it is rounding itself.
-    rounding = 4 * eps(y) * problem.scale(y)
-    little = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
-    little = little | (corrections >= _CORRECTIONS) | ~(size > 0)
-    return None, _Step(move, size, ratio, ~at.join & little)
 
 
 def _to_the_end(
     weights: Float[Array, " m"], move: Float[Array, " m"]
 ) -> tuple[Float[Array, ""], Float[Array, " m"]]:
-    """The part of a move that keeps weights nonnegative; what takes each to 0."""
+    """How much of a move keeps weights nonnegative, and what takes each to 0."""
     ratio = -weights / jnp.where(move < 0, move, -1)
     ratio = jnp.where(move < 0, ratio, jnp.inf)
     return jnp.minimum(jnp.min(ratio), 1), ratio
@@ -220,16 +204,15 @@ def _products(a: Float[Array, "m d"], b: Float[Array, "n d"]) -> Float[Array, "m
 
 
 def _with_products(
-    gram: Float[Array, "m m"],
-    vertices: Float[Array, "m d"],
-    place: Bool[Array, " m"],
+    gram: Float[Array, "m m"], vertices: Float[Array, "m d"], answer: Answer
 ) -> Float[Array, "m m"]:
-    """Inner products, of a vertex that is new in a place too.
+    """Inner products, of an answer in its place too.
 
     Those of vertices of zeros and ones are integers, and exact.
     """
-    vertex = jnp.sum(jnp.where(place[:, None], vertices, 0), axis=0)
+    place, vertex = answer.place, answer.vertex
     products = exact_einsum("md,d->m", vertices, vertex)
+    products = jnp.where(place, exact_einsum("d,d->", vertex, vertex), products)
     gram = jnp.where(place[:, None], products, gram)
     return jnp.where(place, products[:, None], gram)
 

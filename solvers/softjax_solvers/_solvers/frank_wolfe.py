@@ -10,9 +10,10 @@ from .._core.problem import Problem
 from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
-from .._kernels.arrays import eps, exact_einsum, safe_divide
+from .._kernels.arrays import eps, safe_divide
 from .._kernels.derivatives import derivative
-from .._kernels.iteration import choose_tolerance, iterate
+from .._kernels.iteration import iterate
+from .._kernels.reproducible import mean, total
 from .._kernels.roots import bracketed_newton
 from .._platform.batches import any_true, anywhere
 from .._problems.oracle import OracleProjection, curvature, free_to_move, gradient, rise
@@ -27,7 +28,7 @@ class Set(NamedTuple):
 
     @property
     def mean(self) -> Float[Array, " d"]:
-        return exact_einsum("m,md->d", self.weights, self.vertices)
+        return mean(self.weights, self.vertices)
 
 
 class Answer(NamedTuple):
@@ -69,7 +70,7 @@ def consult(
     )
     # Differences first: what vertices share may be large.
     better = rise(vertex - vertices, problem.scores, slope)
-    gap = (weights @ better) / problem.scale(found.mean)
+    gap = total(weights * better) / problem.scale(found.mean)
     same = (weights > 0) & jnp.all(vertices == vertex, axis=-1)
     known = any_true(same)
     free = jnp.argmin(weights)
@@ -111,16 +112,18 @@ def conclude(
     problem: OracleProjection,
     regularizer: Regularizer,
     found: Set,
-    faces: int,
+    faces: int | None,
     steps: Int[Array, ""],
-    tolerance: float | None,
+    limit: Float[Array, ""] | float,
 ) -> Solution:
-    """The solution that is the mean of a set; NaN if that has no vertices."""
+    """The solution that is the mean of a set; NaN if that has no vertices.
+
+    It has converged if its gap is at most `limit`.
+    """
     some = steps > 0
     weights = jnp.where(some, found.weights, jnp.nan)
     gap = jnp.where(some, jnp.maximum(found.gap, 0), jnp.nan)
     dual = problem.to_dual(found.vertices, weights, faces)
-    limit = max(tolerance or 0.0, 128 * eps(gap))
     return Solution(problem, regularizer, dual, steps, gap, gap <= limit)
 
 
@@ -141,7 +144,10 @@ class FrankWolfe(Solver[OracleProjection]):
     **Arguments:**
 
     - `tolerance`: the duality gap to stop at, relative to `<|z|, y> / softness` where
-        that is above 1; None for 16 units of rounding.
+        that is above 1. The distance from the solution is only in proportion to the
+        root of the gap: with `r(y) = y^2 / 2` its square is at most twice the gap over
+        softness. None for a gap by which it is at most 4 roots of a unit of rounding,
+        1.4e-3 in float32; a solution that rounding keeps from that has not converged.
     - `max_atoms`: the largest number of vertices of positive weight. If more are
         needed, the solution has not converged.
     - `max_steps`: the number of steps after which the best iterate is returned.
@@ -167,14 +173,21 @@ class FrankWolfe(Solver[OracleProjection]):
     tolerance: float | None = None
     max_atoms: int = 64
     max_steps: int = 1000
-    faces: int = 64
+    faces: int | None = None
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, OracleProjection)
 
     def solve(self, problem: OracleProjection, regularizer: Regularizer) -> Solution:
         scores = problem.scores
-        tolerance = choose_tolerance(self.tolerance, 16, scores)
+        # By the curvature of r, of which the gap is half, times a squared distance.
+        ends = jnp.asarray([0.5, 1], scores.dtype)
+        closest = 8 * eps(scores) * jnp.min(curvature(regularizer, ends))
+
+        def limit(y: Float[Array, " d"]) -> Float[Array, ""] | float:
+            if self.tolerance is None:
+                return closest / problem.scale(y)
+            return self.tolerance
 
         # The oracle is compiled once, as the first pass of the loop asks for the start.
         def advance(state: _State) -> _State:
@@ -183,7 +196,8 @@ class FrankWolfe(Solver[OracleProjection]):
             first, y = steps == 0, found.mean
             slope = jnp.where(first, 0, gradient(regularizer, y))
             answer = consult(problem, found, slope, ~state.done)
-            over = ~(answer.gap > tolerance) | answer.full
+            least = jnp.maximum(limit(y), eps(y) / 2)
+            over = ~(answer.gap > least) | answer.full
             held = rise(vertices, scores, slope)
             held = jnp.where(weights > 0, held, jnp.inf)
             worst = jnp.arange(len(weights)) == jnp.argmin(held)
@@ -209,4 +223,6 @@ class FrankWolfe(Solver[OracleProjection]):
             ~jnp.all(jnp.isfinite(scores)),
         )
         found, steps, _ = iterate(advance, state, self.max_steps, scores)
-        return conclude(problem, regularizer, found, self.faces, steps, self.tolerance)
+        return conclude(
+            problem, regularizer, found, self.faces, steps, limit(found.mean)
+        )

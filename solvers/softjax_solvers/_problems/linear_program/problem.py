@@ -170,7 +170,9 @@ class LinearProgram(Program):
     The solution is `y = min(phi(z / softness - A^T mu - G^T nu), upper)`, where the
     dual holds mu and then nu >= 0, in units of softness. Where multipliers are not
     unique, as of rows that depend on each other, they are those of a small norm; y is
-    unique. If no y fits, `Solution.converged` is False, and y is finite.
+    unique. If no y fits, `Solution.converged` is False, and y is finite. Multipliers
+    have the rounding of sums of `z / softness`, and constraints hold up to that: in
+    float32 it may be False from about 1e4 on, and is from 1e6 on with a few rows.
 
     Derivatives are those at the set of inequalities and bounds that bind. A derivative
     in b or h is along what leaves a solution: where rows depend on each other, the part

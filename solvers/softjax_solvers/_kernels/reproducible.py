@@ -1,0 +1,56 @@
+"""Sums that do not depend on the order of their terms, nor on zeros among them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .arrays import exact_einsum
+
+_TERMS = 2**14
+"""Number of terms up to which the order is of no effect."""
+
+_PIECES = 3
+"""Number of pieces of a number, of which the rest is less than rounding."""
+
+
+def pieces(x: Float[Array, "*batch n"]) -> Float[Array, "k *batch n"]:
+    """Numbers that add up to x, of so few digits that sums of them are not rounded.
+
+    The largest of a row decides which digits belong to which piece. The last has the
+    rest, so that they add up exactly.
+
+    Reference: Demmel and Nguyen, "Fast reproducible floating-point summation", IEEE
+    Symposium on Computer Arithmetic 2013.
+    """
+    size = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=-1, keepdims=True, initial=0)
+    grid = 1.5 * _TERMS * size
+    digits = jnp.finfo(x.dtype).nmant - _TERMS.bit_length() + 1
+    found, rest = [], x
+    for _ in range(_PIECES - 1):
+        piece = (rest + grid) - grid
+        found.append(piece)
+        rest = rest - piece
+        grid = grid * 2.0**-digits
+    return jnp.stack([*found, (rest + grid) - grid])
+
+
+def total(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+    """The sum along the last axis."""
+    return _joined(jnp.sum(pieces(x), axis=-1))
+
+
+def products(rows: Float[Array, "m n"], x: Float[Array, " n"]) -> Float[Array, " m"]:
+    """`rows @ x`, of rows of -1, 0 and 1; of others, as ordinary products are."""
+    return _joined(exact_einsum("mn,kn->km", rows, pieces(x)))
+
+
+def mean(weights: Float[Array, " m"], rows: Float[Array, "m n"]) -> Float[Array, " n"]:
+    """`weights @ rows`, of rows as in `products`."""
+    return _joined(exact_einsum("km,mn->kn", pieces(weights), rows))
+
+
+def _joined(sums: Float[Array, "k ..."]) -> Float[Array, "..."]:
+    first, second, third = sums
+    return first + (second + third)
