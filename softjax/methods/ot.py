@@ -19,7 +19,7 @@ from softjax_solvers.internal import (
 )
 
 from ._intervals import Intervals
-from ._line import compresses, read_line
+from ._line import read_line, reads_line
 from ._method import ALL_OPERATORS, IndexMethod, Relaxation, expect
 from ._sample import Ordered, Sample
 
@@ -149,7 +149,7 @@ class OptimalTransport(IndexMethod):
             softened = dataclasses.replace(relaxation, softness=softness)
             return expect(self._plan_in_order(keys, softened), values)
 
-        if compresses(sample, relaxation, self.linear_solver):
+        if reads_line(sample, relaxation, self.linear_solver):
             readout = ColumnMeans(ordered.values)
             return read_line(readout, sample, ordered, relaxation, dense)
         return dense(ordered.support, relaxation.softness)
@@ -169,7 +169,7 @@ class OptimalTransport(IndexMethod):
             beyond = positions[:, None] - positions
             return positions + jnp.sum(plan * beyond, axis=-2)
 
-        if compresses(sample, relaxation, self.linear_solver):
+        if reads_line(sample, relaxation, self.linear_solver):
             readout = MeanPlaces(1 + jnp.asarray(sample.above))
             ranks = read_line(readout, sample, ordered, relaxation, dense)
         else:

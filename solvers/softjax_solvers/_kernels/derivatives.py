@@ -39,6 +39,31 @@ def linear_map(
     return jax.lax.custom_linear_solve(equation, rhs, solve, transpose_solve)[1]
 
 
+def opaque_linear_map(
+    fn: Callable[[Array], Array], transpose: Callable[[Array], Array], x: Array
+) -> Array:
+    """`linear_map` of a function that JAX can't transpose, such as a `while_loop`.
+
+    Both of them are computed, of which one is of zeros.
+    """
+
+    # The solution of q = a, p + C q = 0, which is symmetric, as C = [[0, fn^T], [fn, 0]]
+    # is. Of a symmetric system nothing is transposed.
+    def both(x: Array) -> Array:
+        return jnp.stack([transpose(x[1]), fn(x[0])])
+
+    def equation(pair: Array) -> Array:
+        return jnp.stack([pair[1], pair[0] + both(pair[1])])
+
+    def solve(_, rhs: Array) -> Array:
+        return jnp.stack([rhs[1] - both(rhs[0]), rhs[0]])
+
+    zero = jnp.zeros_like(x)
+    rhs = jnp.stack([jnp.stack([x, zero]), jnp.zeros((2, *x.shape), x.dtype)])
+    out = jax.lax.custom_linear_solve(equation, rhs, solve, symmetric=True)
+    return -out[0, 1]
+
+
 def tangent_of(fn: Callable, args: tuple, moves: tuple) -> PyTree[Array]:
     """Tangent of `fn(*args)`, for tangents `moves` of `args`, where None is zero."""
     out, tangent = eqx.filter_jvp(fn, args, moves)
