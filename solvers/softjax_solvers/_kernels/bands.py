@@ -20,7 +20,7 @@ from .arrays import pad_last, slice_last
 LOW = -1e30
 """The potential of what takes no part."""
 
-_UNROLL = 4
+_UNROLL = 2
 """Diagonals on either side of a block, which one pass of a loop folds."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -40,28 +41,37 @@ def linear_map(
 
 
 def opaque_linear_map(
-    fn: Callable[[Array], Array], transpose: Callable[[Array], Array], x: Array
+    fn: Callable[[Array], Array],
+    transpose: Callable[[Array], Array],
+    x: Array,
+    like: Array,
 ) -> Array:
-    """`linear_map` of a function that JAX can't transpose, such as a `while_loop`.
+    """`fn(x)` of a linear function that JAX can't transpose, such as a `while_loop`.
 
-    Both of them are computed, of which one is of zeros.
+    Both are computed, of which one is of zeros.
+
+    **Arguments:**
+
+    - `like`: an array of the shape of `fn(x)`, linear in x.
     """
 
     # The solution of q = a, p + C q = 0, which is symmetric, as C = [[0, fn^T], [fn, 0]]
     # is. Of a symmetric system nothing is transposed.
-    def both(x: Array) -> Array:
-        return jnp.stack([transpose(x[1]), fn(x[0])])
+    def both(x: tuple[Array, Array]) -> tuple[Array, Array]:
+        return transpose(x[1]), fn(x[0])
 
-    def equation(pair: Array) -> Array:
-        return jnp.stack([pair[1], pair[0] + both(pair[1])])
+    def equation(pair: Any) -> Any:
+        p, q = pair
+        return q, jax.tree.map(jnp.add, p, both(q))
 
-    def solve(_, rhs: Array) -> Array:
-        return jnp.stack([rhs[1] - both(rhs[0]), rhs[0]])
+    def solve(_, rhs: Any) -> Any:
+        a, b = rhs
+        return jax.tree.map(jnp.subtract, b, both(a)), a
 
-    zero = jnp.zeros_like(x)
-    rhs = jnp.stack([jnp.stack([x, zero]), jnp.zeros((2, *x.shape), x.dtype)])
-    out = jax.lax.custom_linear_solve(equation, rhs, solve, symmetric=True)
-    return -out[0, 1]
+    # All of the right hand side has to be a linear function of x.
+    a, b = (x, 0 * like), (0 * x, 0 * like)
+    (_, out), _ = jax.lax.custom_linear_solve(equation, (a, b), solve, symmetric=True)
+    return -out
 
 
 def tangent_of(fn: Callable, args: tuple, moves: tuple) -> PyTree[Array]:

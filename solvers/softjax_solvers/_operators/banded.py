@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 
 from .._kernels.arrays import eps, safe_divide
-from .._kernels.normal_equations import solve_iteratively
-from .._problems.transport.band import Band, BandLaplacian
+from .._problems.transport.band import Band, graph_and_gap
 from .structured import StructuredOperator
 
 _MAX_STEPS = 400
@@ -19,10 +19,10 @@ class BandedBipartiteLaplacian(StructuredOperator):
 
     def mv(self, vector):
         f, g = vector
-        band = self.band
-        rows = band.sums(order=1) * f + band.sums(g, order=1)
-        columns = band.sums(f, order=1, by_rows=False)
-        return type(vector)(rows, columns + g * band.sums(order=1, by_rows=False))
+        ones = jnp.ones_like(f)
+        rows, of_g = self.band.sums(ones, g, order=1)
+        columns, of_f = self.band.sums(ones, f, order=1, by_rows=False)
+        return type(vector)(rows * f + of_g, of_f + columns * g)
 
     def in_structure(self):
         from .._problems.transport.problem import Potentials
@@ -32,21 +32,15 @@ class BandedBipartiteLaplacian(StructuredOperator):
 
     def inverse(self, linear_solver):
         band = self.band
-        rows, columns = band.sums(order=1), band.sums(order=1, by_rows=False)
-        graph = BandLaplacian(band, rows, columns)
+        graph, _ = graph_and_gap(band, jnp.ones_like(band.f))
         # Parts that nothing connects to the others stay where they are.
-        ground = eps(rows) * columns
+        ground = eps(band.f) * graph.columns
 
         def solve(sums):
-            f, g = sums
-            rhs = g - band.sums(safe_divide(f, rows), order=1, by_rows=False)
-            x = solve_iteratively(
-                lambda x: graph.apply(x) + ground * x,
-                graph.preconditioner(ground),
-                rhs,
-                tolerance=30 * eps(rhs),
-                max_steps=_MAX_STEPS,
-            )
-            return type(sums)(safe_divide(f, rows) - (x + graph.means(x)), x)
+            f, g = (jnp.where(band.inside, y, 0) for y in sums)
+            f = safe_divide(f, graph.rows)
+            (moved,) = band.sums(f, order=1, by_rows=False)
+            x = graph.solve(g - moved, ground, 30 * eps(f), _MAX_STEPS)
+            return type(sums)(f - (x + graph.means(x)), x)
 
         return solve

@@ -12,9 +12,8 @@ from .._core.solution import Solution
 from .._core.solver import Solver
 from .._kernels.arrays import eps, exact_einsum
 from .._kernels.iteration import choose_tolerance, iterate
-from .._kernels.normal_equations import solve_iteratively
 from .._platform.batches import any_true
-from .._problems.transport.band import Band, BandLaplacian, rows_and_gap
+from .._problems.transport.band import Band, BandLaplacian, graph_and_gap
 from .._problems.transport.banded import BandedTransport
 from .._problems.transport.problem import Potentials
 
@@ -24,8 +23,7 @@ _STALLS = 3
 
 class _Point(NamedTuple):
     dual: Potentials
-    rows: Float[Array, "*batch n"]  # sums of slopes
-    columns: Float[Array, "*batch n"]
+    graph: tuple[Float[Array, "*batch n"], ...]  # rows, columns and tilt
     gap: Float[Array, "*batch n"]
     error: Float[Array, "*batch"]
 
@@ -77,23 +75,17 @@ class BandedNewton(Solver[BandedTransport]):
             top, blocks = problem.reach(g, regularizer)
             f = problem.fit_rows(g, top, blocks, start, regularizer)
             dual = Potentials(f, g)
-            rows, columns, gap = rows_and_gap(band_of(dual, blocks), share)
+            graph, gap = graph_and_gap(band_of(dual, blocks), share)
             error = jnp.max(jnp.abs(gap) / share, axis=-1)
-            return _Point(dual, rows, columns, gap, error), blocks
+            known = graph.rows, graph.columns, graph.tilt
+            return _Point(dual, known, gap, error), blocks
 
         def newton(point: _Point, blocks, radius):
-            band = band_of(point.dual, blocks)
-            graph = BandLaplacian(band, point.rows, point.columns)
+            graph = BandLaplacian(band_of(point.dual, blocks), *point.graph)
             ground = (share[..., 0] * point.error / radius)[..., None]
             # Where nothing moves any more, something has to hold what is not connected.
-            ground = ground + eps(ground) * (share + point.columns)
-            return solve_iteratively(
-                lambda x: graph.apply(x) + ground * x,
-                graph.preconditioner(ground),
-                point.gap,
-                tolerance=self.forcing,
-                max_steps=60,
-            )
+            ground = ground + eps(ground) * (share + graph.columns)
+            return graph.solve(point.gap, ground, self.forcing, max_steps=60)
 
         def advance(state: _State) -> _State:
             old, taken = state.point, ~state.done
@@ -131,7 +123,7 @@ class BandedNewton(Solver[BandedTransport]):
         error = jnp.full(batch, jnp.inf, dtype)
         # What lies below the largest entry of a row by more than that hardly counts.
         scale = jnp.minimum(problem.span(regularizer), 20)[..., 0]
-        start = _Point(Potentials(zero, zero), zero, zero, zero, error)
+        start = _Point(Potentials(zero, zero), (zero,) * 3, zero, error)
         state = _State(
             start,
             jnp.zeros((), jnp.int32),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ..._core.regularizer import Regularizer
-from ..._kernels.arrays import eps
+from ..._kernels.arrays import eps, pad_last, safe_divide
 from ..._kernels.bands import LOW, Entry, fold_sums
 from ..._kernels.derivatives import derivative, opaque_linear_map
+from ..._kernels.normal_equations import solve_iteratively
 
 
 class Band(eqx.Module):
@@ -37,83 +38,125 @@ class Band(eqx.Module):
     blocks: Int[Array, ""]
     regularizer: Regularizer
 
+    @property
+    def potentials(self) -> tuple[Array, Array]:
+        """f and g, so low that nothing is left where nothing takes part."""
+        return tuple(jnp.where(self.inside, y, LOW) for y in (self.f, self.g))
+
     def sums(
         self,
-        x: Float[Array, "*batch n"] | None = None,
-        *,
+        *x: Float[Array, "*batch n"],
         by_rows: bool = True,
         order: int = 0,
         power: int = 0,
-    ) -> Float[Array, "*batch n"]:
+    ) -> tuple[Float[Array, "*batch n"], ...]:
         """`sum_j phi'(t_ij) (j - i)^power x_j`, and over i of `x_i` if not `by_rows`.
 
-        That is of the link's derivative of this `order`.
+        That is of the link's derivative of this `order`, and of each x.
         """
-        return _sums(
-            self.regularizer,
-            order,
-            power,
-            by_rows,
-            jnp.ones_like(self.f) if x is None else x,
-            jnp.where(self.inside, self.f, LOW),
-            jnp.where(self.inside, self.g, LOW),
-            self.pull,
-            self.spacing,
-            self.blocks,
+        kind = _Kind(((order, power),), by_rows, gather=True)
+        return tuple(self._fold(kind, jnp.stack(x)[None]))
+
+    def _fold(self, kind: _Kind, x: Array) -> Array:
+        known = self.pull, self.spacing, self.blocks
+        return _fold(self.regularizer, kind, x, *self.potentials, *known)
+
+    def of_tangents(self, kind: _Kind, x: Array) -> Array:
+        """`_fold` of an x that reverse mode goes back to."""
+        like = x[0] if kind.gather else jnp.stack([x] * len(kind.terms))
+        return opaque_linear_map(
+            functools.partial(self._fold, kind),
+            functools.partial(self._fold, kind.transpose()),
+            x,
+            like,
         )
 
-    def tangent_sums(
-        self, x: Float[Array, "*batch n"], *, by_rows: bool, order: int, power: int
-    ) -> Float[Array, "*batch n"]:
-        """`sums` of an x that reverse mode goes back to."""
 
-        def of(by_rows: bool) -> Callable[[Array], Array]:
-            return lambda x: self.sums(x, by_rows=by_rows, order=order, power=power)
+class _Kind(NamedTuple):
+    """Linear functions with the entries `phi'(t_ij) (j - i)^power`.
 
-        return opaque_linear_map(of(by_rows), of(not by_rows), x)
+    **Attributes:**
+
+    - `terms`: orders of derivatives, and powers.
+    - `by_rows`: whether sums are over j, or over i.
+    - `gather`: whether an array `m q *batch n` goes to the sum over its m terms, or
+        one of `q *batch n` to all m of them.
+    """
+
+    terms: tuple[tuple[int, int], ...]
+    by_rows: bool
+    gather: bool
+
+    def transpose(self) -> _Kind:
+        return _Kind(self.terms, not self.by_rows, not self.gather)
+
+    def steeper(self, power: int) -> _Kind:
+        """Of one derivative more, and of so much more `power`."""
+        terms = tuple((d + 1, k + power) for d, k in self.terms)
+        return self._replace(terms=terms)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
-def _sums(regularizer, order, power, by_rows, x, f, g, pull, spacing, blocks):
-    sign = 1 if by_rows else -1
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _fold(regularizer, kind, x, f, g, pull, spacing, blocks):
+    sign = 1 if kind.by_rows else -1
+    shape = x.shape[1:] if kind.gather else (len(kind.terms), *x.shape)
+    out_shape = shape if kind.gather else (shape[0] * shape[1], *shape[2:])
+    flat = x.reshape(-1, *f.shape)
 
     def terms(entry: Entry) -> tuple[Array, ...]:
-        weight = weigh(regularizer, order, entry) * entry.other[1]
-        for _ in range(power):
-            weight = weight * (sign * entry.beside)
-        return (weight,)
+        weights = {d: weigh(regularizer, d, entry) for d, _ in kind.terms}
+        parts = [weights[d] * (sign * entry.beside) ** k for d, k in kind.terms]
+        others = entry.other[1:]
+        q = len(others) // (len(parts) if kind.gather else 1)
+        if not kind.gather:
+            return tuple(part * x for part in parts for x in others)
+        pairs = [
+            [part * x for x in others[i * q : (i + 1) * q]]
+            for i, part in enumerate(parts)
+        ]
+        return tuple(map(sum, zip(*pairs, strict=True)))
 
-    own, other = (f, g) if by_rows else (g, f)
-    (out,) = fold_sums(terms, (own,), (other, x), spacing, by_rows, blocks)
-    return out
+    own, other = (f, g) if kind.by_rows else (g, f)
+    out = fold_sums(
+        terms, (own,), (other, *flat), spacing, kind.by_rows, blocks, out_shape[0]
+    )
+    return jnp.stack(out).reshape(shape)
 
 
-def _sums_jvp(regularizer, order, power, by_rows, primals, tangents):
+def _fold_jvp(regularizer, kind, primals, tangents):
     x, f, g, pull, spacing, blocks = primals
-    out = _sums(regularizer, order, power, by_rows, *primals)
+    out = _fold(regularizer, kind, *primals)
     band = Band(f, g, pull, spacing, f > LOW / 2, blocks, regularizer)
-    steep = functools.partial(band.sums, by_rows=by_rows, order=order + 1)
     zero = jax.custom_derivatives.SymbolicZero
     dx, df, dg, dpull, *_ = (None if type(t) is zero else t for t in tangents)
-    own, other = (df, dg) if by_rows else (dg, df)
+    own, other = (df, dg) if kind.by_rows else (dg, df)
+    steep, tilted = kind.steeper(0), kind.steeper(1)
+    # What is linear in a tangent on the other axis, in one pass if it is summed.
+    parts = [(kind, dx)]
+    parts += [(steep, None if other is None else x * other)]
+    parts += [(tilted, None if dpull is None or kind.by_rows else x * dpull)]
+    parts = [(part, y) for part, y in parts if y is not None]
     move = jnp.zeros_like(out)
-    for y, order_, power_ in (
-        (dx, order, power),
-        (None if other is None else x * other, order + 1, power),
-        (None if dpull is None or by_rows else x * dpull, order + 1, power + 1),
-    ):
-        if y is not None:
-            move = move + band.tangent_sums(
-                y, by_rows=by_rows, order=order_, power=power_
-            )
-    if own is not None:
-        move = move + own * steep(x, power=power)
-    if dpull is not None and by_rows:
-        move = move + dpull * steep(x, power=power + 1)
+    if kind.gather and parts:
+        together = sum((part.terms for part, _ in parts), ())
+        y = jnp.concatenate([y for _, y in parts])
+        move = move + band.of_tangents(kind._replace(terms=together), y)
+    elif parts:
+        move = move + sum(band.of_tangents(part, y) for part, y in parts)
+    lean = dpull if kind.by_rows else None
+    if len(kind.terms) == 1 and own is not None and lean is not None:
+        both = _Kind(steep.terms + tilted.terms, kind.by_rows, gather=False)
+        first = x[0] if kind.gather else x
+        sums = band._fold(both, first)
+        moved = own * sums[0] + lean * sums[1]
+        return out, move + (moved if kind.gather else moved[None])
+    for factor, part in ((own, steep), (lean, tilted)):
+        if factor is not None:
+            move = move + factor * band._fold(part, x)
     return out, move
 
 
-_sums.defjvp(_sums_jvp, symbolic_zeros=True)
+_fold.defjvp(_fold_jvp, symbolic_zeros=True)
 
 
 def weigh(
@@ -144,11 +187,17 @@ class BandLaplacian(eqx.Module):
 
     Its edges are `sum_i W_ij W_ik / R_i`, of derivatives W of the link and their sums R
     of rows. Products are sums of differences, which are accurate for smooth functions.
+
+    **Attributes:**
+
+    - `rows`, `columns`: sums of W.
+    - `tilt`: the product with the places 0 to n - 1.
     """
 
     band: Band
     rows: Float[Array, "*batch n"]
     columns: Float[Array, "*batch n"]
+    tilt: Float[Array, "*batch n"]
 
     def means(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """Means of the rows by W, less x itself."""
@@ -158,9 +207,9 @@ class BandLaplacian(eqx.Module):
             return (weight * (entry.other[1] - entry.own[1]),)
 
         band = self.band
-        f, g = (jnp.where(band.inside, y, LOW) for y in (band.f, band.g))
+        f, g = band.potentials
         (out,) = fold_sums(terms, (f, x), (g, x), band.spacing, True, band.blocks)
-        return jnp.where(self.rows > 0, out / jnp.where(self.rows > 0, self.rows, 1), 0)
+        return safe_divide(out, self.rows)
 
     def apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         def terms(entry: Entry) -> tuple[Array, ...]:
@@ -168,65 +217,72 @@ class BandLaplacian(eqx.Module):
             return (weight * ((entry.own[1] - entry.other[1]) - entry.other[2]),)
 
         band = self.band
-        f, g = (jnp.where(band.inside, y, LOW) for y in (band.f, band.g))
+        f, g = band.potentials
         other = f, x, self.means(x)
         (out,) = fold_sums(terms, (g, x), other, band.spacing, False, band.blocks)
         return out
 
-    def preconditioner(
-        self, ground: Float[Array, "*batch n"]
-    ) -> Callable[[Float[Array, "*batch n"]], Float[Array, "*batch n"]]:
-        """Nearly the inverse of this and a diagonal, for all wavelengths.
+    def solve(
+        self,
+        rhs: Float[Array, "*batch n"],
+        ground: Float[Array, "*batch n"],
+        tolerance: float,
+        max_steps: int,
+    ) -> Float[Array, "*batch n"]:
+        """x in `apply(x) + ground x = rhs`, by conjugate gradients.
 
         On what changes slowly, the graph is a path of the conductances by which a
-        linear function flows; what changes fast meets the diagonal.
+        linear function flows; what changes fast meets the diagonal. Together they
+        are nearly the inverse for all wavelengths.
         """
-        n = ground.shape[-1]
-        places = jnp.broadcast_to(jnp.arange(n, dtype=ground.dtype), ground.shape)
-        flow = -jnp.cumsum(self.apply(places), axis=-1)[..., :-1]
+        flow = -jnp.cumsum(self.tilt, axis=-1)[..., :-1]
         both = self.band.inside[..., 1:] & self.band.inside[..., :-1]
         flow = jnp.where(both, jnp.maximum(flow, 0), 0)
-        none = jnp.zeros_like(ground[..., :1])
-        before = jnp.concatenate([none, flow], axis=-1)
-        after = jnp.concatenate([flow, none], axis=-1)
+        before, after = pad_last(flow, 1, 0), pad_last(flow, 0, 1)
         floor = jnp.where(ground > 0, ground, 1)
         diagonal = before + after + floor
         degree = self.columns + floor
 
-        def solve(rhs):
+        def precondition(rhs):
             path = jax.lax.linalg.tridiagonal_solve(
                 -before, diagonal, -after, rhs[..., None]
             )[..., 0]
             return path + rhs / degree
 
-        return solve
+        return solve_iteratively(
+            lambda x: self.apply(x) + ground * x,
+            precondition,
+            rhs,
+            tolerance,
+            max_steps,
+        )
 
 
-def rows_and_gap(
+def graph_and_gap(
     band: Band, target: Float[Array, "*batch 1"]
-) -> tuple[Array, Array, Array]:
-    """Sums of W over rows and columns, and what columns lack, where rows are scaled.
-
-    The diagonal is in both sums, and so in no difference.
-    """
+) -> tuple[BandLaplacian, Float[Array, "*batch n"]]:
+    """The graph of a band, and what columns lack of their sums if rows have theirs."""
     r, inside = band.regularizer, band.inside
-    f, g = (jnp.where(inside, y, LOW) for y in (band.f, band.g))
+    f, g = band.potentials
 
-    def own_terms(entry: Entry) -> tuple[Array, ...]:
-        y = r.link(entry.t)
-        return y, jnp.where(entry.beside == 0, 0, y), weigh(r, 1, entry)
+    # The diagonal is in the sums of a row and of a column, and so in no difference.
+    def of_rows(entry: Entry) -> tuple[Array, ...]:
+        y, weight = r.link(entry.t), weigh(r, 1, entry)
+        return y, jnp.where(entry.beside == 0, 0, y), weight, weight * entry.beside
 
-    def other_terms(entry: Entry) -> tuple[Array, ...]:
-        y = r.link(entry.t) * entry.other[1]
-        return jnp.where(entry.beside == 0, 0, y), weigh(r, 1, entry)
+    def of_columns(entry: Entry) -> tuple[Array, ...]:
+        _, scale, mean = entry.other
+        y, weight = r.link(entry.t) * scale, weigh(r, 1, entry)
+        tilt = -weight * (entry.beside + mean)
+        return jnp.where(entry.beside == 0, 0, y), weight, tilt
 
-    total, aside, rows = fold_sums(
-        own_terms, (f,), (g,), band.spacing, True, band.blocks, 3
+    total, aside, rows, moment = fold_sums(
+        of_rows, (f,), (g,), band.spacing, True, band.blocks, 4
     )
-    scale = jnp.where(inside, target / jnp.where(total > 0, total, 1), 0)
-    comes, columns = fold_sums(
-        other_terms, (g,), (f, scale), band.spacing, False, band.blocks, 2
+    scale = jnp.where(inside, safe_divide(target, total), 0)
+    other = f, scale, safe_divide(moment, rows)
+    comes, columns, tilt = fold_sums(
+        of_columns, (g,), other, band.spacing, False, band.blocks, 3
     )
-    return rows, columns, jnp.where(inside, scale * aside - comes, 0)
-
-
+    gap = jnp.where(inside, scale * aside - comes, 0)
+    return BandLaplacian(band, rows, columns, tilt), gap

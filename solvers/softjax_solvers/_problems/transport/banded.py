@@ -156,7 +156,9 @@ class BandedTransport(Problem):
         """By how much sums of rows and columns are above theirs, over all mass."""
         band = self.band(dual, regularizer, blocks)
         share = jnp.where(self.inside, self.share, 0)
-        return Potentials(band.sums() - share, band.sums(by_rows=False) - share)
+        ones = jnp.ones_like(self.points)
+        (rows,), (columns,) = band.sums(ones), band.sums(ones, by_rows=False)
+        return Potentials(rows - share, columns - share)
 
     def optimality(self, dual, regularizer):
         return self.excess(dual, regularizer, self.reach(dual.g, regularizer)[1])
@@ -204,9 +206,9 @@ class BandedTransport(Problem):
         centre = jax.lax.stop_gradient(jnp.where(inside, values, 0))
         centre = jnp.sum(centre, axis=-1, keepdims=True) * self.share
         beside = jnp.where(inside, values - centre, 0)
-        scale = safe_divide(jnp.where(inside, self.share, 0), band.sums())
-        above = band.sums(scale * beside, by_rows=False)
-        total = band.sums(scale, by_rows=False)
+        (rows,) = band.sums(jnp.ones_like(beside))
+        scale = safe_divide(jnp.where(inside, self.share, 0), rows)
+        above, total = band.sums(scale * beside, scale, by_rows=False)
         return jnp.where(inside, centre + safe_divide(above, total), values)
 
     def mean_places(
@@ -218,7 +220,9 @@ class BandedTransport(Problem):
 
     def _mean_places(self, band: Band) -> Array:
         index = jnp.arange(self.points.shape[-1]) - self.start[..., None]
-        beside = safe_divide(band.sums(power=1), band.sums())
+        ones = jnp.ones_like(self.points)
+        (rows,), (moment,) = band.sums(ones), band.sums(ones, power=1)
+        beside = safe_divide(moment, rows)
         return index.astype(beside.dtype) + beside
 
     def _value_and_tangent(
