@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,8 +64,8 @@ def read_line(
     sample: Sample,
     ordered: Ordered,
     relaxation: Relaxation,
-    dense: Callable[[Array, Array], Array],
-) -> Float[Array, "*batch n"]:
+    dense: Callable[[Array, Array], Array] | None = None,
+) -> Float[Array, "..."]:
     """A readout of transport on a line, of the elements of a sample.
 
     With the entropy, that of a `CompressedTransport`, by more nodes where fewer do not
@@ -73,8 +74,8 @@ def read_line(
 
     **Arguments:**
 
-    - `dense`: the same of the dense plan, from the ordered keys and the softness, which
-        is there for short rows with the entropy.
+    - `dense`: the same of the dense plan, from the ordered keys and the softness, for
+        short rows with the entropy.
     """
     regularizer = relaxation.regularizer
     start = jnp.asarray(sample.above)[..., 0]
@@ -84,26 +85,25 @@ def read_line(
         problem = BandedTransport.on_line(support, softness[..., 0], start, count)
         return evaluate_and_judge(problem, regularizer, readout)[0]
 
-    def attempt(boxes: tuple[int, ...], readout, support, softness):
-        if not boxes and sample.size <= _DENSE:
-            return dense(support, softness)
-        if not boxes:
-            return band(readout, support, softness)
+    def nodes(boxes: int, readout, support, softness):
         problem = CompressedTransport.on_line(
-            support, softness[..., 0], regularizer, boxes[0], start, count, _NODES
+            support, softness[..., 0], regularizer, boxes, start, count, _NODES
         )
         out, converged = evaluate_and_judge(problem, regularizer, readout)
-
-        # What is rarely needed is computed again for a gradient: it keeps nothing.
-        @jax.checkpoint
-        def more(*args):
-            return attempt(boxes[1:], *args)
-
-        enough = ~anywhere(~converged)
-        args = readout, support, softness
-        return jax.lax.cond(enough, lambda *_: out, more, *args)
+        return out, ~anywhere(~converged)
 
     args = readout, ordered.support, relaxation.softness
     if regularizer.structure().rate is None:
         return band(*args)
-    return attempt(_boxes(sample.size), *args)
+    first, *others = _boxes(sample.size)
+    out, enough = nodes(first, *args)
+    # What is rarely needed, and large, is computed again for a gradient, and keeps
+    # nothing.
+    for boxes in others:
+        more = jax.checkpoint(functools.partial(nodes, boxes))
+        found = out, enough
+        out, enough = jax.lax.cond(enough, lambda *_, x=found: x, more, *args)
+    if dense is not None and sample.size <= _DENSE:
+        plan = jax.checkpoint(dense)
+        return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])
+    return jax.lax.cond(enough, lambda *_: out, band, *args)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import (
     ColumnMeans,
+    Primal,
     TransportProjection,
 )
 from softjax_solvers.internal import (
@@ -34,12 +35,14 @@ class OptimalTransport(IndexMethod):
     `top_k` k of mass 1 and one for the rest; a quantile one for each order statistic
     that it mixes, one for all below and one for all above.
 
-    With the entropy, values of `sort` and `rank` of 512 elements or more take O(n)
-    memory, and O(n log n) time: potentials are analytic, and are found at a few nodes,
-    whose number depends on the softness and the data, and not on n. That is without
-    weights, and where neither a `solver` nor a `linear_solver` is given. Where the
-    softness is too small for that, up to 4096 elements have a dense plan, and more of
-    them up to 1024 nodes, which do for a softness of about a thousandth of the range.
+    Values of `sort` and `rank` of 512 elements or more take O(n) memory, without
+    weights, and where neither a `solver` nor a `linear_solver` is given. With the
+    entropy, that is in O(n log n) time: potentials are analytic, and are found at a few
+    nodes, whose number depends on the softness and the data, and not on n. Where the
+    softness is too small for that, below about a thousandth of the range, up to 4096
+    elements have a dense plan. Of more of them, and with sparse regularizers, plans are
+    0, or of no account, beyond a distance from the diagonal, and nothing else is
+    summed: a sum over all takes the time of n times the width of that band.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
@@ -137,6 +140,14 @@ class OptimalTransport(IndexMethod):
         return self._plan(inner, relaxation, masses, inner.finite, ascending=True)
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        sparse = relaxation.regularizer.structure().rate is None
+        if sparse and reads_line(sample, relaxation, self.linear_solver):
+            ordered = sample.ordered()
+            plan = read_line(Primal(), sample, ordered, relaxation)
+            if ordered.where is not None:
+                where = ordered.where
+                plan = jnp.where(where[..., None, :] & where[..., :, None], plan, 0)
+            return ordered.unsort(plan.swapaxes(-1, -2))
         plan, ordered = self._square(sample, relaxation)
         return ordered.unsort(plan)
 

@@ -84,9 +84,7 @@ def fold(
     size = jnp.abs(own[0]) + jnp.abs(other[0])
     state = fn(state, Entry(first, 0 * sign, size, own, other))
     beyond = n + _UNROLL
-    padded = tuple(
-        pad_last(x, 0, beyond, 0 if i else LOW) for i, x in enumerate(other)
-    )
+    padded = tuple(pad_last(x, 0, beyond, 0 if i else LOW) for i, x in enumerate(other))
     gaps = pad_last(two_sides(spacing), 0, beyond + 1)
 
     def advance(carry):

@@ -55,8 +55,8 @@ def opaque_linear_map(
     - `like`: an array of the shape of `fn(x)`, linear in x.
     """
 
-    # The solution of q = a, p + C q = 0, which is symmetric, as C = [[0, fn^T], [fn, 0]]
-    # is. Of a symmetric system nothing is transposed.
+    # The solution of q = a, p + C q = 0, which is symmetric, as C, `fn` and its
+    # transpose beside the diagonal, is. Of a symmetric system nothing is transposed.
     def both(x: tuple[Array, Array]) -> tuple[Array, Array]:
         return transpose(x[1]), fn(x[0])
 

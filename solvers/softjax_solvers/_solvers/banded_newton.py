@@ -90,9 +90,7 @@ class BandedNewton(Solver[BandedTransport]):
         def advance(state: _State) -> _State:
             old, taken = state.point, ~state.done
             new, blocks = evaluate(old.dual.g + state.step, old.dual.f)
-            progress = exact_einsum(
-                "...j,...j->...", old.gap / 2 + new.gap, state.step
-            )
+            progress = exact_einsum("...j,...j->...", old.gap / 2 + new.gap, state.step)
             free = state.steps < 0
             good = (progress >= 0) & (new.error <= old.error)
             good = jnp.where(free, jnp.isfinite(new.error), good)

@@ -174,7 +174,7 @@ class BandedTransport(Problem):
         return jnp.max(jnp.abs(gap.g) / self.share, axis=-1)
 
     def primal(self, dual, regularizer):
-        """The plan, `*batch n n`, of the points to the anchors."""
+        """The plan, `*batch n n`, of the points to the anchors; others stay."""
         pull, _ = self._pull
         inside, n = self.inside, pull.shape[-1]
         known = jax.lax.stop_gradient(jnp.where(inside, self.points, 0))
@@ -193,7 +193,8 @@ class BandedTransport(Problem):
         y = regularizer.link(jnp.where(moving, t, jax.lax.stop_gradient(t)))
         y = jnp.where(inside[..., None, :] & inside[..., :, None], y, 0)
         scale = safe_divide(jnp.ones_like(pull), jnp.sum(y, axis=-2))
-        return (y * scale[..., None, :]).swapaxes(-1, -2)
+        y = jnp.where(inside[..., None, :], y * scale[..., None, :], np.eye(n))
+        return y.swapaxes(-1, -2)
 
     def column_means(self, dual, regularizer, values):
         blocks = self.reach(dual.g, regularizer)[1]
