@@ -258,4 +258,5 @@ def test_only_where_nothing_else_is_asked_for():
 
     assert not largest()
     assert largest(solver="semi_dual")
-    assert largest(mode="c0")
+    assert not largest(mode="c0")
+    assert largest(mode=sj.solvers.PNorm(jnp.asarray(1.5)))

@@ -1,16 +1,19 @@
-"""Optimal transport of all elements of a row on a line, by few nodes."""
+"""Optimal transport of all elements of a row on a line: by few nodes, or in a band."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import Readout
+from softjax_solvers import Readout, Regularizer
 from softjax_solvers.internal import (
+    BandedTransport,
     CompressedTransport,
     anywhere,
     evaluate_and_judge,
@@ -23,28 +26,36 @@ _LEAST = 512
 """Up to this length, dense plans are as fast."""
 
 _DENSE = 4096
-"""Up to this length, there are dense plans where nodes do not do."""
+"""Up to this length, there are dense plans where few nodes do not do."""
 
 _NODES = 16
 """Nodes of a box."""
 
 
-def compresses(sample: Sample, relaxation: Relaxation, linear_solver: Any) -> bool:
-    """Whether functions of the square plan of a sample are read off by few nodes.
+def reads_line(sample: Sample, relaxation: Relaxation, linear_solver: Any) -> bool:
+    """Whether functions of the square plan of a sample are read off without it.
 
-    Of the entropy, unless the caller says how plans are found or differentiated.
+    Unless the caller says how plans are found or differentiated.
     """
+    shape = relaxation.regularizer.structure()
     return (
         sample.size >= _LEAST
         and sample.mass is None
         and relaxation.solver is None
         and linear_solver is None
-        and relaxation.regularizer.structure().rate is not None
+        and (shape.rate is not None or shape.sparse)
+        and (shape.rate is not None or _has_band(relaxation.regularizer))
     )
 
 
+def _has_band(regularizer: Regularizer) -> bool:
+    """Whether sums over a band have derivatives: those in parameters are not known."""
+    parameters = any(map(eqx.is_inexact_array, jax.tree.leaves(regularizer)))
+    return not (parameters or regularizer.structure().steep)
+
+
 def _boxes(n: int) -> tuple[int, ...]:
-    """Numbers of boxes to try, one after the other, before a dense plan."""
+    """Numbers of boxes to try, one after the other."""
     return (5,) if n <= _DENSE else (8, 64)
 
 
@@ -53,39 +64,46 @@ def read_line(
     sample: Sample,
     ordered: Ordered,
     relaxation: Relaxation,
-    dense: Callable[[Array, Array], Array],
-) -> Float[Array, "*batch n"]:
-    """A readout of the `CompressedTransport` of a sample.
+    dense: Callable[[Array, Array], Array] | None = None,
+) -> Float[Array, "..."]:
+    """A readout of transport on a line, of the elements of a sample.
 
-    By more nodes where fewer do not resolve the plan: for a whole batch, if for any row
-    of it.
+    With the entropy, that of a `CompressedTransport`, by more nodes where fewer do not
+    resolve the plan: for a whole batch, if for any row of it. At last, and with sparse
+    regularizers, it is that of a `BandedTransport`.
 
     **Arguments:**
 
-    - `dense`: the same of the dense plan, from the ordered keys and the softness.
+    - `dense`: the same of the dense plan, from the ordered keys and the softness, for
+        short rows with the entropy.
     """
     regularizer = relaxation.regularizer
     start = jnp.asarray(sample.above)[..., 0]
     count = jnp.asarray(sample.finite)[..., 0]
 
-    def attempt(boxes: tuple[int, ...], readout, support, softness):
+    def band(readout, support, softness):
+        problem = BandedTransport.on_line(support, softness[..., 0], start, count)
+        return evaluate_and_judge(problem, regularizer, readout)[0]
+
+    def nodes(boxes: int, readout, support, softness):
         problem = CompressedTransport.on_line(
-            support, softness[..., 0], regularizer, boxes[0], start, count, _NODES
+            support, softness[..., 0], regularizer, boxes, start, count, _NODES
         )
         out, converged = evaluate_and_judge(problem, regularizer, readout)
-        if not boxes[1:] and sample.size > _DENSE:
-            return out
-
-        # What is rarely needed is computed again for a gradient: it keeps nothing.
-        @jax.checkpoint
-        def more(readout, *args):
-            if boxes[1:]:
-                return attempt(boxes[1:], readout, *args)
-            return dense(*args)
-
-        enough = ~anywhere(~converged)
-        args = readout, support, softness
-        return jax.lax.cond(enough, lambda *_: out, more, *args)
+        return out, ~anywhere(~converged)
 
     args = readout, ordered.support, relaxation.softness
-    return attempt(_boxes(sample.size), *args)
+    if regularizer.structure().rate is None:
+        return band(*args)
+    first, *others = _boxes(sample.size)
+    out, enough = nodes(first, *args)
+    # What is rarely needed, and large, is computed again for a gradient, and keeps
+    # nothing.
+    for boxes in others:
+        more = jax.checkpoint(functools.partial(nodes, boxes))
+        found = out, enough
+        out, enough = jax.lax.cond(enough, lambda *_, x=found: x, more, *args)
+    if dense is not None and sample.size <= _DENSE:
+        plan = jax.checkpoint(dense)
+        return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])
+    return jax.lax.cond(enough, lambda *_: out, band, *args)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import (
     ColumnMeans,
+    Primal,
     TransportProjection,
 )
 from softjax_solvers.internal import (
@@ -19,7 +20,7 @@ from softjax_solvers.internal import (
 )
 
 from ._intervals import Intervals
-from ._line import compresses, read_line
+from ._line import read_line, reads_line
 from ._method import ALL_OPERATORS, IndexMethod, Relaxation, able, expect, named
 from ._sample import Ordered, Sample
 
@@ -37,12 +38,14 @@ class OptimalTransport(IndexMethod):
     `top_k` k of mass 1 and one for the rest; a quantile one for each order statistic
     that it mixes, one for all below and one for all above.
 
-    With the entropy, values of `sort` and `rank` of 512 elements or more take O(n)
-    memory, and O(n log n) time: potentials are analytic, and are found at a few nodes,
-    whose number depends on the softness and the data, and not on n. That is without
-    weights, and where neither a `solver` nor a `linear_solver` is given. Where the
-    softness is too small for that, up to 4096 elements have a dense plan, and more of
-    them up to 1024 nodes, which do for a softness of about a thousandth of the range.
+    Values of `sort` and `rank` of 512 elements or more take O(n) memory, without
+    weights, and where neither a `solver` nor a `linear_solver` is given. With the
+    entropy, that is in O(n log n) time: potentials are analytic, and are found at a few
+    nodes, whose number depends on the softness and the data, and not on n. Where the
+    softness is too small for that, below about a thousandth of the range, up to 4096
+    elements have a dense plan. Of more of them, and with sparse regularizers, plans are
+    0, or of no account, beyond a distance from the diagonal, and nothing else is
+    summed: a sum over all takes the time of n times the width of that band.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
@@ -182,6 +185,14 @@ class OptimalTransport(IndexMethod):
         return self._plan(inner, relaxation, masses, inner.finite, ascending=True)
 
     def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
+        sparse = relaxation.regularizer.structure().rate is None
+        if sparse and reads_line(sample, relaxation, self.linear_solver):
+            ordered = sample.ordered()
+            plan = read_line(Primal(), sample, ordered, relaxation)
+            if ordered.where is not None:
+                where = ordered.where
+                plan = jnp.where(where[..., None, :] & where[..., :, None], plan, 0)
+            return ordered.unsort(plan.swapaxes(-1, -2))
         plan, ordered = self._square(sample, relaxation)
         return ordered.unsort(plan)
 
@@ -194,7 +205,7 @@ class OptimalTransport(IndexMethod):
             softened = dataclasses.replace(relaxation, softness=softness)
             return expect(self._plan_in_order(keys, softened), values)
 
-        if compresses(sample, relaxation, self.linear_solver):
+        if reads_line(sample, relaxation, self.linear_solver):
             readout = ColumnMeans(ordered.values)
             return read_line(readout, sample, ordered, relaxation, dense)
         return dense(ordered.support, relaxation.softness)
@@ -214,7 +225,7 @@ class OptimalTransport(IndexMethod):
             beyond = positions[:, None] - positions
             return positions + jnp.sum(plan * beyond, axis=-2)
 
-        if compresses(sample, relaxation, self.linear_solver):
+        if reads_line(sample, relaxation, self.linear_solver):
             readout = MeanPlaces(1 + jnp.asarray(sample.above))
             ranks = read_line(readout, sample, ordered, relaxation, dense)
         else:

@@ -10,6 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .arrays import exact_einsum
+from .chunks import sum_chunks
+
+_SPREAD = 16
+"""Arrays of an entry for each point and box that are formed in a sum of them."""
 
 
 @functools.lru_cache
@@ -70,9 +74,15 @@ def moments(
     - `s`: places in a box, from -1 to 1.
     - `box`: that of each point; those beyond the last one do not count.
     """
-    terms = jnp.stack(_polynomials(s, p))
-    inside = jnp.where(box == np.arange(boxes)[:, None], y, 0)
-    sums = exact_einsum("ki,ji->kj", inside, terms)
+
+    # Of some points after the other, as all of them in all boxes are many numbers.
+    def add(rows):
+        (s, y, box), included = rows
+        terms = jnp.stack(_polynomials(s, p))
+        inside = jnp.where(box == np.arange(boxes)[:, None], y * included, 0)
+        return exact_einsum("ki,ji->kj", inside, terms)
+
+    sums = sum_chunks(add, (s, y, box), row_size=_SPREAD * boxes)
     return exact_einsum("kj,jc->kc", sums, _coefficients(p).astype(s.dtype))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -37,6 +38,40 @@ def linear_map(
 
     rhs = jnp.stack([x, jnp.zeros_like(x)])
     return jax.lax.custom_linear_solve(equation, rhs, solve, transpose_solve)[1]
+
+
+def opaque_linear_map(
+    fn: Callable[[Array], Array],
+    transpose: Callable[[Array], Array],
+    x: Array,
+    like: Array,
+) -> Array:
+    """`fn(x)` of a linear function that JAX can't transpose, such as a `while_loop`.
+
+    Both are computed, of which one is of zeros.
+
+    **Arguments:**
+
+    - `like`: an array of the shape of `fn(x)`, linear in x.
+    """
+
+    # The solution of q = a, p + C q = 0, which is symmetric, as C, `fn` and its
+    # transpose beside the diagonal, is. Of a symmetric system nothing is transposed.
+    def both(x: tuple[Array, Array]) -> tuple[Array, Array]:
+        return transpose(x[1]), fn(x[0])
+
+    def equation(pair: Any) -> Any:
+        p, q = pair
+        return q, jax.tree.map(jnp.add, p, both(q))
+
+    def solve(_, rhs: Any) -> Any:
+        a, b = rhs
+        return jax.tree.map(jnp.subtract, b, both(a)), a
+
+    # All of the right hand side has to be a linear function of x.
+    a, b = (x, 0 * like), (0 * x, 0 * like)
+    (_, out), _ = jax.lax.custom_linear_solve(equation, (a, b), solve, symmetric=True)
+    return -out
 
 
 def tangent_of(fn: Callable, args: tuple, moves: tuple) -> PyTree[Array]:

@@ -122,6 +122,12 @@ def refined_solver(
     return solve_scaled
 
 
+def by_diagonal(diagonal: Array) -> Callable[[Array], Array]:
+    """The preconditioner that divides by a diagonal."""
+    inverse = safe_divide(1, diagonal)
+    return lambda rhs: inverse * rhs
+
+
 class _State(NamedTuple):
     x: Float[Array, "*batch m"]
     rest: Float[Array, "*batch m"]
@@ -135,24 +141,25 @@ class _State(NamedTuple):
 
 def solve_iteratively(
     apply: Callable[[Float[Array, "*batch m"]], Float[Array, "*batch m"]],
-    diagonal: Float[Array, "*batch m"],
+    precondition: Callable[[Float[Array, "*batch m"]], Float[Array, "*batch m"]],
     rhs: Float[Array, "*batch m"],
     tolerance: Float[Array, "*batch"] | float,
     max_steps: int,
 ) -> Float[Array, "*batch m"]:
-    """Conjugate gradients from 0 on, preconditioned by the `diagonal`.
+    """Preconditioned conjugate gradients from 0 on.
 
     `apply` is positive semidefinite, and stays in the range of what it is applied to.
-    They stop at an error of `tolerance` relative to `rhs`, both in scaled units.
+    They stop at an error of `tolerance` relative to `rhs`, both in units of the
+    preconditioner.
 
     **Returns:** the iterate of the least error.
     """
-    inverse = safe_divide(1, diagonal)
 
     def dot(a: Array, b: Array) -> Array:
         return jnp.sum(a * b, axis=-1)
 
-    first = dot(rhs, inverse * rhs)
+    start = precondition(rhs)
+    first = dot(rhs, start)
     goal = jnp.asarray(tolerance, rhs.dtype) ** 2 * first
 
     def advance(state: _State) -> _State:
@@ -162,7 +169,7 @@ def solve_iteratively(
         share = jnp.where(fine, state.decrease / jnp.where(fine, curve, 1), 0)
         x = state.x + share[..., None] * state.move
         rest = state.rest - share[..., None] * product
-        toward = inverse * rest
+        toward = precondition(rest)
         decrease = dot(rest, toward)
         better = fine & (decrease < state.error)
         best = jnp.where(better[..., None], x, state.best)
@@ -171,7 +178,7 @@ def solve_iteratively(
         done = state.done | ~fine | ~(decrease > goal)
         return _State(x, rest, move, decrease, best, error, done, state.steps + 1)
 
-    zero, start = jnp.zeros_like(rhs), inverse * rhs
+    zero = jnp.zeros_like(rhs)
     count = jnp.zeros((), jnp.int32)
     state = _State(zero, rhs, start, first, zero, first, ~(first > 0), count)
     state = jax.lax.while_loop(

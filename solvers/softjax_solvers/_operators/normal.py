@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._kernels.arrays import eps
 from .._kernels.normal_equations import (
+    by_diagonal,
     refined_solver,
     singular_solver,
     solve_iteratively,
@@ -56,7 +57,7 @@ class NormalOperator(StructuredOperator):
     def _solve_iteratively(self, rhs: Array) -> Array:
         return solve_iteratively(
             lambda x: self._inside(self.mv(x)),
-            self._inside(self.matrix.diagonal(self.weight)),
+            by_diagonal(self._inside(self.matrix.diagonal(self.weight))),
             self._inside(rhs),
             tolerance=4 * eps(rhs),
             max_steps=4 * rhs.shape[-1],

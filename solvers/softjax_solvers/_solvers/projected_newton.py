@@ -14,7 +14,7 @@ from .._core.solver import Solver
 from .._kernels.arrays import eps
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.line_search import stationary_share
-from .._kernels.normal_equations import nearly_solve, solve_iteratively
+from .._kernels.normal_equations import by_diagonal, nearly_solve, solve_iteratively
 from .._problems import Program
 
 _STALLS = 3
@@ -185,7 +185,9 @@ class _Search(eqx.Module):
         diagonal = self.row_scale**2 * self.problem.matrix.diagonal(slope) + shift
         accuracy = jnp.clip(point.residual, 1e-4, 0.1)
         rows = point.gap.shape[-1]
-        return solve_iteratively(apply, diagonal, -point.gap, accuracy, 2 * rows + 20)
+        return solve_iteratively(
+            apply, by_diagonal(diagonal), -point.gap, accuracy, 2 * rows + 20
+        )
 
     def share(self, point: _Point, move: Array) -> Float[Array, "*batch"]:
         """The size of a step to where the slope along the projected move is zero."""

@@ -59,7 +59,7 @@ def reduced_costs(
     excess = x[..., None, :] - threshold[..., :, None]
     weighted = 2 * gap[..., :, None] * excess
     # Sums of positive terms that begin at a point's own anchor: nothing cancels.
-    cost = _partial_sums(weighted)
+    cost = partial_sums(weighted)
     own = anchors[..., 0, None] + jnp.sum(
         jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
     )
@@ -105,7 +105,7 @@ def _beside_masses(
     return jnp.clip(beside, first, last)
 
 
-def _partial_sums(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch l+1 n"]:
+def partial_sums(x: Float[Array, "*batch l n"]) -> Float[Array, "*batch l+1 n"]:
     """`sum_{i < j} max(-x_i, 0) + sum_{i >= j} max(x_i, 0)` for j from 0 to l."""
     *batch, size, n = x.shape
     count = size + 1

@@ -1,0 +1,289 @@
+"""Sums of a link, and of its derivatives, over the entries of a plan on a line."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ..._core.regularizer import Regularizer
+from ..._kernels.arrays import eps, pad_last, safe_divide
+from ..._kernels.bands import LOW, Entry, fold_sums
+from ..._kernels.derivatives import derivative, opaque_linear_map
+from ..._kernels.normal_equations import solve_iteratively
+
+
+class Band(eqx.Module):
+    """The entries `phi(f_i + g_j + B_ij)` of a plan with a band of a known width.
+
+    **Attributes:**
+
+    - `f`, `g`: `*batch n`.
+    - `pull`: the derivative of B_ij in j, up to potentials; that in it is `j - i`.
+    - `spacing`: differences of `pull`, which B is made from.
+    - `inside`: which rows and columns take part.
+    - `blocks`: the width, as of `fold`.
+    """
+
+    f: Float[Array, "*batch n"]
+    g: Float[Array, "*batch n"]
+    pull: Float[Array, "*batch n"]
+    spacing: Float[Array, "*batch n-1"]
+    inside: Bool[Array, "*#batch n"]
+    blocks: Int[Array, ""]
+    regularizer: Regularizer
+
+    @property
+    def potentials(self) -> tuple[Array, Array]:
+        """f and g, so low that nothing is left where nothing takes part."""
+        return tuple(jnp.where(self.inside, y, LOW) for y in (self.f, self.g))
+
+    def sums(
+        self,
+        *x: Float[Array, "*batch n"],
+        by_rows: bool = True,
+        order: int = 0,
+        power: int = 0,
+    ) -> tuple[Float[Array, "*batch n"], ...]:
+        """`sum_j phi'(t_ij) (j - i)^power x_j`, and over i of `x_i` if not `by_rows`.
+
+        That is of the link's derivative of this `order`, and of each x.
+        """
+        kind = _Kind(((order, power),), by_rows, gather=True)
+        return tuple(self._fold(kind, jnp.stack(x)[None]))
+
+    def _fold(self, kind: _Kind, x: Array) -> Array:
+        known = self.pull, self.spacing, self.blocks
+        return _fold(self.regularizer, kind, x, *self.potentials, *known)
+
+    def of_tangents(self, kind: _Kind, x: Array) -> Array:
+        """`_fold` of an x that reverse mode goes back to."""
+        like = x[0] if kind.gather else jnp.stack([x] * len(kind.terms))
+        return opaque_linear_map(
+            functools.partial(self._fold, kind),
+            functools.partial(self._fold, kind.transpose()),
+            x,
+            like,
+        )
+
+
+class _Kind(NamedTuple):
+    """Linear functions with the entries `phi'(t_ij) (j - i)^power`.
+
+    **Attributes:**
+
+    - `terms`: orders of derivatives, and powers.
+    - `by_rows`: whether sums are over j, or over i.
+    - `gather`: whether an array `m q *batch n` goes to the sum over its m terms, or
+        one of `q *batch n` to all m of them.
+    """
+
+    terms: tuple[tuple[int, int], ...]
+    by_rows: bool
+    gather: bool
+
+    def transpose(self) -> _Kind:
+        return _Kind(self.terms, not self.by_rows, not self.gather)
+
+    def steeper(self, power: int) -> _Kind:
+        """Of one derivative more, and of so much more `power`."""
+        terms = tuple((d + 1, k + power) for d, k in self.terms)
+        return self._replace(terms=terms)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _fold(regularizer, kind, x, f, g, pull, spacing, blocks):
+    sign = 1 if kind.by_rows else -1
+    shape = x.shape[1:] if kind.gather else (len(kind.terms), *x.shape)
+    out_shape = shape if kind.gather else (shape[0] * shape[1], *shape[2:])
+    flat = x.reshape(-1, *f.shape)
+
+    def terms(entry: Entry) -> tuple[Array, ...]:
+        weights = {d: weigh(regularizer, d, entry) for d, _ in kind.terms}
+        parts = [weights[d] * (sign * entry.beside) ** k for d, k in kind.terms]
+        others = entry.other[1:]
+        q = len(others) // (len(parts) if kind.gather else 1)
+        if not kind.gather:
+            return tuple(part * x for part in parts for x in others)
+        pairs = [
+            [part * x for x in others[i * q : (i + 1) * q]]
+            for i, part in enumerate(parts)
+        ]
+        return tuple(map(sum, zip(*pairs, strict=True)))
+
+    own, other = (f, g) if kind.by_rows else (g, f)
+    out = fold_sums(
+        terms, (own,), (other, *flat), spacing, kind.by_rows, blocks, out_shape[0]
+    )
+    return jnp.stack(out).reshape(shape)
+
+
+def _fold_jvp(regularizer, kind, primals, tangents):
+    x, f, g, pull, spacing, blocks = primals
+    out = _fold(regularizer, kind, *primals)
+    band = Band(f, g, pull, spacing, f > LOW / 2, blocks, regularizer)
+    zero = jax.custom_derivatives.SymbolicZero
+    dx, df, dg, dpull, *_ = (None if type(t) is zero else t for t in tangents)
+    own, other = (df, dg) if kind.by_rows else (dg, df)
+    steep, tilted = kind.steeper(0), kind.steeper(1)
+    # What is linear in a tangent on the other axis, in one pass if it is summed.
+    parts = [(kind, dx)]
+    parts += [(steep, None if other is None else x * other)]
+    parts += [(tilted, None if dpull is None or kind.by_rows else x * dpull)]
+    parts = [(part, y) for part, y in parts if y is not None]
+    move = jnp.zeros_like(out)
+    if kind.gather and parts:
+        together = sum((part.terms for part, _ in parts), ())
+        y = jnp.concatenate([y for _, y in parts])
+        move = move + band.of_tangents(kind._replace(terms=together), y)
+    elif parts:
+        move = move + sum(band.of_tangents(part, y) for part, y in parts)
+    lean = dpull if kind.by_rows else None
+    if len(kind.terms) == 1 and own is not None and lean is not None:
+        both = _Kind(steep.terms + tilted.terms, kind.by_rows, gather=False)
+        first = x[0] if kind.gather else x
+        sums = band._fold(both, first)
+        moved = own * sums[0] + lean * sums[1]
+        return out, move + (moved if kind.gather else moved[None])
+    for factor, part in ((own, steep), (lean, tilted)):
+        if factor is not None:
+            move = move + factor * band._fold(part, x)
+    return out, move
+
+
+_fold.defjvp(_fold_jvp, symbolic_zeros=True)
+
+
+def weigh(
+    regularizer: Regularizer, order: int, entry: Entry
+) -> Float[Array, "2 *batch n"]:
+    """A derivative of the link at some entries.
+
+    Beyond the value, of those that are above 0 by more than rounding, as in
+    `Transport.moving`.
+    """
+    t = entry.t
+    if order == 0:
+        return regularizer.link(t)
+    edge = regularizer.gradient(jnp.zeros((), t.dtype))
+    fn: Any = regularizer.slope
+    for _ in range(order - 1):
+        fn = functools.partial(_slope, fn)
+    moving = t - edge > 16 * eps(t) * entry.size
+    return jnp.where(moving, fn(t), 0)
+
+
+def _slope(fn: Callable[[Array], Array], t: Array) -> Array:
+    return derivative(fn, t)[1]
+
+
+class BandLaplacian(eqx.Module):
+    """Graph of the anchors that is left where the potentials of rows are eliminated.
+
+    Its edges are `sum_i W_ij W_ik / R_i`, of derivatives W of the link and their sums R
+    of rows. Products are sums of differences, which are accurate for smooth functions.
+
+    **Attributes:**
+
+    - `rows`, `columns`: sums of W.
+    - `tilt`: the product with the places 0 to n - 1.
+    """
+
+    band: Band
+    rows: Float[Array, "*batch n"]
+    columns: Float[Array, "*batch n"]
+    tilt: Float[Array, "*batch n"]
+
+    def means(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """Means of the rows by W, less x itself."""
+
+        def terms(entry: Entry) -> tuple[Array, ...]:
+            weight = weigh(self.band.regularizer, 1, entry)
+            return (weight * (entry.other[1] - entry.own[1]),)
+
+        band = self.band
+        f, g = band.potentials
+        (out,) = fold_sums(terms, (f, x), (g, x), band.spacing, True, band.blocks)
+        return safe_divide(out, self.rows)
+
+    def apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        def terms(entry: Entry) -> tuple[Array, ...]:
+            weight = weigh(self.band.regularizer, 1, entry)
+            return (weight * ((entry.own[1] - entry.other[1]) - entry.other[2]),)
+
+        band = self.band
+        f, g = band.potentials
+        other = f, x, self.means(x)
+        (out,) = fold_sums(terms, (g, x), other, band.spacing, False, band.blocks)
+        return out
+
+    def solve(
+        self,
+        rhs: Float[Array, "*batch n"],
+        ground: Float[Array, "*batch n"],
+        tolerance: float,
+        max_steps: int,
+    ) -> Float[Array, "*batch n"]:
+        """x in `apply(x) + ground x = rhs`, by conjugate gradients.
+
+        On what changes slowly, the graph is a path of the conductances by which a
+        linear function flows; what changes fast meets the diagonal. Together they
+        are nearly the inverse for all wavelengths.
+        """
+        flow = -jnp.cumsum(self.tilt, axis=-1)[..., :-1]
+        both = self.band.inside[..., 1:] & self.band.inside[..., :-1]
+        flow = jnp.where(both, jnp.maximum(flow, 0), 0)
+        before, after = pad_last(flow, 1, 0), pad_last(flow, 0, 1)
+        floor = jnp.where(ground > 0, ground, 1)
+        # Pivots of what is hardly grounded are no more than rounding.
+        diagonal = (1 + 4 * eps(rhs)) * (before + after) + floor
+        degree = self.columns + floor
+
+        def precondition(rhs):
+            path = jax.lax.linalg.tridiagonal_solve(
+                -before, diagonal, -after, rhs[..., None]
+            )[..., 0]
+            return path + rhs / degree
+
+        return solve_iteratively(
+            lambda x: self.apply(x) + ground * x,
+            precondition,
+            rhs,
+            tolerance,
+            max_steps,
+        )
+
+
+def graph_and_gap(
+    band: Band, target: Float[Array, "*batch 1"]
+) -> tuple[BandLaplacian, Float[Array, "*batch n"]]:
+    """The graph of a band, and what columns lack of their sums if rows have theirs."""
+    r, inside = band.regularizer, band.inside
+    f, g = band.potentials
+
+    # The diagonal is in the sums of a row and of a column, and so in no difference.
+    def of_rows(entry: Entry) -> tuple[Array, ...]:
+        y, weight = r.link(entry.t), weigh(r, 1, entry)
+        return y, jnp.where(entry.beside == 0, 0, y), weight, weight * entry.beside
+
+    def of_columns(entry: Entry) -> tuple[Array, ...]:
+        _, scale, mean = entry.other
+        y, weight = r.link(entry.t) * scale, weigh(r, 1, entry)
+        tilt = -weight * (entry.beside + mean)
+        return jnp.where(entry.beside == 0, 0, y), weight, tilt
+
+    total, aside, rows, moment = fold_sums(
+        of_rows, (f,), (g,), band.spacing, True, band.blocks, 4
+    )
+    scale = jnp.where(inside, safe_divide(target, total), 0)
+    other = f, scale, safe_divide(moment, rows)
+    comes, columns, tilt = fold_sums(
+        of_columns, (g,), other, band.spacing, False, band.blocks, 3
+    )
+    gap = jnp.where(inside, scale * aside - comes, 0)
+    return BandLaplacian(band, rows, columns, tilt), gap
