@@ -31,7 +31,6 @@ from .._layout import (
 )
 from ..methods import Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
-from ._infinite import Outer, put_indices, put_positions, put_values
 from ._keywords import with_defaults
 from ._measure import check_measure
 from ._operation import INDEX, MASK, POSITION, VALUE, Operation
@@ -140,9 +139,8 @@ def run(
         relaxation = Relaxation(regularizer, softness, solver)
         if isinstance(method, Hard):
             return _run_hard(operation, method, x, measure, relaxation, options)
-        absent = operation.absent
         sample, bad, outer = prepare(
-            x, softness, measure, absent=absent, standardize=standardize
+            x, softness, measure, operation, standardize=standardize
         )
         if operation.of_method:
             method.check_weights(sample, operation.name)
@@ -155,7 +153,7 @@ def run(
             outputs = tuple(out if kind == VALUE else m for kind, out, m in pairs)
 
         def finish(out, kind):
-            out = _place_infinite(out, kind, operation, sample, options, outer)
+            out = outer.put(out, kind, operation, sample, options)
             return _finish(out, kind, operation, sample, options, measure, bad)
 
         return _each_output(finish, operation, outputs)
@@ -288,22 +286,3 @@ def _fill(
     beyond = beyond | (measure.total == 0)
     beyond = beyond[..., 0] if single else beyond
     return jnp.where(beyond[..., None] if kind == INDEX else beyond, fill, out)
-
-
-def _place_infinite(
-    out: Array,
-    kind: str,
-    operation: Operation,
-    sample: Sample,
-    options: tuple[Any, ...],
-    outer: Outer,
-) -> Array:
-    if kind == MASK:  # which has none: an element is in it or not
-        return out
-    if kind == POSITION:
-        return put_positions(out, outer, operation.first)
-    places, single = operation.places(sample, *options)
-    axis = outer.up.ndim - 1
-    out = jnp.expand_dims(out, axis) if single else out
-    out = (put_values if kind == VALUE else put_indices)(out, places, outer)
-    return jnp.squeeze(out, axis) if single else out

@@ -57,12 +57,11 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         y does not depend on the shift, which may thus count as a constant.
         """
         z, largest = self.z, self.largest
-        if largest is None:
-            largest = self.largest_of(jax.lax.stop_gradient(z))
-        apart = z - jax.lax.stop_gradient(largest)
+        found = self.largest_of(jax.lax.stop_gradient(z)) if largest is None else largest
+        apart = z - jax.lax.stop_gradient(found)
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
-        if self.weights is None:  # else see `cut_off`
+        if largest is None and self.weights is None:  # else see `cut_off`
             apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
         return self.masked(apart) / self.softness
 
@@ -177,9 +176,16 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         return self.over_sum(y)
 
     def over_sum(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        """y over the sum of its group."""
-        total = self.groups.sum(self.weighted(y))
-        return safe_divide(y, self.groups.spread(total))
+        """y, which is 0 where masked, over the sum of its group."""
+        total = self.groups.sum(y if self.weights is None else self.weighted(y))
+        # A product, as one quotient a group is all that it takes.
+        return y * self.groups.spread(self.over(jnp.ones_like(total), total))
+
+    def over(
+        self, x: Float[Array, "*groups"], total: Float[Array, "*groups"]
+    ) -> Float[Array, "*groups"]:
+        """x over a sum of links, and 0 where that is 0: of no candidate."""
+        return safe_divide(x, total)
 
     def links(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """Numbers that y is in proportion to, 0 where masked."""
@@ -192,13 +198,16 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch"]:
         y = regularizer.link(self.arguments(dual))
-        # Mask and weights are applied to values, which rows share, rather than to y.
         groups = self.groups
-        if self.where is None and self.weights is None:
+        if values.shape == y.shape:
+            y = self.weighted(y)
+            total = groups.sum(y)
+        elif self.where is None and self.weights is None:
             total = groups.sum(y)
         else:
+            # Mask and weights are applied to values, which rows share, and not to y.
             total = groups.dot(y, self.weighted(jnp.ones_like(values)))
-        return safe_divide(groups.dot(y, self.weighted(values)), total)
+        return self.over(groups.dot(y, self.weighted(values)), total)
 
     # The dual moves along. So the derivative is a sum of moves of the scores, each
     # times the slope of its entry and how far its value is from the mean under the
@@ -334,6 +343,13 @@ class _Softmax(Simplex):
 
     def default_solver(self, regularizer):
         return "closed_form"
+
+    def over(self, x, total):
+        if self.weights is not None:
+            return safe_divide(x, total)
+        # The link of the largest is 1, if there is any; and without a comparison with 0
+        # XLA computes the sum in the kernel of the quotient.
+        return x / jnp.maximum(total, 1 / 2)
 
     def closed_form(self, regularizer):
         def dual():
