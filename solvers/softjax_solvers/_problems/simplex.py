@@ -56,12 +56,13 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
 
         y does not depend on the shift, which may thus count as a constant.
         """
-        z, largest = self.z, self.largest
-        found = self.largest_of(jax.lax.stop_gradient(z)) if largest is None else largest
-        apart = z - jax.lax.stop_gradient(found)
+        if self.largest is not None:
+            apart = self.z - jax.lax.stop_gradient(self.largest)
+            return self.masked(apart) / self.softness
+        apart = self.z - self.largest_of(jax.lax.stop_gradient(self.z))
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
-        if largest is None and self.weights is None:  # else see `cut_off`
+        if self.weights is None:  # else see `cut_off`
             apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
         return self.masked(apart) / self.softness
 
