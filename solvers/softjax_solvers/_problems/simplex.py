@@ -172,20 +172,17 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     def primal(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        y = self.links(dual, regularizer)
         # Dividing by the sum removes the rounding left in the dual.
-        return self.over_sum(y)
+        return self.over_sum(self.links(dual, regularizer), regularizer)
 
-    def over_sum(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    def over_sum(self, y: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """y, which is 0 where masked, over the sum of its group."""
         total = self.groups.sum(y if self.weights is None else self.weighted(y))
         # A product, as one quotient a group is all that it takes.
-        return y * self.groups.spread(self.over(jnp.ones_like(total), total))
+        return y * self.groups.spread(self.over(total, regularizer))
 
-    def over(
-        self, x: Float[Array, "*groups"], total: Float[Array, "*groups"]
-    ) -> Float[Array, "*groups"]:
-        """x over a sum of links, and 0 where that is 0: of no candidate."""
+    def over(self, total: Array, regularizer: Regularizer, x: Array | float = 1.0):
+        """x over sums of links, and 0 where those are 0: of no candidate."""
         return safe_divide(x, total)
 
     def links(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
@@ -200,15 +197,14 @@ class Simplex(ScalarDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch"]:
         y = regularizer.link(self.arguments(dual))
         groups = self.groups
-        if values.shape == y.shape:
+        plain = self.where is None and self.weights is None
+        if plain or values.shape == y.shape:
             y = self.weighted(y)
-            total = groups.sum(y)
-        elif self.where is None and self.weights is None:
             total = groups.sum(y)
         else:
             # Mask and weights are applied to values, which rows share, and not to y.
             total = groups.dot(y, self.weighted(jnp.ones_like(values)))
-        return self.over(groups.dot(y, self.weighted(values)), total)
+        return self.over(total, regularizer, groups.dot(y, self.weighted(values)))
 
     # The dual moves along. So the derivative is a sum of moves of the scores, each
     # times the slope of its entry and how far its value is from the mean under the
@@ -345,12 +341,13 @@ class _Softmax(Simplex):
     def default_solver(self, regularizer):
         return "closed_form"
 
-    def over(self, x, total):
+    def over(self, total, regularizer, x=1.0):
         if self.weights is not None:
             return safe_divide(x, total)
-        # The link of the largest is 1, if there is any; and without a comparison with 0
-        # XLA computes the sum in the kernel of the quotient.
-        return x / jnp.maximum(total, 1 / 2)
+        # The largest score, if there is any, is 0. Without a comparison with 0, XLA
+        # computes the sum in the kernel of the quotient.
+        least = jax.lax.stop_gradient(regularizer.link(jnp.zeros((), total.dtype)))
+        return x / jnp.maximum(total, jnp.maximum(least / 2, jnp.finfo(total).tiny))
 
     def closed_form(self, regularizer):
         def dual():
@@ -384,7 +381,7 @@ class _Steep(Simplex):
         missing = 1 - self.groups.sum(self.weighted(y))
         t, counted = self.arguments(dual), (self.weights, self.groups)
         y = settle(y, t, missing, y > 0, self.mask, regularizer, *counted)
-        return self.over_sum(y)
+        return self.over_sum(y, regularizer)
 
     def means(self, dual, regularizer, values):
         y = self.primal(dual, regularizer)
@@ -393,16 +390,8 @@ class _Steep(Simplex):
     def primal_and_tangent(self, solution, readout, moves, linear_solver):
         y = solution.value  # differentiated by this rule again
         scores = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
-        return y, tangent_of_solution(
-            y,
-            y > 0,
-            solution.regularizer,
-            scores,
-            moves.regularizer,
-            None,
-            self.weights,
-            moves.problem.weights,
-            self.groups,
-        )
+        move = solution.regularizer, scores, moves.regularizer, None
+        weights = self.weights, moves.problem.weights
+        return y, tangent_of_solution(y, y > 0, *move, *weights, self.groups)
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
