@@ -80,7 +80,9 @@ COUPLED = [
     ),
     Coupled(
         "group_lasso",
-        lambda z, s, a, where=None: solvers.GroupLassoProjection(z, s, a, GROUPS, where),
+        lambda z, s, a, where=None: solvers.GroupLassoProjection(
+            z, s, a, GROUPS, where
+        ),
         lambda mode, z, s, a, here: oracles.group_lasso_oracle(z, s, a, GROUPS[here]),
         ("c0",),
     ),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from softjax_solvers.internal import safe_divide
+from softjax_solvers.internal import anywhere, safe_divide
 
-from ..methods import Infinite, Intervals, Shares
+from ..methods import Infinite, Intervals, Logarithms, Plain, Sample, Shares
+from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
+
+_SHARES: dict[str, Shares] = {INDEX: Plain(), LOGS: Logarithms()}
+"""What is returned of a soft index -> its arithmetic."""
 
 
 class Outer(NamedTuple):
@@ -52,6 +56,57 @@ class Outer(NamedTuple):
             safe_divide(jnp.where(self.up, one, 0), self.above),
             safe_divide(jnp.where(self.down, one, 0), self.below),
         )
+
+    def put(
+        self,
+        out: Array,
+        kind: str,
+        operation: Operation,
+        sample: Sample,
+        options: tuple[Any, ...],
+    ) -> Array:
+        """Results in which infinite elements have their places."""
+        if kind == MASK:  # which has none: an element is in it or not
+            return out
+        if kind == POSITION:
+            return put_positions(out, self, operation.first)
+        places, single = operation.places(sample, *options)
+        axis = self.up.ndim - 1
+        out = jnp.expand_dims(out, axis) if single else out
+        if kind == VALUE:
+            out = put_values(out, places, self)
+        else:
+            out = put_indices(out, places, self, _SHARES[kind])
+        return jnp.squeeze(out, axis) if single else out
+
+
+class Top(NamedTuple):
+    """The largest elements, where nothing else is asked for.
+
+    **Attributes:**
+
+    - `x`: the elements, without a derivative.
+    - `largest`: the largest number of a row, `*batch 1`.
+    """
+
+    x: Float[Array, "*batch n"]
+    largest: Float[Array, "*batch 1"]
+
+    def put(self, out: Array, kind: str, *_: Any) -> Array:
+        """Results in which infinite elements have their places."""
+        if kind == VALUE:
+            largest = self.largest[..., 0]
+            return jnp.where(jnp.isinf(largest), largest, out)
+        infinite = self.largest == jnp.inf
+
+        def share() -> Array:
+            up = self.x == jnp.inf
+            return 1 / jnp.sum(up, axis=-1, keepdims=True, dtype=out.dtype)
+
+        # Hardly any row has to be counted.
+        one = jax.lax.cond(anywhere(infinite), share, lambda: 0 * self.largest)
+        shared = _SHARES[kind].of(jnp.where(self.x == jnp.inf, one, 0))
+        return jnp.where(infinite, shared, out)
 
 
 def find_infinite(

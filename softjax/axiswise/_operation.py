@@ -50,6 +50,7 @@ class Operation:
     - `ascending`: whether positions count from the smallest, so that the method sees
         minus the input.
     - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
+    - `first_only`: whether nothing is asked but the largest, by a single output.
     - `method`: the default.
     - `first`: the position of the largest element.
     - `of_nothing`: the value of a row without any element, of the largest kind.
@@ -65,6 +66,7 @@ class Operation:
     places: Callable[..., tuple[Intervals, bool]] = all_places
     ascending: bool = False
     absent: bool = False
+    first_only: bool = False
     method: str = "softsort"
     first: int = 1
     of_nothing: float = -math.inf

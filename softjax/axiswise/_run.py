@@ -29,25 +29,13 @@ from .._layout import (
     split_parameter,
     split_weights,
 )
-from ..methods import (
-    Logarithms,
-    Method,
-    Plain,
-    Relaxation,
-    Sample,
-    ValueMethod,
-    get_method,
-)
+from ..methods import Method, Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
-from ._infinite import Outer, put_indices, put_positions, put_values
 from ._keywords import with_defaults
 from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
 from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
-
-_SHARES = {INDEX: Plain(), LOGS: Logarithms()}
-"""What is returned of a soft index -> its arithmetic."""
 
 
 def call(
@@ -168,9 +156,8 @@ def run(
         relaxation = Relaxation(regularizer, softness, solver)
         if hard:
             return _run_hard(operation, method, x, measure, relaxation, options, floor)
-        absent = operation.absent
         sample, bad, outer = prepare(
-            x, softness, measure, absent=absent, standardize=standardize
+            x, softness, measure, operation, standardize=standardize
         )
         if operation.hard is None:  # and so a method is asked
             method.check_weights(sample, operation.name)
@@ -183,7 +170,7 @@ def run(
             outputs = tuple(out if kind == VALUE else m for kind, out, m in pairs)
 
         def finish(out, kind):
-            out = _place_infinite(out, kind, operation, sample, options, outer)
+            out = outer.put(out, kind, operation, sample, options)
             if kind == LOGS:
                 out = floored_rows(out, floor, sample, operation.absent)
             return _finish(out, kind, operation, sample, options, measure, bad)
@@ -321,25 +308,3 @@ def _fill(
     beyond = beyond | (measure.total == 0)
     beyond = beyond[..., 0] if single else beyond
     return jnp.where(beyond if kind == VALUE else beyond[..., None], fill, out)
-
-
-def _place_infinite(
-    out: Array,
-    kind: str,
-    operation: Operation,
-    sample: Sample,
-    options: tuple[Any, ...],
-    outer: Outer,
-) -> Array:
-    if kind == MASK:  # which has none: an element is in it or not
-        return out
-    if kind == POSITION:
-        return put_positions(out, outer, operation.first)
-    places, single = operation.places(sample, *options)
-    axis = outer.up.ndim - 1
-    out = jnp.expand_dims(out, axis) if single else out
-    if kind == VALUE:
-        out = put_values(out, places, outer)
-    else:
-        out = put_indices(out, places, outer, _SHARES[kind])
-    return jnp.squeeze(out, axis) if single else out

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from ..methods import Sample
-from ._infinite import Outer, find_infinite, stand_in
+from ._infinite import Outer, Top, find_infinite, stand_in
+from ._operation import Operation
 
 
 class Measure(NamedTuple):
@@ -60,14 +61,18 @@ def prepare(
     x: Float[Array, "*batch n"],
     softness: Array,
     measure: Measure | None,
+    operation: Operation,
     *,
-    absent: bool,
     standardize: bool,
-) -> tuple[Sample, Bool[Array, "*batch"], Outer]:
+) -> tuple[Sample, Bool[Array, "*batch"], Outer | Top]:
     """The sample; which rows have no answer; which elements are infinite.
 
-    Masked elements of x are 0. `absent` says whether elements of -inf are left out.
+    Masked elements of x are 0.
     """
+    weighted = measure is not None and measure.mass is not None
+    if operation.first_only and not (weighted or standardize):
+        return _prepare_first(x, softness, None if measure is None else measure.where)
+    absent = operation.absent
     where, mass, total = None, None, np.full(1, x.shape[-1])
     bad = ~(softness > 0)
     if measure is not None:
@@ -106,6 +111,32 @@ def prepare(
     keys, infinite = stand_in(sample.keys, outer, reach, softness, low=low)
     sample = dataclasses.replace(sample, keys=keys, infinite=infinite)
     return sample, bad[..., 0], outer
+
+
+def _prepare_first(
+    x: Float[Array, "*batch n"],
+    softness: Array,
+    where: Bool[Array, "*batch n"] | None,
+) -> tuple[Sample, Bool[Array, "*batch"], Top]:
+    """`prepare` for the largest alone, by nothing but the maximum of a row.
+
+    That shows whether there is NaN or inf, or nothing but -inf: then the answer is
+    known, and all that a method is given is 0.
+    """
+    known = jax.lax.stop_gradient(x)
+    largest = jnp.max(
+        known if where is None else jnp.where(where, known, -jnp.inf),
+        axis=-1,
+        keepdims=True,
+    )
+    bad = jnp.isnan(largest) | ~(softness > 0)
+    settled = bad | jnp.isinf(largest)
+    # Of such a row nothing is above inf, and everything is different from NaN.
+    x = jnp.where(x > jnp.where(settled, jnp.inf, -jnp.inf), x, 0)
+    here = known != jnp.where(settled, jnp.nan, -jnp.inf)
+    where = here if where is None else here & where
+    sample = Sample(x, None, where, largest=jnp.where(settled, 0, largest))
+    return sample, bad[..., 0], Top(known, largest)
 
 
 def _standardize(sample: Sample, outer: Outer, measure: Measure | None) -> Sample:

@@ -18,8 +18,9 @@ def _first(sample: Sample) -> tuple[Intervals, bool]:
     return sample.cells(1), True
 
 
-_ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), _first, absent=True)
-MAX = Operation("max", ask("max"), (VALUE,), _first, absent=True)
+_OPTIONS: dict[str, Any] = dict(places=_first, absent=True, first_only=True)
+_ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), **_OPTIONS)
+MAX = Operation("max", ask("max"), (VALUE,), **_OPTIONS)
 _ARGMIN = _ARGMAX.ascend("argmin")
 MIN = MAX.ascend("min")
 NANARGMAX = _ARGMAX.without_nan("nanargmax")

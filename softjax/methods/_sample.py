@@ -180,6 +180,7 @@ class Sample(eqx.Module):
     - `absent`: the mass of elements that are behind the mask, and are candidates
         nevertheless, `*batch n`,
         of a maximum that nothing else is left for; None if none is.
+    - `largest`: the largest key that takes part, `*batch 1`, where it is known.
 
     **Example:**
 
@@ -201,6 +202,7 @@ class Sample(eqx.Module):
     total: Shaped[Array | np.ndarray, "*#batch 1"]
     infinite: Infinite | None
     absent: Shaped[Array, "*batch n"] | None
+    largest: Float[Array, "*batch 1"] | None
 
     def __init__(
         self,
@@ -214,6 +216,7 @@ class Sample(eqx.Module):
         total: Shaped[Array | np.ndarray, "*#batch 1"] | None = None,
         infinite: Infinite | None = None,
         absent: Shaped[Array, "*batch n"] | None = None,
+        largest: Float[Array, "*batch 1"] | None = None,
     ):
         if mass is not None:
             mass = jnp.asarray(mass, keys.dtype)
@@ -226,6 +229,7 @@ class Sample(eqx.Module):
         self.keys, self.averaged, self.where, self.mass = keys, averaged, where, mass
         self.center, self.scale = center, scale
         self.total, self.infinite, self.absent = total, infinite, absent
+        self.largest = largest
 
     @property
     def size(self) -> int:

@@ -188,5 +188,5 @@ def _rows(
 
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:
-    keys, where, weights = sample.keys, sample.where, sample.mass
-    return SimplexProjection(keys, relaxation.softness, where, weights=weights)
+    parts = relaxation.softness, sample.where, sample.largest, sample.mass
+    return SimplexProjection(sample.keys, *parts)

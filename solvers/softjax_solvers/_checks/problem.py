@@ -105,9 +105,7 @@ def check_problem(
         True
     """
     if not isinstance(problem, Problem):
-        raise TypeError(
-            f"check_problem takes an instance of Problem, got {problem!r}."
-        )
+        raise TypeError(f"check_problem takes an instance of Problem, got {problem!r}.")
     regularizer = get_regularizer(regularizer)
     failed = ProblemReport((), False, np.nan, np.nan)
     with jax.enable_x64(True):
@@ -207,9 +205,7 @@ def _check_readouts(
     yield from _each("evaluate(..., Primal())", primal(problem), y, tolerance)
     jitted = eqx.filter_jit(primal)(problem)
     yield from _each("The solution within jax.jit", jitted, y, tolerance)
-    pair = jax.tree.map(
-        lambda x: jnp.stack([x, x]) if eqx.is_array(x) else x, problem
-    )
+    pair = jax.tree.map(lambda x: jnp.stack([x, x]) if eqx.is_array(x) else x, problem)
     mapped = eqx.filter_vmap(primal)(pair)
     second = jax.tree.map(lambda x: x[1], mapped)
     yield from _each("The solution within jax.vmap", second, y, tolerance)

@@ -56,10 +56,10 @@ class Simplex(Candidates):
 
         y does not depend on the shift, which may thus count as a constant.
         """
-        z, largest = self.z, self.largest
-        if largest is None:
-            largest = self.largest_of(jax.lax.stop_gradient(z))
-        apart = z - jax.lax.stop_gradient(largest)
+        if self.largest is not None:
+            apart = self.z - jax.lax.stop_gradient(self.largest)
+            return self.masked(apart) / self.softness
+        apart = self.z - self.largest_of(jax.lax.stop_gradient(self.z))
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
         if self.weights is None:  # else see `cut_off`
@@ -155,14 +155,18 @@ class Simplex(Candidates):
     def primal(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        y = self.links(dual, regularizer)
         # Dividing by the sum removes the rounding left in the dual.
-        return self.over_sum(y)
+        return self.over_sum(self.links(dual, regularizer), regularizer)
 
-    def over_sum(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-        """y over the sum of its group."""
-        total = self.groups.sum(self.weighted(y))
-        return safe_divide(y, self.groups.spread(total))
+    def over_sum(self, y: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
+        """y, which is 0 where masked, over the sum of its group."""
+        total = self.groups.sum(y if self.weights is None else self.weighted(y))
+        # A product, as one quotient a group is all that it takes.
+        return y * self.groups.spread(self.over(total, regularizer))
+
+    def over(self, total: Array, regularizer: Regularizer, x: Array | float = 1.0):
+        """x over sums of links, and 0 where those are 0: of no candidate."""
+        return safe_divide(x, total)
 
     def log_primal(self, dual, regularizer):
         logs = regularizer.log_link(self.arguments(dual))
@@ -181,13 +185,15 @@ class Simplex(Candidates):
         values: Float[Array, "*#batch n"],
     ) -> Float[Array, "*batch"]:
         y = regularizer.link(self.arguments(dual))
-        # Mask and weights are applied to values, which rows share, rather than to y.
         groups = self.groups
-        if self.where is None and self.weights is None:
+        plain = self.where is None and self.weights is None
+        if plain or values.shape == y.shape:
+            y = self.weighted(y)
             total = groups.sum(y)
         else:
+            # Mask and weights are applied to values, which rows share, and not to y.
             total = groups.dot(y, self.weighted(jnp.ones_like(values)))
-        return safe_divide(groups.dot(y, self.weighted(values)), total)
+        return self.over(total, regularizer, groups.dot(y, self.weighted(values)))
 
     # The dual moves along. So the derivative is a sum of moves of the scores, each
     # times the slope of its entry and how far its value is from the mean under the
@@ -326,6 +332,14 @@ class _Softmax(Simplex):
     def default_solver(self, regularizer):
         return "closed_form"
 
+    def over(self, total, regularizer, x=1.0):
+        if self.weights is not None:
+            return safe_divide(x, total)
+        # The largest score, if there is any, is 0. Without a comparison with 0, XLA
+        # computes the sum in the kernel of the quotient.
+        least = jax.lax.stop_gradient(regularizer.link(jnp.zeros((), total.dtype)))
+        return x / jnp.maximum(total, jnp.maximum(least / 2, jnp.finfo(total).tiny))
+
     def closed_form(self, regularizer):
         def dual():
             # The largest score is 0, so nothing over- or underflows.
@@ -358,7 +372,7 @@ class _Steep(Simplex):
         missing = 1 - self.groups.sum(self.weighted(y))
         t, counted = self.arguments(dual), (self.weights, self.groups)
         y = settle(y, t, missing, y > 0, self.mask, regularizer, *counted)
-        return self.over_sum(y)
+        return self.over_sum(y, regularizer)
 
     log_primal = MaximizationProblem.log_primal
 
@@ -369,16 +383,8 @@ class _Steep(Simplex):
     def primal_and_tangent(self, solution, readout, moves, linear_solver):
         y = solution.value  # differentiated by this rule again
         scores = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
-        return y, tangent_of_solution(
-            y,
-            y > 0,
-            solution.regularizer,
-            scores,
-            moves.regularizer,
-            None,
-            self.weights,
-            moves.problem.weights,
-            self.groups,
-        )
+        move = solution.regularizer, scores, moves.regularizer, None
+        weights = self.weights, moves.problem.weights
+        return y, tangent_of_solution(y, y > 0, *move, *weights, self.groups)
 
     fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
