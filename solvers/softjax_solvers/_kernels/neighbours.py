@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -65,27 +64,23 @@ def half_width(
 class Lag(NamedTuple):
     """Place of the other element of a pair relative to its centre.
 
-    Pairs with the other after the centre, and with the other before it, are two rows of
-    all arrays that belong to elements, `2 *batch n`. In the second, elements are in
-    reverse order, so that the other comes after the centre there, too.
-
     - `distance`: the difference of their positions, at least 0.
-    - `side`: 1 if the other comes after the centre, -1 if before; `2 *ones 1`.
+    - `side`: 1 if it comes after the centre, -1 if before, 0 if it is the centre.
     - `path`: the path to it, as `Extend` adds it up; None if there is no `Extend`.
     """
 
-    distance: Int[Array, ""]
-    side: Float[Array | np.ndarray, "2 *ones 1"]
-    path: Float[Array, "2 *batch n"] | None
+    distance: Int[Array, ""] | int
+    side: int
+    path: Float[Array, "*batch n"] | None
 
 
-Near = Callable[[PyTree, PyTree, PyTree, Lag], Bool[Array, "2 *batch n"]]
+Near = Callable[[PyTree, PyTree, PyTree, Lag], Bool[Array, "*batch n"]]
 """`near(shared, centre_i, other_j, lag)`: whether a pair matters.
 
 If it does not, no pair with the same centre matters that lies further on.
 """
 
-Extend = Callable[[PyTree, Lag], Float[Array, "2 *batch n"]]
+Extend = Callable[[PyTree, Lag], Float[Array, "*batch n"]]
 """`extend(other_j, lag)`: the path to j, which extends the one that `lag` holds.
 
 The latter leads to the element before j. The result is a constant to differentiation.
@@ -98,15 +93,17 @@ The first is summed over the others of each centre, the second over the centres 
 other.
 """
 
+_SIDES = (1, -1)
+
+
 class _Totals(NamedTuple):
-    shared: PyTree
     centre: PyTree
-    other: PyTree  # with n places more behind the last
-    path: PyTree  # to the others at the last distance
+    other: PyTree  # with n places more at both ends
+    paths: tuple[PyTree, ...]  # to the others at the last distance, for each side
 
 
 def _add(a: PyTree, b: PyTree) -> PyTree:
-    return jax.tree.map(jax.lax.add, a, b)
+    return jax.tree.map(jnp.add, a, b)
 
 
 def _size(args: PyTree) -> int:
@@ -114,12 +111,10 @@ def _size(args: PyTree) -> int:
     return jax.tree.leaves(args[2])[0].shape[-1]
 
 
-def _inside(lag: Lag, n: int) -> Bool[Array, "2 *ones n"]:
-    """Mask of the centres that have an other at the lag.
-
-    Pairs of elements with themselves count once.
-    """
-    return (np.arange(n) < n - lag.distance) & ((lag.side > 0) | (lag.distance > 0))
+def _inside(lag: Lag, n: int) -> Bool[Array, " n"]:
+    """Mask of the centres that have an other at the lag."""
+    index = jnp.arange(n)
+    return index < n - lag.distance if lag.side > 0 else index >= lag.distance
 
 
 def _masked(fn: Terms, n: int) -> Terms:
@@ -133,83 +128,51 @@ def _masked(fn: Terms, n: int) -> Terms:
     return masked
 
 
-def _both_ways(x: Array) -> Array:
-    return jnp.stack([x, x[..., ::-1]])
-
-
-def _sum_of_both(x: Array) -> Array:
-    return x[0] + x[1, ..., ::-1]
-
-
 class _Sweep:
     """Accumulation of the terms of all pairs, one distance after the other.
 
-    One step evaluates the terms once, for both sides: programs are large by how often
-    terms stand in them.
-
-    **Arguments:**
-
-    - `fn`: `Terms`, or, with `shares`, a function that returns sums over all pairs
-        first, in the shape of arrays of `shared`.
-    - `like`: arrays of the shapes of the sums.
+    The first pytree of terms may have arrays of any shape, such as sums over centres.
     """
 
     def __init__(
-        self,
-        args: PyTree,
-        fn: Callable[..., Any],
-        like: tuple[PyTree, ...],
-        extend: Extend | None,
-        near: Near | None = None,
-        *,
-        shares: bool = False,
+        self, args: PyTree, fn: Terms, extend: Extend | None, near: Near | None = None
     ):
-        self.shared, centre, other = args
-        self.centre = jax.tree.map(_both_ways, centre)
-        self.n = _size(args)
-        # Zeros beyond the end do no harm: terms with them are masked.
-        self.other = jax.tree.map(lambda x: pad_last(_both_ways(x), 0, self.n), other)
-        self.fn = fn if shares else lambda *given: ((), *fn(*given))
-        self.like = like if shares else ((), *like)
-        self.extend, self.near = extend, near
-        self.one = jax.tree.leaves(other)[0]
-        self.side = np.asarray([1.0, -1.0], jnp.result_type(float))
-        self.side = self.side.reshape(2, *(1,) * self.one.ndim)
+        self.args = self.shared, self.centre, other = args
+        self.fn, self.extend, self.near, self.n = fn, extend, near, _size(args)
+        # Zeros beyond the ends do no harm: terms with them are masked.
+        self.other = jax.tree.map(lambda x: pad_last(x, self.n, self.n), other)
 
     def start(self) -> _Totals:
-        """Totals of no pairs."""
-        shared, centre, other = self.like
-
-        def zeros(x, more=0):
-            return jnp.zeros((2, *x.shape[:-1], x.shape[-1] + more), x.dtype)
-
-        path = None if self.extend is None else zeros(self.one)
-        start = _Totals(
-            jax.tree.map(jnp.zeros_like, shared),
-            jax.tree.map(zeros, centre),
-            jax.tree.map(lambda x: zeros(x, self.n), other),
-            path,
-        )
-        return varying_as(start, self.one)
+        """Totals of the pairs of elements with themselves."""
+        path = None
+        if self.extend is not None:
+            path = jnp.zeros_like(jax.tree.leaves(self.args[2])[0])
+        centre, other = self.fn(*self.args, Lag(0, 0, path))
+        other = jax.tree.map(lambda x: pad_last(x, self.n, self.n), other)
+        return _Totals(centre, other, (path,) * len(_SIDES))
 
     def add(self, distance: Array, totals: _Totals) -> tuple[_Totals, Bool[Array, ""]]:
         """Totals with all pairs at a distance, and whether any of these is `near`."""
-        shared, centre, other, path = totals
-        lag = Lag(distance, self.side.astype(self.one.dtype), path)
-        there = self._read(self.other, distance)
-        if self.extend is not None:
-            path = jax.lax.stop_gradient(self.extend(there, lag))
-            path = jnp.where(distance > 0, path, 0)
-            lag = lag._replace(path=path)
-        more, terms, terms_there = self.fn(self.shared, self.centre, there, lag)
-        shared, centre = _add(shared, more), _add(centre, terms)
-        total_there = _add(self._read(other, distance), terms_there)
-        other = self._put(other, total_there, distance)
+        centre, other, paths = totals
+        matters, extended = [], []
+        for side, path in zip(_SIDES, paths, strict=True):
+            lag = Lag(distance, side, path)
+            start = self.n + side * distance
+            there = self._read(self.other, start)
+            if self.extend is not None:
+                path = jax.lax.stop_gradient(self.extend(there, lag))
+                lag = lag._replace(path=path)
+            extended.append(path)
+            terms, terms_there = self.fn(self.shared, self.centre, there, lag)
+            centre = _add(centre, terms)
+            other = self._put(other, _add(self._read(other, start), terms_there), start)
+            if self.near is not None:
+                near = self.near(self.shared, self.centre, there, lag)
+                matters.append(near & _inside(lag, self.n))
         near = jnp.zeros((), bool)
-        if self.near is not None:
-            near = self.near(self.shared, self.centre, there, lag)
-            near = anywhere(near & _inside(lag, self.n))
-        return _Totals(shared, centre, other, path), near
+        if matters:
+            near = anywhere(functools.reduce(jnp.bitwise_or, matters))
+        return _Totals(centre, other, tuple(extended)), near
 
     def _read(self, tree: PyTree, start: Array) -> PyTree:
         return jax.tree.map(lambda x: slice_last(x, start, self.n), tree)
@@ -223,23 +186,10 @@ class _Sweep:
 
         return jax.tree.map(put, tree, parts)
 
-    def end(self, totals: _Totals) -> tuple[PyTree, PyTree, PyTree]:
-        """Sums of the terms over all pairs, for each centre, and for each other."""
-        other = jax.tree.map(lambda x: x[..., : self.n], totals.other)
-        centre, other = jax.tree.map(_sum_of_both, (totals.centre, other))
-        return totals.shared, centre, other
-
-
-def _shapes(args: PyTree, fn: Terms, extend: Extend | None) -> tuple[PyTree, PyTree]:
-    """The sums over pairs, of which only structure, shapes and types are known."""
-    one = jax.tree.leaves(args[2])[0]
-
-    def own():
-        path = None if extend is None else jnp.zeros_like(one)
-        side = np.ones((1,) * one.ndim, one.dtype)
-        return fn(*args, Lag(jnp.zeros((), jnp.int32), side, path))
-
-    return jax.eval_shape(own)
+    def end(self, totals: _Totals) -> tuple[PyTree, PyTree]:
+        """Sums of the terms for each centre and for each other."""
+        n = self.n
+        return totals.centre, jax.tree.map(lambda x: x[..., n : 2 * n], totals.other)
 
 
 def _loop_while_near(
@@ -251,51 +201,40 @@ def _loop_while_near(
     length differs from row to row runs to the longest anyway, and selects rows in each
     step on top.
     """
-    sweep = _Sweep(args, fn, _shapes(args, fn, extend), extend, near)
+    sweep = _Sweep(args, fn, extend, near)
 
     def step(state):
         _, distance, totals = state
-        totals, near = sweep.add(distance, totals)
+        totals, near = sweep.add(distance + 1, totals)
         return near, distance + 1, totals
 
-    # Where no element is near itself, none is near any other.
-    start = jnp.ones((), bool), jnp.zeros((), jnp.int32)
-    start = *varying_as(start, sweep.one), sweep.start()
+    start = jnp.ones((), bool), jnp.zeros((), jnp.int32), sweep.start()
+    start = varying_as(start, jax.tree.leaves(args)[0])
     _, beyond, totals = jax.lax.while_loop(lambda state: state[0], step, start)
-    return jnp.maximum(beyond - 2, 0), sweep.end(totals)[1:]
+    return beyond - 1, sweep.end(totals)
 
 
 def _loop(
-    width: Int[Array, ""],
-    args: PyTree,
-    fn: Callable[..., Any],
-    extend: Extend | None,
-    like: tuple[PyTree, ...],
-    *,
-    shares: bool = False,
-) -> tuple[PyTree, PyTree, PyTree]:
+    width: Int[Array, ""], args: PyTree, fn: Terms, extend: Extend | None
+) -> tuple[PyTree, PyTree]:
     """Sums over all pairs up to a distance, by a loop of that many steps."""
-    sweep = _Sweep(args, fn, like, extend, shares=shares)
+    sweep = _Sweep(args, fn, extend)
     add = lambda distance, totals: sweep.add(distance, totals)[0]  # noqa: E731
-    return sweep.end(jax.lax.fori_loop(0, width + 1, add, sweep.start()))
+    return sweep.end(jax.lax.fori_loop(1, width + 1, add, sweep.start()))
 
 
 def _nested_loops(
-    width: Int[Array, ""],
-    args: PyTree,
-    fn: Terms,
-    extend: Extend | None,
-    like: tuple[PyTree, PyTree],
-) -> tuple[PyTree, PyTree, PyTree]:
+    width: Int[Array, ""], args: PyTree, fn: Terms, extend: Extend | None
+) -> tuple[PyTree, PyTree]:
     """Sums over all pairs up to a distance, by two nested loops of static lengths.
 
     Reverse mode can differentiate these, unlike a loop of a traced length. Each is
     about sqrt(n) long and stores what its steps start from. Steps beyond the distance
     are skipped.
     """
-    sweep = _Sweep(args, fn, like, extend)
-    inner = math.isqrt(sweep.n - 1) + 1
-    outer = math.ceil(sweep.n / inner)
+    sweep = _Sweep(args, fn, extend)
+    inner = math.isqrt(max(sweep.n - 2, 0)) + 1
+    outer = math.ceil((sweep.n - 1) / inner)
 
     def loop(step: Callable, length: int, stride: int) -> Callable:
         @functools.partial(jax.checkpoint, prevent_cse=False)
@@ -315,7 +254,7 @@ def _nested_loops(
         return run
 
     block = loop(lambda d, totals: sweep.add(d, totals)[0], inner, 1)
-    totals = loop(block, outer, inner)(jnp.zeros((), jnp.int32), sweep.start())
+    totals = loop(block, outer, inner)(jnp.ones((), jnp.int32), sweep.start())
     return sweep.end(totals)
 
 
@@ -353,13 +292,12 @@ def _pullback(
             primals = shared, centre, other
             return tangent_of(functools.partial(fn, lag=lag), primals, moves)
 
-        like = moves[0], *jax.tree.map(_both_ways, moves[1:])
-        (pulled,) = jax.linear_transpose(move, like)((here, there))
-        return pulled
+        (pulled,) = jax.linear_transpose(move, moves)((here, there))
+        return pulled[:2], pulled[2]
 
     centre, other = zip(elements, cotangents, strict=True)
-    args, extend = (shared, centre, other), _extend_primals(extend)
-    return _loop(width, args, back, extend, moves, shares=True)
+    pulled, there = _loop(width, (shared, centre, other), back, _extend_primals(extend))
+    return *pulled, there
 
 
 # The terms are differentiated, and not the `while` loop, which has no transpose.
@@ -367,8 +305,7 @@ def _pullback(
 def _sums(width, args, *, fn: Terms, extend: Extend | None, near: Near):
     if width is None:
         return _loop_while_near(args, fn, extend, near)
-    like = _shapes(args, fn, extend)
-    return width, _loop(width, args, fn, extend, like)[1:]
+    return width, _loop(width, args, fn, extend)
 
 
 @_sums.def_jvp
@@ -416,14 +353,19 @@ def neighbour_moves(
 
 def _sum_tangents(width, args, moves, fn, extend):
     """Tangents of the sums, with a transpose: a linear function of `moves`."""
-    zeros = jax.tree.map(jnp.zeros_like, _shapes(args, fn, extend))
+
+    def own():
+        sweep = _Sweep(args, fn, extend)
+        return sweep.end(sweep.start())
+
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(own))
     if not jax.tree.leaves(moves):
         return zeros
 
     def move(moves, sums):
         pairs = tuple(zip(args, moves, strict=True))
         fn_moves = functools.partial(_term_tangents, fn=fn)
-        return sums(width, pairs, fn_moves, _extend_primals(extend), zeros)[1:]
+        return sums(width, pairs, fn_moves, _extend_primals(extend))
 
     # As the solution of (moves, out - move(moves)) = (moves, 0). A linear solve is the
     # one linear function whose values and transpose can be given, here as loops that

@@ -186,7 +186,7 @@ class _DeviationWindows(WindowedRows):
     def extend(self):
         def extend(other, lag):
             _, before, after = other
-            crossed = jnp.where(lag.side > 0, before, after)
+            crossed = before if lag.side > 0 else after
             return lag.path + (2 * lag.distance - 1) * crossed
 
         return extend
@@ -194,7 +194,7 @@ class _DeviationWindows(WindowedRows):
     @staticmethod
     def gap(centre, other, lag):
         (below, _), ((support, other_below), (offset, _, _)) = centre, other
-        apart = lag.side * lag.distance.astype(support.dtype)
+        apart = lag.side * jnp.asarray(lag.distance, support.dtype)
         return replace_value(
             2 * (apart + offset) * support - (other_below - below), lag.path
         )
