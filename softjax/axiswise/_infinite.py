@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from softjax_solvers.internal import anywhere, safe_divide
+from softjax_solvers.internal import anywhere, rough_sums, safe_divide
 
 from ..methods import Infinite, Intervals, Logarithms, Plain, Sample, Shares
 from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
@@ -124,8 +124,11 @@ def find_infinite(
     # One sum for all three, which is much cheaper than three. The first one is NaN if
     # an element is, as 0 times that is: a solve that never sees NaN cannot hang.
     one = 1 if mass is None else mass
-    terms = jnp.stack([jnp.where(x, one, 0 * size) for x in (up, down)] + [size])
-    first, last, total = jnp.sum(terms, axis=-1, keepdims=True)
+    terms = *(jnp.where(x, one, 0 * size) for x in (up, down)), size
+    if mass is None:  # counts are exact, and the total is no more than a bound
+        first, last, total = rough_sums(*terms)
+    else:
+        first, last, total = jnp.sum(jnp.stack(terms), axis=-1, keepdims=True)
     bad = jnp.isnan(first)
     above, below, total = (jnp.where(bad, 0, x) for x in (first, last, total))
     if mass is None:

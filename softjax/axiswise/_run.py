@@ -34,7 +34,7 @@ from ..methods.hard import Hard
 from ._keywords import with_defaults
 from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
-from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
+from ._operation import LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
 
 

@@ -12,6 +12,7 @@ from ._kernels.arrays import (
     exact_einsum as exact_einsum,
     is_traced as is_traced,
     pad_last as pad_last,
+    rough_sums as rough_sums,
     safe_divide as safe_divide,
 )
 from ._kernels.assignment import assign as assign

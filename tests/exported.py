@@ -1,0 +1,100 @@
+"""Loops and callbacks of programs that are exported for accelerators."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+PLATFORMS = ("cuda", "tpu")
+
+
+class Loop(NamedTuple):
+    """A loop of a lowered program.
+
+    - `steps`: how many it makes at most; None if that depends on numbers.
+    - `single`: the size of the largest array to which a step writes a single number; 0
+        if there is none.
+    """
+
+    steps: int | None
+    single: int
+
+
+def lowered(fn: Callable, *args: Any) -> Any:
+    """The module of a function that is exported for accelerators."""
+    traced = jax.jit(fn).trace(*args)
+    return traced.lower(lowering_platforms=PLATFORMS).compiler_ir("stablehlo")
+
+
+def callbacks(module: Any) -> list[str]:
+    """Targets of calls to the host."""
+    called = re.findall(r"custom_call @(\w+)", str(module))
+    return [target for target in called if "callback" in target or "python" in target]
+
+
+def loops(module: Any) -> list[Loop]:
+    """All loops, of all functions of a module."""
+    found = []
+    for op in _within(module.operation):
+        if op.name == "stablehlo.while":
+            condition, body = op.regions
+            found.append(Loop(_steps(condition, body), _single(body)))
+    return found
+
+
+def _within(op: Any) -> Iterator[Any]:
+    for region in op.regions:
+        yield from _of_region(region)
+
+
+def _of_region(region: Any) -> Iterator[Any]:
+    for block in region:
+        for op in block:
+            yield op.operation
+            yield from _within(op.operation)
+
+
+def _steps(condition: Any, body: Any) -> int | None:
+    """The number that a loop's counter is compared with, if it is a constant one."""
+    known = [
+        _turns(op.operands[0], int(limit), body)
+        for op in _of_region(condition)
+        if op.name == "stablehlo.compare"
+        and "LT" in str(op.attributes["comparison_direction"])
+        and (limit := _constant(op.operands[1])) is not None
+    ]
+    return max(known, default=None)
+
+
+def _turns(counter: Any, limit: int, body: Any) -> int:
+    """The turns to a limit, of a counter that is doubled or counts by one."""
+    (block,) = body
+    *_, end = block
+    if hasattr(counter, "arg_number"):
+        owner = end.operands[counter.arg_number].owner
+        if getattr(owner, "name", "") == "stablehlo.multiply":
+            return math.ceil(math.log2(limit))
+    return limit
+
+
+def _constant(value: Any) -> float | None:
+    op = getattr(value.owner, "operation", None)  # None of an argument of a block
+    name = "" if op is None else op.name
+    if name == "stablehlo.broadcast_in_dim":
+        return _constant(op.operands[0])
+    if name != "stablehlo.constant":
+        return None
+    number = re.fullmatch(r"dense<(-?[\d.e+]+)> : .*", str(op.attributes["value"]))
+    return None if number is None else float(number[1])
+
+
+def _single(body: Any) -> int:
+    sizes = [
+        math.prod(op.operands[0].type.shape)
+        for op in _of_region(body)
+        if op.name == "stablehlo.dynamic_update_slice"
+        and math.prod(op.operands[1].type.shape) == 1
+    ]
+    return max(sizes, default=0)
