@@ -2,11 +2,11 @@
 
 For each operator and each method that takes them: the times of a value and of a
 gradient in x, and how many times longer they take with a mask that leaves 60 % of the
-elements, and with weights of about 0.5 to 1.5; with weights also those of a gradient in x and
-in the weights, against the plain one in x alone. Masks and weights are arguments of the
-compiled program. All of them are called in turn, so that whatever else the machine does
-falls on all alike, and the best of the rounds is compared, or their median with
-`--median`. The last rows have the medians of the ratios, over all rows of a mode.
+elements, and with weights of about 0.5 to 1.5; with weights also those of a gradient in
+x and in the weights, against the plain one in x alone. Masks and weights are arguments
+of the compiled program. All of them are called in turn, so that whatever else the
+machine does falls on all alike, and the best of the rounds is compared, or their median
+with `--median`. The last rows have the medians of the ratios, over all rows of a mode.
 """
 
 import argparse
