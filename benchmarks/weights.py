@@ -2,11 +2,11 @@
 
 For each operator and each method that takes them: the times of a value and of a
 gradient in x, and how many times longer they take with a mask that leaves 60 % of the
-elements, and with weights in [0.5, 1.5]; with weights also those of a gradient in x and
-in the weights, against the plain one in x alone. Masks and weights are arguments of the
-compiled program. All of them are called in turn, so that whatever else the machine does
-falls on all alike, and the best of the rounds is compared, or their median with
-`--median`. The last rows have the medians of the ratios, over all rows of a mode.
+elements, and with weights of about 0.5 to 1.5; with weights also those of a gradient in
+x and in the weights, against the plain one in x alone. Masks and weights are arguments
+of the compiled program. All of them are called in turn, so that whatever else the
+machine does falls on all alike, and the best of the rounds is compared, or their median
+with `--median`. The last rows have the medians of the ratios, over all rows of a mode.
 """
 
 import argparse
@@ -43,11 +43,13 @@ RATIOS = {
 
 
 def arguments(shape: tuple[int, int]) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Numbers, a mask and weights."""
+    """Numbers, a mask and weights, of which the sum is the number of elements."""
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=shape), jnp.float32)
     where = jnp.asarray(rng.uniform(size=shape) < 0.6)
-    return x, where, jnp.asarray(rng.uniform(0.5, 1.5, shape), jnp.float32)
+    weights = rng.uniform(0.5, 1.5, shape)
+    weights *= shape[-1] / weights.sum(axis=-1, keepdims=True)
+    return x, where, jnp.asarray(weights, jnp.float32)
 
 
 def computed(operator: Callable, given: str) -> dict[str, Callable]:

@@ -1,7 +1,8 @@
-"""Projections onto permutahedra by Tsallis entropies: steep links, and next to 1."""
+"""Permutahedra and transport by Tsallis entropies: steep links, and next to 1."""
 
 import inputs
 import jax
+import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
@@ -89,3 +90,26 @@ def test_gradients_in_float32(alpha):
         for actual, truth in zip(found, exact, strict=True):
             scale = 1 + np.max(np.abs(truth))
             assert_close(np.asarray(actual) / scale, truth / scale, atol=5e-6)
+
+
+@pytest.mark.slow
+def test_gradients_of_transport_in_float32():
+    """As in float64 where no entry is lost in what dual numbers are rounded by."""
+    x = inputs.rng("plans").normal(size=(300, 4)).astype(np.float32)
+    weights = np.cos(np.arange(4.0))
+
+    @jax.jit
+    def run(x):
+        def total(x):
+            plan = sj.argsort(x, mode=Tsallis(3.0), method="ot", softness=1.0)
+            values = jnp.sum(plan * x[:, None, :], axis=-1)
+            return jnp.sum(values * weights.astype(x.dtype)), plan
+
+        return jax.grad(total, has_aux=True)(x)
+
+    gradient, _ = run(x)
+    with jax.enable_x64(True):
+        exact, plan = map(np.asarray, run(x.astype(np.float64)))
+    lost = np.any((plan > 0) & (plan < 4 * np.sqrt(16 * 2 * EPS)), axis=(-1, -2))
+    assert np.sum(~lost) > 250
+    assert_close(np.asarray(gradient)[~lost], exact[~lost], atol=1e-2)
