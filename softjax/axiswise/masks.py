@@ -23,7 +23,7 @@ from .._keywords import as_array, check_count, parse_count
 from .._layout import Layout, parse_axis, split_parameter
 from .._types import SoftBool
 from ..methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
-from ..methods.hard import order
+from ..methods.hard import order, parts_of_k
 from ._operation import MASK, Operation
 from ._run import call, run
 
@@ -36,11 +36,10 @@ def _hard_mask(
     formulation: MaskMethod,
 ) -> Float[Array, "*batch n"]:
     if sample.mass is None:
-        return jnp.clip(k - invert(order(sample)), 0, 1)
+        return parts_of_k(k, invert(order(sample)), None)
     ordered = sample.ordered()
     before = ordered.unsort(jnp.asarray(ordered.before))
-    part = safe_divide(k - before, sample.mass)
-    return jnp.clip(jnp.where(sample.mass > 0, part, before < k), 0, 1)
+    return parts_of_k(k, before, sample.mass)
 
 
 def _mask(

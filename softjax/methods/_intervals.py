@@ -91,6 +91,19 @@ class Intervals(NamedTuple):
             return x
         return self.add(_along(jnp.asarray(self.share, x.dtype), axis) * x, axis)
 
+    def mix_infinite(
+        self, values: Float[Array, "*batch m"]
+    ) -> Float[Array, "*batch m/2"]:
+        """Mixtures of values of intervals that may be infinite."""
+        if self.share is None:
+            return values
+        # Between equal infinities there is nothing to interpolate, and without a share
+        # they do not count.
+        share = jnp.asarray(self.share, values.dtype)
+        lower, upper = jnp.split(values, 2, axis=-1)
+        mixed = self.add(jnp.where(share > 0, share * values, 0))
+        return jnp.where(lower == upper, lower, mixed)
+
     def read(
         self, x: Float[Array, "*batch n ..."], axis: int = -1
     ) -> Float[Array, "*batch m/2 ..."]:

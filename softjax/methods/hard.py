@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from softjax_solvers.internal import (
     invert,
     permute,
+    safe_divide,
     sort_with_permutation,
 )
 
@@ -88,15 +89,7 @@ class Hard(IndexMethod):
     def quantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "..."]:
-        values = _values(sample, intervals)
-        if intervals.share is None:
-            return values
-        # Between equal infinities there is nothing to interpolate, and without a share
-        # they do not count.
-        share = jnp.asarray(intervals.share, values.dtype)
-        lower, upper = jnp.split(values, 2, axis=-1)
-        mixed = intervals.add(jnp.where(share > 0, share * values, 0))
-        return jnp.where(lower == upper, lower, mixed)
+        return intervals.mix_infinite(_values(sample, intervals))
 
     def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         return self.argquantile(sample, relaxation, sample.median_cells())[..., 0, :]
@@ -128,6 +121,14 @@ def order(sample: Sample) -> Int[Array, "*batch n"]:
     # Others than those that take part may not be smaller than they are, which is -inf.
     here = permute(sample.where, order)
     return permute(order, invert(places_in_front(here)))
+
+
+def parts_of_k(k: Array, before: Array, mass: Array | None) -> Array:
+    """The parts of elements among the first k, by the mass before each."""
+    if mass is None:
+        return jnp.clip(k - before, 0, 1)
+    part = safe_divide(k - before, mass)
+    return jnp.clip(jnp.where(mass > 0, part, before < k), 0, 1)
 
 
 def _rows(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m n"]:

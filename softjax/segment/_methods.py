@@ -176,15 +176,7 @@ class _Hard(SortingFormulation):
         return ordered.means(ordered.values, intervals)
 
     def quantile(self, sample, relaxation, intervals):
-        values = self.values(sample, relaxation, intervals)
-        if intervals.share is None:
-            return values
-        # Between equal infinities there is nothing to interpolate, and without a share
-        # they do not count.
-        share = jnp.asarray(intervals.share, values.dtype)
-        lower, upper = jnp.split(values, 2, axis=-1)
-        mixed = intervals.add(jnp.where(share > 0, share * values, 0))
-        return jnp.where(lower == upper, lower, mixed)
+        return intervals.mix_infinite(self.values(sample, relaxation, intervals))
 
     def median(self, sample, relaxation):
         cells = median_cells(sample.total[:, None])

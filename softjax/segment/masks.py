@@ -15,6 +15,7 @@ from .._defaults import reads_defaults
 from .._keywords import check_count, parse_count
 from .._types import SoftBool
 from ..methods import MaskMethod, get_mask_method
+from ..methods.hard import parts_of_k
 from ._run import Operation, Run, call
 
 
@@ -64,12 +65,7 @@ def _mass(run: Run) -> Array:
 
 def _hard(run: Run, k: Array) -> Array:
     ordered = run.sample.ordered()
-    k, before = ordered.groups.spread(k), ordered.before
-    if ordered.mass is None:
-        out = jnp.clip(k - before, 0, 1)
-    else:
-        part = safe_divide(k - before, ordered.mass)
-        out = jnp.clip(jnp.where(ordered.mass > 0, part, before < k), 0, 1)
+    out = parts_of_k(ordered.groups.spread(k), ordered.before, ordered.mass)
     return ordered.unsort(out.astype(run.measure.x.dtype))
 
 
