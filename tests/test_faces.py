@@ -89,7 +89,7 @@ def test_every_dimension_of_a_face(times, states, mode):
 
 @pytest.mark.slow
 def test_a_face_that_is_not_spanned_says_so():
-    (_, mu_move, move), spanned = chain_at_zero(3, 2, "c0", faces=2)
+    (_, mu_move, move), spanned = chain_at_zero(3, 2, "c0", faces=1)
     tangents = chain_tangents(3, 2)
     assert not spanned
     assert np.max(np.abs(mu_move - tangents.T @ (tangents @ move) / 0.5)) > 1e-2
@@ -152,11 +152,15 @@ def test_steps_of_a_chain(mode):
         assert np.sum(steps) < 3 * np.sum(atoms)
 
 
-@each("scale", [1.0, 10.0, 100.0], fast=(10.0,))
-def test_conditional_gradients_know_how_far_they_are(scale):
-    """Where they have converged, the distance is as small as they say."""
+@pytest.mark.slow
+@each("offset", [0.0, 10.0, 100.0])
+def test_conditional_gradients_know_how_far_they_are(offset):
+    """Where they have converged, the distance is as small as they say.
+
+    What all scores share is of no use, but makes gaps smaller in proportion.
+    """
     (polytope,) = pick(POLYTOPES, "trees")
-    z = scale * inputs.rng("honest").normal(size=(24, 6))
+    z = offset + inputs.rng("honest").normal(size=(64, 6))
 
     @functools.partial(jax.jit, static_argnums=1)
     def compute(z, solver):
@@ -169,10 +173,12 @@ def test_conditional_gradients_know_how_far_they_are(scale):
     y, converged = compute(jnp.asarray(z, jnp.float32), "frank_wolfe")
     with jax.enable_x64(True):
         expected, exact = compute(jnp.asarray(z), "active_set")
+        expected = np.asarray(expected)
     assert np.all(exact)
-    for scores, mu in zip(z, np.asarray(expected), strict=True):
+    for scores, mu in zip(z, expected, strict=True):
         slack = polytope.vertices @ (scores - mu)
-        assert np.max(slack) - mu @ (scores - mu) < 1e-12 * scale
+        assert np.max(slack) - mu @ (scores - mu) < 1e-11
     error = np.linalg.norm(np.asarray(y) - expected, axis=1)
     assert np.all(error[np.asarray(converged)] <= 4 * np.sqrt(1.2e-7))
-    assert np.mean(converged) > 0.5
+    if offset == 0:
+        assert np.all(converged)

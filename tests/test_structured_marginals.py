@@ -3,12 +3,14 @@
 import functools
 from typing import Any
 
+import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
 from assertions import assert_close, finite_difference
+from parametrize import pick
 from structures import LENGTHS, STRUCTURES, assert_padded, flat, short_and_padded
 
 import softjax.structured as st
@@ -109,6 +111,34 @@ def test_lengths_are_exact(name, mode, filler):
     close = functools.partial(assert_close, atol=3e-6)
     assert_padded(other, one, np.testing.assert_array_equal if mode == "c0" else close)
     assert_padded(other_move, one_move, functools.partial(assert_close, atol=1e-4))
+
+
+@pytest.mark.slow
+def test_what_is_forbidden():
+    """Scores of -1e30 leave the others alone, in float32."""
+    (case,) = pick(STRUCTURES, "chain")
+    unary, pairs = case.scores("forbidden", dtype=np.float32)
+    allowed = inputs.rng("allowed").uniform(size=pairs.shape) > 0.3
+    z = unary, np.where(allowed, pairs, np.float32(st.ABSENT))
+
+    @jax.jit
+    def compute(z):
+        def value(z):
+            return st.value(
+                case.structure, z, softness=0.8, mode="c0", method="marginals"
+            )
+
+        return jax.value_and_grad(value)(z)
+
+    value, mu = compute(z)
+    structures = case.enumerate()
+    parts = np.concatenate([np.ones(unary.size, bool), allowed.ravel()])
+    structures = structures[~np.any(structures[:, ~parts] > 0, axis=1)]
+    z = np.where(parts, flat((unary, pairs)), 0).astype(float)
+    expected = oracles.hull_projection(structures, z, 0.8, "c0")
+    assert len(structures) > 3
+    assert_close(flat(mu), expected, atol=1e-5)
+    assert_close(value, z @ expected - 0.4 * np.sum(expected**2), atol=1e-5)
 
 
 def test_solver_belongs_to_marginals():

@@ -38,7 +38,7 @@ class Face(NamedTuple):
 
 class _State(NamedTuple):
     face: Face
-    count: Int[Array, ""]  # of directions
+    number: Int[Array, ""]  # of directions
     failures: Int[Array, ""]  # of tilts, since the last one that was of use
     tilt: Float[Array, ""]
     steps: Int[Array, ""]
@@ -83,7 +83,7 @@ def span_face(
         return x - exact_einsum("k,kd->d", along, directions)
 
     def ask(state: _State) -> _State:
-        (directions, _), count, failures, tilt, steps, _ = state
+        (directions, _), number, failures, tilt, steps, _ = state
         # What is left of the noise before is small across the face: it has been used.
         across = unknown(jnp.roll(numbers, steps), directions)
         length = jnp.max(jnp.abs(across))
@@ -97,20 +97,19 @@ def span_face(
         # Twice, as rounding of the first time is large beside what is left.
         apart = unknown(unknown(vertex - origin, directions), directions)
         apart = apart * jax.lax.rsqrt(jnp.maximum(apart @ apart, unit**2))
-        # Rows from `count` on are 0.
-        row = jnp.where(new, apart, 0)
-        directions = jax.lax.dynamic_update_index_in_dim(directions, row, count, 0)
+        room = number < count
+        row = jnp.where(new & room, apart, directions[number])
+        directions = jax.lax.dynamic_update_index_in_dim(directions, row, number, 0)
         tilt = jnp.where(on_face, tilt, tilt / _FINER)
         failures = jnp.where(new, 0, failures + on_face)
-        count = count + new
-        spanned = (failures >= jnp.where(count > 0, _TRIES, 1)) | ~(length > _GAIN)
+        spanned = (failures >= jnp.where(number > 0, _TRIES, 1)) | ~(length > _GAIN)
         spanned = spanned | ~(tilt > 32 * unit)
-        done = spanned | (count >= len(directions))
         face = Face(directions, spanned)
-        return _State(face, count, failures, tilt, steps + 1, done)
+        done = spanned | (new & ~room)
+        return _State(face, number + new, failures, tilt, steps + 1, done)
 
     none = jnp.zeros((), jnp.int32)
-    directions = jnp.zeros((count, scores.size), scores.dtype)
+    directions = jnp.zeros((max(count, 1), scores.size), scores.dtype)
     state = _State(
         Face(directions, jnp.asarray(False)),
         *(none, none),
@@ -118,4 +117,4 @@ def span_face(
         none,
         ~jnp.all(jnp.isfinite(scores)),
     )
-    return iterate(ask, state, 2 * count + _TRIES, scores).face
+    return iterate(ask, state, 2 * count + 2 * _TRIES, scores).face

@@ -229,7 +229,9 @@ class _Search(eqx.Module):
         upper = jnp.minimum(problem.bound, _LARGE * side)
         rise = self.apply_transpose(x) + 4 * eps(x) * size
         most = jnp.sum(upper * jnp.maximum(rise, 0), axis=-1)
-        return jnp.sum(rhs * x, axis=-1) > most
+        terms = rhs * x
+        rounding = 1e-3 * jnp.sum(jnp.abs(terms), axis=-1)
+        return jnp.sum(terms, axis=-1) > most + rounding
 
     def unbalanced(self) -> Bool[Array, "*batch"]:
         """Whether no y at all has the right-hand sides of the equalities.
