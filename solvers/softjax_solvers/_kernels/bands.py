@@ -75,7 +75,7 @@ def fold(
     """
     n = own[0].shape[-1]
     ones = (1,) * own[0].ndim
-    sign = np.reshape([1.0, -1.0], (2, *ones)).astype(own[0].dtype)
+    sign = jnp.asarray(np.reshape([1, -1], (2, *ones)), own[0].dtype)
     own = tuple(two_sides(x) for x in own)
     other = tuple(two_sides(x) for x in other)
     t = own[0] + other[0]

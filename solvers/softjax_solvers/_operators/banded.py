@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from .._kernels.arrays import eps, safe_divide
 from .._problems.transport.band import Band, graph_and_gap
+from .._problems.transport.problem import Potentials
 from .structured import StructuredOperator
 
 _MAX_STEPS = 400
@@ -25,9 +28,7 @@ class BandedBipartiteLaplacian(StructuredOperator):
         return type(vector)(rows * f + of_g, of_f + columns * g)
 
     def in_structure(self):
-        from .._problems.transport.problem import Potentials
-
-        like = jax.ShapeDtypeStruct(self.band.f.shape, self.band.f.dtype)
+        like: Any = jax.ShapeDtypeStruct(self.band.f.shape, self.band.f.dtype)
         return Potentials(like, like)
 
     def inverse(self, linear_solver):

@@ -41,7 +41,8 @@ class Band(eqx.Module):
     @property
     def potentials(self) -> tuple[Array, Array]:
         """f and g, so low that nothing is left where nothing takes part."""
-        return tuple(jnp.where(self.inside, y, LOW) for y in (self.f, self.g))
+        inside = self.inside
+        return jnp.where(inside, self.f, LOW), jnp.where(inside, self.g, LOW)
 
     def sums(
         self,
@@ -110,11 +111,11 @@ def _fold(regularizer, kind, x, f, g, pull, spacing, blocks):
         q = len(others) // (len(parts) if kind.gather else 1)
         if not kind.gather:
             return tuple(part * x for part in parts for x in others)
-        pairs = [
-            [part * x for x in others[i * q : (i + 1) * q]]
-            for i, part in enumerate(parts)
-        ]
-        return tuple(map(sum, zip(*pairs, strict=True)))
+        sums = [parts[0] * x for x in others[:q]]
+        for i, part in enumerate(parts[1:], start=1):
+            for k in range(q):
+                sums[k] = sums[k] + part * others[i * q + k]
+        return tuple(sums)
 
     own, other = (f, g) if kind.by_rows else (g, f)
     out = fold_sums(

@@ -226,14 +226,10 @@ class BandedTransport(Problem):
         beside = safe_divide(moment, rows)
         return index.astype(beside.dtype) + beside
 
-    def _value_and_tangent(
-        self,
-        read: Callable[[BandedTransport, Any, Band], Any],
-        solution: Solution,
-        readout: Readout,
-        moves: Moves,
-    ) -> tuple[Any, Any]:
-        """A readout and its tangent, by one band for all that they take."""
+    def _move(
+        self, solution: Solution, moves: Moves
+    ) -> tuple[Potentials, Int[Array, ""]]:
+        """The tangent of the dual, and the blocks of its band."""
         from ..._operators.banded import BandedBipartiteLaplacian
         from ..._operators.solve import linear_solve
 
@@ -243,38 +239,40 @@ class BandedTransport(Problem):
             lambda p: p.excess(dual, regularizer, blocks), (self,), (moves.problem,)
         )
         system = BandedBipartiteLaplacian(self.band(dual, regularizer, blocks))
-        move = linear_solve(system, jax.tree.map(jnp.negative, excess))
+        return linear_solve(system, jax.tree.map(jnp.negative, excess)), blocks
+
+    def _value_and_tangent(
+        self,
+        read: Callable[[BandedTransport, Any, Band], Array],
+        solution: Solution,
+        readout: Readout,
+        moves: Moves,
+    ) -> tuple[Array, Array]:
+        """A readout and its tangent, by one band for all that they take."""
+        move, blocks = self._move(solution, moves)
 
         def of(problem, readout, dual):
-            return read(problem, readout, problem.band(dual, regularizer, blocks))
+            band = problem.band(dual, solution.regularizer, blocks)
+            return read(problem, readout, band)
 
-        args = self, readout, dual
+        args = self, readout, solution.dual
         moves_of_args = moves.problem, moves.readout, move
         return of(*args), tangent_of(of, args, moves_of_args)
 
     def dual_and_tangent(self, solution, readout, moves, linear_solver):
-        return self._value_and_tangent(
-            lambda problem, readout, band: Potentials(band.f, band.g),
-            solution,
-            readout,
-            moves,
-        )
+        return solution.dual, self._move(solution, moves)[0]
 
     def means_and_tangent(self, solution, readout, moves, linear_solver):
-        return self._value_and_tangent(
-            lambda problem, readout, band: problem._column_means(band, readout.values),
-            solution,
-            readout,
-            moves,
-        )
+        def read(problem, readout, band):
+            return problem._column_means(band, readout.values)
+
+        return self._value_and_tangent(read, solution, readout, moves)
 
     def places_and_tangent(self, solution, readout, moves, linear_solver):
-        return self._value_and_tangent(
-            lambda problem, readout, band: readout.first + problem._mean_places(band),
-            solution,
-            readout,
-            moves,
-        )
+        def read(problem, readout, band):
+            return readout.first + problem._mean_places(band)
+
+        return self._value_and_tangent(read, solution, readout, moves)
 
     fused: ClassVar = {
         Dual: dual_and_tangent,
