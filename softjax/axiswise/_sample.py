@@ -131,7 +131,7 @@ def _prepare_first(
     )
     # Not by the maximum, in which XLA drops NaN in many shapes on a CPU (JAX 0.10), and
     # not by a sum of infinities of both signs.
-    nan = jnp.isnan(jnp.sum(jnp.where(x < 0, 0, known), axis=-1, keepdims=True))
+    nan = jnp.isnan(jnp.sum(jnp.abs(known), axis=-1, keepdims=True))
     bad = nan | ~(softness > 0)
     settled = bad | jnp.isinf(largest)
     # Of such a row nothing is above inf, and everything is different from NaN.
