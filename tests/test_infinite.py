@@ -1,5 +1,7 @@
 """Infinite elements by example; test_invariants.py has what holds of all of them."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,6 +56,41 @@ def test_infinite_maxima(method):
     np.testing.assert_array_equal(values[0, :2], INF)
     assert_close(values[0, 2], 2, atol=0.3)
     assert np.all(np.isfinite(values[1]))
+
+
+@each("mode", ["smooth", "c0"], fast=("smooth",))
+def test_maxima_of_all_kinds_of_rows(mode):
+    """Next to hard, with masks and without: those of NumPy, and ties are shared."""
+    kinds = [-INF, -2.0, 0.5, 3.0, INF, np.nan]
+    x = np.array(list(itertools.product(kinds, repeat=3)), np.float32)
+    where = np.array(list(itertools.product([False, True], repeat=3)))[1:]
+
+    @jax.jit
+    def outputs(x, where):
+        def both(x, where=None):
+            keywords = dict(where=where, mode=mode, softness=1e-3)
+            value = lambda x: sj.max(x, **keywords)  # noqa: E731
+            return *jax.value_and_grad(value)(x), sj.argmax(x, **keywords)
+
+        rows = jax.vmap(both)(x)
+        return rows, jax.vmap(lambda m: jax.vmap(lambda x: both(x, m))(x))(where)
+
+    plain, masked = outputs(x, where)
+    given = [np.ones((len(x), 3), bool), *np.repeat(where[:, None], len(x), 1)]
+    found = [plain, *zip(*masked, strict=True)]
+    for here, (value, gradient, index) in zip(given, found, strict=True):
+        kept = np.where(here, x, -INF)
+        largest = np.max(kept, axis=-1)
+        np.testing.assert_allclose(value, largest, atol=1e-6)
+        number = ~np.isnan(largest)
+        ties = (kept == largest[:, None]) & here
+        shares = ties / np.maximum(np.sum(ties, axis=-1, keepdims=True), 1)
+        np.testing.assert_allclose(index[number], shares[number], atol=1e-6)
+        assert np.all(np.isnan(index[~number]))
+        finite = np.isfinite(largest)[:, None]
+        np.testing.assert_allclose(
+            gradient[number], np.where(finite, shares, 0)[number], atol=1e-6
+        )
 
 
 @each("method", INDEX_METHODS, fast=("softsort",))

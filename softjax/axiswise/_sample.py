@@ -118,10 +118,10 @@ def _prepare_first(
     softness: Array,
     where: Bool[Array, "*batch n"] | None,
 ) -> tuple[Sample, Bool[Array, "*batch"], Top]:
-    """`prepare` for the largest alone, by nothing but the maximum of a row.
+    """`prepare` for the largest alone.
 
-    That shows whether there is NaN or inf, or nothing but -inf: then the answer is
-    known, and all that a method is given is 0.
+    If that is inf, or there is nothing but -inf, the answer is known, and all that a
+    method is given is 0.
     """
     known = jax.lax.stop_gradient(x)
     largest = jnp.max(
@@ -129,7 +129,10 @@ def _prepare_first(
         axis=-1,
         keepdims=True,
     )
-    bad = jnp.isnan(largest) | ~(softness > 0)
+    # Not by the maximum, in which XLA drops NaN in many shapes on a CPU (JAX 0.10), and
+    # not by a sum of infinities of both signs.
+    nan = jnp.isnan(jnp.sum(jnp.abs(known), axis=-1, keepdims=True))
+    bad = nan | ~(softness > 0)
     settled = bad | jnp.isinf(largest)
     # Of such a row nothing is above inf, and everything is different from NaN.
     x = jnp.where(x > jnp.where(settled, jnp.inf, -jnp.inf), x, 0)
