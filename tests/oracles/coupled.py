@@ -41,7 +41,10 @@ def pieces_oracle(mode, z, softness, strength, pieces: Pieces) -> np.ndarray:
     n, m, r, gradient = len(z), len(pieces), PRIMAL[mode], GRADIENTS[mode]
     price = softness * strength * np.ones(m)
     below = np.concatenate(
-        [np.c_[-a, np.outer(np.ones(len(a)), np.eye(m)[k])] for k, a in enumerate(pieces)]
+        [
+            np.c_[-a, np.outer(np.ones(len(a)), np.eye(m)[k])]
+            for k, a in enumerate(pieces)
+        ]
         or [np.zeros((0, n))]
     )
     total = np.r_[np.ones(n), np.zeros(m)]

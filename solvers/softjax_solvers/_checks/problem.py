@@ -105,20 +105,18 @@ def check_problem(
         True
     """
     if not isinstance(problem, Problem):
-        raise TypeError(
-            f"check_problem takes an instance of Problem, got {problem!r}."
-        )
-    regularizer = get_regularizer(regularizer)
+        raise TypeError(f"check_problem takes an instance of Problem, got {problem!r}.")
+    r = get_regularizer(regularizer)
     failed = ProblemReport((), False, np.nan, np.nan)
     with jax.enable_x64(True):
-        problem, regularizer = _in_64_bits((problem, regularizer))
+        problem, r = _in_64_bits((problem, r))
         try:
-            found = solve(problem, regularizer, solver)
+            found = solve(problem, r, solver)
             gap = np.nan
             problems = [*_check_solution(found, tolerance)]
             problems += _check_jacobian(found, tolerance)
             problems += _check_readouts(problem, found, solver, tolerance)
-            problems += _check_derivatives(problem, regularizer, solver, tolerance)
+            problems += _check_derivatives(problem, r, solver, tolerance)
             if vertices is not None:
                 vertices = _in_64_bits(jax.tree.map(jnp.asarray, vertices))
                 hull = _Hull(problem, found, vertices)
@@ -140,7 +138,7 @@ def _in_64_bits(tree: Any) -> Any:
     return jax.tree.map(widen, tree)
 
 
-def _random(like: Any, seed: int) -> np.ndarray:
+def _random(like: Any, seed: int) -> Any:
     return np.random.default_rng(seed).normal(size=like.shape)
 
 
@@ -207,9 +205,7 @@ def _check_readouts(
     yield from _each("evaluate(..., Primal())", primal(problem), y, tolerance)
     jitted = eqx.filter_jit(primal)(problem)
     yield from _each("The solution within jax.jit", jitted, y, tolerance)
-    pair = jax.tree.map(
-        lambda x: jnp.stack([x, x]) if eqx.is_array(x) else x, problem
-    )
+    pair = jax.tree.map(lambda x: jnp.stack([x, x]) if eqx.is_array(x) else x, problem)
     mapped = eqx.filter_vmap(primal)(pair)
     second = jax.tree.map(lambda x: x[1], mapped)
     yield from _each("The solution within jax.vmap", second, y, tolerance)
@@ -239,7 +235,8 @@ def _check_derivatives(
     @jax.jit
     def solution(leaves):
         tree = eqx.combine(jax.tree.unflatten(structure, leaves), rest)
-        return ravel_pytree(evaluate(*tree, Primal(), solver))[0]
+        problem, regularizer = tree
+        return ravel_pytree(evaluate(problem, regularizer, Primal(), solver))[0]
 
     directions = [_random(leaf, 3 + i) for i, leaf in enumerate(leaves)]
     back = _random(jax.eval_shape(solution, leaves), 2)

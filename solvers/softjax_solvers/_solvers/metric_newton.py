@@ -13,8 +13,7 @@ from .._kernels.arrays import eps
 from .._kernels.derivatives import stop_gradient
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.line_search import stationary_share
-from .._problems import MetricSimplexProjection, Pulled, project
-
+from .._problems import MetricSimplexProjection, project
 
 _NEXT = 4.0
 """Quotient of the factors of R of two stages."""

@@ -42,9 +42,7 @@ class NormSimplexProjection(Simplex):
         (2020), section 4.4.
     """
 
-    def __init__(
-        self, z: Array, softness: Array | float, where: Array | None = None
-    ):
+    def __init__(self, z: Array, softness: Array | float, where: Array | None = None):
         parts = parse_scores(z, softness, where, type(self).__name__)
         self.z, self.softness, self.where = parts
         self.largest, self.weights, self.groups = None, None, Rows()
