@@ -139,3 +139,24 @@ DERIVATIVES = [
     )
 ]
 """Names, problems, arrays and regularizers, as `test_derivatives.py` has them."""
+
+_FEW = GROUPS[:4], METRIC[:4, :4]
+
+PUBLIC = {
+    "FusedSimplexProjection": lambda x: solvers.FusedSimplexProjection(x, 0.3, 0.1),
+    "ClusteredSimplexProjection": lambda x: solvers.ClusteredSimplexProjection(
+        x, 0.3, 0.1
+    ),
+    "GroupedSimplexProjection": lambda x: solvers.GroupedSimplexProjection(
+        x, 0.3, 0.1, _FEW[0]
+    ),
+    "GroupLassoProjection": lambda x: solvers.GroupLassoProjection(
+        x, 0.3, 0.1, _FEW[0]
+    ),
+    "SparseSimplexProjection": lambda x: solvers.SparseSimplexProjection(x, 2, 0.3),
+    "MetricSimplexProjection": lambda x: solvers.MetricSimplexProjection(
+        x, 0.3, _FEW[1]
+    ),
+    "NormSimplexProjection": lambda x: solvers.NormSimplexProjection(x, 0.3),
+}
+"""Problems of four scores, by their names."""

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import coupled
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -306,6 +307,7 @@ SOLVERS = {
     "SegmentedSoftSortRows": _over(
         lambda x: solvers.SegmentedSoftSortRows(jnp.sort(x), 0.3, np.sort(_IDS))
     ),
+    **{name: _solved(make, "c0") for name, make in coupled.PUBLIC.items()},
     "SoftSortRows": _solved(lambda x: solvers.SoftSortRows(None, jnp.sort(x), 0.3)),
     "NeuralSortRows": _solved(
         lambda x: solvers.NeuralSortRows(None, jnp.sort(x), 0.3), "c0"
@@ -386,16 +388,16 @@ OTHERS = {
     "solvers.LogPrimal",
     *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
     *("solvers.Exponential", "solvers.General"),
-    "solvers.Incidence",
+    *("solvers.Incidence", "solvers.ReducedProjection", "solvers.Pulled"),
     *("solvers.Atoms", "solvers.Blocks", "solvers.Potentials"),
     *("solvers.Solver", "solvers.Regularizer"),
     # Regularizers, and what tells about them
     *(f"solvers.{type(r).__name__}" for r in _REGULARIZERS),
     *("solvers.MODES", "solvers.get_regularizer", "solvers.RegularizerReport"),
     *("solvers.check_regularizer", "solvers.measure_smoothness"),
+    *("solvers.check_problem", "solvers.ProblemReport"),
     # Solvers
     *(f"solvers.{make.__name__}" for make in solvers.SOLVERS.values()),
-    *("solvers.SOLVERS", "solvers.choose_solver"),
+    *("solvers.SOLVERS", "solvers.choose_solver", "solvers.JaxoptMinimiser"),
     *("solvers.OptimistixRootFinder", "solvers.OptimistixMinimiser"),
-    "solvers.JaxoptMinimiser",
 }

@@ -175,7 +175,7 @@ PENALTIES = {
     "clustered": lambda y, a: a * oracles.pieces_value(y, oracles.pairs(SIZE)),
     "grouped": lambda y, a: a * oracles.pieces_value(y, oracles.tops(coupled.GROUPS)),
     "group_lasso": lambda y, a: (
-        a * sum(np.linalg.norm(y[coupled.GROUPS == g]) for g in (0, 1))
+        a * sum(np.linalg.norm(y[g == coupled.GROUPS]) for g in (0, 1))
     ),
     "metric": lambda y, a: y @ coupled.METRIC @ y / 2,
 }
@@ -183,7 +183,7 @@ PENALTIES = {
 
 @pytest.mark.parametrize("n", [6, pytest.param(60, marks=pytest.mark.slow)])
 def test_total_variation(n):
-    """Rows with ties, outliers and gaps in float32, against least squares with bounds."""
+    """Rows with ties, outliers and gaps, in float32, against bounded least squares."""
     rng = inputs.rng("total variation")
     x = rng.normal(size=(12, n)).astype(np.float32)
     x[:4] = np.round(x[:4])

@@ -81,8 +81,8 @@ class MetricSimplexProjection(MaximizationProblem):
             fits = False
         if not fits or metric.shape[-2:] != (n, n):
             raise ValueError(
-                f"{name}: metric must be of a shape that broadcasts against {full}, got "
-                f"{metric.shape}."
+                f"{name}: metric must be of a shape that broadcasts against {full}, "
+                f"got {metric.shape}."
             )
         self.metric = metric
 
