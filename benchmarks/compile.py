@@ -142,8 +142,12 @@ def main() -> None:
         ]
         if totals:
             over = f", {len(late)} over their limit" if kind == "gradient" else ""
-            spread = f"median {statistics.median(totals):.2f} s, max {max(totals):.2f} s"
-            print(f"{len(totals)} programs, {kind}: sum {sum(totals):.0f} s, {spread}{over}")
+            spread = (
+                f"median {statistics.median(totals):.2f} s, max {max(totals):.2f} s"
+            )
+            print(
+                f"{len(totals)} programs, {kind}: sum {sum(totals):.0f} s, {spread}{over}"
+            )
     if given.json:
         rows = [[*case, kind, *s] for (case, kind), s in measured.items()]
         Path(given.json).write_text(json.dumps(rows))

@@ -51,7 +51,9 @@ _ONE_LOOP = 2**13
 """Up to this size, one loop for several sums takes no more time than vector sums."""
 
 
-def rough_sums(*terms: Float[Array, "*batch n"]) -> tuple[Float[Array, "*batch 1"], ...]:
+def rough_sums(
+    *terms: Float[Array, "*batch n"],
+) -> tuple[Float[Array, "*batch 1"], ...]:
     """Sums of arrays of one shape and type along their last axis, which is kept.
 
     Small ones are added up one after the other, with more rounding than `jnp.sum` has:
