@@ -1,9 +1,9 @@
 """Processor seconds to trace, lower and compile each operator and its gradient.
 
-`python -m benchmarks.compile` prints one line a case, and the worst and a summary at the
-end. Seconds are of the processor, so that other load on the machine hardly moves them;
-imports and what is done once in a process are not in them. With `--cache`, programs come
-from JAX's cache on disk instead: what a second process waits for.
+`python -m benchmarks.compile` prints one line a program, and a summary at the end.
+Seconds are of the processor, so that other load on the machine hardly moves them.
+Imports, and what is done once in a process, are not in them. With `--cache`, programs
+come from JAX's cache on disk instead: what a second process waits for.
 """
 
 import argparse
@@ -134,16 +134,16 @@ def main() -> None:
         options = given.size, given.cache, given.repeats
         measured = measure(chosen, given.kinds, *options)
     for kind in given.kinds:
-        totals = [s.total for (_, of), s in measured.items() if of == kind]
-        late = [
-            case
-            for (case, of), s in measured.items()
-            if of == kind and s.total > _limit(case, given.cache)
-        ]
-        if totals:
-            over = f", {len(late)} over their limit" if kind == "gradient" else ""
-            spread = f"median {statistics.median(totals):.2f} s, max {max(totals):.2f} s"
-            print(f"{len(totals)} programs, {kind}: sum {sum(totals):.0f} s, {spread}{over}")
+        found = {case: s for (case, of), s in measured.items() if of == kind}
+        if not found:
+            continue
+        totals = [s.total for s in found.values()]
+        middle, longest = statistics.median(totals), max(totals)
+        spread = f"median {middle:.2f} s, longest {longest:.2f} s"
+        print(f"{len(totals)} of {kind}: {spread}")
+        if kind == "gradient":
+            late = [c for c, s in found.items() if s.total > _limit(c, given.cache)]
+            print(f"{len(late)} over their limit")
     if given.json:
         rows = [[*case, kind, *s] for (case, kind), s in measured.items()]
         Path(given.json).write_text(json.dumps(rows))

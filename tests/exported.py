@@ -10,6 +10,10 @@ import jax
 PLATFORMS = ("cuda", "tpu")
 
 
+_UPDATES = {"stablehlo.dynamic_update_slice": 1, "stablehlo.scatter": 2}
+"""Operations that write to their first operand, and which operand they write."""
+
+
 class Loop(NamedTuple):
     """A loop of a lowered program.
 
@@ -36,12 +40,17 @@ def callbacks(module: Any) -> list[str]:
 
 def loops(module: Any) -> list[Loop]:
     """All loops, of all functions of a module."""
-    found = []
-    for op in _within(module.operation):
-        if op.name == "stablehlo.while":
-            condition, body = op.regions
-            found.append(Loop(_steps(condition, body), _single(body)))
-    return found
+    operations = list(_within(module.operation))
+    functions = {
+        op.attributes["sym_name"].value: op
+        for op in operations
+        if op.name == "func.func"
+    }
+    return [
+        Loop(_steps(*op.regions), _single(op.regions[1], functions))
+        for op in operations
+        if op.name == "stablehlo.while"
+    ]
 
 
 def _within(op: Any) -> Iterator[Any]:
@@ -90,11 +99,13 @@ def _constant(value: Any) -> float | None:
     return None if number is None else float(number[1])
 
 
-def _single(body: Any) -> int:
-    sizes = [
-        math.prod(op.operands[0].type.shape)
-        for op in _of_region(body)
-        if op.name == "stablehlo.dynamic_update_slice"
-        and math.prod(op.operands[1].type.shape) == 1
-    ]
-    return max(sizes, default=0)
+def _single(body: Any, functions: dict[str, Any]) -> int:
+    sizes = [0]
+    for op in _of_region(body):
+        if op.name == "func.call":
+            called = functions[op.attributes["callee"].value]
+            sizes += [_single(region, functions) for region in called.regions]
+        place = _UPDATES.get(op.name)
+        if place is not None and math.prod(op.operands[place].type.shape) == 1:
+            sizes.append(math.prod(op.operands[0].type.shape))
+    return max(sizes)

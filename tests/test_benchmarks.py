@@ -50,6 +50,25 @@ def test_measures(tmp_path):
     assert "### argmax" in (tmp_path / "performance.md").read_text()
 
 
+@pytest.mark.slow
+def test_compile():
+    """One case, whose gradient stands in the table and in the summary."""
+    command = [sys.executable, "-m", "benchmarks.compile", "--ops", "max"]
+    command += ["--methods", "softsort", "--modes", "smooth", "--size", "8"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    head, value, gradient, *summary = done.stdout.splitlines()
+    assert head.split()[-2:] == ["equations", "kernels"]
+    assert value.split()[3] == "value"
+    trace, lower, compiled, total, equations, _ = map(float, gradient.split()[4:10])
+    assert abs(trace + lower + compiled - total) < 0.02
+    assert min(trace, lower, compiled, equations) > 0
+    assert [line.split(":")[0] for line in summary[:2]] == [
+        "1 of value",
+        "1 of gradient",
+    ]
+
+
 def _record(library, kind, n=64, **found):
     case = dict(op="sort", method="softsort", mode="c0", n=n, kind=kind)
     return dict(library=library, **case, **({"status": "ok"} | found))

@@ -15,8 +15,11 @@ def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
 
     Inside of `jax.shard_map`, that is part of an array's type (since JAX 0.7), and a
     loop has to keep the types of its state. So constants that a loop starts from take
-    the type of what it will write to them.
+    the type of what it will write to them. Outside of it, nothing differs, and
+    selections would only be traced.
     """
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return tree
     ones = (jnp.ones_like(x, bool, shape=()) for x in like)
     true = functools.reduce(operator.and_, ones)
     return jax.tree.map(lambda x: jnp.where(true, x, jnp.zeros((), x.dtype)), tree)
