@@ -62,17 +62,23 @@ def stages(case: Case, kind: str, n: int) -> Stages | None:
     # Objects from before are not searched for garbage while time is measured.
     gc.collect()
     gc.freeze()
-    marks = [time.process_time()]
+    start = time.process_time()
     traced = jax.jit(fn).trace(*arguments)
-    marks.append(time.process_time())
+    after_trace = time.process_time()
     lowered = traced.lower()
-    marks.append(time.process_time())
+    after_lowering = time.process_time()
     compiled = lowered.compile()
-    marks.append(time.process_time())
+    end = time.process_time()
     gc.unfreeze()
     text = compiled.as_text() or ""
     entry = text[text.find("\nENTRY") :]
-    return Stages(*np.diff(marks), _equations(traced.jaxpr), entry.count(" fusion("))
+    return Stages(
+        after_trace - start,
+        after_lowering - after_trace,
+        end - after_lowering,
+        _equations(traced.jaxpr),
+        entry.count(" fusion("),
+    )
 
 
 def _equations(jaxpr) -> int:

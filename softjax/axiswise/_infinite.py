@@ -14,7 +14,7 @@ from softjax_solvers.internal import anywhere, rough_sums, safe_divide
 from ..methods import Infinite, Intervals, Logarithms, Plain, Sample, Shares
 from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
 
-_SHARES: dict[str, Shares] = {INDEX: Plain(), LOGS: Logarithms()}
+SHARES: dict[str, Shares] = {INDEX: Plain(), LOGS: Logarithms()}
 """What is returned of a soft index -> its arithmetic."""
 
 
@@ -76,7 +76,7 @@ class Outer(NamedTuple):
         if kind == VALUE:
             out = put_values(out, places, self)
         else:
-            out = put_indices(out, places, self, _SHARES[kind])
+            out = put_indices(out, places, self, SHARES[kind])
         return jnp.squeeze(out, axis) if single else out
 
 
@@ -105,7 +105,7 @@ class Top(NamedTuple):
 
         # Hardly any row has to be counted.
         one = jax.lax.cond(anywhere(infinite), share, lambda: 0 * self.largest)
-        shared = _SHARES[kind].of(jnp.where(self.x == jnp.inf, one, 0))
+        shared = SHARES[kind].of(jnp.where(self.x == jnp.inf, one, 0))
         return jnp.where(infinite, shared, out)
 
 

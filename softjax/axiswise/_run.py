@@ -31,6 +31,7 @@ from .._layout import (
 )
 from ..methods import Method, Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
+from ._infinite import SHARES
 from ._keywords import with_defaults
 from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
@@ -78,7 +79,7 @@ def call(
 def _method_of(operation: Operation, keywords: Mapping[str, Any]) -> Method | None:
     """The method that answers; None where the mode is hard, or there is but one."""
     mode = keywords.get("mode")
-    if not operation.of_method or (isinstance(mode, str) and mode == "hard"):
+    if operation.hard is not None or (isinstance(mode, str) and mode == "hard"):
         return None
     return get_method(keywords.get("method", operation.method))
 
@@ -301,7 +302,7 @@ def _fill(
         out = jnp.where(measure.total > 0, out, 1)
         return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
-    fill = operation.of_nothing if kind == VALUE else _SHARES[kind].nothing
+    fill = operation.of_nothing if kind == VALUE else SHARES[kind].nothing
     beyond = jnp.asarray(places.start) >= measure.total
     if places.share is not None:
         beyond = jnp.split(beyond, 2, axis=-1)[0]

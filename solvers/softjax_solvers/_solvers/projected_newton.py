@@ -259,7 +259,8 @@ class _Search(eqx.Module):
 
             diagonal = self.row_scale**2 * problem.matrix.diagonal(one)
             rows = 2 * x.shape[-1] + 20
-            x = x - apply(solve_iteratively(apply, diagonal, x, 4 * eps(x), rows))
+            precondition, accuracy = by_diagonal(diagonal), 4 * eps(x)
+            x = x - apply(solve_iteratively(apply, precondition, x, accuracy, rows))
         return self.infeasible(x)
 
     @property
