@@ -8,6 +8,7 @@ come from JAX's cache on disk instead: what a second process waits for.
 
 import argparse
 import gc
+import itertools
 import json
 import statistics
 import sys
@@ -72,7 +73,11 @@ def stages(case: Case, kind: str, n: int) -> Stages | None:
     gc.unfreeze()
     text = compiled.as_text() or ""
     entry = text[text.find("\nENTRY") :]
-    return Stages(*np.diff(marks), _equations(traced.jaxpr), entry.count(" fusion("))
+    trace, lower, compilation = (
+        after - before for before, after in itertools.pairwise(marks)
+    )
+    counts = _equations(traced.jaxpr), entry.count(" fusion(")
+    return Stages(trace, lower, compilation, *counts)
 
 
 def _equations(jaxpr) -> int:
