@@ -47,7 +47,7 @@ def safe_divide(numerator: Array | float, denominator: Array | np.ndarray) -> Ar
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
 
 
-_ONE_LOOP = 2**13
+_ONE_LOOP = 2**12
 """Up to this size, one loop for several sums takes no more time than vector sums."""
 
 
