@@ -8,6 +8,7 @@ come from JAX's cache on disk instead: what a second process waits for.
 
 import argparse
 import gc
+import itertools
 import json
 import statistics
 import sys
@@ -62,23 +63,21 @@ def stages(case: Case, kind: str, n: int) -> Stages | None:
     # Objects from before are not searched for garbage while time is measured.
     gc.collect()
     gc.freeze()
-    start = time.process_time()
+    marks = [time.process_time()]
     traced = jax.jit(fn).trace(*arguments)
-    after_trace = time.process_time()
+    marks.append(time.process_time())
     lowered = traced.lower()
-    after_lowering = time.process_time()
+    marks.append(time.process_time())
     compiled = lowered.compile()
-    end = time.process_time()
+    marks.append(time.process_time())
     gc.unfreeze()
     text = compiled.as_text() or ""
     entry = text[text.find("\nENTRY") :]
-    return Stages(
-        after_trace - start,
-        after_lowering - after_trace,
-        end - after_lowering,
-        _equations(traced.jaxpr),
-        entry.count(" fusion("),
+    trace, lower, compilation = (
+        after - before for before, after in itertools.pairwise(marks)
     )
+    counts = _equations(traced.jaxpr), entry.count(" fusion(")
+    return Stages(trace, lower, compilation, *counts)
 
 
 def _equations(jaxpr) -> int:

@@ -89,8 +89,9 @@ def _turns(counter: Any, limit: int, body: Any) -> int:
 
 
 def _constant(value: Any) -> float | None:
-    op = getattr(value.owner, "operation", None)  # None of an argument of a block
-    name = "" if op is None else op.name
+    # An argument of a block belongs to the block, which has no name.
+    op: Any = getattr(value.owner, "operation", value.owner)
+    name = getattr(op, "name", "")
     if name == "stablehlo.broadcast_in_dim":
         return _constant(op.operands[0])
     if name != "stablehlo.constant":

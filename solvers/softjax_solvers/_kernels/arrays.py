@@ -55,7 +55,7 @@ def broadcasts(shape: tuple[int, ...], *full: tuple[int, ...]) -> bool:
         return False
 
 
-_ONE_LOOP = 2**13
+_ONE_LOOP = 2**12
 """Up to this size, one loop for several sums takes no more time than vector sums."""
 
 
