@@ -182,7 +182,7 @@ def put_indices(
     # Half way to an infinite element, the finite ones keep their shares of the rest.
     rest = jnp.where((outer.up | outer.down)[..., None, :], shares.nothing, out)
     beside = shares.beside(parts, 1 - taken, shares.over_sum(rest))
-    return jnp.where(taken > 0, beside, shares.cleared(out, rest))
+    return jnp.where(taken > 0, beside, out)
 
 
 def put_positions(

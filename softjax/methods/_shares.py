@@ -67,10 +67,6 @@ class Shares(eqx.Module):
         """Shares that are known, `parts`, and rows of what is the `rest` of a whole."""
 
     @abc.abstractmethod
-    def cleared(self, rows: Float[Array, "..."], without: Array) -> Array:
-        """Rows where stand-ins of infinite elements have what they have, or nothing."""
-
-    @abc.abstractmethod
     def mix(
         self, intervals: Intervals, rows: Float[Array, "*batch m n"]
     ) -> Float[Array, "*batch m/2 n"]:
@@ -140,9 +136,6 @@ class Plain(Shares):
     def over_sum(self, rows):
         return safe_divide(rows, jnp.sum(rows, axis=-1, keepdims=True))
 
-    def cleared(self, rows, without):
-        return rows
-
     def mix(self, intervals, rows):
         return intervals.mix(rows, axis=-2)
 
@@ -193,10 +186,6 @@ class Logarithms(Shares):
 
     def over_sum(self, rows):
         return log_over_sum(rows)
-
-    def cleared(self, rows, without):
-        # Stand-ins are far away, as their logarithms would show.
-        return without
 
     def mix(self, intervals, rows):
         if intervals.share is None:

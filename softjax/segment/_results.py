@@ -77,7 +77,7 @@ def _put_shares(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
     shares = run.relaxation.shares
     rest = jnp.where(up | down, shares.nothing, out)
     beside = shares.beside(parts, 1 - taken, shares.over_sum_of(groups, rest))
-    return jnp.where(taken > 0, beside, shares.cleared(out, rest))
+    return jnp.where(taken > 0, beside, out)
 
 
 def finish_positions(out: Float[Array, " n"], run: Run, first: int) -> Array:

@@ -363,8 +363,7 @@ class _Steep(Simplex):
         return derivative(residual, dual)
 
     def residual(self, dual, regularizer):
-        residual = jnp.abs(self.optimality(dual, regularizer))
-        residual = self.unless_decided(residual, regularizer)
+        residual = Simplex.residual(self, dual, regularizer)
         return jnp.where(within_rounding(self, dual, regularizer), 0, residual)
 
     def primal(self, dual, regularizer):
