@@ -15,6 +15,7 @@ from ._kernels.derivatives import (
     distance as distance,
     linear_map as linear_map,
     replace_value as replace_value,
+    stop_gradient as stop_gradient,
     tangent_of as tangent_of,
 )
 from ._kernels.reproducible import total as total
