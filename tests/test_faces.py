@@ -64,13 +64,9 @@ def chain_at_zero(times, states, mode, faces=None):
     return [np.asarray(ravel_pytree(x)[0], float) for x in (mu, mu_move, move)], spanned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("times", "states", "mode"),
-    [
-        (3, 2, "c0"),
-        pytest.param(10, 4, "c0", marks=pytest.mark.slow),
-        pytest.param(10, 4, "c1", marks=pytest.mark.slow),
-    ],
+    ("times", "states", "mode"), [(3, 2, "c0"), (10, 4, "c0"), (10, 4, "c1")]
 )
 def test_every_dimension_of_a_face(times, states, mode):
     """Of which there are 5, and 111: more than there are places for vertices."""

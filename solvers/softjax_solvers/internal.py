@@ -22,6 +22,7 @@ from ._kernels.derivatives import (
     distance as distance,
     linear_map as linear_map,
     replace_value as replace_value,
+    stop_gradient as stop_gradient,
     tangent_of as tangent_of,
 )
 from ._kernels.logarithms import (

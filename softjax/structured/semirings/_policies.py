@@ -17,7 +17,7 @@ from softjax_solvers import (
     evaluate,
     find_root,
 )
-from softjax_solvers.internal import derivative, safe_divide
+from softjax_solvers.internal import derivative, safe_divide, stop_gradient
 
 from .._danskin import attach
 from .._semirings import ABSENT
@@ -155,12 +155,19 @@ class _Root(Policy):
         theta = find_root(_missing, args, lower, upper, lower)
         # One more step of Newton's, which has the derivative of the root also where
         # that of the search is taken instead: see `attach`.
-        missing, slope = derivative(lambda theta: _missing(theta, args), theta)
-        theta = theta - safe_divide(missing, slope)
+        theta = _newton_step(theta, args)
+        # A second one, of which only derivatives count, has them up to the third order.
+        again = _newton_step(theta, args)
+        theta = jax.lax.stop_gradient(theta) + (again - jax.lax.stop_gradient(again))
         y = jnp.where(here, r.link(scores - theta), 0)
         # The sum is 1 but for rounding, which stages would multiply.
         y = safe_divide(y, jax.lax.stop_gradient(jnp.sum(y, axis=0)))
         return _finished(self, x, here, y)
+
+
+def _newton_step(theta: Array, args: tuple[Array, Array, Regularizer]) -> Array:
+    missing, slope = derivative(lambda theta: _missing(theta, args), theta)
+    return theta - safe_divide(missing, slope)
 
 
 def _missing(theta: Array, args: tuple[Array, Array, Regularizer]) -> Array:
@@ -173,8 +180,13 @@ def _finished(policy: Policy, x: Array, here: Array, y: Array) -> tuple[Array, A
     alone = jnp.sum(here, axis=0) <= 1
     y = jnp.where(alone & here, 1, y)
     fixed = jax.lax.stop_gradient(y)
-    term = jnp.where(alone, 0, policy.term(fixed, *policy.parameters()))
-    return _objective(x, here, fixed) + term, y
+    term = policy.term(fixed, *policy.parameters())
+    # Where the rule of `attach` is dropped, higher derivatives need that of y; r' may
+    # be infinite at 0 and 1.
+    inner = jnp.where((y > 0) & (y < 1), y, 1 / 2)
+    moving = policy.term(inner, *stop_gradient(policy.parameters()))
+    term = term + (moving - jax.lax.stop_gradient(moving))
+    return _objective(x, here, y) + jnp.where(alone, 0, term), y
 
 
 class _Steep(Policy):

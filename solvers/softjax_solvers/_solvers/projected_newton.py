@@ -20,8 +20,8 @@ from .._problems import Program
 _STALLS = 3
 """Number of steps in a row without a gain after which rounding is reached."""
 
-_LARGE = 1e3
-"""Size of y, in units of right-hand sides, up to which a program has no solution."""
+_LARGE = 100
+"""Size of y, in units of the sum of right-hand sides, up to which none may fit."""
 
 _LINEAR = ("auto", "cholesky", "cg")
 
@@ -58,7 +58,8 @@ class ProjectedNewton(Solver[Program]):
     for. It begins at a softness at which scores are of order 1, and divides that by 4
     as soon as constraints hold by a tenth, down to that of the program. Where gaps, or
     right-hand sides out of reach of the equalities, prove by the lemma of Farkas that
-    no y below 1000 times the right-hand sides fits, it is done in a few steps.
+    no y fits that is below 100 times the sum of the right-hand sides, it is done in a
+    few steps; equalities of more than 128 rows may take as many as without.
 
     **Arguments:**
 
@@ -225,7 +226,7 @@ class _Search(eqx.Module):
         problem, rhs = self.problem, self.row_scale * self.problem.rhs
         x = jnp.where(problem.equality, x, jnp.minimum(x, 0))
         size = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0)
-        side = jnp.max(jnp.abs(rhs), axis=-1, keepdims=True, initial=1)
+        side = jnp.maximum(jnp.sum(jnp.abs(rhs), axis=-1, keepdims=True), 1)
         upper = jnp.minimum(problem.bound, _LARGE * side)
         rise = self.apply_transpose(x) + 4 * eps(x) * size
         most = jnp.sum(upper * jnp.maximum(rise, 0), axis=-1)
