@@ -58,7 +58,7 @@ METHODS = {
 OF_LARGEST = (sj.argmax, sj.argmin, sj.max, sj.min)
 
 
-@each("case", COUPLED, fast=("norm",))
+@each("case", COUPLED, fast=("sparse",))
 def test_operators(case):
     """Soft indices are solutions, values their means; along any axis, with a mask."""
     x = inputs.rng("coupled operators").normal(size=(SIZE, 3)).astype(np.float32)
