@@ -96,6 +96,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_a_right_problem_is_consistent():
     report = checked(BudgetProjection, "c1", vertices=VERTICES)
     assert report.consistent, report
@@ -104,7 +105,7 @@ def test_a_right_problem_is_consistent():
     assert str(report).startswith("consistent\nconverged: yes")
 
 
-@each("name", list(WRONG), fast=("negative", "raises"))
+@each("name", list(WRONG), fast=("raises",))
 def test_what_is_wrong_is_said(name):
     methods, words = WRONG[name]
     report = checked(wrong(BudgetProjection, **methods), vertices=VERTICES)

@@ -58,7 +58,7 @@ METHODS = {
 OF_LARGEST = (sj.argmax, sj.argmin, sj.max, sj.min)
 
 
-@each("case", COUPLED, fast=("fused", "metric"))
+@each("case", COUPLED, fast=("sparse",))
 def test_operators(case):
     """Soft indices are solutions, values their means; along any axis, with a mask."""
     x = inputs.rng("coupled operators").normal(size=(SIZE, 3)).astype(np.float32)
@@ -137,7 +137,7 @@ def test_errors():
         solvers.GroupedSimplexProjection(z, 1.0, 1.0, np.ones(3))
 
 
-@each("case", COUPLED, fast=("clustered",))
+@each("case", COUPLED, fast=())
 def test_fenchel_young_losses(case, x64):
     """Zero at the solution, with the gradient `y - target`; against the definition."""
     rng = inputs.rng("coupled losses")
@@ -204,6 +204,7 @@ def test_total_variation(n):
         assert_close(w[row, here], some, atol=1e-5 * max(1, np.abs(some).max() / 10))
 
 
+@pytest.mark.slow
 def test_strong_metrics_converge_or_say_so(x64):
     """A metric that outweighs R is reached in stages."""
     rng = inputs.rng("strong metric")

@@ -17,7 +17,20 @@ from .reduced import parse_scores
 
 
 class Pulled(NamedTuple):
-    """The dual of a projection in a metric: M y, and the threshold."""
+    """The dual of a projection in a metric.
+
+    **Attributes:**
+
+    - `pull`: M y, `*batch n`.
+    - `threshold`: the dual of the projection of what M y leaves, `*batch`.
+
+    **Example:**
+
+        >>> z = jnp.array([1.0, 0.9, 0.7])
+        >>> problem = sj.solvers.MetricSimplexProjection(z, 0.5, jnp.eye(3))
+        >>> print(sj.solvers.solve(problem, "c0").dual.pull)
+        [0.467 0.367 0.167]
+    """
 
     pull: Float[Array, "*batch n"]
     threshold: Float[Array, "*batch"]
