@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from softjax_solvers.internal import anywhere, rough_sums, safe_divide
+from softjax_solvers.internal import rough_sums, safe_divide
 
 from ..methods import Infinite, Intervals, Logarithms, Plain, Sample, Shares
 from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
@@ -97,16 +97,10 @@ class Top(NamedTuple):
         if kind == VALUE:
             largest = self.largest[..., 0]
             return jnp.where(jnp.isinf(largest), largest, out)
-        infinite = self.largest == jnp.inf
-
-        def share() -> Array:
-            up = self.x == jnp.inf
-            return 1 / jnp.sum(up, axis=-1, keepdims=True, dtype=out.dtype)
-
-        # Hardly any row has to be counted.
-        one = jax.lax.cond(anywhere(infinite), share, lambda: 0 * self.largest)
-        shared = SHARES[kind].of(jnp.where(self.x == jnp.inf, one, 0))
-        return jnp.where(infinite, shared, out)
+        up = (self.x == jnp.inf).astype(out.dtype)
+        # At least 1 where it is looked at.
+        one = 1 / jnp.maximum(jnp.sum(up, axis=-1, keepdims=True), 1)
+        return jnp.where(self.largest == jnp.inf, SHARES[kind].of(one * up), out)
 
 
 def find_infinite(
