@@ -226,3 +226,29 @@ def test_strong_metrics_converge_or_say_so(x64):
         args = lambda y: y @ metric @ y / 2, lambda y: metric @ y
         expected = oracles.smooth_oracle("c0", z[row], 0.1, *args)
         assert_close(y[row], expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strength", [0.02, 0.5, 20.0])
+def test_total_variation_of_long_rows(strength):
+    """Sums of x - w are within the strength, which they reach where w steps."""
+    n, rng = 2000, inputs.rng("long rows")
+    rows = [
+        rng.normal(size=n),
+        np.round(rng.normal(size=n)),
+        np.linspace(-1, 1, n),
+        np.tile([1.0, -1.0], n // 2) * np.linspace(0, 1, n),
+        np.repeat(rng.normal(size=n // 100), 100) + 0.1 * rng.normal(size=n),
+    ]
+    x = np.stack(rows).astype(np.float32)
+    bound = np.full((len(x), 1), strength, np.float32)
+    w = jax.jit(prox_total_variation)(x, bound, np.ones(x.shape, bool))
+    w = np.asarray(w, np.float64)
+    sums = np.cumsum(x - w, axis=-1)
+    steps = np.diff(w)
+    error = 1e-4 * max(1, strength)
+    assert np.all(np.abs(sums) <= strength + error)
+    assert np.all(np.abs(sums[:, -1]) <= error)
+    stepping = np.abs(steps) > 1e-4
+    reached = np.abs(sums[:, :-1] + strength * np.sign(steps)) <= error
+    assert np.all(reached | ~stepping)
