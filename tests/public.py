@@ -365,8 +365,7 @@ OTHERS = {
     *(
         *("AxisKeywords", "ValueKeywords", "IndexKeywords", "ValueIndexKeywords"),
         *("segment.SegmentKeywords", "segment.SegmentIndexKeywords"),
-        "SoftBool",
-        "SoftIndex",
+        *("SoftBool", "SoftIndex"),
     ),
     *("straight_through_variants", "defaults"),
     # Parts of a formulation
@@ -379,15 +378,13 @@ OTHERS = {
         and name.removeprefix("softjax.") not in FUNCTIONS
     ),
     # Distributions of noise
-    *("random.Noise", "random.Normal", "random.Gumbel", "random.Laplace"),
-    "random.Logistic",
+    *(f"random.{n}" for n in ("Noise", "Normal", "Gumbel", "Laplace", "Logistic")),
     # Interfaces, and what holds results
     *("solvers.Problem", "solvers.ConcaveDualProblem", "solvers.MaximizationProblem"),
     *("solvers.ScalarDualProblem", "solvers.SortedRows", "solvers.Solution"),
     *("solvers.Readout", "solvers.Primal", "solvers.Dual", "solvers.Value"),
-    "solvers.LogPrimal",
-    *("solvers.Means", "solvers.ColumnMeans", "solvers.Structure"),
-    *("solvers.Exponential", "solvers.General"),
+    *("solvers.LogPrimal", "solvers.Means", "solvers.ColumnMeans"),
+    *("solvers.Structure", "solvers.Exponential", "solvers.General"),
     *("solvers.Incidence", "solvers.ReducedProjection", "solvers.Pulled"),
     *("solvers.Atoms", "solvers.Blocks", "solvers.Potentials"),
     *("solvers.Solver", "solvers.Regularizer"),
