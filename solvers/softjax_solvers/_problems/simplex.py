@@ -188,12 +188,13 @@ class Simplex(Candidates):
         groups = self.groups
         plain = self.where is None and self.weights is None
         if plain or values.shape == y.shape:
-            y = self.weighted(y)
+            y, values = self.weighted(y), self.masked(values)
             total = groups.sum(y)
         else:
             # Mask and weights are applied to values, which rows share, and not to y.
             total = groups.dot(y, self.weighted(jnp.ones_like(values)))
-        return self.over(total, regularizer, groups.dot(y, self.weighted(values)))
+            values = self.weighted(values)
+        return self.over(total, regularizer, groups.dot(y, values))
 
     # The dual moves along. So the derivative is a sum of moves of the scores, each
     # times the slope of its entry and how far its value is from the mean under the
