@@ -187,7 +187,7 @@ def test_operators(mode):
 def test_what_nodes_do_not_resolve(monkeypatch):
     # As beyond 4096 elements, where there is no dense plan.
     monkeypatch.setattr(line, "_DENSE", 0)
-    monkeypatch.setattr(line, "_boxes", lambda n: (5,))
+    monkeypatch.setattr(line, "_boxes", lambda n: 5)
     x = np.sort(np.random.default_rng(6).normal(size=590)).astype(np.float32)
     weights = np.cos(np.arange(590))
 
