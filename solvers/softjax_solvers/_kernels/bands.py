@@ -80,7 +80,6 @@ def fold(
     other = tuple(two_sides(x) for x in other)
     beyond = n + _UNROLL
     padded = tuple(pad_last(x, 0, beyond, 0 if i else LOW) for i, x in enumerate(other))
-    # Nothing is passed on the way to the diagonal itself.
     gaps = pad_last(two_sides(spacing), 1, beyond)
 
     def advance(carry):
@@ -91,6 +90,9 @@ def fold(
         for u in range(_UNROLL):
             count = (start + u).astype(spacing.dtype)
             step = steps[..., u : u + n]
+            if u == 0:
+                # Nothing is passed on the way to the diagonal itself.
+                step = jnp.where(start > 0, step, 0)
             there = tuple(x[..., u : u + n] for x in near)
             # Sums of terms of one sign, which nothing cancels in.
             if by_rows:
