@@ -199,7 +199,7 @@ def test_what_nodes_do_not_resolve(monkeypatch):
 
     (_, out), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(x)
     plan = dense_line_plan(x, 0.003)
-    np.testing.assert_allclose(out, plan.T @ x, atol=1e-5 * np.ptp(x))
+    np.testing.assert_allclose(out, plan.T @ x, atol=float(1e-5 * np.ptp(x)))
     step, move = 1e-5, np.sin(np.arange(590))
 
     def end(h):
