@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,9 +53,9 @@ def _has_band(regularizer: Regularizer) -> bool:
     return not (parameters or regularizer.structure().steep)
 
 
-def _boxes(n: int) -> tuple[int, ...]:
-    """Numbers of boxes to try, one after the other."""
-    return (5,) if n <= _DENSE else (8, 64)
+def _boxes(n: int) -> int:
+    """The number of boxes: more where sorting takes as long as more nodes do."""
+    return 5 if n <= _DENSE else 12
 
 
 def read_line(
@@ -68,9 +67,9 @@ def read_line(
 ) -> Float[Array, "..."]:
     """A readout of transport on a line, of the elements of a sample.
 
-    With the entropy, that of a `CompressedTransport`, by more nodes where fewer do not
-    resolve the plan: for a whole batch, if for any row of it. At last, and with sparse
-    regularizers, it is that of a `BandedTransport`.
+    With the entropy, that of a `CompressedTransport`. Where its nodes do not resolve
+    the plan, for any row of a batch, and with sparse regularizers, it is that of a
+    `BandedTransport`.
 
     **Arguments:**
 
@@ -85,25 +84,23 @@ def read_line(
         problem = BandedTransport.on_line(support, softness[..., 0], start, count)
         return evaluate_and_judge(problem, regularizer, readout)[0]
 
-    def nodes(boxes: int, readout, support, softness):
-        problem = CompressedTransport.on_line(
-            support, softness[..., 0], regularizer, boxes, start, count, _NODES
-        )
-        out, converged = evaluate_and_judge(problem, regularizer, readout)
-        return out, ~anywhere(~converged)
-
     args = readout, ordered.support, relaxation.softness
     if regularizer.structure().rate is None:
         return band(*args)
-    first, *others = _boxes(sample.size)
-    out, enough = nodes(first, *args)
+    problem = CompressedTransport.on_line(
+        ordered.support,
+        relaxation.softness[..., 0],
+        regularizer,
+        _boxes(sample.size),
+        start,
+        count,
+        _NODES,
+    )
+    out, converged = evaluate_and_judge(problem, regularizer, readout)
+    enough = ~anywhere(~converged)
+    if dense is None or sample.size > _DENSE:
+        return jax.lax.cond(enough, lambda *_: out, band, *args)
     # What is rarely needed, and large, is computed again for a gradient, and keeps
     # nothing.
-    for boxes in others:
-        more = jax.checkpoint(functools.partial(nodes, boxes))
-        found = out, enough
-        out, enough = jax.lax.cond(enough, lambda *_, x=found: x, more, *args)
-    if dense is not None and sample.size <= _DENSE:
-        plan = jax.checkpoint(dense)
-        return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])
-    return jax.lax.cond(enough, lambda *_: out, band, *args)
+    plan = jax.checkpoint(dense)
+    return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])

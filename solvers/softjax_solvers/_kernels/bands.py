@@ -21,7 +21,7 @@ LOW = -1e30
 """The potential of what takes no part."""
 
 _UNROLL = 2
-"""Diagonals on either side of a block, which one pass of a loop folds."""
+"""Diagonals on either side that one pass of a loop folds, a block of them."""
 
 
 class Entry(NamedTuple):
@@ -78,23 +78,21 @@ def fold(
     sign = jnp.asarray(np.reshape([1, -1], (2, *ones)), own[0].dtype)
     own = tuple(two_sides(x) for x in own)
     other = tuple(two_sides(x) for x in other)
-    t = own[0] + other[0]
-    # The diagonal is on one side only.
-    first = jnp.where(sign > 0, t, LOW)
-    size = jnp.abs(own[0]) + jnp.abs(other[0])
-    state = fn(state, Entry(first, 0 * sign, size, own, other))
     beyond = n + _UNROLL
     padded = tuple(pad_last(x, 0, beyond, 0 if i else LOW) for i, x in enumerate(other))
-    gaps = pad_last(two_sides(spacing), 0, beyond + 1)
+    gaps = pad_last(two_sides(spacing), 1, beyond)
 
     def advance(carry):
         block, drop, slope, state = carry
         start = block * _UNROLL
-        near = tuple(slice_last(x, start + 1, n + _UNROLL - 1) for x in padded)
+        near = tuple(slice_last(x, start, n + _UNROLL - 1) for x in padded)
         steps = slice_last(gaps, start, n + _UNROLL - 1)
         for u in range(_UNROLL):
-            count = (start + u + 1).astype(t.dtype)
+            count = (start + u).astype(spacing.dtype)
             step = steps[..., u : u + n]
+            if u == 0:
+                # Nothing is passed on the way to the diagonal itself.
+                step = jnp.where(start > 0, step, 0)
             there = tuple(x[..., u : u + n] for x in near)
             # Sums of terms of one sign, which nothing cancels in.
             if by_rows:
@@ -103,16 +101,19 @@ def fold(
                 drop = drop + (count - 1 / 2) * step
             size = jnp.abs(own[0]) + jnp.abs(there[0]) + drop
             now = own[0] + there[0] - drop
+            if u == 0:
+                # The diagonal is on one side only.
+                now = jnp.where((start > 0) | (sign > 0), now, LOW)
             state = fn(state, Entry(now, count * sign, size, own, there))
         return block + 1, drop, slope, state
 
-    zero = jnp.zeros_like(t)
+    zero = jnp.zeros_like(own[0])
     carry = jnp.zeros((), jnp.int32), zero, zero, state
-    last = -(-(n - 1) // _UNROLL)
+    last = -(-n // _UNROLL)
     return jax.lax.while_loop(
         lambda carry: (carry[0] < last) & proceed(carry[3], carry[0]),
         advance,
-        varying_as(carry, t),
+        varying_as(carry, zero),
     )[3]
 
 
@@ -163,10 +164,10 @@ def reach(
         return jnp.maximum(top, entry.t), far
 
     def proceed(state, block):
-        return 2 * jnp.max(state[1]) + 1 > _UNROLL * block.astype(g.dtype)
+        return 2 * jnp.max(state[1]) + 3 > _UNROLL * block.astype(g.dtype)
 
     state = start, jnp.zeros_like(start)
     top, far = fold(compare, state, (none,), (g,), spacing, True, proceed)
     top = jnp.maximum(top[0], jnp.flip(top[1], axis=-1))
-    blocks = jnp.ceil(jnp.max(far) / _UNROLL).astype(jnp.int32)
+    blocks = jnp.floor(jnp.max(far) / _UNROLL).astype(jnp.int32) + 1
     return jnp.where(inside, top, 0), blocks
