@@ -201,7 +201,8 @@ def test_derivatives_with_weights(x64, method):
     if method == "sorting_network":
         pytest.skip("which takes none")
     where = np.array([True, True, False, True, True])
-    weights = np.array([0.5, 1.5, 1.0, 2.0, 0.75])
+    # No sums of them are whole numbers, at which units of mass end with a kink.
+    weights = np.array([0.53, 1.51, 1.07, 2.03, 0.72])
     keywords = dict(where=where, weights=weights)
     check_derivatives(INDEX, "smooth", method, jnp.asarray(X), **keywords)
 
