@@ -2,14 +2,20 @@
 
 import ast
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import softjax
 import softjax_solvers
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "docs"))
+import licenses  # noqa: E402
 
 FOLDERS = [Path(package.__file__).parent for package in (softjax, softjax_solvers)]
 FILES = sorted(path for folder in FOLDERS for path in folder.rglob("*.py"))
@@ -96,3 +102,28 @@ def test_no_network_at_import_or_run():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "refused\n"  # and sockets would have been
+
+
+def test_licences_are_listed():
+    page = (ROOT / "docs/supply.md").read_text()
+    listed = re.findall(r"^\| ([\w-]+) \| `?(.*?)`? \| (\S.*) \|$", page, re.MULTILINE)
+    listed = {name: (allowed, terms) for name, allowed, terms in listed}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ranges = dict(re.findall(r"([\w-]+)(>=\S+)", " ".join(project["dependencies"])))
+    assert {
+        name: allowed for name, (allowed, _) in listed.items() if ">" in allowed
+    } == (ranges)
+    for name, _, terms in licenses.table():
+        assert name in listed
+        if name in ranges:  # others' differ with the version of Python
+            assert listed[name][1] == terms
+
+
+def test_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    version = re.escape(project["version"])
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert re.match(rf"\S+ {version}\b", re.findall(r"^## .*", changelog, re.M)[0])
+    assert re.search(
+        rf"^version: {version}$", (ROOT / "CITATION.cff").read_text(), re.M
+    )
