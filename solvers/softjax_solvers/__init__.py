@@ -1,6 +1,6 @@
 """Regularized linear programs: regularizers, problems, solvers, derivatives."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from ._checks.problem import (
     ProblemReport as ProblemReport,
@@ -118,7 +118,7 @@ from ._solvers import (
 )
 
 # Type checkers are told of the names of today alone.
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     from ._deprecated import former_names as _former_names
 
     __getattr__ = _former_names(__name__)

@@ -80,7 +80,7 @@ class Marginals(StructuredMethod):
 
     def regularization(
         self, structure: Structure, target: PyTree[Array], regularizer: Regularizer
-    ) -> Float[Array, ""] | float:
+    ) -> Float[Array, ""]:
         y, _ = jax.flatten_util.ravel_pytree(target)
         return total(regularizer.value(y))
 
