@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -345,7 +346,10 @@ class IsotonicRegression(MaximizationProblem):
     def added(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
         return jnp.sum(x, axis=-1)
 
-    fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
+    fused: ClassVar[Mapping[Any, Callable[..., tuple[Any, Any]]]] = {
+        Primal: primal_and_tangent,
+        Means: means_and_tangent,
+    }
 
 
 def _least(counts: Array) -> float:
