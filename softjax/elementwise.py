@@ -165,7 +165,9 @@ def softrelu(
     return relu(x, softness=softness, mode=mode, gated=gated)
 
 
-def soft_clip(transition, x, min=None, max=None):
+def soft_clip(
+    transition: Transition, x: Array, min: Any = None, max: Any = None
+) -> Float[Array, "..."]:
     # min + relu(x - min) - relu(x - max), as the hard clip and what the two relus
     # exceed the hard ones by: far from 0 nothing cancels, and bounds may be infinite.
     hard, excess = x, 0

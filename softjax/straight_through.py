@@ -14,7 +14,7 @@ from jaxtyping import Array, PyTree
 
 from softjax_solvers.internal import is_traced
 
-_Function = TypeVar("_Function", bound=Callable)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @jax.custom_jvp
@@ -68,7 +68,7 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _signature_with(
-    fn: Callable, name: str, decorator: str
+    fn: Callable[..., Any], name: str, decorator: str
 ) -> tuple[inspect.Signature, bool]:
     """The signature, and whether it names the parameter or takes any as `**kwargs`."""
     label = getattr(fn, "__name__", repr(fn))
@@ -188,8 +188,8 @@ def grad_replace(fn: _Function) -> _Function:
 
 
 def straight_through_variants(
-    functions: Iterable[Callable], module: str = "softjax"
-) -> dict[str, Callable]:
+    functions: Iterable[Callable[..., Any]], module: str = "softjax"
+) -> dict[str, Callable[..., Any]]:
     """`NAME_st` for each function `NAME`: [`softjax.st`][] of it, with a docstring.
 
     **Arguments:**

@@ -124,36 +124,51 @@ class Plain(Shares):
 
     readout: Readout = Primal()
 
-    def times(self, rows, mass):
+    def times(self, rows: Float[Array, "..."], mass: Float[Array, "..."]) -> Array:
         return rows * mass
 
-    def over_sum_of(self, groups, rows):
+    def over_sum_of(
+        self, groups: Segments, rows: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
         return safe_divide(rows, groups.spread(groups.sum(rows)))
 
-    def beside(self, parts, rest, rows):
+    def beside(self, parts: Array, rest: Array, rows: Float[Array, "..."]) -> Array:
         return parts + rest * rows
 
-    def over_sum(self, rows):
+    def over_sum(self, rows: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         return safe_divide(rows, jnp.sum(rows, axis=-1, keepdims=True))
 
-    def mix(self, intervals, rows):
+    def mix(
+        self, intervals: Intervals, rows: Float[Array, "*batch m n"]
+    ) -> Float[Array, "*batch m/2 n"]:
         return intervals.mix(rows, axis=-2)
 
-    def read(self, intervals, rows):
+    def read(
+        self, intervals: Intervals, rows: Float[Array, "*batch n n"]
+    ) -> Float[Array, "*batch m/2 n"]:
         return intervals.read(rows, axis=-2)
 
-    def means(self, ordered, intervals, rows):
+    def means(
+        self,
+        ordered: Ordered,
+        intervals: Intervals | None,
+        rows: Float[Array, "*batch n k"],
+    ) -> Float[Array, "*batch m k"]:
         if intervals is None:
             return ordered.cell_means(rows, axis=-2)
         return ordered.means(intervals, rows, axis=-2)
 
-    def of(self, shares):
+    def of(self, shares: Float[Array, "..."]) -> Float[Array, "..."]:
         return shares
 
-    def steps(self, transition, apart, stays):
+    def steps(
+        self, transition: Transition, apart: Float[Array, "..."], stays: Array
+    ) -> Any:
         return stays
 
-    def exchange(self, steps, rows, others):
+    def exchange(
+        self, steps: Any, rows: Float[Array, "*batch n k"], others: Array
+    ) -> Float[Array, "*batch n k"]:
         # So written, derivatives keep one matrix a round: the difference.
         return others + steps[..., None] * (rows - others)
 
@@ -171,29 +186,35 @@ class Logarithms(Shares):
 
     readout: Readout = LogPrimal()
 
-    def times(self, rows, mass):
+    def times(self, rows: Float[Array, "..."], mass: Float[Array, "..."]) -> Array:
         return rows + safe_log(mass)
 
-    def over_sum_of(self, groups, rows):
+    def over_sum_of(
+        self, groups: Segments, rows: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
         top = jax.lax.stop_gradient(groups.spread(groups.max(rows)))
         apart = rows - jnp.where(jnp.isfinite(top), top, 0)
         total = groups.spread(groups.sum(jnp.exp(apart)))
         return apart - jnp.log(jnp.where(total > 0, total, 1))
 
-    def beside(self, parts, rest, rows):
+    def beside(self, parts: Array, rest: Array, rows: Float[Array, "..."]) -> Array:
         rest = jnp.broadcast_to(rest, parts.shape)
         return self._mixed([jnp.zeros_like(rows), rows], [parts, rest])
 
-    def over_sum(self, rows):
+    def over_sum(self, rows: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         return log_over_sum(rows)
 
-    def mix(self, intervals, rows):
+    def mix(
+        self, intervals: Intervals, rows: Float[Array, "*batch m n"]
+    ) -> Float[Array, "*batch m/2 n"]:
         if intervals.share is None:
             return rows
         share = jnp.asarray(intervals.share, rows.dtype)[..., None]
         return self._mixed(jnp.split(rows, 2, -2), jnp.split(share, 2, -2))
 
-    def read(self, intervals, rows):
+    def read(
+        self, intervals: Intervals, rows: Float[Array, "*batch n n"]
+    ) -> Float[Array, "*batch m/2 n"]:
         lower, upper, share = intervals.neighbours(rows, axis=-2)
         if share is not None:
             lower = self._mixed([lower, upper], [1 - share, share])
@@ -202,7 +223,12 @@ class Logarithms(Shares):
     def _mixed(self, rows: list[Array], shares: list[Array]) -> Array:
         return log_sum(jnp.stack(rows, -1), -1, jnp.stack(shares, -1))
 
-    def means(self, ordered, intervals, rows):
+    def means(
+        self,
+        ordered: Ordered,
+        intervals: Intervals | None,
+        rows: Float[Array, "*batch n k"],
+    ) -> Float[Array, "*batch m k"]:
         if ordered.mass is None:
             return rows if intervals is None else intervals.take(rows, -2)
         if intervals is None:
@@ -216,10 +242,12 @@ class Logarithms(Shares):
         shares = jnp.moveaxis(shares, -2, 0)
         return jnp.moveaxis(map_chunks(some, shares, row_size=rows.size), 0, -2)
 
-    def of(self, shares):
+    def of(self, shares: Float[Array, "..."]) -> Float[Array, "..."]:
         return safe_log(shares)
 
-    def steps(self, transition, apart, stays):
+    def steps(
+        self, transition: Transition, apart: Float[Array, "..."], stays: Array
+    ) -> Any:
         near = jnp.abs(apart) < jnp.inf
         safe = jnp.where(near, apart, 0)
         first = apart >= 0
@@ -228,6 +256,8 @@ class Logarithms(Shares):
             for x, here in ((safe, first), (-safe, ~first))
         )
 
-    def exchange(self, steps, rows, others):
+    def exchange(
+        self, steps: Any, rows: Float[Array, "*batch n k"], others: Array
+    ) -> Float[Array, "*batch n k"]:
         stays, goes = (step[..., None] for step in steps)
         return log_sum(jnp.stack([stays + rows, goes + others], -1))

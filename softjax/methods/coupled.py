@@ -19,6 +19,7 @@ from softjax_solvers import (
     SparseSimplexProjection,
 )
 
+from ._intervals import Intervals
 from ._method import Method, Relaxation
 from ._sample import Sample
 
@@ -66,28 +67,34 @@ class LargestMethod(Method):
             "use method='softsort' or another name in softjax.methods.METHODS."
         )
 
-    def argsort(self, sample, relaxation):
+    def argsort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         self._refuse("argsort")
 
-    def sort(self, sample, relaxation):
+    def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         self._refuse("sort")
 
-    def rank(self, sample, relaxation):
+    def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         self._refuse("rank")
 
-    def top_k(self, sample, relaxation, k):
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "..."], Float[Array, "..."] | None]:
         self._refuse("top_k")
 
-    def argquantile(self, sample, relaxation, intervals):
+    def argquantile(
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
+    ) -> Float[Array, "..."]:
         self._refuse("argquantile")
 
-    def quantile(self, sample, relaxation, intervals):
+    def quantile(
+        self, sample: Sample, relaxation: Relaxation, intervals: Intervals
+    ) -> Float[Array, "..."]:
         self._refuse("quantile")
 
-    def argmedian(self, sample, relaxation):
+    def argmedian(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         self._refuse("argmedian")
 
-    def median(self, sample, relaxation):
+    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         self._refuse("median")
 
 

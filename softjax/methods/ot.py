@@ -92,7 +92,7 @@ class OptimalTransport(IndexMethod):
     in_logs: ClassVar[bool] = True
     reads_points: ClassVar[bool] = False
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.cells is None:
             return
         if isinstance(self.cells, bool) or not isinstance(self.cells, int):

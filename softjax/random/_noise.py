@@ -58,10 +58,12 @@ class Normal(Noise):
         [-0.5 -0.  -0.5]
     """
 
-    def sample(self, key, shape, dtype):
+    def sample(
+        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: Any
+    ) -> Float[Array, "..."]:
         return jax.random.normal(key, shape, dtype)
 
-    def log_density(self, x):
+    def log_density(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return -(x**2) / 2
 
 
@@ -76,14 +78,16 @@ class Gumbel(Noise):
         [-1.103 -1.139 -1.784]
     """
 
-    def sample(self, key, shape, dtype):
+    def sample(
+        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: Any
+    ) -> Float[Array, "..."]:
         return jax.random.gumbel(key, shape, dtype) - np.euler_gamma
 
-    def log_density(self, x):
+    def log_density(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         x = x + np.euler_gamma
         return -x - jnp.exp(-x)
 
-    def mirror(self, x):
+    def mirror(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         # The level exp(-t) becomes 1 - exp(-t), whose logarithm has two accurate forms.
         t = jnp.exp(-x - np.euler_gamma)
         small = t < np.log(2)
@@ -105,10 +109,12 @@ class Laplace(Noise):
         [-1. -0. -1.]
     """
 
-    def sample(self, key, shape, dtype):
+    def sample(
+        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: Any
+    ) -> Float[Array, "..."]:
         return jax.random.laplace(key, shape, dtype)
 
-    def log_density(self, x):
+    def log_density(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return _minus_size(x)
 
 
@@ -144,10 +150,12 @@ class Logistic(Noise):
         [-1.627 -1.386 -1.627]
     """
 
-    def sample(self, key, shape, dtype):
+    def sample(
+        self, key: Key[Array, ""], shape: tuple[int, ...], dtype: Any
+    ) -> Float[Array, "..."]:
         return jax.random.logistic(key, shape, dtype)
 
-    def log_density(self, x):
+    def log_density(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return -x - 2 * jax.nn.softplus(-x)
 
 

@@ -24,7 +24,7 @@ def pad(
     max_size: int | None = None,
     *,
     indices_are_sorted: bool = False,
-) -> tuple[PyTree[Array], Bool[Array, "num_segments max_size"], Callable]:
+) -> tuple[PyTree[Array], Bool[Array, "num_segments max_size"], Callable[..., Any]]:
     """Segments as rows of equal length, for operators along an axis with `where=`.
 
     Every operator, method and keyword works on segments by

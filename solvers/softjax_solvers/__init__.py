@@ -1,5 +1,7 @@
 """Regularized linear programs: regularizers, problems, solvers, derivatives."""
 
+import typing as _typing
+
 from ._checks.problem import (
     ProblemReport as ProblemReport,
     check_problem as check_problem,
@@ -114,3 +116,9 @@ from ._solvers import (
     ProjectedNewton as ProjectedNewton,
     SemiDual as SemiDual,
 )
+
+# Type checkers are told of the names of today alone.
+if not _typing.TYPE_CHECKING:
+    from ._deprecated import former_names as _former_names
+
+    __getattr__ = _former_names(__name__)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Regularizer
 
@@ -30,7 +31,9 @@ class Distribution(StructuredMethod):
         [0.917 0.587 0.496]
     """
 
-    def check(self, structure: Structure, regularizer: Regularizer, solver: Any):
+    def check(
+        self, structure: Structure, regularizer: Regularizer, solver: Any
+    ) -> None:
         if solver is not None:
             raise TypeError(
                 f"solver={solver!r}: method='distribution' is a closed form. Only "
@@ -48,19 +51,41 @@ class Distribution(StructuredMethod):
                 f"{regularizer!r}. method='k_best' is exact for sparse ones."
             )
 
-    def value(self, structure, scores, softness, regularizer, solver):
+    def value(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
         log_sum: Any = structure.log_partition()
         rate: Any = regularizer.structure().rate
         softness = softness / rate
         return softness * log_sum(jax.tree.map(lambda x: x / softness, scores))
 
-    def argmax(self, structure, scores, softness, regularizer, solver):
+    def argmax(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         def value(scores):
             return self.value(structure, scores, softness, regularizer, solver)
 
         return jax.grad(value)(scores)
 
-    def sample(self, key, structure, scores, softness, regularizer, solver):
+    def sample(
+        self,
+        key: Key[Array, ""],
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         rate: Any = regularizer.structure().rate
         softness = softness / rate
         return structure.sample(key, jax.tree.map(lambda x: x / softness, scores))

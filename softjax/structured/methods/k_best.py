@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from softjax_solvers import Primal, Regularizer, SimplexProjection, Value, evaluate
 
@@ -49,25 +49,49 @@ class KBestDistribution(StructuredMethod):
         name = "KBestDistribution"
         self.candidates = parse_integer(name, "candidates", candidates, 1)
 
-    def check(self, structure: Structure, regularizer: Regularizer, solver: Any):
+    def check(
+        self, structure: Structure, regularizer: Regularizer, solver: Any
+    ) -> None:
         if solver is not None:
             raise TypeError(
                 f"solver={solver!r}: method='k_best' has a solver of its own. Only "
                 "method='marginals' takes others."
             )
 
-    def value(self, structure, scores, softness, regularizer, solver):
+    def value(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
         problem, ranked = self._problem(structure, scores, softness)
         best = jax.lax.stop_gradient(ranked.values[0])  # from where objectives count
         alone = regularizer.value(jnp.ones((), softness.dtype))
         return best + evaluate(problem, regularizer, Value()) + softness * alone
 
-    def argmax(self, structure, scores, softness, regularizer, solver):
+    def argmax(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         problem, ranked = self._problem(structure, scores, softness)
         p = evaluate(problem, regularizer, Primal())
         return mix(p, ranked.structures)
 
-    def sample(self, key, structure, scores, softness, regularizer, solver):
+    def sample(
+        self,
+        key: Key[Array, ""],
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         problem, ranked = self._problem(structure, scores, softness)
         p = evaluate(problem, regularizer, Primal())
         drawn = jax.random.categorical(key, jnp.log(p))

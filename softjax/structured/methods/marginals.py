@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
-from softjax_solvers import Primal, evaluate
+from softjax_solvers import Primal, Regularizer, evaluate
 from softjax_solvers.internal import total
 
 from .._danskin import attach
+from .._structure import Structure
 from ._method import StructuredMethod
 
 
@@ -33,25 +37,50 @@ class Marginals(StructuredMethod):
         structured inference", ICML 2018.
     """
 
-    def check(self, structure, regularizer, solver):
+    def check(
+        self, structure: Structure, regularizer: Regularizer, solver: Any
+    ) -> None:
         pass  # the solver is checked where it is used
 
-    def argmax(self, structure, scores, softness, regularizer, solver):
+    def argmax(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         problem = structure.projection(scores, softness)
         return evaluate(problem, regularizer, Primal(), solver)
 
-    def value(self, structure, scores, softness, regularizer, solver):
+    def value(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
         mu = self.argmax(structure, scores, softness, regularizer, solver)
         z, _ = jax.flatten_util.ravel_pytree(scores)
         y, _ = jax.flatten_util.ravel_pytree(mu)
         value = total(jnp.where(y != 0, z, 0) * y) + _term(y, softness, regularizer)
         return attach(value, y, z, (softness, regularizer), term=_term)
 
-    def entropy(self, structure, scores, softness, regularizer, solver):
+    def entropy(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
         mu = self.argmax(structure, scores, softness, regularizer, solver)
         return -self.regularization(structure, mu, regularizer)
 
-    def regularization(self, structure, target, regularizer):
+    def regularization(
+        self, structure: Structure, target: PyTree[Array], regularizer: Regularizer
+    ) -> Float[Array, ""]:
         y, _ = jax.flatten_util.ravel_pytree(target)
         return total(regularizer.value(y))
 

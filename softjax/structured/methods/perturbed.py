@@ -63,23 +63,47 @@ class Perturbed(StructuredMethod):
         self.key, self.noise = key, get_noise(noise, "Perturbed")
         self.samples = parse_integer("Perturbed", "samples", samples, 1)
 
-    def check(self, structure: Structure, regularizer: Regularizer, solver: Any):
+    def check(
+        self, structure: Structure, regularizer: Regularizer, solver: Any
+    ) -> None:
         if solver is not None:
             raise TypeError(
                 f"solver={solver!r}: Perturbed takes means of the oracle's answers. "
                 "Only method='marginals' takes solvers."
             )
 
-    def value(self, structure, scores, softness, regularizer, solver):
+    def value(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
         scores = structure.kept(scores)
         return _expected_maximum(scores, softness, structure=structure, method=self)
 
-    def argmax(self, structure, scores, softness, regularizer, solver):
+    def argmax(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         scores = structure.kept(scores)
         _, unravel = ravel_pytree(scores)
         return unravel(self.draw(structure, scores, softness).marginals)
 
-    def sample(self, key, structure, scores, softness, regularizer, solver):
+    def sample(
+        self,
+        key: Key[Array, ""],
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         z, unravel = ravel_pytree(structure.kept(scores))
         noise = self.noise.sample(key, z.shape, z.dtype)
         return structure.oracle(unravel(z + softness * noise))

@@ -4,6 +4,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from softjax_solvers import Regularizer
 
 from .._structure import DynamicProgram, Structure
 from ..semirings import Regularized, Sampled
@@ -33,7 +36,9 @@ class Recursion(StructuredMethod):
         prediction and attention", ICML 2018.
     """
 
-    def check(self, structure, regularizer, solver):
+    def check(
+        self, structure: Structure, regularizer: Regularizer, solver: Any
+    ) -> None:
         if not isinstance(structure, DynamicProgram):
             raise TypeError(
                 "method='recursion' is for a DynamicProgram, which has a recursion, "
@@ -45,22 +50,51 @@ class Recursion(StructuredMethod):
                 f"got {solver!r}."
             )
 
-    def value(self, structure, scores, softness, regularizer, solver):
+    def value(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
         return _program(structure).recursion(scores, Regularized(regularizer, softness))
 
-    def argmax(self, structure, scores, softness, regularizer, solver):
+    def argmax(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         semiring = Regularized(regularizer, softness)
         value, mu = jax.value_and_grad(_program(structure).recursion)(scores, semiring)
         return jax.tree.map(lambda m: jnp.where(jnp.isnan(value), jnp.nan, m), mu)
 
-    def entropy(self, structure, scores, softness, regularizer, solver):
+    def entropy(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
         # As the derivative in the softness, in which no large scores cancel.
         def value(softness):
             return self.value(structure, scores, softness, regularizer, solver)
 
         return jax.jvp(value, (softness,), (jnp.ones_like(softness),))[1]
 
-    def sample(self, key, structure, scores, softness, regularizer, solver):
+    def sample(
+        self,
+        key: Key[Array, ""],
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> PyTree[Array]:
         semiring = Sampled(regularizer, softness, key)
         return _program(structure).drawn(scores, semiring)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from .._danskin import attach, no_term
 from ._plain import Plain, first_largest
@@ -21,7 +22,7 @@ class Hard(Plain):
         1.5
     """
 
-    def max(self, state, axis=0):
+    def max(self, state: Float[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
         x = jnp.moveaxis(state, axis, 0)
         chosen = first_largest(x)
         largest = jnp.sum(jnp.where(chosen != 0, x, 0), axis=0)

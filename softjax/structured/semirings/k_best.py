@@ -3,6 +3,7 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from .._semirings import ABSENT, Semiring
 from ._plain import is_present
@@ -30,28 +31,37 @@ class KBest(Semiring):
 
     k: int = eqx.field(static=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int):
             raise TypeError(f"KBest: k must be an integer, got {self.k!r}.")
         if self.k < 1:
             raise ValueError(f"KBest: k must be at least 1, got {self.k}.")
 
-    def lift(self, scores):
+    def lift(self, scores: Float[Array, "*shape"]) -> Float[Array, "*shape ..."]:
         rest = jnp.full((*scores.shape, self.k - 1), ABSENT, scores.dtype)
         return jnp.concatenate([scores[..., None], rest], axis=-1)
 
-    def times(self, state, score):
+    def times(
+        self, state: Float[Array, "..."], score: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
         return state + score[..., None]
 
-    def join(self, first, second):
+    def join(
+        self, first: Float[Array, "..."], second: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
         pairs = first[..., :, None] + second[..., None, :]
         return self._largest(pairs.reshape(*pairs.shape[:-2], -1))
 
-    def max(self, state, axis=0):
+    def max(self, state: Float[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
         x = jnp.moveaxis(state, axis, -2)
         return self._largest(x.reshape(*x.shape[:-2], -1))
 
-    def where(self, condition, state, other):
+    def where(
+        self,
+        condition: Bool[Array, "..."],
+        state: Float[Array, "..."],
+        other: Float[Array, "..."],
+    ) -> Float[Array, "..."]:
         return jnp.where(condition[..., None], state, other)
 
     def _largest(self, x):

@@ -45,7 +45,7 @@ class Regularized(Plain):
         self.regularizer = get_regularizer(regularizer)
         self.softness = jnp.asarray(softness)
 
-    def max(self, state, axis=0):
+    def max(self, state: Float[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
         x = jnp.moveaxis(state, axis, 0)
         softness = self.softness.astype(x.dtype)
         value, _ = policy(self.regularizer, softness).maximum(x)

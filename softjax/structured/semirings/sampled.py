@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.extend.random import threefry_2x32
-from jaxtyping import Array, Float, Key, UInt
+from jaxtyping import Array, Bool, Float, Key, UInt
 
 from softjax_solvers import Regularizer, get_regularizer
 
@@ -70,24 +70,33 @@ class Sampled(Semiring):
         self.words = jax.random.bits(key, (2,), jnp.uint32)
         self.lines = itertools.count(1)
 
-    def lift(self, scores):
+    def lift(self, scores: Float[Array, "*shape"]) -> Float[Array, "*shape ..."]:
         names, _ = self._draw(jnp.zeros((*scores.shape, 2), scores.dtype))
         return _pack(scores, names)
 
-    def times(self, state, score):
+    def times(
+        self, state: Float[Array, "..."], score: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
         value, names = _unpack(state)
         return _pack(value + score, names)
 
-    def join(self, first, second):
+    def join(
+        self, first: Float[Array, "..."], second: Float[Array, "..."]
+    ) -> Float[Array, "..."]:
         (one, left), (other, right) = _unpack(first), _unpack(second)
         # Not a sum alone, as the parts of a pair may be each other's.
         names, _ = self._draw((left + 3 * right) % _SALTS)
         return _pack(one + other, names)
 
-    def where(self, condition, state, other):
+    def where(
+        self,
+        condition: Bool[Array, "..."],
+        state: Float[Array, "..."],
+        other: Float[Array, "..."],
+    ) -> Float[Array, "..."]:
         return jnp.where(condition[..., None], state, other)
 
-    def max(self, state, axis=0):
+    def max(self, state: Float[Array, "..."], axis: int = 0) -> Float[Array, "..."]:
         x, names = _unpack(jnp.moveaxis(state, axis, 0))
         value, y = policy(self.regularizer, self.softness.astype(x.dtype)).maximum(x)
         names, uniform = self._draw(jnp.sum(names, axis=0) % _SALTS)

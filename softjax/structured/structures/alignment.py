@@ -4,11 +4,11 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers.internal import is_traced
 
-from .._semirings import ABSENT
+from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
 from ._checks import check_length, check_shape
 from ._grid import banded_path_state, path_state
@@ -52,7 +52,7 @@ class Alignment(DynamicProgram):
     band: int | None = eqx.field(default=None, static=True)
     lengths: Any = None
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("Alignment", "scores", scores, ("n", "m"))
         shape = jnp.shape(scores)
         sizes: tuple[Any, ...] = shape
@@ -72,10 +72,12 @@ class Alignment(DynamicProgram):
                     f"lengths differ, got {self.band}."
                 )
 
-    def kept(self, scores):
+    def kept(self, scores: PyTree[Array]) -> PyTree[Array]:
         return self._outside(scores, 0)
 
-    def recursion(self, scores, semiring):
+    def recursion(
+        self, scores: PyTree[Array], semiring: Semiring
+    ) -> Float[Array, "..."]:
         end = None
         if self.lengths is not None:
             n, m = self.lengths

@@ -4,7 +4,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
 
+from .._semirings import Semiring
 from .._structure import DynamicProgram
 from ._checks import check_length, check_pytree, check_shape, keep
 
@@ -40,7 +42,7 @@ class Chain(DynamicProgram):
 
     lengths: Any = None
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_pytree("Chain", scores, 2)
         unary, transition = scores
         check_shape("Chain", "unary", unary, ("T", "S"))
@@ -50,14 +52,16 @@ class Chain(DynamicProgram):
         if self.lengths is not None:
             check_length("Chain", "lengths", self.lengths, steps)
 
-    def kept(self, scores):
+    def kept(self, scores: PyTree[Array]) -> PyTree[Array]:
         unary, transition = scores
         if self.lengths is None:
             return unary, transition
         here = jnp.arange(unary.shape[0]) < self.lengths
         return keep(here[:, None], unary), keep(here[1:, None, None], transition)
 
-    def recursion(self, scores, semiring):
+    def recursion(
+        self, scores: PyTree[Array], semiring: Semiring
+    ) -> Float[Array, "..."]:
         unary, transition = self.kept(scores)
         moves = transition + unary[1:, None, :]
 

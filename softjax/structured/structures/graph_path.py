@@ -6,8 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PyTree
 
-from .._semirings import ABSENT
+from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape
 
@@ -41,7 +42,7 @@ class GraphPath(DynamicProgram):
     source: int = eqx.field(static=True)
     target: int = eqx.field(static=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         nodes = {node for edge in self.edges for node in edge}
         if any(node < 0 for node in nodes):
             raise ValueError(
@@ -55,10 +56,12 @@ class GraphPath(DynamicProgram):
                 f"source={self.source}."
             )
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("GraphPath", "scores", scores, (len(self.edges),))
 
-    def recursion(self, scores, semiring):
+    def recursion(
+        self, scores: PyTree[Array], semiring: Semiring
+    ) -> Float[Array, "..."]:
         steps = _steps(self.edges, self.source)
         # One more score and one more node, both absent, for what pads a step.
         scores = jnp.concatenate([scores, jnp.full(1, ABSENT, scores.dtype)])

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array, Float, PyTree
 
+from .._semirings import Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape
 from ._grid import path_state
@@ -35,7 +37,7 @@ class GridPath(DynamicProgram):
         converter=lambda moves: tuple((int(i), int(j)) for i, j in moves),
     )
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         good = all(i >= 0 and j >= 0 and i + j > 0 for i, j in self.moves)
         if not self.moves or not good or len(set(self.moves)) < len(self.moves):
             raise ValueError(
@@ -43,7 +45,7 @@ class GridPath(DynamicProgram):
                 f"not both 0, got {self.moves}."
             )
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("GridPath", "scores", scores, ("n", "m"))
         sizes = np.shape(scores)
         if not _reaches(sizes, self.moves):
@@ -52,7 +54,9 @@ class GridPath(DynamicProgram):
                 f"moves={self.moves}."
             )
 
-    def recursion(self, scores, semiring):
+    def recursion(
+        self, scores: PyTree[Array], semiring: Semiring
+    ) -> Float[Array, "..."]:
         return path_state(scores, self.moves, semiring)
 
 

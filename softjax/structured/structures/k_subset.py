@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from softjax_solvers import HypersimplexProjection, MaximizationProblem
+from softjax_solvers import HypersimplexProjection, MaximizationProblem, Regularizer
 from softjax_solvers.internal import log_subset_sums
 
 from .._counts import parse_integer
@@ -47,7 +49,7 @@ class KSubset(DynamicProgram):
     def __init__(self, k: int):
         self.k = parse_integer("KSubset", "k", k, 0)
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("KSubset", "scores", scores, ("n",))
         if self.k > len(scores):
             raise ValueError(
@@ -55,25 +57,27 @@ class KSubset(DynamicProgram):
                 f"{len(scores)}."
             )
 
-    def default_mode(self):
+    def default_mode(self) -> str:
         return "c0"
 
-    def default_method(self, regularizer):
+    def default_method(self, regularizer: Regularizer) -> str:
         return "marginals"
 
     def oracle(self, scores: Float[Array, "n"]) -> Float[Array, "n"]:
         best = jnp.argsort(-scores, stable=True)[: self.k]
         return unless_nan(jnp.zeros_like(scores).at[best].set(1), scores)
 
-    def recursion(self, scores: Float[Array, "n"], semiring: Semiring):
+    def recursion(
+        self, scores: Float[Array, "n"], semiring: Semiring
+    ) -> Float[Array, "..."]:
         return best_of_items(scores, np.ones(len(scores), int), self.k, semiring)[
             self.k
         ]
 
-    def projection(self, scores, softness) -> MaximizationProblem:
+    def projection(self, scores: PyTree[Array], softness: Array) -> MaximizationProblem:
         return HypersimplexProjection(scores, self.k, softness)
 
-    def log_partition(self):
+    def log_partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]] | None:
         def of(scores):
             best = -jnp.sort(-scores)
             if self.k == 0:

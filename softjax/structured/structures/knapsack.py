@@ -5,7 +5,9 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
+
+from softjax_solvers import Regularizer
 
 from .._counts import parse_integer
 from .._semirings import Semiring
@@ -55,16 +57,18 @@ class Knapsack(DynamicProgram):
         self.sizes = tuple(known.tolist())
         self.capacity = parse_integer("Knapsack", "capacity", capacity, 0)
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("Knapsack", "scores", scores, (len(self.sizes),))
 
-    def default_mode(self):
+    def default_mode(self) -> str:
         return "c0"
 
-    def default_method(self, regularizer):
+    def default_method(self, regularizer: Regularizer) -> str:
         return "marginals"
 
-    def recursion(self, scores: Float[Array, "n"], semiring: Semiring):
+    def recursion(
+        self, scores: Float[Array, "n"], semiring: Semiring
+    ) -> Float[Array, "..."]:
         # More is of no use than all items need.
         capacity = min(self.capacity, sum(self.sizes))
         states = best_of_items(scores, np.asarray(self.sizes), capacity, semiring)

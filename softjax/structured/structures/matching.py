@@ -3,7 +3,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers import MaximizationProblem, TransportProjection
 from softjax_solvers.internal import assign
@@ -41,7 +41,7 @@ class Matching(Structure):
         "Smooth and sparse optimal transport", AISTATS 2018.
     """
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("Matching", "scores", scores, ("n", "m"))
 
     def oracle(self, scores: Float[Array, "n m"]) -> Float[Array, "n m"]:
@@ -52,7 +52,7 @@ class Matching(Structure):
         best = (columns[:, None] == jnp.arange(m)).astype(scores.dtype)
         return unless_nan(best, scores)
 
-    def projection(self, scores, softness) -> MaximizationProblem:
+    def projection(self, scores: PyTree[Array], softness: Array) -> MaximizationProblem:
         n, m = scores.shape
         if n != m:
             return Structure.projection(self, scores, softness)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from .._counts import parse_integer
-from .._ranked import exists, mix
+from .._ranked import Ranked, exists, mix
 from .._structure import Structure
 
 
@@ -45,10 +45,10 @@ class MeanOfK(Structure):
         self.structure = structure
         self.k = parse_integer("MeanOfK", "k", k, 1)
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         self.structure.check(scores)
 
-    def kept(self, scores):
+    def kept(self, scores: PyTree[Array]) -> PyTree[Array]:
         return self.structure.kept(scores)
 
     def oracle(self, scores: PyTree[Array]) -> PyTree[Array]:
@@ -57,7 +57,7 @@ class MeanOfK(Structure):
         share = there / jnp.maximum(jnp.sum(there), 1)
         return mix(share.astype(ranked.values.dtype), ranked.structures)
 
-    def k_best(self, scores, k):
+    def k_best(self, scores: PyTree[Array], k: int) -> Ranked:
         raise TypeError(
             "MeanOfK: lists of means of structures are not found, only the best. Ask "
             "for those of the structure itself."

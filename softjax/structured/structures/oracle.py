@@ -36,7 +36,7 @@ class Oracle(Structure):
 
     fn: Callable[[Any], Any]
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not callable(self.fn):
             raise TypeError(
                 "Oracle: fn must be a function from scores to a structure, got "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float, PyTree
 
 from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
@@ -40,11 +40,13 @@ class ProjectiveTree(DynamicProgram):
 
     multiple_roots: bool = eqx.field(default=False, static=True)
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         count = jnp.shape(scores)[0] if jnp.ndim(scores) else "n"
         check_shape("ProjectiveTree", "scores", scores, (count, count))
 
-    def recursion(self, scores, semiring):
+    def recursion(
+        self, scores: PyTree[Array], semiring: Semiring
+    ) -> Float[Array, "..."]:
         count = scores.shape[0]
         diagonal = jnp.diagonal(scores)
         if self.multiple_roots:

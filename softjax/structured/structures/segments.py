@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PyTree
 
-from .._semirings import ABSENT
+from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
 from ._checks import check_length, check_shape, keep
 
@@ -39,19 +40,21 @@ class Segments(DynamicProgram):
 
     lengths: Any = None
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("Segments", "scores", scores, ("T", "L"), ("T", "L", "S"))
         if self.lengths is not None:
             check_length("Segments", "lengths", self.lengths, jnp.shape(scores)[0])
 
-    def kept(self, scores):
+    def kept(self, scores: PyTree[Array]) -> PyTree[Array]:
         times, longest = scores.shape[:2]
         end = times if self.lengths is None else self.lengths
         starts, lengths = jnp.ogrid[:times, :longest]
         inside = starts + lengths < end
         return keep(inside.reshape(times, longest, *[1] * (scores.ndim - 2)), scores)
 
-    def recursion(self, scores, semiring):
+    def recursion(
+        self, scores: PyTree[Array], semiring: Semiring
+    ) -> Float[Array, "..."]:
         scores = self.kept(scores)
         times, longest = scores.shape[:2]
         labelled = scores.reshape(times, longest, -1)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key, PyTree
 
 from softjax_solvers import Regularizer
 from softjax_solvers.internal import (
@@ -104,13 +105,13 @@ class SpanningTree(Structure):
     def pairs(self) -> Int[np.ndarray, "m 2"]:
         return np.asarray(self.edges)
 
-    def check(self, scores):
+    def check(self, scores: PyTree[Array]) -> None:
         check_shape("SpanningTree", "scores", scores, (len(self.edges),))
 
-    def default_mode(self):
+    def default_mode(self) -> str:
         return "smooth"
 
-    def default_method(self, regularizer: Regularizer):
+    def default_method(self, regularizer: Regularizer) -> str:
         exponential = regularizer.structure().rate is not None
         return "distribution" if exponential else "marginals"
 
@@ -121,13 +122,15 @@ class SpanningTree(Structure):
             best = maximum_spanning_tree(scores, self.pairs, self.nodes)
         return unless_nan(best.astype(scores.dtype), scores)
 
-    def log_partition(self):
+    def log_partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]] | None:
         def of(scores):
             return log_arborescences(self.log_weights(scores))
 
         return of
 
-    def sample(self, key, scores: Float[Array, "m"]) -> Float[Array, "m"]:
+    def sample(
+        self, key: Key[Array, ""], scores: Float[Array, "m"]
+    ) -> Float[Array, "m"]:
         of_nodes, of_parallel = jax.random.split(key)
         parent = sample_arborescence(of_nodes, self.log_weights(scores))
         tail, head, logs = self._arcs(scores)

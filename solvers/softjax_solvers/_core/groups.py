@@ -120,31 +120,40 @@ class Segments(Groups):
     count: int = eqx.field(static=True)
     are_sorted: bool = eqx.field(default=False, static=True)
 
-    def sum(self, x, where=None):
+    def sum(
+        self, x: Shaped[Array, "*batch n"], where: Bool[Array, "..."] | None = None
+    ) -> Shaped[Array, "*groups"]:
         x = x.astype(jnp.int32) if x.dtype == bool else x
         x = x if where is None else jnp.where(where, x, jnp.zeros((), x.dtype))
         x = jnp.broadcast_to(x, (*x.shape[:-1], *self.ids.shape))
         return segment_sum(x, self.ids, self.count, self.are_sorted)
 
-    def dot(self, x, y):
+    def dot(
+        self, x: Float[Array, "*batch n"], y: Float[Array, "*#batch n"]
+    ) -> Float[Array, "*groups"]:
         return self.sum(x * y)
 
-    def max(self, x):
+    def max(self, x: Float[Array, "*batch n"]) -> Float[Array, "*groups"]:
         return segment_max(x, self.ids, self.count, self.are_sorted)
 
-    def min(self, x):
+    def min(self, x: Float[Array, "*batch n"]) -> Float[Array, "*groups"]:
         least = segment_min(x, self.ids, self.count, self.are_sorted)
         return jnp.where(least == jnp.inf, 0, least)
 
-    def of_parameter(self, x):
+    def of_parameter(self, x: Shaped[Array, "*#batch m"]) -> Shaped[Array, "*#groups"]:
         return x
 
-    def kth_largest(self, x, weights, k):
+    def kth_largest(
+        self,
+        x: Float[Array, "*batch n"],
+        weights: Float[Array, "*batch n"] | None,
+        k: Float[Array, "*groups"],
+    ) -> Float[Array, "*batch #n"]:
         weights = jnp.ones_like(x) if weights is None else weights
         known = jax.lax.stop_gradient((x, weights, k))
         return self.spread(kth_largest_of_segments(*known, self.ids, self.count))
 
-    def spread(self, x):
+    def spread(self, x: Shaped[Array, "*groups"]) -> Shaped[Array, "*batch #n"]:
         ids = jnp.clip(self.ids, 0, self.count - 1)
         return x.at[..., ids].get(mode="promise_in_bounds")
 

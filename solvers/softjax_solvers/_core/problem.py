@@ -87,21 +87,21 @@ class Problem(eqx.Module):
         """
         return self
 
-    def default_solver(self, regularizer: Regularizer) -> str | Solver | None:
+    def default_solver(self, regularizer: Regularizer) -> str | Solver[Any] | None:
         """The best known solver, or its name. Default: None, there is not one."""
         return None
 
-    def accepted_by(self, solver: Solver, regularizer: Regularizer) -> bool:
+    def accepted_by(self, solver: Solver[Any], regularizer: Regularizer) -> bool:
         """Whether a solver solves this problem. Default: if it says that it does."""
         return solver.accepts(self, regularizer)
 
-    def solved_by(self, solver: Solver, regularizer: Regularizer) -> Solution:
+    def solved_by(self, solver: Solver[Any], regularizer: Regularizer) -> Solution:
         """The solution of a solver. Default: its `solve`, of the problem as a whole."""
         return solver.solve(self, regularizer)
 
     def evaluated_by(
         self,
-        solver: Solver,
+        solver: Solver[Any],
         regularizer: Regularizer,
         readout: Readout,
         linear_solver: Any = None,
@@ -249,7 +249,7 @@ class ScalarDualProblem(Problem):
     def flat(self) -> ScalarDualProblem:
         """These rows with a single, leading batch axis, to `vmap` over."""
 
-    def default_solver(self, regularizer: Regularizer) -> str | Solver | None:
+    def default_solver(self, regularizer: Regularizer) -> str | Solver[Any] | None:
         return "newton"
 
     def initial_dual(self, regularizer: Regularizer) -> Float[Array, "*rows"]:

@@ -79,10 +79,12 @@ class Dual(Readout):
         -0.8
     """
 
-    def read(self, solution):
+    def read(self, solution: Solution) -> PyTree[Array]:
         return solution.dual
 
-    def value_and_tangent(self, solution, moves, linear_solver):
+    def value_and_tangent(
+        self, solution: Solution, moves: Moves, linear_solver: Any
+    ) -> tuple[PyTree[Array], PyTree[Array]]:
         if solution.dual is None:  # which cancels
             return None, None
         return solution.dual, solution.dual_tangent(moves, linear_solver)
@@ -98,7 +100,7 @@ class Primal(Readout):
         [0.  0.8 0.2]
     """
 
-    def read(self, solution):
+    def read(self, solution: Solution) -> PyTree[Array]:
         return solution.problem.primal(solution.dual, solution.regularizer)
 
 
@@ -119,10 +121,12 @@ class LogPrimal(Readout):
         [-inf   0. -inf]
     """
 
-    def read(self, solution):
+    def read(self, solution: Solution) -> PyTree[Array]:
         return solution.problem.log_primal(solution.dual, solution.regularizer)
 
-    def value_and_tangent(self, solution, moves, linear_solver):
+    def value_and_tangent(
+        self, solution: Solution, moves: Moves, linear_solver: Any
+    ) -> tuple[PyTree[Array], PyTree[Array]]:
         problem: Any = solution.problem
         known = problem.fused.get(Primal)
         if known is None:
@@ -150,7 +154,7 @@ class Means(Readout):
 
     values: Float[Array, "*#batch n"]
 
-    def read(self, solution):
+    def read(self, solution: Solution) -> PyTree[Array]:
         return solution.problem.means(solution.dual, solution.regularizer, self.values)
 
 
@@ -172,7 +176,7 @@ class ColumnMeans(Readout):
 
     values: Float[Array, "*#batch m"]
 
-    def read(self, solution):
+    def read(self, solution: Solution) -> PyTree[Array]:
         return solution.problem.column_means(
             solution.dual, solution.regularizer, self.values
         )
@@ -191,11 +195,13 @@ class Value(Readout):
         -0.378
     """
 
-    def read(self, solution):
+    def read(self, solution: Solution) -> PyTree[Array]:
         problem: Any = solution.problem
         return problem.objective(solution.value, solution.regularizer)
 
-    def value_and_tangent(self, solution, moves, linear_solver):
+    def value_and_tangent(
+        self, solution: Solution, moves: Moves, linear_solver: Any
+    ) -> tuple[PyTree[Array], PyTree[Array]]:
         y = solution.value
         tangent = tangent_of(
             lambda problem, regularizer: problem.objective(y, regularizer),

@@ -27,7 +27,7 @@ from .problem import Problem
 from .regularizer import Regularizer
 from .solver import Adapter, Solver
 
-SOLVERS: dict[str, Callable[[], Solver]] = {
+SOLVERS: dict[str, Callable[[], Solver[Any]]] = {
     "closed_form": ClosedForm,
     "newton": Newton,
     "semi_dual": SemiDual,
@@ -75,7 +75,7 @@ CLASSES = frozenset({"jaxopt"})
 
 def prepare(
     problem: Problem, regularizer: Regularizer, solver: Any, linear_solver: Any
-) -> tuple[Problem, Solver]:
+) -> tuple[Problem, Solver[Any]]:
     """The final form of a problem, and the solver that the keyword stands for.
 
     The form is the special one for the regularizer if the solver takes it, and else the
@@ -137,7 +137,9 @@ def _able(problem: Problem, regularizer: Regularizer) -> str:
     return f"Solvers that can: {', '.join(able)}."
 
 
-def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> Solver:
+def choose_solver(
+    solver: Any, problem: Problem, regularizer: Regularizer
+) -> Solver[Any]:
     """The solver that the keyword `solver` means for this problem.
 
     **Arguments:**
@@ -162,7 +164,7 @@ def choose_solver(solver: Any, problem: Problem, regularizer: Regularizer) -> So
     return chosen
 
 
-def _candidates(solver: Any) -> tuple[Solver, ...]:
+def _candidates(solver: Any) -> tuple[Solver[Any], ...]:
     if isinstance(solver, Solver):
         return (solver,)
     if isinstance(solver, str):

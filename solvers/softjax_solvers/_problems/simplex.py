@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from .._core.groups import Groups, Rows
 from .._core.problem import MaximizationProblem
@@ -168,7 +168,7 @@ class Simplex(Candidates):
         """x over sums of links, and 0 where those are 0: of no candidate."""
         return safe_divide(x, total)
 
-    def log_primal(self, dual, regularizer):
+    def log_primal(self, dual: PyTree[Array], regularizer: Regularizer) -> Array:
         logs = regularizer.log_link(self.arguments(dual))
         total = self.groups.sum(self.weighted(self.links(dual, regularizer)))
         logs = logs - self.groups.spread(jnp.log(jnp.where(total > 0, total, 1)))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from .._core.regularizer import Regularizer, link_from_gradient
 from .._core.structure import Structure, Unknown
 from .._kernels.arrays import is_traced
-from .transformed import Transformed
+from .transformed import Number, Transformed
 
 
 def check_term(name: str, regularizer: Any) -> Regularizer:
@@ -57,7 +57,7 @@ class Scaled(Transformed):
                 raise ValueError(f"Scaled: factor must be positive, got {factor}.")
         self.factor = factor
 
-    def parts(self):
+    def parts(self) -> tuple[Regularizer, Number, Number]:
         return self.regularizer, self.factor, 0.0
 
 
@@ -84,7 +84,7 @@ class Sum(Transformed):
             raise TypeError("Sum takes one or more regularizers, got none.")
         self.terms = tuple(check_term("Sum", term) for term in terms)
 
-    def parts(self):
+    def parts(self) -> tuple[Regularizer, Number, Number]:
         if len(self.terms) == 1:
             return self.terms[0], 1.0, 0.0
         return _Terms(self.terms), 1.0, 0.0

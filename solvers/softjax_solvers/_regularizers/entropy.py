@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._core.regularizer import Regularizer
 from .._core.structure import Exponential, Structure
@@ -54,7 +56,9 @@ class Entropy(Regularizer):
     def transition_scale(self) -> Float[Array, ""]:
         return jnp.asarray(1.0)
 
-    def simplex_dual(self):
+    def simplex_dual(
+        self,
+    ) -> Callable[[Float[Array, "*batch n"], Bool[Array, "*batch n"]], Array] | None:
         def log_sum_exp(scores, where):
             # The largest score is 0, so nothing over- or underflows.
             return jnp.log(jnp.sum(jnp.exp(scores), axis=-1, where=where))

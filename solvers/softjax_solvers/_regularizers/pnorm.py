@@ -143,7 +143,9 @@ class PNorm(Regularizer):
         # Relative, so that rounding counts the same whatever the target.
         return positive_power(total / target, self.p - 1) - 1
 
-    def simplex_dual(self):
+    def simplex_dual(
+        self,
+    ) -> Callable[[Float[Array, "*batch n"], Bool[Array, "*batch n"]], Array] | None:
         if self._has_exponent(1):
             return _linear_threshold
         if self._has_exponent(2):

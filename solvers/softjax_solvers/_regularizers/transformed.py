@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from typing import TypeAlias
 
 from jaxtyping import Array, Bool, Float
 
 from .._core.regularizer import Regularizer
 from .._core.structure import Structure
 
-Number = float | Float[Array, ""]
+Number: TypeAlias = float | Float[Array, ""]
 
 
 class Transformed(Regularizer):

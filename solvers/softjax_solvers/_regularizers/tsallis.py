@@ -19,7 +19,7 @@ from .deformed import (
 )
 from .entropy import Entropy
 from .pnorm import PNorm, parse_number, positive_power
-from .transformed import Transformed
+from .transformed import Number, Transformed
 
 
 class Tsallis(Transformed):
@@ -85,7 +85,7 @@ class Tsallis(Transformed):
             alpha, "Tsallis: alpha", lambda a: 0 < a < math.inf, "positive and finite"
         )
 
-    def parts(self):
+    def parts(self) -> tuple[Regularizer, Number, Number]:
         a = self.alpha
         if isinstance(a, float) and a == 1:
             return Entropy(), 1.0, 1.0

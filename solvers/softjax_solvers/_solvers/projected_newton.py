@@ -93,7 +93,7 @@ class ProjectedNewton(Solver[Program]):
     max_steps: int = 200
     linear: str = eqx.field(default="auto", static=True)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if self.linear not in _LINEAR:
             raise ValueError(
                 f"ProjectedNewton: linear={self.linear!r} is not known. Allowed: "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -63,7 +64,7 @@ class GroupLassoProjection(Simplex):
             )
         return self
 
-    def closed_form(self, regularizer):
+    def closed_form(self, regularizer: Regularizer) -> Callable[[], Array] | None:
         return None
 
     def links(
@@ -84,7 +85,12 @@ class GroupLassoProjection(Simplex):
     ) -> Float[Array, "*batch"]:
         return jnp.sum(self.links(dual, regularizer), axis=-1) - 1
 
-    def means(self, dual, regularizer, values):
+    def means(
+        self,
+        dual: Float[Array, "*batch"],
+        regularizer: Regularizer,
+        values: Float[Array, "*#batch n"],
+    ) -> Float[Array, "*batch"]:
         y = self.primal(dual, regularizer)
         return jnp.sum(y * values, axis=-1)
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._core.problem import MaximizationProblem
 from ..._core.readout import Dual, Moves
@@ -108,11 +108,11 @@ class MetricSimplexProjection(MaximizationProblem):
         z = self.z if self.where is None else jnp.where(self.where, self.z, 0)
         return SimplexProjection(z - self.softness * pull, self.softness, self.where)
 
-    def primal(self, dual, regularizer):
+    def primal(self, dual: PyTree[Array], regularizer: Regularizer) -> Array:
         simplex = self.at(dual.pull).specialize(regularizer)
         return simplex.primal(dual.threshold, regularizer)
 
-    def optimality(self, dual, regularizer):
+    def optimality(self, dual: PyTree[Array], regularizer: Regularizer) -> PyTree:
         pull = dual.pull - self.apply(self.primal(dual, regularizer))
         return Pulled(pull, self.at(dual.pull).optimality(dual.threshold, regularizer))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -56,7 +58,7 @@ class NormSimplexProjection(Simplex):
             )
         return self
 
-    def closed_form(self, regularizer):
+    def closed_form(self, regularizer: Regularizer) -> Callable[[], Array] | None:
         return None
 
     def optimality(

@@ -4,7 +4,7 @@ import abc
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._core.problem import MaximizationProblem, Problem
 from ..._core.readout import Primal
@@ -68,13 +68,15 @@ class ReducedProjection(MaximizationProblem):
     def specialize(self, regularizer: Regularizer) -> Simplex:
         return self.reduced().specialize(regularizer)
 
-    def optimality(self, dual, regularizer):
+    def optimality(self, dual: PyTree[Array], regularizer: Regularizer) -> PyTree:
         return self.reduced().optimality(dual, regularizer)
 
-    def primal(self, dual, regularizer):
+    def primal(self, dual: PyTree[Array], regularizer: Regularizer) -> Array:
         return self.specialize(regularizer).primal(dual, regularizer)
 
-    def residual(self, dual, regularizer):
+    def residual(
+        self, dual: PyTree[Array], regularizer: Regularizer
+    ) -> Float[Array, "..."]:
         return self.specialize(regularizer).residual(dual, regularizer)
 
     def objective(

@@ -55,19 +55,19 @@ class Incidence(Matrix):
         """Sums over the arcs of each node."""
         return jnp.zeros((*x.shape[:-1], self.nodes), x.dtype).at[..., node].add(x)
 
-    def apply(self, y):
+    def apply(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         return self._sum(self.tail, y) - self._sum(self.head, y)
 
-    def apply_transpose(self, x):
+    def apply_transpose(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return x[..., self.tail] - x[..., self.head]
 
-    def sizes(self, y):
+    def sizes(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         return self.diagonal(jnp.abs(y))
 
-    def dense(self, dtype):
+    def dense(self, dtype: jnp.dtype) -> Float[Array, "*#batch m n"]:
         return self.apply(jnp.eye(self.shape[1], dtype=dtype)).T
 
-    def diagonal(self, weight):
+    def diagonal(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         weight = jnp.where(self.tail == self.head, 0, weight)
         return self._sum(self.tail, weight) + self._sum(self.head, weight)
 

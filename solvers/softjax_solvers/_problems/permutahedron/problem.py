@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..._core.problem import MaximizationProblem
 from ..._core.readout import Means, Moves, Primal
@@ -152,16 +153,18 @@ class PermutahedronProjection(MaximizationProblem):
         """Whether a shift of all of w is one of y: by a link that is a line, or exp."""
         return choose_rule(regularizer).moves_with_w
 
-    def optimality(self, dual, regularizer):
+    def optimality(self, dual: PyTree[Array], regularizer: Regularizer) -> PyTree:
         return self.specialize(regularizer).optimality(dual, regularizer)
 
-    def residual(self, dual, regularizer):
+    def residual(
+        self, dual: PyTree[Array], regularizer: Regularizer
+    ) -> Float[Array, "..."]:
         return self.specialize(regularizer).residual(dual, regularizer)
 
-    def primal(self, dual, regularizer):
+    def primal(self, dual: PyTree[Array], regularizer: Regularizer) -> Array:
         return self.specialize(regularizer).primal(dual, regularizer)
 
-    def objective(self, y, regularizer):
+    def objective(self, y: Array, regularizer: Regularizer) -> Float[Array, "*batch"]:
         return self.specialize(regularizer).objective(y, regularizer)
 
 
@@ -343,7 +346,10 @@ class IsotonicRegression(MaximizationProblem):
     def added(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
         return jnp.sum(x, axis=-1)
 
-    fused: ClassVar = {Primal: primal_and_tangent, Means: means_and_tangent}
+    fused: ClassVar[Mapping[Any, Callable[..., tuple[Any, Any]]]] = {
+        Primal: primal_and_tangent,
+        Means: means_and_tangent,
+    }
 
 
 def _least(counts: Array) -> float:

@@ -110,11 +110,11 @@ class SortedRows(ScalarDualProblem):
         exponential = regularizer.structure().rate is not None
         return "closed_form" if exponential else "newton"
 
-    def accepted_by(self, solver: Solver, regularizer: Regularizer) -> bool:
+    def accepted_by(self, solver: Solver[Any], regularizer: Regularizer) -> bool:
         row = self.rows(self.points[..., :1]).specialize(regularizer)
         return row.accepted_by(solver, regularizer)
 
-    def solved_by(self, solver: Solver, regularizer: Regularizer) -> Solution:
+    def solved_by(self, solver: Solver[Any], regularizer: Regularizer) -> Solution:
         def solve(rows):
             found = rows.solved_by(solver, regularizer)
             out = (found.dual, found.steps, found.residual, found.converged)
@@ -182,7 +182,7 @@ class SortedRows(ScalarDualProblem):
 
     def evaluated_by(
         self,
-        solver: Solver,
+        solver: Solver[Any],
         regularizer: Regularizer,
         readout: Readout,
         linear_solver: Any = None,

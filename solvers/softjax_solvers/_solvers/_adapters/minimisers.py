@@ -82,7 +82,9 @@ class OptimistixMinimiser(_Minimiser):
             self.solver, optx.AbstractMinimiser
         )
 
-    def minimise(self, fn, start):
+    def minimise(
+        self, fn: Callable[[Array], Array], start: Array
+    ) -> tuple[Array, Int[Array, ""]]:
         import optimistix as optx
 
         found = optx.minimise(
@@ -119,7 +121,9 @@ class JaxoptMinimiser(_Minimiser):
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
         return isinstance(problem, ConcaveDualProblem)
 
-    def minimise(self, fn, start):
+    def minimise(
+        self, fn: Callable[[Array], Array], start: Array
+    ) -> tuple[Array, Int[Array, ""]]:
         if isinstance(self.solver, type):
             solver = self.solver(fun=fn)
         else:
