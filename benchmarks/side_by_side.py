@@ -173,6 +173,9 @@ def draw(rows: list[Row], path: Path) -> None:
                     markersize=4,
                     lw=1,
                 )
+            low, high = axes.get_xlim()
+            axes.set_xlim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
+            axes.minorticks_off()
         if column == 0:
             upper.set_ylabel("residual")
             lower.set_ylabel("error of the gradient")
