@@ -154,13 +154,13 @@ CASES = [
     Case(
         "permutahedron",
         "c0",
-        lambda z: PermutahedronProjection(z, _WEIGHTS, 3.0),
+        lambda z: PermutahedronProjection(z, jnp.asarray(_WEIGHTS), 3.0),
         _ROW,
     ),
     Case(
         "majorization",
         "smooth",
-        lambda z: MajorizationProjection(_WEIGHTS, jnp.sort(z)[::-1], 0.3),
+        lambda z: MajorizationProjection(jnp.asarray(_WEIGHTS), jnp.sort(z)[::-1], 0.3),
         _ROW,
     ),
     Case("linear program", "c0", _program, _ROW),

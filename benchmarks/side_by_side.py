@@ -139,6 +139,7 @@ def table(rows: list[Row]) -> str:
 def draw(rows: list[Row], path: Path) -> None:
     """Residual and error of the gradient against time, two panels for each problem."""
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     plt.switch_backend("Agg")  # needs no screen
     cases = list(dict.fromkeys((row.problem, row.mode) for row in rows))
@@ -180,7 +181,7 @@ def draw(rows: list[Row], path: Path) -> None:
             upper.set_ylabel("residual")
             lower.set_ylabel("error of the gradient")
     handles = [
-        plt.Line2D([], [], color=colors[name], marker=marks[name], label=name)
+        Line2D([], [], color=colors[name], marker=marks[name], label=name)
         for name in names
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)

@@ -169,7 +169,7 @@ def draw(links: dict[str, Learned], path: Path) -> None:
         # From where it reaches 1: a shift of t does not change a projection.
         y = r.link(t + r.gradient(jnp.asarray(1.0)))
         fixed = name in kinds
-        style = dict(ls="--", color="0.4" if name == "smooth" else "0.7")
+        style: Any = dict(ls="--", color="0.4" if name == "smooth" else "0.7")
         axes.plot(t, y, label=name, **(style if fixed else {}))
     axes.set(xlabel="score below that of a whole vote", ylabel="vote")
     axes.legend(frameon=False)
