@@ -40,7 +40,7 @@ import numpy as np
 import softjax as sj
 from softjax.solvers import PNorm
 
-from .side_by_side import load
+from ._user import load
 
 MODES: dict[str, Any] = {
     mode: mode

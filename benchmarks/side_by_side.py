@@ -14,8 +14,6 @@ a `Case`. `--figure` draws residual and error of the gradient against time.
 
 import argparse
 import functools
-import importlib
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +25,7 @@ import numpy as np
 from softjax.solvers import choose_solver, get_regularizer, solve
 
 from ._solver_cases import CASES, SOLVERS, Case
+from ._user import load
 from .timing import medians
 
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -187,15 +186,6 @@ def draw(rows: list[Row], path: Path) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
-
-
-def load(name: str) -> Any:
-    """`module:name`, of a module that is looked for in the current folder too."""
-    if ":" not in name:
-        raise SystemExit(f"{name!r} is not of the form module:name.")
-    module, _, attribute = name.partition(":")
-    sys.path.insert(0, "")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[1]
 def landscape(monkeypatch):
     """The command, which is no part of what is installed."""
     monkeypatch.syspath_prepend(str(ROOT))
-    pytest.importorskip("ott")
     from benchmarks import landscape
 
     return landscape
@@ -83,12 +82,18 @@ def test_curvature_of_a_maximum(landscape, x64, mode):
         third = mean((x - b[..., None]) * (v - a[..., None]) ** 2)
         exact = np.abs(second + third / s**2).max()
         np.testing.assert_allclose(bend, exact, rtol=1e-3)
-    else:  # central differences of single calls, at the place of the largest
-        value = np.asarray(sj.max(jnp.asarray(x), axis=-1, mode=mode, softness=s))
+    else:  # differences of values by NumPy, with the threshold by halving
+        a, b = x.min(axis=-1, keepdims=True) / s - 2, x.max(axis=-1, keepdims=True) / s
+        for _ in range(100):
+            theta = (a + b) / 2
+            over = np.sum(np.maximum(x / s - theta, 0) ** 2, -1, keepdims=True) > 1
+            a, b = np.where(over, theta, a), np.where(over, b, theta)
+        value = np.sum(x * np.maximum(x / s - a, 0) ** 2, axis=-1)
         steps = np.diff(value, 2) / (t[1] - t[0]) ** 2
         np.testing.assert_allclose(bend, np.abs(steps).max(), rtol=1e-6)
     np.testing.assert_allclose(bias, np.abs(value - x.max(axis=-1)).max(), rtol=1e-9)
-    assert ratio < 1.1
+    # The second derivative of c1 jumps, where the grid decides.
+    assert ratio < dict(smooth=1.1, c1=1.6)[mode]
 
 
 @pytest.mark.slow
