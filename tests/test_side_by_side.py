@@ -123,7 +123,7 @@ def test_all_solvers_of_all_problems(side_by_side, x64):
     for case in side_by_side.CASES:
         rows = side_by_side.measure(case, tolerances=(1e-6,), repeats=1)
         assert rows, case
-        assert min(row.error for row in rows) < 1e-8, case
+        assert min(row.error for row in rows) < 1e-6, case
         seen |= {row.solver for row in rows}
     assert seen == set(side_by_side.SOLVERS)
 
