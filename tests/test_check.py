@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from softjax.solvers import (
     PNorm,
     Regularizer,
     check_regularizer,
+    measure_smoothness,
 )
 
 _QUICK = ("smooth",)
@@ -138,3 +140,20 @@ def test_what_is_wrong(regularizer, message):
 def test_what_is_no_regularizer():
     with pytest.raises(TypeError, match="'c0'"):
         check_regularizer("c0")
+
+
+class Scattered(Regularizer):
+    """Of an array, as parameters that are learned are: methods have no hash."""
+
+    size: jnp.ndarray
+
+    def link(self, t):
+        return self.size * (1 + jnp.sin(t))
+
+
+def test_methods_of_what_has_arrays():
+    report = check_regularizer(Scattered(jnp.asarray(1.0)))
+    assert "link decreases" in report.problems[0]
+    steps = PNorm(jnp.asarray(2.0))
+    with jax.enable_x64(True):
+        assert measure_smoothness(steps.link, -1.03, 1.0, 1) == 0

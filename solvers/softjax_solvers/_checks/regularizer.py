@@ -120,7 +120,8 @@ def check_regularizer(
 def _check_link(regularizer: Regularizer) -> Iterator[str]:
     """Findings about the link alone: its shape, signs, monotonicity and range."""
     t = np.concatenate([-np.geomspace(1e4, 1e-4, 400), np.geomspace(1e-4, 1e4, 400)])
-    y = np.asarray(jax.jit(regularizer.link)(t))
+    # A method of what has arrays cannot be hashed, as functions that are compiled are.
+    y = np.asarray(jax.jit(lambda t: regularizer.link(t))(t))
     if y.shape != t.shape:
         yield f"link returns the shape {y.shape} for an argument of shape {t.shape}."
         return

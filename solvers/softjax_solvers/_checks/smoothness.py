@@ -44,7 +44,8 @@ def measure_smoothness(
     grid = np.linspace(lower, upper, 402)
     rounding = 0.0  # largest jump that it may leave of a derivative that is 0
     for order in range(orders + 1):
-        at = jax.jit(fn)
+        # A method of what has arrays cannot be hashed, as what is compiled must be.
+        at = jax.jit(lambda t, fn=fn: fn(t))
         values = np.asarray(at(jnp.asarray(grid)))
         if order == 0:
             rounding = 1e-8 * np.ptp(values)
