@@ -54,6 +54,7 @@ def test_scaled_is_a_softness():
         assert_close(scaled, solve(SimplexProjection(Z, 2.1), base).value)
 
 
+@pytest.mark.slow
 def test_sum_of_equals():
     twice = solve(SimplexProjection(Z, 0.7), Sum(PNorm(1.5), PNorm(1.5))).value
     assert_close(twice, solve(SimplexProjection(Z, 1.4), PNorm(1.5)).value, atol=1e-5)

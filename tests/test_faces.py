@@ -91,7 +91,7 @@ def test_a_face_that_is_not_spanned_says_so():
     assert np.max(np.abs(mu_move - tangents.T @ (tangents @ move) / 0.5)) > 1e-2
 
 
-@each("name", ["paths", "chain", "trees", "loads"], fast=("paths",))
+@each("name", ["paths", "chain", "trees", "loads"], fast=())
 def test_large_scores_that_tie(name):
     """Beside scores of 1e6 times the softness its effect is lost, but nothing else."""
     (polytope,) = pick(POLYTOPES, name)

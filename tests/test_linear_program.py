@@ -117,6 +117,7 @@ def test_regularizers(case, x64):
     assert_close(out["value"], expected, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_batches():
     """A batch axis, `vmap` and single programs agree; matrices may have one too."""
     (program,) = pick(SMALL, "mixed")

@@ -98,6 +98,7 @@ class Spread(sj.solvers.Readout):
         )
 
 
+@pytest.mark.slow
 def test_readouts_and_losses(x64):
     (polytope,) = pick(POLYTOPES, "chain")
     _, unravel = ravel_pytree(polytope.scores)

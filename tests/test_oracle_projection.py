@@ -126,7 +126,7 @@ DEDICATED = {
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
-        ("simplex", "smooth"),
+        pytest.param("simplex", "smooth", marks=pytest.mark.slow),
         ("hypersimplex", "c1"),
         pytest.param("transport", "c0", marks=pytest.mark.slow),
         pytest.param("simplex", "c0", marks=pytest.mark.slow),
@@ -208,6 +208,7 @@ def test_too_few_atoms_are_reported():
     assert not converged
 
 
+@pytest.mark.slow
 def test_conditional_gradients():
     """FrankWolfe agrees, less accurately; a face takes part in derivatives too."""
     (polytope,) = pick(POLYTOPES, "trees")

@@ -107,6 +107,7 @@ def test_what_is_absent(name):
     assert np.isnan(value[2])
 
 
+@pytest.mark.slow
 def test_ties_and_axes():
     x = jnp.asarray([[1.0, 3.0, 3.0], [2.0, 0.0, 3.0]])
     for axis, first in (

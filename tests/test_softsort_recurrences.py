@@ -36,6 +36,7 @@ def _entropy(queries, support, softness, values):
 
 
 @pytest.mark.x64
+@pytest.mark.slow
 def test_recurrences_against_the_dense_formula():
     args = _many()
     own, general = _entropy(*args)

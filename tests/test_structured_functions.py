@@ -133,7 +133,11 @@ def test_ragged_batch():
     assert_close(jax.vmap(value)(lengths, unary, pairs), np.log([9.0, 243.0]))
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32, jnp.int32])
+@each(
+    "dtype",
+    [jnp.float16, jnp.bfloat16, jnp.float32, jnp.int32],
+    fast=("float32", "bfloat16"),
+)
 def test_types(dtype):
     z = jnp.array([[1, 2], [3, 4]], dtype)
     out = dtype if dtype != jnp.int32 else jnp.float32

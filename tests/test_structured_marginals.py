@@ -83,10 +83,9 @@ def test_best_point_of_the_hull(case, mode, x64):
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
-        pytest.param(name, mode, marks=[] if fast else [pytest.mark.slow])
+        pytest.param(name, mode, marks=pytest.mark.slow)
         for name in LENGTHS
         for mode in ("c0", "c1")
-        for fast in [(name, mode) == ("banded", "c0")]
     ],
 )
 def test_lengths_are_exact(name, mode, filler):

@@ -127,7 +127,7 @@ def test_hard_sets_have_soft_derivatives():
     assert_close(mean, np.array([1, 0.5], np.float32))
 
 
-@each("name", ["spanning_tree", "wide_matching", "knapsack"], fast=("spanning_tree",))
+@each("name", ["spanning_tree", "wide_matching", "knapsack"], fast=())
 def test_soft_sets_are_optimal(name, x64):
     """Among all means of k different structures, of which the hard one is the best."""
     case, k = BY_NAME[name], 2

@@ -186,7 +186,7 @@ def test_boxes_are_small_or_have_few_points(name):
 @pytest.mark.parametrize(
     ("operator", "softness"),
     [
-        ("sort", 0.1),
+        pytest.param("sort", 0.1, marks=pytest.mark.slow),
         ("sort", 0.003),
         pytest.param("rank", 0.1, marks=pytest.mark.slow),
         pytest.param("rank", 0.003, marks=pytest.mark.slow),

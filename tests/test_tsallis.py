@@ -53,7 +53,7 @@ def _sigmoid(alpha, t):
 
 
 @pytest.mark.x64
-@each("alpha", ALPHAS, fast=("0.5", "1.0", "1.5", "3.0"))
+@each("alpha", ALPHAS, fast=("1.0", "1.5", "3.0"))
 def test_values(alpha):
     """Values at an exponent that is known, and at a traced one."""
     found = _traced(Z, T, 0.7, jnp.asarray(alpha))

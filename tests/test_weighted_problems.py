@@ -90,7 +90,7 @@ def test_weights(x64, case, name):
 
 
 @each("mode", ["smooth", "c0", "c1"], fast=("c0",))
-@pytest.mark.parametrize("name", PROBLEMS)
+@each("name", list(PROBLEMS), fast=("simplex",))
 def test_no_weight(name, mode):
     """A candidate without weight counts nothing, and may come to count: one-sided."""
     z = jnp.array([0.3, 9.0, 0.1, -0.2, 100.0], jnp.float32)
