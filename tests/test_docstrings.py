@@ -33,7 +33,8 @@ def _docstring(name):
         body = ast.parse(path.read_text()).body
         for before, after in itertools.pairwise(body):
             targets = getattr(before, "targets", [getattr(before, "target", None)])
-            if last in (getattr(target, "id", None) for target in targets):
+            described = isinstance(after, ast.Expr)
+            if described and last in (getattr(x, "id", None) for x in targets):
                 return inspect.cleandoc(ast.literal_eval(after.value))
     return ""
 

@@ -7,6 +7,7 @@ projection of [t, 0] onto the simplex is H(t) itself.
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 
 import jax
@@ -131,9 +132,25 @@ class PseudoHuber(SymmetricRegularizer):
     def sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         # Formed at -|t|, where the textbook formula would cancel.
         root = jnp.sqrt(t * t + 1)
-        small = 1 / (2 * root * (root + jnp.abs(t)))
+        # A product, as second derivatives of one quotient have powers that overflow.
+        small = (1 / (2 * root)) * (1 / (root + jnp.abs(t)))
         # At 0, the branch that goes with the derivative of `jnp.abs`, which is 1 there.
         return jnp.where(t < 0, small, 1 - small)
+
+    def log_link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.log_sigmoid(2 * t)
+
+    def log_sigmoid(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        # Each half where it is small or rounds to 1, so that second derivatives, of
+        # high powers of t, do not overflow.
+        low = jnp.where(t < 0, t, 0)
+        root = jnp.sqrt(low * low + 1)
+        logs = -jnp.log1p(low * low) / 2 - jnp.log(root - low) - math.log(2)
+        most = 1 / math.sqrt(jnp.finfo(t.dtype).eps)
+        high = jnp.where(t < 0, 0, jnp.where(t > most, most, t))
+        root = jnp.sqrt(high * high + 1)
+        rest = jnp.log1p(-1 / (2 * root * (root + high)))
+        return jnp.where(t < 0, logs, rest)
 
     def softplus(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         small = 1 / (2 * (jnp.sqrt(t * t + 1) + jnp.abs(t)))
