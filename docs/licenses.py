@@ -1,4 +1,4 @@
-"""What SoftJAX depends on and under which licences, from metadata that is installed.
+"""Table of the dependencies of SoftJAX and their licences, from their metadata.
 
 Run with `python docs/licenses.py`; `docs/supply.md` has the table.
 """

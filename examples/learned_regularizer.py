@@ -154,7 +154,7 @@ def experiment(name: str, mode: str, steps: int = STEPS, seeds: int = SEEDS):
 
 
 def first(parameters):
-    """Those of the first seed."""
+    """Parameters of the first seed."""
     return jax.tree.map(lambda leaf: leaf[0], parameters)
 
 

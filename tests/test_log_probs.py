@@ -242,9 +242,6 @@ def check_finite(method, mode, eps, given):
         args = (np.float32(a) for a in (x, weights))
         found = compiled(*args, np.array(where), method, mode, eps)
         for logs, *rest in found.values():
-            if mode == "pseudohuber" and np.any(np.isinf(x)):
-                # The index has no second derivative there either: its links overflow.
-                rest = rest[:-1]
             assert not np.any(np.isnan(logs))
             assert np.all(logs <= 1e-5)
             for leaf in rest:
@@ -267,7 +264,12 @@ _ROWS = (
 @each("method", INDEX_METHODS)
 @each("mode", ["smooth", "c0", "c1", "pseudohuber"])
 @each("eps", [0.0, 1e-3])
-def test_never_nan(method, mode, eps):
+def test_never_nan(method, mode, eps, request):
+    if (mode, method) == ("pseudohuber", "softsort"):
+        reason = (
+            "second derivatives of a dual whose slope is next to the smallest number"
+        )
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
     check_finite(method, mode, eps, _ROWS)
 
 

@@ -15,7 +15,7 @@ from ..methods import Infinite, Intervals, Logarithms, Plain, Sample, Shares
 from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
 
 SHARES: dict[str, Shares] = {INDEX: Plain(), LOGS: Logarithms()}
-"""What is returned of a soft index -> its arithmetic."""
+"""Kind of an output that is a soft index -> the arithmetic of its entries."""
 
 
 class Outer(NamedTuple):

@@ -60,7 +60,7 @@ class Intervals(NamedTuple):
     def neighbours(
         self, x: Float[Array, "*batch n ..."], axis: int = -1
     ) -> tuple[Array, Array, Array | None]:
-        """What stands for the units that intervals begin in, and for the next ones.
+        """Elements of the units that intervals begin in, and of the next ones.
 
         And the share that an interval has of the latter; None if they are whole.
         """

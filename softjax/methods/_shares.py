@@ -1,4 +1,4 @@
-"""What soft indices are made of: shares, or their logarithms."""
+"""Arithmetic of soft indices, as shares or as logarithms of shares."""
 
 from __future__ import annotations
 

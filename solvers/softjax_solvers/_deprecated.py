@@ -12,7 +12,7 @@ from ._core.solve import evaluate
 
 
 class Deprecated(NamedTuple):
-    """What stands behind a former name.
+    """Successor of a former name.
 
     - `instead`: what to write today, as the warning says it.
     - `path`: where that is, as `module:name`.

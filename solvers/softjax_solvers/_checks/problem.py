@@ -288,7 +288,7 @@ class _Hull:
             self._compare()
 
     def _compare(self) -> None:
-        """What others add to the objective: vertices to first order, and mixtures."""
+        """Measure the rise of the objective toward vertices, and at means of them."""
         problem: Any = self.problem
 
         @jax.jit

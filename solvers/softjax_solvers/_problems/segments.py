@@ -19,7 +19,7 @@ from .simplex import Simplex
 
 
 class _Parsed(NamedTuple):
-    """What the classes of this file share."""
+    """Arguments of a projection over segments, checked and of full shapes."""
 
     z: Float[Array, "*batch n"]
     softness: Float[Array, "*#batch 1"]
