@@ -26,9 +26,8 @@ def _assignment(scores):
     return best
 
 
-@pytest.mark.parametrize(
-    "how", ["expand_dims", pytest.param("sequential", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["expand_dims", "sequential"])
 def test_oracles_that_cannot_be_traced(how):
     """SciPy's assignment: called from batches of all derivatives, never with NaN."""
 

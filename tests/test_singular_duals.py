@@ -148,7 +148,9 @@ def test_in_float32_and_in_a_batch():
             assert_close(found / size, wanted / size, atol=1e-3)
 
 
-@pytest.mark.parametrize("batch", [(), (2,), (0,)])
+@pytest.mark.parametrize(
+    "batch", [(), pytest.param((2,), marks=pytest.mark.slow), (0,)]
+)
 def test_all_ways_to_ask(batch):
     """Mapped or in a batch, as values, primal or expectation."""
     (z, goal), (dz, _) = _inputs(*batch)
