@@ -41,10 +41,39 @@ def slice_last(x: Array, start: Array, size: int) -> Array:
     )
 
 
-def safe_divide(numerator: Array | float, denominator: Array | np.ndarray) -> Array:
-    """Quotient, and 0 (with zero derivatives) where the denominator is 0."""
+def safe_divide(
+    numerator: Array | float | np.ndarray, denominator: Array | float | np.ndarray
+) -> Array:
+    """Quotient, and 0 (with zero derivatives) where the denominator is 0.
+
+    Its derivatives never square the denominator, which would underflow below 1e-19 in
+    float32.
+    """
+    dtype = jnp.result_type(numerator, denominator)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        dtype = jnp.result_type(dtype, float)
+    return _quotient(jnp.asarray(numerator, dtype), jnp.asarray(denominator, dtype))
+
+
+@jax.custom_jvp
+def _quotient(numerator: Array, denominator: Array) -> Array:
     zero = denominator == 0
     return jnp.where(zero, 0, numerator / jnp.where(zero, 1, denominator))
+
+
+def _quotient_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    out = _quotient(*primals)
+    (_, denominator), (move, apart) = primals, tangents
+    zero = jax.custom_derivatives.SymbolicZero
+    terms = [] if type(move) is zero else [move]
+    terms += [] if type(apart) is zero else [-out * apart]
+    # A product, as JAX keeps no rule of a quotient that is linear in a tangent.
+    inverse = _quotient(jnp.ones_like(denominator), denominator)
+    tangent = functools.reduce(jnp.add, terms) * inverse
+    return out, jnp.broadcast_to(tangent, out.shape)
+
+
+_quotient.defjvp(_quotient_jvp, symbolic_zeros=True)
 
 
 def broadcasts(shape: tuple[int, ...], *full: tuple[int, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
@@ -32,8 +33,10 @@ def linear_solve(
         return lx.linear_solve(operator, vector, linear_solver, throw=False).value
     if isinstance(operator, lx.DiagonalLinearOperator):
         # Lineax's pseudo-inverse judges each entry against the largest of all, which
-        # would couple the rows of a batch.
-        return jax.tree.map(safe_divide, vector, operator.diagonal)
+        # would couple the rows of a batch. Products, as JAX keeps no rule of a quotient
+        # that is linear in a tangent.
+        inverse = jax.tree.map(lambda x: safe_divide(1, x), operator.diagonal)
+        return jax.tree.map(jnp.multiply, vector, inverse)
     flat, unravel = ravel_pytree(vector)
     return unravel(pseudo_solve(operator.as_matrix(), flat))
 
