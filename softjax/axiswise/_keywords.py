@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from softjax_solvers import Regularizer
 
 from ..methods import Method
+from ._operation import Operation
 
 _Function = TypeVar("_Function", bound=Callable)
 
@@ -115,10 +116,6 @@ class ValueIndexKeywords(ValueKeywords, IndexKeywords, total=False):
     """
 
 
-class _Keyworded(Protocol):
-    def keywords(self) -> dict[str, Any]: ...
-
-
 def with_defaults(
     keywords: Mapping[str, Any], defaults: Mapping[str, Any], name: str
 ) -> dict[str, Any]:
@@ -135,8 +132,13 @@ def with_defaults(
     return {**defaults, **keywords}
 
 
-def with_keywords(operation: _Keyworded) -> Callable[[_Function], _Function]:
+def with_keywords(operation: Operation) -> Callable[[_Function], _Function]:
     """Show the common keywords and their defaults in a function's signature."""
+    return showing(operation.keywords())
+
+
+def showing(keywords: Mapping[str, Any]) -> Callable[[_Function], _Function]:
+    """Show keywords and their defaults in a function's signature."""
 
     def decorate(fn: _Function) -> _Function:
         own = inspect.signature(fn)
@@ -145,7 +147,7 @@ def with_keywords(operation: _Keyworded) -> Callable[[_Function], _Function]:
             for parameter in own.parameters.values()
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        for name, default in operation.keywords().items():
+        for name, default in keywords.items():
             kind = inspect.Parameter.KEYWORD_ONLY
             shown.append(inspect.Parameter(name, kind, default=default))
         fn.__signature__ = own.replace(parameters=shown)  # pyright: ignore

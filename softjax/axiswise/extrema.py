@@ -19,18 +19,18 @@ def _first(sample: Sample) -> tuple[Intervals, bool]:
 
 
 _OPTIONS: dict[str, Any] = dict(places=_first, absent=True, first_only=True)
-_ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), **_OPTIONS)
+ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), **_OPTIONS)
 MAX = Operation("max", ask("max"), (VALUE,), **_OPTIONS)
-_ARGMIN = _ARGMAX.ascend("argmin")
+ARGMIN = ARGMAX.ascend("argmin")
 MIN = MAX.ascend("min")
-NANARGMAX = _ARGMAX.without_nan("nanargmax")
+NANARGMAX = ARGMAX.without_nan("nanargmax")
 NANMAX = MAX.without_nan("nanmax")
-NANARGMIN = _ARGMIN.without_nan("nanargmin")
+NANARGMIN = ARGMIN.without_nan("nanargmin")
 NANMIN = MIN.without_nan("nanmin")
 
 
 @reads_defaults("max", methods="indices")
-@with_keywords(_ARGMAX)
+@with_keywords(ARGMAX)
 def argmax(
     x: Any,
     axis: int | None = None,
@@ -53,11 +53,11 @@ def argmax(
         >>> print(sj.argmax(x, mode="c0", softness=0.5))
         [0.  0.8 0.2]
     """
-    return call_reduction(_ARGMAX, x, axis, keepdims, keywords)
+    return call_reduction(ARGMAX, x, axis, keepdims, keywords)
 
 
 @reads_defaults("max", methods="indices")
-@with_keywords(_ARGMIN)
+@with_keywords(ARGMIN)
 def argmin(
     x: Any,
     axis: int | None = None,
@@ -74,7 +74,7 @@ def argmin(
         >>> print(sj.argmin(jnp.array([0.2, 1.0, 0.3])))
         [0.731 0.    0.269]
     """
-    return call_reduction(_ARGMIN, x, axis, keepdims, keywords)
+    return call_reduction(ARGMIN, x, axis, keepdims, keywords)
 
 
 @reads_defaults("max")

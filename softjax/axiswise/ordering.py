@@ -32,10 +32,10 @@ def _first_k(sample: Sample, k: int) -> tuple[Intervals, bool]:
 
 
 _ARGSORT = Operation("argsort", ask("argsort"), (INDEX,), by_units=True)
-_SORT = Operation("sort", ask("sort"), (VALUE,), by_units=True)
-_RANK = Operation("rank", ask("rank"), (POSITION,))
-_RANKING = Operation("ranking", ask("rank"), (POSITION,), first=0)
-_TOP_K = Operation(
+SORT = Operation("sort", ask("sort"), (VALUE,), by_units=True)
+RANK = Operation("rank", ask("rank"), (POSITION,))
+RANKING = Operation("ranking", ask("rank"), (POSITION,), first=0)
+TOP_K = Operation(
     "top_k", ask("top_k"), (VALUE, INDEX), _first_k, absent=True, by_units=True
 )
 
@@ -127,7 +127,7 @@ def argsort(
 
 
 @reads_defaults("sort")
-@with_keywords(_SORT)
+@with_keywords(SORT)
 def sort(
     x: Any,
     axis: int | None = -1,
@@ -145,10 +145,10 @@ def sort(
         >>> print(sj.sort(x, mode="c1", method="ot", softness=0.01, descending=True))
         [1.  0.7 0.2]
     """
-    return call(_sorted, _SORT, x, axis, keywords, descending=bool(descending))
+    return call(_sorted, SORT, x, axis, keywords, descending=bool(descending))
 
 
-_PARTITION = dataclasses.replace(_SORT, name="partition")
+_PARTITION = dataclasses.replace(SORT, name="partition")
 _ARGPARTITION = dataclasses.replace(_ARGSORT, name="argpartition")
 
 
@@ -202,7 +202,7 @@ def argpartition(
 
 
 @reads_defaults("rank")
-@with_keywords(_RANK)
+@with_keywords(RANK)
 def rank(
     x: Any,
     axis: int | None = -1,
@@ -227,11 +227,11 @@ def rank(
         >>> print(sj.rank(x, mode="hard", descending=False))
         [1. 3. 2.]
     """
-    return call(_positions, _RANK, x, axis, keywords, descending=bool(descending))
+    return call(_positions, RANK, x, axis, keywords, descending=bool(descending))
 
 
 @reads_defaults("rank")
-@with_keywords(_RANKING)
+@with_keywords(RANKING)
 def ranking(
     x: Any,
     axis: int | None = -1,
@@ -246,11 +246,11 @@ def ranking(
         >>> print(sj.ranking(jnp.array([0.2, 1.0, 0.7])))
         [1.993 0.048 0.959]
     """
-    return call(_positions, _RANKING, x, axis, keywords, descending=bool(descending))
+    return call(_positions, RANKING, x, axis, keywords, descending=bool(descending))
 
 
 @reads_defaults("top_k")
-@with_keywords(_TOP_K)
+@with_keywords(TOP_K)
 def top_k(
     x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueIndexKeywords]
 ) -> tuple[Float[Array, "..."], SoftIndex | None]:
@@ -275,4 +275,4 @@ def top_k(
         [[0.    0.952 0.047]
          [0.006 0.047 0.946]]
     """
-    return call(_largest, _TOP_K, x, axis, keywords, k=k)
+    return call(_largest, TOP_K, x, axis, keywords, k=k)

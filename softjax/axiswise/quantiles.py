@@ -108,7 +108,7 @@ _ARGQUANTILE = Operation(
     method="neuralsort",
     by_units=True,
 )
-_QUANTILE = Operation(
+QUANTILE = Operation(
     "quantile",
     _ask_at("quantile"),
     (VALUE,),
@@ -118,13 +118,13 @@ _QUANTILE = Operation(
     by_units=True,
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
-_PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
-NANQUANTILE = _QUANTILE.without_nan("nanquantile")
+_PERCENTILE = dataclasses.replace(QUANTILE, name="percentile")
+NANQUANTILE = QUANTILE.without_nan("nanquantile")
 NANPERCENTILE = _PERCENTILE.without_nan("nanpercentile")
 _AT_POINTS = {
     operation: dataclasses.replace(operation, by_units=False)
     for operation in (
-        *(_ARGQUANTILE, _QUANTILE, _ARGPERCENTILE, _PERCENTILE),
+        *(_ARGQUANTILE, QUANTILE, _ARGPERCENTILE, _PERCENTILE),
         *(NANQUANTILE, NANPERCENTILE),
     )
 }
@@ -136,7 +136,7 @@ _ARGMEDIAN = Operation(
     method="neuralsort",
     by_units=True,
 )
-_MEDIAN = Operation(
+MEDIAN = Operation(
     "median",
     ask("median"),
     (VALUE,),
@@ -145,7 +145,7 @@ _MEDIAN = Operation(
     of_nothing=math.nan,
     by_units=True,
 )
-NANMEDIAN = _MEDIAN.without_nan("nanmedian")
+NANMEDIAN = MEDIAN.without_nan("nanmedian")
 _MEDIAN_NEWTON = Operation(
     "median_newton",
     _root,
@@ -154,6 +154,20 @@ _MEDIAN_NEWTON = Operation(
     of_nothing=math.nan,
     hard=_hard_median,
 )
+
+
+def reading(operation: Operation, quantile_method: str) -> Operation:
+    """A quantile by points where it is so defined: only ratios of weights matter."""
+    return _AT_POINTS[operation] if quantile_method == "inverted_cdf" else operation
+
+
+def check_quantile_method(name: str, quantile_method: str) -> None:
+    """**Raises:** `ValueError` if it is not known."""
+    if quantile_method not in QUANTILE_METHODS:
+        raise ValueError(
+            f"{name}: quantile_method={quantile_method!r} is not known. "
+            f"Allowed: {', '.join(map(repr, QUANTILE_METHODS))}."
+        )
 
 
 def at_levels(
@@ -167,8 +181,7 @@ def at_levels(
     full: int = 1,
 ) -> Array:
     check_levels(q, full, operation.name)
-    if quantile_method == "inverted_cdf":  # to which only ratios of weights matter
-        operation = _AT_POINTS[operation]
+    operation = reading(operation, quantile_method)
     options = dict(keepdims=bool(keepdims), quantile_method=quantile_method)
     return call(_quantile, operation, x, axis, keywords, q, full, **options)
 
@@ -179,12 +192,7 @@ def _quantile(
     # The range is an argument: XLA would multiply by the inverse of a constant, whose
     # rounding moves levels that are those of elements.
     q = jnp.asarray(q)
-
-    if quantile_method not in QUANTILE_METHODS:
-        raise ValueError(
-            f"{operation.name}: quantile_method={quantile_method!r} is not known. "
-            f"Allowed: {', '.join(map(repr, QUANTILE_METHODS))}."
-        )
+    check_quantile_method(operation.name, quantile_method)
 
     def levels(layout: Layout, dtype: Any) -> tuple[Array, str]:
         return q.ravel().astype(dtype) / full, quantile_method
@@ -229,7 +237,7 @@ def argquantile(
 
 
 @reads_defaults("quantile")
-@with_keywords(_QUANTILE)
+@with_keywords(QUANTILE)
 def quantile(
     x: Any,
     q: Any,
@@ -259,7 +267,7 @@ def quantile(
         >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0]), mode="hard"))
         [0.  0.4 1. ]
     """
-    return at_levels(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return at_levels(QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
 @reads_defaults("quantile", methods="indices")
@@ -333,7 +341,7 @@ def argmedian(
 
 
 @reads_defaults("quantile")
-@with_keywords(_MEDIAN)
+@with_keywords(MEDIAN)
 def median(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -351,7 +359,7 @@ def median(
         >>> print(sj.median(x, axis=1))
         [0.606 0.173]
     """
-    return call_reduction(_MEDIAN, x, axis, keepdims, keywords, several=True)
+    return call_reduction(MEDIAN, x, axis, keepdims, keywords, several=True)
 
 
 @reads_defaults("quantile")
