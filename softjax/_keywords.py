@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -266,3 +267,19 @@ def as_float(x: Any, name: str = "x") -> tuple[Float[Array, "..."], Any]:
     if x.dtype.itemsize < 4:
         x = x.astype(jnp.float32)
     return x, out_dtype
+
+
+def with_defaults(
+    keywords: Mapping[str, Any], defaults: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """The common keywords of a call, with defaults for those that are not given.
+
+    **Raises:** `TypeError` for one that there is not.
+    """
+    for keyword in keywords:
+        if keyword not in defaults:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
+                f"own arguments it takes {', '.join(defaults)}."
+            )
+    return {**defaults, **keywords}

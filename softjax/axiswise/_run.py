@@ -20,6 +20,7 @@ from .._keywords import (
     parse_mode,
     parse_parameter,
     parse_softness,
+    with_defaults,
 )
 from .._layout import (
     Layout,
@@ -32,7 +33,6 @@ from .._layout import (
 from ..methods import Method, Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
 from ._infinite import SHARES
-from ._keywords import with_defaults
 from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
 from ._operation import LOGS, MASK, POSITION, VALUE, Operation

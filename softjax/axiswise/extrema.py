@@ -6,10 +6,9 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
-from .._defaults import reads_defaults
 from .._types import SoftIndex
 from ..methods import Intervals, Sample
-from ._keywords import IndexKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, along_axis
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call_reduction
 
@@ -29,8 +28,7 @@ NANARGMIN = ARGMIN.without_nan("nanargmin")
 NANMIN = MIN.without_nan("nanmin")
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(ARGMAX)
+@along_axis("max", ARGMAX)
 def argmax(
     x: Any,
     axis: int | None = None,
@@ -56,8 +54,7 @@ def argmax(
     return call_reduction(ARGMAX, x, axis, keepdims, keywords)
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(ARGMIN)
+@along_axis("max", ARGMIN)
 def argmin(
     x: Any,
     axis: int | None = None,
@@ -77,8 +74,7 @@ def argmin(
     return call_reduction(ARGMIN, x, axis, keepdims, keywords)
 
 
-@reads_defaults("max")
-@with_keywords(MAX)
+@along_axis("max", MAX)
 def max(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -114,8 +110,7 @@ def max(
     )
 
 
-@reads_defaults("max")
-@with_keywords(MIN)
+@along_axis("max", MIN)
 def min(
     x: Any,
     axis: int | tuple[int, ...] | None = None,

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from softjax_solvers.internal import permute
 
-from .._defaults import reads_defaults
 from .._keywords import as_array, parse_integer
 from .._layout import Layout, parse_axis, split_mask
 from .._types import SoftIndex
@@ -21,7 +20,7 @@ from ._keywords import (
     IndexKeywords,
     ValueIndexKeywords,
     ValueKeywords,
-    with_keywords,
+    along_axis,
 )
 from ._operation import INDEX, POSITION, VALUE, Operation, ask
 from ._run import call, run
@@ -97,8 +96,7 @@ def _largest(x, softness, *, operation, axis, keywords, k):
     return values, None if index is None else layout.place(index, -2)
 
 
-@reads_defaults("sort", methods="indices")
-@with_keywords(_ARGSORT)
+@along_axis("sort", _ARGSORT)
 def argsort(
     x: Any,
     axis: int | None = -1,
@@ -126,8 +124,7 @@ def argsort(
     return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
 
 
-@reads_defaults("sort")
-@with_keywords(SORT)
+@along_axis("sort", SORT)
 def sort(
     x: Any,
     axis: int | None = -1,
@@ -158,8 +155,7 @@ def _check_place(x: Any, kth: Any, axis: Any, name: str) -> None:
         raise ValueError(f"{name}: kth={kth} must be from {-size} to {size - 1}.")
 
 
-@reads_defaults("sort")
-@with_keywords(_PARTITION)
+@along_axis("sort", _PARTITION)
 def partition(
     x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[ValueKeywords]
 ) -> Float[Array, "..."]:
@@ -180,8 +176,7 @@ def partition(
     return call(_sorted, _PARTITION, x, axis, keywords, descending=False)
 
 
-@reads_defaults("sort", methods="indices")
-@with_keywords(_ARGPARTITION)
+@along_axis("sort", _ARGPARTITION)
 def argpartition(
     x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[IndexKeywords]
 ) -> SoftIndex:
@@ -201,8 +196,7 @@ def argpartition(
     return call(_index, _ARGPARTITION, x, axis, keywords, descending=False)
 
 
-@reads_defaults("rank")
-@with_keywords(RANK)
+@along_axis("rank", RANK)
 def rank(
     x: Any,
     axis: int | None = -1,
@@ -230,8 +224,7 @@ def rank(
     return call(_positions, RANK, x, axis, keywords, descending=bool(descending))
 
 
-@reads_defaults("rank")
-@with_keywords(RANKING)
+@along_axis("rank", RANKING)
 def ranking(
     x: Any,
     axis: int | None = -1,
@@ -249,8 +242,7 @@ def ranking(
     return call(_positions, RANKING, x, axis, keywords, descending=bool(descending))
 
 
-@reads_defaults("top_k")
-@with_keywords(TOP_K)
+@along_axis("top_k", TOP_K)
 def top_k(
     x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueIndexKeywords]
 ) -> tuple[Float[Array, "..."], SoftIndex | None]:

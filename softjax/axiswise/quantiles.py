@@ -20,7 +20,7 @@ from .._types import SoftIndex
 from ..methods import Intervals, Method, Relaxation, Sample
 from ..methods._intervals import QUANTILE_METHODS
 from ..methods.hard import Hard
-from ._keywords import IndexKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, along_axis
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call, call_reduction, run
 
@@ -208,8 +208,7 @@ def _quantile(
     return out.reshape(q.shape + out.shape[1:])
 
 
-@reads_defaults("quantile", methods="indices")
-@with_keywords(_ARGQUANTILE)
+@along_axis("quantile", _ARGQUANTILE)
 def argquantile(
     x: Any,
     q: Any,
@@ -236,8 +235,7 @@ def argquantile(
     return at_levels(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
-@reads_defaults("quantile")
-@with_keywords(QUANTILE)
+@along_axis("quantile", QUANTILE)
 def quantile(
     x: Any,
     q: Any,
@@ -270,8 +268,7 @@ def quantile(
     return at_levels(QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
-@reads_defaults("quantile", methods="indices")
-@with_keywords(_ARGPERCENTILE)
+@along_axis("quantile", _ARGPERCENTILE)
 def argpercentile(
     x: Any,
     q: Any,
@@ -294,8 +291,7 @@ def argpercentile(
     )
 
 
-@reads_defaults("quantile")
-@with_keywords(_PERCENTILE)
+@along_axis("quantile", _PERCENTILE)
 def percentile(
     x: Any,
     q: Any,
@@ -316,8 +312,7 @@ def percentile(
     return at_levels(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
-@reads_defaults("quantile", methods="indices")
-@with_keywords(_ARGMEDIAN)
+@along_axis("quantile", _ARGMEDIAN)
 def argmedian(
     x: Any,
     axis: int | None = None,
@@ -340,8 +335,7 @@ def argmedian(
     return call_reduction(_ARGMEDIAN, x, axis, keepdims, keywords)
 
 
-@reads_defaults("quantile")
-@with_keywords(MEDIAN)
+@along_axis("quantile", MEDIAN)
 def median(
     x: Any,
     axis: int | tuple[int, ...] | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,8 @@ from .._keywords import (
     parse_integer,
     parse_mode,
     parse_softness,
+    with_defaults,
 )
-from ..axiswise._keywords import showing, with_defaults
 from ..axiswise._logarithms import check_logs
 from ..axiswise._measure import check_total, check_weights, known_weights
 from ..axiswise._operation import INDEX, Operation
@@ -33,8 +33,7 @@ from ._methods import get_formulation, has
 from ._results import Column, is_of_elements
 from ._sample import Measure
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+_Function = TypeVar("_Function", bound=Callable)
 
 
 class SegmentKeywords(TypedDict, total=False):
@@ -91,16 +90,11 @@ def keywords_of(operation: Operation) -> dict[str, Any]:
     return {name: x for name, x in operation.keywords().items() if name in own}
 
 
-def over_segments(
-    kind: str, operation: Operation
-) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+def over_segments(kind: str, operation: Operation) -> Callable[[_Function], _Function]:
     """An operator over segments, of the keywords and defaults that they have."""
 
-    def decorate(fn: Callable[_P, _T]) -> Callable[_P, _T]:
-        shown = showing(keywords_of(operation))(fn)
-        return reads_defaults(kind, methods=has(operation))(shown)
-
-    return decorate
+    shown = keywords_of(operation)
+    return reads_defaults(kind, methods=has(operation), keywords=shown)
 
 
 def call(
