@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._keywords import check_levels
-from ..axiswise.quantiles import MEDIAN, QUANTILE, check_quantile_method
+from ..axiswise.quantiles import MEDIAN, QUANTILE, check_quantile_method, reading
 from ._run import SegmentKeywords, call, over_segments, run
 
 
@@ -54,7 +54,8 @@ def quantile(
     """
     check_levels(q, 1, "segment.quantile")
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords, q
-    return call(QUANTILE, *parts, body=_levels, quantile_method=quantile_method)
+    operation = reading(QUANTILE, quantile_method)
+    return call(operation, *parts, body=_levels, quantile_method=quantile_method)
 
 
 @over_segments("quantile", MEDIAN)
