@@ -100,22 +100,13 @@ def _root(
     return jnp.where(slope < 0, root, middle)
 
 
+_OPTIONS: dict[str, Any] = dict(method="neuralsort", by_units=True)
+_VALUE: dict[str, Any] = dict(outputs=(VALUE,), of_nothing=math.nan)
 _ARGQUANTILE = Operation(
-    "argquantile",
-    _ask_at("argquantile"),
-    (INDEX,),
-    _at_levels,
-    method="neuralsort",
-    by_units=True,
+    "argquantile", _ask_at("argquantile"), (INDEX,), _at_levels, **_OPTIONS
 )
 QUANTILE = Operation(
-    "quantile",
-    _ask_at("quantile"),
-    (VALUE,),
-    _at_levels,
-    method="neuralsort",
-    of_nothing=math.nan,
-    by_units=True,
+    "quantile", _ask_at("quantile"), places=_at_levels, **_VALUE, **_OPTIONS
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
 _PERCENTILE = dataclasses.replace(QUANTILE, name="percentile")
@@ -128,31 +119,11 @@ _AT_POINTS = {
         *(NANQUANTILE, NANPERCENTILE),
     )
 }
-_ARGMEDIAN = Operation(
-    "argmedian",
-    ask("argmedian"),
-    (INDEX,),
-    _at_centre,
-    method="neuralsort",
-    by_units=True,
-)
-MEDIAN = Operation(
-    "median",
-    ask("median"),
-    (VALUE,),
-    _at_centre,
-    method="neuralsort",
-    of_nothing=math.nan,
-    by_units=True,
-)
+_ARGMEDIAN = Operation("argmedian", ask("argmedian"), (INDEX,), _at_centre, **_OPTIONS)
+MEDIAN = Operation("median", ask("median"), places=_at_centre, **_VALUE, **_OPTIONS)
 NANMEDIAN = MEDIAN.without_nan("nanmedian")
 _MEDIAN_NEWTON = Operation(
-    "median_newton",
-    _root,
-    (VALUE,),
-    _at_centre,
-    of_nothing=math.nan,
-    hard=_hard_median,
+    "median_newton", _root, places=_at_centre, hard=_hard_median, **_VALUE
 )
 
 
