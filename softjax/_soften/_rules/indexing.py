@@ -16,18 +16,16 @@ from .. import _jaxprs
 from .._context import Context, Unsupported
 from .._forms import LARGEST
 from .._values import (
-    Chance,
-    Count,
     Dist,
     Known,
     Real,
     Stack,
     Value,
     as_dist,
-    is_bool,
     is_float,
     is_integral,
     new_key,
+    of_mean,
 )
 from .arithmetic import by_variable, joint, variable
 
@@ -94,11 +92,7 @@ def _read(operand: Value, read: Callable[[Array], Array], places: Places, probs:
         out = each(operand.probs)
         return Dist(out, None, operand.common, operand.type, new_key())
     out = _expected(probs, read(operand.mean()))
-    if is_float(operand.dtype):
-        return Real(out, is_integral(operand))
-    if is_bool(operand.dtype):
-        return Chance(out, new_key())
-    return Count(out, operand.dtype)
+    return of_mean(out, operand.dtype, is_integral(operand))
 
 
 def _gather(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -210,12 +204,7 @@ def _means(*values: Value) -> list[Array]:
 
 
 def _written(out: Array, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
-    dtype = _jaxprs.aval(eqn).dtype
-    if is_float(dtype):
-        return Real(out.astype(dtype), all(map(is_integral, operands)))
-    if is_bool(dtype):
-        return Chance(out, new_key())
-    return Count(out, dtype)
+    return of_mean(out, _jaxprs.aval(eqn).dtype, all(map(is_integral, operands)))
 
 
 _SCATTERS: dict[str, Callable[..., Array]] = {
