@@ -72,14 +72,6 @@ def _of_token(token: _Token) -> Any:
     return (_values.get() or {})[token.number]
 
 
-def _has_softness(value: Any) -> None:
-    check_softness(value)
-
-
-def _is_mode(value: Any) -> None:
-    parse_mode(value)
-
-
 def _is_method(value: Any) -> None:
     for get in (get_method, get_mask_method):
         with contextlib.suppress(ValueError, TypeError):
@@ -96,9 +88,9 @@ def _is_flag(name: str) -> Callable[[Any], None]:
     return check
 
 
-_CHECKS: dict[str, Callable[[Any], None]] = {
-    "softness": _has_softness,
-    "mode": _is_mode,
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "softness": check_softness,
+    "mode": parse_mode,
     "method": _is_method,
     "standardize": _is_flag("standardize"),
     "straight_through": _is_flag("straight_through"),
