@@ -1,4 +1,4 @@
-"""Signatures with the keywords that all axiswise operators share.
+"""Signatures with the keywords that operators of a kind share.
 
 They are made at run time, and mkdocstrings reads source.
 """

@@ -72,14 +72,6 @@ def _of_token(token: _Token) -> Any:
     return (_values.get() or {})[token.number]
 
 
-def _has_softness(value: Any) -> None:
-    check_softness(value)
-
-
-def _is_mode(value: Any) -> None:
-    parse_mode(value)
-
-
 def _is_method(value: Any) -> None:
     for get in (get_method, get_mask_method):
         with contextlib.suppress(ValueError, TypeError):
@@ -96,9 +88,9 @@ def _is_flag(name: str) -> Callable[[Any], None]:
     return check
 
 
-_CHECKS: dict[str, Callable[[Any], None]] = {
-    "softness": _has_softness,
-    "mode": _is_mode,
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "softness": check_softness,
+    "mode": parse_mode,
     "method": _is_method,
     "standardize": _is_flag("standardize"),
     "straight_through": _is_flag("straight_through"),
@@ -225,6 +217,7 @@ def reads_defaults(
     methods: str | Callable[[Any], bool] = "values",
     hard: bool = True,
     variant: bool = True,
+    keywords: Mapping[str, Any] | None = None,
 ) -> Callable[[_Function], _Function]:
     """Let an operator take what is not given from [`softjax.defaults`][].
 
@@ -234,10 +227,14 @@ def reads_defaults(
     - `methods`: which methods the operator has, by a name in `HAS` or a function.
     - `hard`: whether it has a hard mode.
     - `variant`: whether it then has a straight-through variant.
+    - `keywords`: names and defaults of those that it takes as `**keywords`, which its
+        signature shows; None for no such.
     """
     fits = methods if callable(methods) else HAS[methods]
 
     def decorate(fn: _Function) -> _Function:
+        if keywords is not None:
+            _show(fn, keywords)
         names = {
             name
             for name, parameter in inspect.signature(fn).parameters.items()
@@ -263,3 +260,13 @@ def reads_defaults(
         return operator  # pyright: ignore[reportReturnType]
 
     return decorate
+
+
+def _show(fn: Callable[..., Any], keywords: Mapping[str, Any]) -> None:
+    """Show keywords and their defaults in a function's signature."""
+    own, variadic = inspect.signature(fn), inspect.Parameter.VAR_KEYWORD
+    shown = [p for p in own.parameters.values() if p.kind is not variadic]
+    for name, default in keywords.items():
+        kind = inspect.Parameter.KEYWORD_ONLY
+        shown.append(inspect.Parameter(name, kind, default=default))
+    fn.__signature__ = own.replace(parameters=shown)  # pyright: ignore

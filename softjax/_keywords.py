@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,9 @@ _GATED = "gated_"
 _PLAIN = int, float  # what is checked without NumPy, and is no subclass like a bool
 _COUNTS = "a number or an array of them"
 _SOFTNESS = "a positive number or array"
+
+
+_Choice = TypeVar("_Choice")
 
 
 class Mode(NamedTuple):
@@ -266,3 +270,46 @@ def as_float(x: Any, name: str = "x") -> tuple[Float[Array, "..."], Any]:
     if x.dtype.itemsize < 4:
         x = x.astype(jnp.float32)
     return x, out_dtype
+
+
+def with_defaults(
+    keywords: Mapping[str, Any], defaults: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """The common keywords of a call, with defaults for those that are not given.
+
+    **Raises:** `TypeError` for one that there is not.
+    """
+    for keyword in keywords:
+        if keyword not in defaults:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
+                f"own arguments it takes {', '.join(defaults)}."
+            )
+    return {**defaults, **keywords}
+
+
+def parse_choice(
+    method: Any,
+    kind: type[_Choice],
+    named: Mapping[str, Callable[[], _Choice]],
+    unknown: str = "is not known",
+) -> _Choice:
+    """The method that a name stands for, or the method itself.
+
+    **Raises:** `ValueError` for an `unknown` name, `TypeError` for anything else.
+    """
+    if isinstance(method, kind):
+        return method
+    names, instance = ", ".join(map(repr, named)), f"a {kind.__name__} instance"
+    if not isinstance(method, str):
+        hint = ""
+        if isinstance(method, type) and issubclass(method, kind):
+            hint = f" Did you mean {method.__name__}()?"
+        raise TypeError(
+            f"method must be one of {names} or {instance}, got {method!r}.{hint}"
+        )
+    if method not in named:
+        raise ValueError(
+            f"method={method!r} {unknown}. Allowed: {names}, or {instance}."
+        )
+    return named[method]()

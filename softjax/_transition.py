@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from ._keywords import (
     float_type,
     parse_mode,
     parse_softness,
+    with_defaults,
 )
 
 _FAR = 1e15
@@ -119,6 +120,34 @@ def apply(
         gated=None if gated is None else bool(gated),
         options=options,
     )
+
+
+class GatedKeywords(TypedDict, total=False):
+    """The keywords of operators that are made of the relu."""
+
+    softness: Any
+    mode: str | Regularizer
+    gated: bool
+
+
+GATED: dict[str, Any] = dict(softness=0.1, mode="smooth", gated=False)
+"""Their defaults."""
+
+
+def apply_gated(
+    name: str,
+    soft: Callable[..., Array],
+    hard: Callable[..., Any],
+    arrays: dict[str, Any],
+    keywords: Mapping[str, Any],
+    parameters: dict[str, Any] = _NONE,
+) -> Float[Array, "..."]:
+    """`apply` of an operator that is made of the relu, with the keywords as given.
+
+    **Raises:** `TypeError` for a keyword that there is not.
+    """
+    given = with_defaults(keywords, GATED, name)
+    return apply(soft, hard, arrays, **given, parameters=parameters)
 
 
 def _evaluate(softness, *values, names, operator, mode, gated, options):

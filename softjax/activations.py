@@ -6,16 +6,14 @@ see [`softjax.relu`][].
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import Regularizer
-
 from ._defaults import reads_defaults
-from ._transition import apply
+from ._transition import GATED, GatedKeywords, apply_gated
 from .elementwise import soft_clip
 
 
@@ -23,14 +21,8 @@ def _relu6(transition, x):
     return soft_clip(transition, x, 0, 6)
 
 
-@reads_defaults("elementwise")
-def relu6(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def relu6(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.nn.relu6`: `relu(x) - relu(x - 6)`.
 
     **Example:**
@@ -38,21 +30,15 @@ def relu6(
         >>> print(sj.relu6(jnp.array([-1.0, 0.0, 3.0, 6.0])))
         [0.    0.069 3.    5.931]
     """
-    return apply(_relu6, jax.nn.relu6, {"x": x}, softness, mode, gated=gated)
+    return apply_gated("relu6", _relu6, jax.nn.relu6, {"x": x}, keywords)
 
 
 def _hard_tanh(transition, x):
     return soft_clip(transition, x, -1, 1)
 
 
-@reads_defaults("elementwise")
-def hard_tanh(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def hard_tanh(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.nn.hard_tanh`: `relu(x + 1) - relu(x - 1) - 1`.
 
     **Example:**
@@ -60,21 +46,16 @@ def hard_tanh(
         >>> print(sj.hard_tanh(jnp.array([-2.0, -1.0, 0.5, 1.0])))
         [-1.    -0.931  0.499  0.931]
     """
-    return apply(_hard_tanh, jax.nn.hard_tanh, {"x": x}, softness, mode, gated=gated)
+    rules = _hard_tanh, jax.nn.hard_tanh
+    return apply_gated("hard_tanh", *rules, {"x": x}, keywords)
 
 
 def _hard_sigmoid(transition, x):
     return soft_clip(transition, x, -3, 3) / 6 + 0.5
 
 
-@reads_defaults("elementwise")
-def hard_sigmoid(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def hard_sigmoid(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.nn.hard_sigmoid`: `(relu(x + 3) - relu(x - 3)) / 6`, in [0, 1].
 
     **Example:**
@@ -83,7 +64,7 @@ def hard_sigmoid(
         [0.    0.012 0.5   0.988]
     """
     rules = _hard_sigmoid, jax.nn.hard_sigmoid
-    return apply(*rules, {"x": x}, softness, mode, gated=gated)
+    return apply_gated("hard_sigmoid", *rules, {"x": x}, keywords)
 
 
 def _hard_silu(transition, x):
@@ -91,14 +72,8 @@ def _hard_silu(transition, x):
     return jnp.where(jnp.isneginf(x), 0, x) * share
 
 
-@reads_defaults("elementwise")
-def hard_silu(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def hard_silu(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.nn.hard_silu`: `x hard_sigmoid(x)`, with [`softjax.hard_sigmoid`][].
 
     **Example:**
@@ -106,17 +81,12 @@ def hard_silu(
         >>> print(sj.hard_silu(jnp.array([-4.0, -3.0, 0.0, 3.0])))
         [-0.    -0.035  0.     2.965]
     """
-    return apply(_hard_silu, jax.nn.hard_silu, {"x": x}, softness, mode, gated=gated)
+    rules = _hard_silu, jax.nn.hard_silu
+    return apply_gated("hard_silu", *rules, {"x": x}, keywords)
 
 
-@reads_defaults("elementwise")
-def hard_swish(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def hard_swish(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.nn.hard_swish`, another name of [`softjax.hard_silu`][].
 
     **Example:**
@@ -124,7 +94,8 @@ def hard_swish(
         >>> print(sj.hard_swish(jnp.array([-4.0, -3.0, 0.0, 3.0])))
         [-0.    -0.035  0.     2.965]
     """
-    return hard_silu(x, softness=softness, mode=mode, gated=gated)
+    rules = _hard_silu, jax.nn.hard_silu
+    return apply_gated("hard_swish", *rules, {"x": x}, keywords)
 
 
 def _leaky_relu(transition, x, negative_slope):
@@ -134,14 +105,9 @@ def _leaky_relu(transition, x, negative_slope):
     return line + (1 - slope) * transition.tail(jnp.where(negative, x, -x))
 
 
-@reads_defaults("elementwise")
+@reads_defaults("elementwise", keywords=GATED)
 def leaky_relu(
-    x: Any,
-    negative_slope: Any = 0.01,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
+    x: Any, negative_slope: Any = 0.01, **keywords: Unpack[GatedKeywords]
 ) -> Float[Array, "..."]:
     """Soft `jax.nn.leaky_relu`: `a x + (1 - a) relu(x)`, with `a = negative_slope`.
 
@@ -156,12 +122,5 @@ def leaky_relu(
         >>> print(sj.leaky_relu(x, 0.1))
         [-0.1    0.062  1.   ]
     """
-    return apply(
-        _leaky_relu,
-        jax.nn.leaky_relu,
-        {"x": x},
-        softness,
-        mode,
-        gated=gated,
-        parameters=dict(negative_slope=negative_slope),
-    )
+    slope, rules = dict(negative_slope=negative_slope), (_leaky_relu, jax.nn.leaky_relu)
+    return apply_gated("leaky_relu", *rules, {"x": x}, keywords, slope)

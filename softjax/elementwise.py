@@ -7,7 +7,7 @@ instance (see `softjax.solvers.get_regularizer`), or `"hard"` for the hard opera
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Regularizer
 
 from ._defaults import reads_defaults
-from ._transition import Transition, apply
+from ._transition import GATED, GatedKeywords, Transition, apply, apply_gated
 
 
 def _hard_heaviside(x):
@@ -111,14 +111,8 @@ def _relu(transition, x):
     return transition.relu(x)
 
 
-@reads_defaults("elementwise")
-def relu(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def relu(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.nn.relu`: the integral of [`softjax.heaviside`][] from -inf to x.
 
     With the entropy, the softplus. By Danskin's theorem it is the regularized maximum
@@ -137,17 +131,11 @@ def relu(
         >>> print(sj.relu(x, gated=True))
         [-0.    -0.027  0.     1.   ]
     """
-    return apply(_relu, jax.nn.relu, {"x": x}, softness, mode, gated=gated)
+    return apply_gated("relu", _relu, jax.nn.relu, {"x": x}, keywords)
 
 
-@reads_defaults("elementwise", hard=False)
-def softrelu(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", hard=False, keywords=GATED)
+def softrelu(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """The integral of [`softjax.sigmoidal`][]: the soft relu without a hard mode.
 
     **Arguments:**
@@ -161,8 +149,8 @@ def softrelu(
         >>> print(sj.softrelu(jnp.array([-1.0, 0.0, 1.0]), softness=1.0))
         [0.313 0.693 1.313]
     """
-    _refuse_hard(mode, "softrelu", "relu")
-    return relu(x, softness=softness, mode=mode, gated=gated)
+    _refuse_hard(keywords.get("mode"), "softrelu", "relu")
+    return apply_gated("softrelu", _relu, jax.nn.relu, {"x": x}, keywords)
 
 
 def soft_clip(
@@ -201,15 +189,9 @@ def difference(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "
     return jnp.where(same, 0, x) - jnp.where(same, 0, y)
 
 
-@reads_defaults("elementwise")
+@reads_defaults("elementwise", keywords=GATED)
 def clip(
-    x: Any,
-    min: Any = None,
-    max: Any = None,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
+    x: Any, min: Any = None, max: Any = None, **keywords: Unpack[GatedKeywords]
 ) -> Float[Array, "..."]:
     """Soft `jax.numpy.clip`: `min + relu(x - min) - relu(x - max)`.
 
@@ -229,7 +211,7 @@ def clip(
     bounds = {"min": min, "max": max}
     bounds = {name: bound for name, bound in bounds.items() if bound is not None}
     hard = _HARD_CLIPS[tuple(bounds)]
-    return apply(soft_clip, hard, dict(x=x, **bounds), softness, mode, gated=gated)
+    return apply_gated("clip", soft_clip, hard, dict(x=x, **bounds), keywords)
 
 
 def _maximum(transition, x, y):
@@ -238,15 +220,8 @@ def _maximum(transition, x, y):
     return jnp.where(below, y, x) + transition.tail(jnp.where(below, gap, -gap))
 
 
-@reads_defaults("elementwise")
-def maximum(
-    x: Any,
-    y: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def maximum(x: Any, y: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.maximum`: `y + relu(x - y)`, symmetric in x and y.
 
     With the entropy, `softness log(exp(x / softness) + exp(y / softness))`. NaN where
@@ -266,22 +241,15 @@ def maximum(
         [0.5   0.473 0.5  ]
     """
     arrays = {"x": x, "y": y}
-    return apply(_maximum, jnp.maximum, arrays, softness, mode, gated=gated)
+    return apply_gated("maximum", _maximum, jnp.maximum, arrays, keywords)
 
 
 def _minimum(transition, x, y):
     return -_maximum(transition, -x, -y)
 
 
-@reads_defaults("elementwise")
-def minimum(
-    x: Any,
-    y: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def minimum(x: Any, y: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.minimum`: `y - relu(y - x)`, minus the maximum of -x and -y.
 
     **Arguments:**
@@ -294,7 +262,7 @@ def minimum(
         [-1.     0.369  0.431]
     """
     arrays = {"x": x, "y": y}
-    return apply(_minimum, jnp.minimum, arrays, softness, mode, gated=gated)
+    return apply_gated("minimum", _minimum, jnp.minimum, arrays, keywords)
 
 
 def _fmax(transition, x, y):
@@ -304,15 +272,8 @@ def _fmax(transition, x, y):
     return jnp.where(only_x, x, jnp.where(only_y, y, both))
 
 
-@reads_defaults("elementwise")
-def fmax(
-    x: Any,
-    y: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def fmax(x: Any, y: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.fmax`: [`softjax.maximum`][], or the one that is not NaN.
 
     **Example:**
@@ -321,22 +282,15 @@ def fmax(
         [0.5   0.531]
     """
     arrays = {"x": x, "y": y}
-    return apply(_fmax, jnp.fmax, arrays, softness, mode, gated=gated)
+    return apply_gated("fmax", _fmax, jnp.fmax, arrays, keywords)
 
 
 def _fmin(transition, x, y):
     return -_fmax(transition, -x, -y)
 
 
-@reads_defaults("elementwise")
-def fmin(
-    x: Any,
-    y: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    gated: bool = False,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=GATED)
+def fmin(x: Any, y: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.fmin`: [`softjax.minimum`][], or the one that is not NaN.
 
     **Example:**
@@ -345,10 +299,10 @@ def fmin(
         [0.5   0.369]
     """
     arrays = {"x": x, "y": y}
-    return apply(_fmin, jnp.fmin, arrays, softness, mode, gated=gated)
+    return apply_gated("fmin", _fmin, jnp.fmin, arrays, keywords)
 
 
-def _refuse_hard(mode: str | Regularizer, name: str, hard: str) -> None:
+def _refuse_hard(mode: Any, name: str, hard: str) -> None:
     if isinstance(mode, str) and mode == "hard":
         raise ValueError(
             f"{name}: mode='hard' is not allowed, for it names the soft function. Use "

@@ -7,8 +7,8 @@ integer is between both sides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict, Unpack
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Regularizer
 
 from ._defaults import reads_defaults
-from ._keywords import parse_index
+from ._keywords import parse_index, with_defaults
 from ._transition import Transition, apply
 
 
@@ -60,6 +60,10 @@ def _round(transition, x, neighbor_radius, decimals):
     return jnp.where(jnp.isfinite(scaled), rounded, x)
 
 
+def _rint(transition, x, neighbor_radius):
+    return _round(transition, x, neighbor_radius, 0)
+
+
 def _floor(transition, x, neighbor_radius):
     def fn(x):
         nearest = jnp.round(x)
@@ -91,34 +95,40 @@ def _hard(fn: Callable[..., Array]) -> Callable[..., Array]:
 
 
 _HARD = {
-    name: _hard(getattr(jnp, name)) for name in ("round", "floor", "ceil", "trunc")
+    name: _hard(getattr(jnp, name))
+    for name in ("round", "rint", "floor", "ceil", "trunc")
 }
 
 
+class RoundingKeywords(TypedDict, total=False):
+    """The keywords that all of them share."""
+
+    softness: Any
+    mode: str | Regularizer
+    neighbor_radius: int
+
+
+_DEFAULTS: dict[str, Any] = dict(softness=0.1, mode="smooth", neighbor_radius=5)
+
+
 def _rounded(
+    name: str,
     soft: Callable[..., Array],
-    hard: Callable[..., Array],
     x: Any,
-    softness: Any,
-    mode: str | Regularizer,
-    neighbor_radius: Any,
+    keywords: Mapping[str, Any],
     **options: Any,
 ) -> Array:
-    radius = parse_index(neighbor_radius, "neighbor_radius")
+    given = with_defaults(keywords, _DEFAULTS, name)
+    radius = parse_index(given["neighbor_radius"], "neighbor_radius")
     if radius < 0:
         raise ValueError(f"neighbor_radius must be at least 0, got {radius}.")
-    options |= dict(neighbor_radius=radius)
-    return apply(soft, hard, {"x": x}, softness, mode, **options)
+    given["neighbor_radius"] = radius
+    return apply(soft, _HARD[name], {"x": x}, **given, **options)
 
 
-@reads_defaults("elementwise")
+@reads_defaults("elementwise", keywords=_DEFAULTS)
 def round(
-    x: Any,
-    decimals: int = 0,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    neighbor_radius: int = 5,
+    x: Any, decimals: int = 0, **keywords: Unpack[RoundingKeywords]
 ) -> Float[Array, "..."]:
     """Soft `jax.numpy.round`: a sum of soft steps, one between any two integers.
 
@@ -141,19 +151,12 @@ def round(
         >>> print(jax.grad(lambda x: sj.round(x).sum())(x))
         [1.968 1.968 0.133]
     """
-    options = dict(decimals=parse_index(decimals, "decimals"))
-    rules = _round, _HARD["round"]
-    return _rounded(*rules, x, softness, mode, neighbor_radius, **options)
+    decimals = parse_index(decimals, "decimals")
+    return _rounded("round", _round, x, keywords, decimals=decimals)
 
 
-@reads_defaults("elementwise")
-def rint(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    neighbor_radius: int = 5,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=_DEFAULTS)
+def rint(x: Any, **keywords: Unpack[RoundingKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.rint`: [`softjax.round`][] to integers.
 
     **Example:**
@@ -164,18 +167,11 @@ def rint(
         >>> print(sj.rint(x, mode="hard"))
         [0. 0. 2.]
     """
-    rules = _round, _HARD["round"]
-    return _rounded(*rules, x, softness, mode, neighbor_radius, decimals=0)
+    return _rounded("rint", _rint, x, keywords)
 
 
-@reads_defaults("elementwise")
-def floor(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    neighbor_radius: int = 5,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=_DEFAULTS)
+def floor(x: Any, **keywords: Unpack[RoundingKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.floor`: a sum of soft steps, one at each integer.
 
     `n - 1 - m + sum_{k=-m}^{m} H(x - n - k)`, where n is the integer nearest to x.
@@ -192,17 +188,11 @@ def floor(
         >>> print(sj.floor(x, mode="hard"))
         [0. 0. 1.]
     """
-    return _rounded(_floor, _HARD["floor"], x, softness, mode, neighbor_radius)
+    return _rounded("floor", _floor, x, keywords)
 
 
-@reads_defaults("elementwise")
-def ceil(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    neighbor_radius: int = 5,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=_DEFAULTS)
+def ceil(x: Any, **keywords: Unpack[RoundingKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.ceil`: `floor(x) + 1`, with [`softjax.floor`][].
 
     **Arguments:**
@@ -217,17 +207,11 @@ def ceil(
         >>> print(sj.ceil(x, mode="hard"))
         [1. 1. 2.]
     """
-    return _rounded(_ceil, _HARD["ceil"], x, softness, mode, neighbor_radius)
+    return _rounded("ceil", _ceil, x, keywords)
 
 
-@reads_defaults("elementwise")
-def trunc(
-    x: Any,
-    *,
-    softness: Any = 0.1,
-    mode: str | Regularizer = "smooth",
-    neighbor_radius: int = 5,
-) -> Float[Array, "..."]:
+@reads_defaults("elementwise", keywords=_DEFAULTS)
+def trunc(x: Any, **keywords: Unpack[RoundingKeywords]) -> Float[Array, "..."]:
     """Soft `jax.numpy.trunc`: `floor(x) + H(-x)`, with [`softjax.floor`][].
 
     The sum of the steps at all integers but 0, and an odd function.
@@ -244,4 +228,4 @@ def trunc(
         >>> print(sj.trunc(x, mode="hard"))
         [-1. -0.  0.  0.]
     """
-    return _rounded(_trunc, _HARD["trunc"], x, softness, mode, neighbor_radius)
+    return _rounded("trunc", _trunc, x, keywords)

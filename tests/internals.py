@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from softjax_solvers import internal
-
-_X = jax.nn.softmax
 
 
 def _descending(x: Any) -> Any:
@@ -19,14 +16,8 @@ INTERNAL: dict[str, Any] = {
     "derivative": lambda x: internal.derivative(jnp.sin, x),
     "distance": lambda x: internal.distance(x, 1 - x),
     "invert": lambda x: x[..., internal.invert(np.array([1, 2, 3, 0]))],
-    "kth_largest": lambda x: internal.kth_largest(x, np.array([2])),
     "largest": lambda x: internal.largest(x, 2)[0],
-    "linear_map": lambda x: internal.linear_map(jnp.negative, jnp.negative, x),
-    "linear_recurrence": lambda x: internal.linear_recurrence(_X(x), x),
     "log_subset_sums": lambda x: internal.log_subset_sums(_descending(x)),
-    "centered_inclusion_probabilities": lambda x: (
-        internal.centered_inclusion_probabilities(_descending(x))
-    ),
     "centered_inclusion_probabilities_of_sizes": lambda x: (
         internal.centered_inclusion_probabilities_of_sizes(
             _descending(x), np.broadcast_to([True, True, False, False], x.shape)

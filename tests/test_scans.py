@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from assertions import assert_close, finite_difference
 
-from softjax_solvers._kernels.scans import _recursive_doubling, _sequential
-from softjax_solvers.internal import linear_recurrence
+from softjax_solvers._kernels.scans import (
+    _recursive_doubling,
+    _sequential,
+    linear_recurrence,
+)
 
 
 def loop(a, b, reverse):

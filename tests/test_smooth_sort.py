@@ -19,8 +19,8 @@ from oracles import majorization_oracle
 import softjax as sj
 from softjax.solvers import MajorizationProjection, PNorm, solve
 from softjax_solvers._kernels.fourth_differences import eliminate
+from softjax_solvers._kernels.subsets import centered_inclusion_probabilities
 from softjax_solvers.internal import (
-    centered_inclusion_probabilities,
     centered_inclusion_probabilities_of_sizes,
     log_subset_sums,
 )

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from assertions import assert_close
 
+from softjax_solvers._kernels.sorting import kth_largest
 from softjax_solvers.internal import (
     invert,
-    kth_largest,
     largest,
     permute,
     sort_with_permutation,

@@ -26,6 +26,7 @@ from ._values import (
     is_integral,
     mixed,
     new_key,
+    of_mean,
 )
 
 LARGEST = 256
@@ -93,12 +94,14 @@ def mix(weights: Sequence[Array], values: Sequence[Value]) -> Value:
     values = joined(values)
     if all(isinstance(value, Known) for value in values):
         dtype = values[0].dtype
-        if is_float(dtype):
-            return Real(mixed(weights, [value.mean() for value in values]))
-        if is_bool(dtype):
-            return Chance(_sum(weights, [v.mean() for v in values]), new_key())
-        values = list(_same_points([_dist(value) for value in values]))
-    return _MIXTURES[type(values[0])](weights, values)
+        if not is_float(dtype) and not is_bool(dtype):
+            values = list(_same_points([_dist(value) for value in values]))
+    if isinstance(values[0], Dist):
+        return _mix_dists(weights, values)
+    combine = mixed if is_float(values[0].dtype) else _sum
+    means = combine(weights, [value.mean() for value in values])
+    whole = all(isinstance(value, Real) and value.integral for value in values)
+    return of_mean(means, values[0].dtype, whole)
 
 
 def _sum(weights: Sequence[Array], arrays: Sequence[Array]) -> Array:
@@ -123,16 +126,6 @@ def _mix_dists(weights: Sequence[Array], values: Sequence[Any]) -> Value:
     points = [jnp.broadcast_to(v.all_points(), (*shape, v.size)) for v in values]
     support = jnp.concatenate(points, axis=-1)
     return Dist(jnp.concatenate(probs, -1), support, None, first.type, new_key())
-
-
-_MIXTURES: dict[type, Callable[[Sequence[Array], Sequence[Any]], Value]] = {
-    Real: lambda w, values: Real(
-        mixed(w, [v.array for v in values]), all(v.integral for v in values)
-    ),
-    Chance: lambda w, values: Chance(_sum(w, [v.p for v in values]), new_key()),
-    Count: lambda w, values: Count(_sum(w, [v.number for v in values]), values[0].type),
-    Dist: _mix_dists,
-}
 
 
 class Form(NamedTuple):

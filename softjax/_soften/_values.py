@@ -294,6 +294,15 @@ def is_integral(value: Value) -> bool:
     return bool(np.all(np.isfinite(numbers) & (numbers == np.floor(numbers))))
 
 
+def of_mean(mean: Array, dtype: Any, integral: bool = False) -> Value:
+    """Floats, or Booleans and integers by their means."""
+    if is_float(dtype):
+        return Real(mean.astype(dtype), integral)
+    if is_bool(dtype):
+        return Chance(mean, new_key())
+    return Count(mean, dtype)
+
+
 def chance(value: Value) -> Float[Array, "..."]:
     """The probability that a Boolean is true."""
     return value.mean()

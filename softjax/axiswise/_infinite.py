@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +28,11 @@ class Outer(NamedTuple):
     below: Shaped[Array, "*batch 1"]
     mass: Float[Array, "*batch n"] | None  # of elements, None for 1
     total: Shaped[Array | np.ndarray, "*#batch 1"]  # of all elements that there are
+
+    def each(self, fn: Callable[[Any], Array]) -> Outer:
+        """This with `fn` of the numbers that rows have."""
+        above, below, total = map(fn, (self.above, self.below, self.total))
+        return self._replace(above=above, below=below, total=total)
 
     @property
     def first_below(self) -> Shaped[Array | np.ndarray, "*batch 1"]:
@@ -71,7 +77,7 @@ class Outer(NamedTuple):
         if kind == POSITION:
             return put_positions(out, self, operation.first)
         places, single = operation.places(sample, *options)
-        axis = self.up.ndim - 1
+        axis = -1 if kind == VALUE else -2
         out = jnp.expand_dims(out, axis) if single else out
         if kind == VALUE:
             out = put_values(out, places, self)

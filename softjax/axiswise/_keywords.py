@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypedDict, TypeVar
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar
 
 from softjax_solvers import Regularizer
 
+from .._defaults import reads_defaults
 from ..methods import Method
+from ._operation import INDEX, Operation
 
 _Function = TypeVar("_Function", bound=Callable)
 
@@ -115,40 +116,16 @@ class ValueIndexKeywords(ValueKeywords, IndexKeywords, total=False):
     """
 
 
-class _Keyworded(Protocol):
-    def keywords(self) -> dict[str, Any]: ...
+def along_axis(
+    kind: str, operation: Operation, methods: str | None = None
+) -> Callable[[_Function], _Function]:
+    """An operator along an axis: the keywords that all share, and their defaults.
 
+    **Arguments:**
 
-def with_defaults(
-    keywords: Mapping[str, Any], defaults: Mapping[str, Any], name: str
-) -> dict[str, Any]:
-    """The common keywords of a call, with defaults for those that are not given.
-
-    **Raises:** `TypeError` for one that there is not.
+    - `kind`, `methods`: those of `reads_defaults`. None for those with soft indices
+        where nothing else is returned.
     """
-    for keyword in keywords:
-        if keyword not in defaults:
-            raise TypeError(
-                f"{name}() got an unexpected keyword argument {keyword!r}. Besides its "
-                f"own arguments it takes {', '.join(defaults)}."
-            )
-    return {**defaults, **keywords}
-
-
-def with_keywords(operation: _Keyworded) -> Callable[[_Function], _Function]:
-    """Show the common keywords and their defaults in a function's signature."""
-
-    def decorate(fn: _Function) -> _Function:
-        own = inspect.signature(fn)
-        shown = [
-            parameter
-            for parameter in own.parameters.values()
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-        ]
-        for name, default in operation.keywords().items():
-            kind = inspect.Parameter.KEYWORD_ONLY
-            shown.append(inspect.Parameter(name, kind, default=default))
-        fn.__signature__ = own.replace(parameters=shown)  # pyright: ignore
-        return fn
-
-    return decorate
+    index = operation.outputs == (INDEX,)
+    methods = methods or ("indices" if index else "values")
+    return reads_defaults(kind, methods=methods, keywords=operation.keywords())

@@ -76,12 +76,18 @@ class Operation:
 
     def answers(
         self,
-        method: Method,
-        sample: Sample,
+        method: Any,
+        sample: Any,
         relaxation: Relaxation,
         options: tuple[Any, ...],
     ) -> tuple[Array | None, ...]:
-        """One array for each output, positions counted from `first`."""
+        """One array for each output, positions counted from `first`.
+
+        **Arguments:**
+
+        - `method`: what answers: a [`softjax.methods.Method`][] of rows, or a
+            formulation over segments, of a sample of those.
+        """
 
         def asked(relaxation: Relaxation) -> tuple[Array | None, ...]:
             answer = self.apply(method, sample, relaxation, *options)
@@ -96,7 +102,7 @@ class Operation:
         pairs = zip(asked(relaxation), self.outputs, strict=True)
         return tuple(self._finished(out, kind, method) for out, kind in pairs)
 
-    def _finished(self, out: Array | None, kind: str, method: Method) -> Array | None:
+    def _finished(self, out: Array | None, kind: str, method: Any) -> Array | None:
         if out is None and kind == LOGS:
             raise ValueError(
                 f"{self.name}: return_log_probs=True is for soft indices, and "
@@ -107,6 +113,13 @@ class Operation:
         if kind == LOGS:
             return safe_log(out)
         return out + (self.first - 1) if kind == POSITION else out
+
+    def each(
+        self, finish: Callable[[Array, str], Array], outputs: tuple[Array | None, ...]
+    ) -> tuple[Array | None, ...]:
+        """`finish(out, kind)` of all outputs that there are."""
+        pairs = zip(outputs, self.outputs, strict=True)
+        return tuple(None if out is None else finish(out, kind) for out, kind in pairs)
 
     def in_logs(self) -> "Operation":
         """This operator with logarithms of soft indices."""

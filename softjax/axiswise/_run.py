@@ -20,6 +20,7 @@ from .._keywords import (
     parse_mode,
     parse_parameter,
     parse_softness,
+    with_defaults,
 )
 from .._layout import (
     Layout,
@@ -32,7 +33,6 @@ from .._layout import (
 from ..methods import Method, Relaxation, Sample, ValueMethod, get_method
 from ..methods.hard import Hard
 from ._infinite import SHARES
-from ._keywords import with_defaults
 from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
 from ._operation import LOGS, MASK, POSITION, VALUE, Operation
@@ -174,9 +174,9 @@ def run(
             out = outer.put(out, kind, operation, sample, options)
             if kind == LOGS:
                 out = floored_rows(out, floor, sample, operation.absent)
-            return _finish(out, kind, operation, sample, options, measure, bad)
+            return filled(out, kind, operation, sample, options, measure, bad)
 
-        return _each_output(finish, operation, outputs)
+        return operation.each(finish, outputs)
 
     outputs = on_each_device(
         by_rows,
@@ -252,21 +252,12 @@ def _run_hard(
     def finish(out, kind):
         if kind == LOGS:
             out = floored_rows(out, floor, sample, operation.absent)
-        return _finish(out, kind, operation, sample, options, measure, bad)
+        return filled(out, kind, operation, sample, options, measure, bad)
 
-    return _each_output(finish, operation, outputs)
-
-
-def _each_output(
-    finish: Callable[[Array, str], Array],
-    operation: Operation,
-    outputs: tuple[Array | None, ...],
-) -> tuple[Array | None, ...]:
-    pairs = zip(outputs, operation.outputs, strict=True)
-    return tuple(None if out is None else finish(out, kind) for out, kind in pairs)
+    return operation.each(finish, outputs)
 
 
-def _finish(
+def filled(
     out: Array,
     kind: str,
     operation: Operation,

@@ -6,10 +6,9 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
-from .._defaults import reads_defaults
 from .._types import SoftIndex
 from ..methods import Intervals, Sample
-from ._keywords import IndexKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, along_axis
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call_reduction
 
@@ -19,18 +18,17 @@ def _first(sample: Sample) -> tuple[Intervals, bool]:
 
 
 _OPTIONS: dict[str, Any] = dict(places=_first, absent=True, first_only=True)
-_ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), **_OPTIONS)
+ARGMAX = Operation("argmax", ask("argmax"), (INDEX,), **_OPTIONS)
 MAX = Operation("max", ask("max"), (VALUE,), **_OPTIONS)
-_ARGMIN = _ARGMAX.ascend("argmin")
+ARGMIN = ARGMAX.ascend("argmin")
 MIN = MAX.ascend("min")
-NANARGMAX = _ARGMAX.without_nan("nanargmax")
+NANARGMAX = ARGMAX.without_nan("nanargmax")
 NANMAX = MAX.without_nan("nanmax")
-NANARGMIN = _ARGMIN.without_nan("nanargmin")
+NANARGMIN = ARGMIN.without_nan("nanargmin")
 NANMIN = MIN.without_nan("nanmin")
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(_ARGMAX)
+@along_axis("max", ARGMAX)
 def argmax(
     x: Any,
     axis: int | None = None,
@@ -53,11 +51,10 @@ def argmax(
         >>> print(sj.argmax(x, mode="c0", softness=0.5))
         [0.  0.8 0.2]
     """
-    return call_reduction(_ARGMAX, x, axis, keepdims, keywords)
+    return call_reduction(ARGMAX, x, axis, keepdims, keywords)
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(_ARGMIN)
+@along_axis("max", ARGMIN)
 def argmin(
     x: Any,
     axis: int | None = None,
@@ -74,11 +71,10 @@ def argmin(
         >>> print(sj.argmin(jnp.array([0.2, 1.0, 0.3])))
         [0.731 0.    0.269]
     """
-    return call_reduction(_ARGMIN, x, axis, keepdims, keywords)
+    return call_reduction(ARGMIN, x, axis, keepdims, keywords)
 
 
-@reads_defaults("max")
-@with_keywords(MAX)
+@along_axis("max", MAX)
 def max(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -114,8 +110,7 @@ def max(
     )
 
 
-@reads_defaults("max")
-@with_keywords(MIN)
+@along_axis("max", MIN)
 def min(
     x: Any,
     axis: int | tuple[int, ...] | None = None,

@@ -61,7 +61,7 @@ def _mask(
     return jnp.where(sample.absent > 0, share, mask)
 
 
-_TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True, hard=_hard_mask)
+TOP_K_MASK = Operation("top_k_mask", _mask, (MASK,), absent=True, hard=_hard_mask)
 
 
 def _largest(x, softness, k, *, operation, axis, keywords, method):
@@ -152,4 +152,4 @@ def top_k_mask(
         where=where,
         weights=weights,
     )
-    return call(_largest, _TOP_K_MASK, x, axis, keywords, k, method=method)
+    return call(_largest, TOP_K_MASK, x, axis, keywords, k, method=method)

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from softjax_solvers.internal import permute
 
-from .._defaults import reads_defaults
 from .._keywords import as_array, parse_integer
 from .._layout import Layout, parse_axis, split_mask
 from .._types import SoftIndex
@@ -21,7 +20,7 @@ from ._keywords import (
     IndexKeywords,
     ValueIndexKeywords,
     ValueKeywords,
-    with_keywords,
+    along_axis,
 )
 from ._operation import INDEX, POSITION, VALUE, Operation, ask
 from ._run import call, run
@@ -32,10 +31,10 @@ def _first_k(sample: Sample, k: int) -> tuple[Intervals, bool]:
 
 
 _ARGSORT = Operation("argsort", ask("argsort"), (INDEX,), by_units=True)
-_SORT = Operation("sort", ask("sort"), (VALUE,), by_units=True)
-_RANK = Operation("rank", ask("rank"), (POSITION,))
-_RANKING = Operation("ranking", ask("rank"), (POSITION,), first=0)
-_TOP_K = Operation(
+SORT = Operation("sort", ask("sort"), (VALUE,), by_units=True)
+RANK = Operation("rank", ask("rank"), (POSITION,))
+RANKING = Operation("ranking", ask("rank"), (POSITION,), first=0)
+TOP_K = Operation(
     "top_k", ask("top_k"), (VALUE, INDEX), _first_k, absent=True, by_units=True
 )
 
@@ -97,8 +96,7 @@ def _largest(x, softness, *, operation, axis, keywords, k):
     return values, None if index is None else layout.place(index, -2)
 
 
-@reads_defaults("sort", methods="indices")
-@with_keywords(_ARGSORT)
+@along_axis("sort", _ARGSORT)
 def argsort(
     x: Any,
     axis: int | None = -1,
@@ -126,8 +124,7 @@ def argsort(
     return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
 
 
-@reads_defaults("sort")
-@with_keywords(_SORT)
+@along_axis("sort", SORT)
 def sort(
     x: Any,
     axis: int | None = -1,
@@ -145,10 +142,10 @@ def sort(
         >>> print(sj.sort(x, mode="c1", method="ot", softness=0.01, descending=True))
         [1.  0.7 0.2]
     """
-    return call(_sorted, _SORT, x, axis, keywords, descending=bool(descending))
+    return call(_sorted, SORT, x, axis, keywords, descending=bool(descending))
 
 
-_PARTITION = dataclasses.replace(_SORT, name="partition")
+_PARTITION = dataclasses.replace(SORT, name="partition")
 _ARGPARTITION = dataclasses.replace(_ARGSORT, name="argpartition")
 
 
@@ -158,8 +155,7 @@ def _check_place(x: Any, kth: Any, axis: Any, name: str) -> None:
         raise ValueError(f"{name}: kth={kth} must be from {-size} to {size - 1}.")
 
 
-@reads_defaults("sort")
-@with_keywords(_PARTITION)
+@along_axis("sort", _PARTITION)
 def partition(
     x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[ValueKeywords]
 ) -> Float[Array, "..."]:
@@ -180,8 +176,7 @@ def partition(
     return call(_sorted, _PARTITION, x, axis, keywords, descending=False)
 
 
-@reads_defaults("sort", methods="indices")
-@with_keywords(_ARGPARTITION)
+@along_axis("sort", _ARGPARTITION)
 def argpartition(
     x: Any, kth: int, axis: int | None = -1, **keywords: Unpack[IndexKeywords]
 ) -> SoftIndex:
@@ -201,8 +196,7 @@ def argpartition(
     return call(_index, _ARGPARTITION, x, axis, keywords, descending=False)
 
 
-@reads_defaults("rank")
-@with_keywords(_RANK)
+@along_axis("rank", RANK)
 def rank(
     x: Any,
     axis: int | None = -1,
@@ -227,11 +221,10 @@ def rank(
         >>> print(sj.rank(x, mode="hard", descending=False))
         [1. 3. 2.]
     """
-    return call(_positions, _RANK, x, axis, keywords, descending=bool(descending))
+    return call(_positions, RANK, x, axis, keywords, descending=bool(descending))
 
 
-@reads_defaults("rank")
-@with_keywords(_RANKING)
+@along_axis("rank", RANKING)
 def ranking(
     x: Any,
     axis: int | None = -1,
@@ -246,11 +239,10 @@ def ranking(
         >>> print(sj.ranking(jnp.array([0.2, 1.0, 0.7])))
         [1.993 0.048 0.959]
     """
-    return call(_positions, _RANKING, x, axis, keywords, descending=bool(descending))
+    return call(_positions, RANKING, x, axis, keywords, descending=bool(descending))
 
 
-@reads_defaults("top_k")
-@with_keywords(_TOP_K)
+@along_axis("top_k", TOP_K)
 def top_k(
     x: Any, k: int, axis: int = -1, **keywords: Unpack[ValueIndexKeywords]
 ) -> tuple[Float[Array, "..."], SoftIndex | None]:
@@ -275,4 +267,4 @@ def top_k(
         [[0.    0.952 0.047]
          [0.006 0.047 0.946]]
     """
-    return call(_largest, _TOP_K, x, axis, keywords, k=k)
+    return call(_largest, TOP_K, x, axis, keywords, k=k)

@@ -20,7 +20,7 @@ from .._types import SoftIndex
 from ..methods import Intervals, Method, Relaxation, Sample
 from ..methods._intervals import QUANTILE_METHODS
 from ..methods.hard import Hard
-from ._keywords import IndexKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, along_axis
 from ._operation import INDEX, VALUE, Operation, ask
 from ._run import call, call_reduction, run
 
@@ -100,60 +100,45 @@ def _root(
     return jnp.where(slope < 0, root, middle)
 
 
+_OPTIONS: dict[str, Any] = dict(method="neuralsort", by_units=True)
+_VALUE: dict[str, Any] = dict(outputs=(VALUE,), of_nothing=math.nan)
 _ARGQUANTILE = Operation(
-    "argquantile",
-    _ask_at("argquantile"),
-    (INDEX,),
-    _at_levels,
-    method="neuralsort",
-    by_units=True,
+    "argquantile", _ask_at("argquantile"), (INDEX,), _at_levels, **_OPTIONS
 )
-_QUANTILE = Operation(
-    "quantile",
-    _ask_at("quantile"),
-    (VALUE,),
-    _at_levels,
-    method="neuralsort",
-    of_nothing=math.nan,
-    by_units=True,
+QUANTILE = Operation(
+    "quantile", _ask_at("quantile"), places=_at_levels, **_VALUE, **_OPTIONS
 )
 _ARGPERCENTILE = dataclasses.replace(_ARGQUANTILE, name="argpercentile")
-_PERCENTILE = dataclasses.replace(_QUANTILE, name="percentile")
-NANQUANTILE = _QUANTILE.without_nan("nanquantile")
+_PERCENTILE = dataclasses.replace(QUANTILE, name="percentile")
+NANQUANTILE = QUANTILE.without_nan("nanquantile")
 NANPERCENTILE = _PERCENTILE.without_nan("nanpercentile")
 _AT_POINTS = {
     operation: dataclasses.replace(operation, by_units=False)
     for operation in (
-        *(_ARGQUANTILE, _QUANTILE, _ARGPERCENTILE, _PERCENTILE),
+        *(_ARGQUANTILE, QUANTILE, _ARGPERCENTILE, _PERCENTILE),
         *(NANQUANTILE, NANPERCENTILE),
     )
 }
-_ARGMEDIAN = Operation(
-    "argmedian",
-    ask("argmedian"),
-    (INDEX,),
-    _at_centre,
-    method="neuralsort",
-    by_units=True,
-)
-_MEDIAN = Operation(
-    "median",
-    ask("median"),
-    (VALUE,),
-    _at_centre,
-    method="neuralsort",
-    of_nothing=math.nan,
-    by_units=True,
-)
-NANMEDIAN = _MEDIAN.without_nan("nanmedian")
+_ARGMEDIAN = Operation("argmedian", ask("argmedian"), (INDEX,), _at_centre, **_OPTIONS)
+MEDIAN = Operation("median", ask("median"), places=_at_centre, **_VALUE, **_OPTIONS)
+NANMEDIAN = MEDIAN.without_nan("nanmedian")
 _MEDIAN_NEWTON = Operation(
-    "median_newton",
-    _root,
-    (VALUE,),
-    _at_centre,
-    of_nothing=math.nan,
-    hard=_hard_median,
+    "median_newton", _root, places=_at_centre, hard=_hard_median, **_VALUE
 )
+
+
+def reading(operation: Operation, quantile_method: str) -> Operation:
+    """A quantile by points where it is so defined: only ratios of weights matter."""
+    return _AT_POINTS[operation] if quantile_method == "inverted_cdf" else operation
+
+
+def check_quantile_method(name: str, quantile_method: str) -> None:
+    """**Raises:** `ValueError` if it is not known."""
+    if quantile_method not in QUANTILE_METHODS:
+        raise ValueError(
+            f"{name}: quantile_method={quantile_method!r} is not known. "
+            f"Allowed: {', '.join(map(repr, QUANTILE_METHODS))}."
+        )
 
 
 def at_levels(
@@ -167,8 +152,7 @@ def at_levels(
     full: int = 1,
 ) -> Array:
     check_levels(q, full, operation.name)
-    if quantile_method == "inverted_cdf":  # to which only ratios of weights matter
-        operation = _AT_POINTS[operation]
+    operation = reading(operation, quantile_method)
     options = dict(keepdims=bool(keepdims), quantile_method=quantile_method)
     return call(_quantile, operation, x, axis, keywords, q, full, **options)
 
@@ -179,12 +163,7 @@ def _quantile(
     # The range is an argument: XLA would multiply by the inverse of a constant, whose
     # rounding moves levels that are those of elements.
     q = jnp.asarray(q)
-
-    if quantile_method not in QUANTILE_METHODS:
-        raise ValueError(
-            f"{operation.name}: quantile_method={quantile_method!r} is not known. "
-            f"Allowed: {', '.join(map(repr, QUANTILE_METHODS))}."
-        )
+    check_quantile_method(operation.name, quantile_method)
 
     def levels(layout: Layout, dtype: Any) -> tuple[Array, str]:
         return q.ravel().astype(dtype) / full, quantile_method
@@ -200,8 +179,7 @@ def _quantile(
     return out.reshape(q.shape + out.shape[1:])
 
 
-@reads_defaults("quantile", methods="indices")
-@with_keywords(_ARGQUANTILE)
+@along_axis("quantile", _ARGQUANTILE)
 def argquantile(
     x: Any,
     q: Any,
@@ -228,8 +206,7 @@ def argquantile(
     return at_levels(_ARGQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
-@reads_defaults("quantile")
-@with_keywords(_QUANTILE)
+@along_axis("quantile", QUANTILE)
 def quantile(
     x: Any,
     q: Any,
@@ -259,11 +236,10 @@ def quantile(
         >>> print(sj.quantile(x, jnp.array([0.0, 0.5, 1.0]), mode="hard"))
         [0.  0.4 1. ]
     """
-    return at_levels(_QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
+    return at_levels(QUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
-@reads_defaults("quantile", methods="indices")
-@with_keywords(_ARGPERCENTILE)
+@along_axis("quantile", _ARGPERCENTILE)
 def argpercentile(
     x: Any,
     q: Any,
@@ -286,8 +262,7 @@ def argpercentile(
     )
 
 
-@reads_defaults("quantile")
-@with_keywords(_PERCENTILE)
+@along_axis("quantile", _PERCENTILE)
 def percentile(
     x: Any,
     q: Any,
@@ -308,8 +283,7 @@ def percentile(
     return at_levels(_PERCENTILE, x, q, axis, keepdims, quantile_method, keywords, 100)
 
 
-@reads_defaults("quantile", methods="indices")
-@with_keywords(_ARGMEDIAN)
+@along_axis("quantile", _ARGMEDIAN)
 def argmedian(
     x: Any,
     axis: int | None = None,
@@ -332,8 +306,7 @@ def argmedian(
     return call_reduction(_ARGMEDIAN, x, axis, keepdims, keywords)
 
 
-@reads_defaults("quantile")
-@with_keywords(_MEDIAN)
+@along_axis("quantile", MEDIAN)
 def median(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -351,7 +324,7 @@ def median(
         >>> print(sj.median(x, axis=1))
         [0.606 0.173]
     """
-    return call_reduction(_MEDIAN, x, axis, keepdims, keywords, several=True)
+    return call_reduction(MEDIAN, x, axis, keepdims, keywords, several=True)
 
 
 @reads_defaults("quantile")

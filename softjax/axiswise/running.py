@@ -11,10 +11,9 @@ from jaxtyping import Array, Bool, Float
 
 from softjax_solvers.internal import map_chunks
 
-from .._defaults import reads_defaults
-from .._keywords import as_float, parse_mode, parse_softness
+from .._keywords import as_float, parse_mode, parse_softness, with_defaults
 from .._layout import parse_axis, split_mask, split_parameter, split_weights
-from ._keywords import ValueKeywords, with_defaults, with_keywords
+from ._keywords import ValueKeywords, along_axis
 from ._operation import Operation
 from ._run import call, run
 from .extrema import MAX, MIN
@@ -133,8 +132,7 @@ def _by_masks(
     return jnp.moveaxis(out, 0, -1)
 
 
-@reads_defaults("max")
-@with_keywords(_CUMMAX)
+@along_axis("max", _CUMMAX)
 def cummax(
     x: Any, axis: int = 0, reverse: bool = False, **keywords: Unpack[ValueKeywords]
 ) -> Float[Array, "..."]:
@@ -157,8 +155,7 @@ def cummax(
     return call(_running, _CUMMAX, x, axis, keywords, reverse=bool(reverse))
 
 
-@reads_defaults("max")
-@with_keywords(_CUMMIN)
+@along_axis("max", _CUMMIN)
 def cummin(
     x: Any, axis: int = 0, reverse: bool = False, **keywords: Unpack[ValueKeywords]
 ) -> Float[Array, "..."]:

@@ -10,16 +10,14 @@ from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
-from .._defaults import reads_defaults
 from .._types import SoftIndex
-from ._keywords import IndexKeywords, ValueKeywords, with_keywords
+from ._keywords import IndexKeywords, ValueKeywords, along_axis
 from ._run import call_reduction
 from .extrema import NANARGMAX, NANARGMIN, NANMAX, NANMIN
 from .quantiles import NANMEDIAN, NANPERCENTILE, NANQUANTILE, at_levels
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(NANARGMAX)
+@along_axis("max", NANARGMAX)
 def nanargmax(
     x: Any,
     axis: int | None = None,
@@ -39,8 +37,7 @@ def nanargmax(
     return call_reduction(NANARGMAX, x, axis, keepdims, keywords)
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(NANARGMIN)
+@along_axis("max", NANARGMIN)
 def nanargmin(
     x: Any,
     axis: int | None = None,
@@ -58,8 +55,7 @@ def nanargmin(
     return call_reduction(NANARGMIN, x, axis, keepdims, keywords)
 
 
-@reads_defaults("max")
-@with_keywords(NANMAX)
+@along_axis("max", NANMAX)
 def nanmax(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -87,8 +83,7 @@ def nanmax(
     )
 
 
-@reads_defaults("max")
-@with_keywords(NANMIN)
+@along_axis("max", NANMIN)
 def nanmin(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -113,8 +108,7 @@ def nanmin(
     )
 
 
-@reads_defaults("quantile")
-@with_keywords(NANMEDIAN)
+@along_axis("quantile", NANMEDIAN)
 def nanmedian(
     x: Any,
     axis: int | tuple[int, ...] | None = None,
@@ -133,8 +127,7 @@ def nanmedian(
     return call_reduction(NANMEDIAN, x, axis, keepdims, keywords, several=True)
 
 
-@reads_defaults("quantile")
-@with_keywords(NANQUANTILE)
+@along_axis("quantile", NANQUANTILE)
 def nanquantile(
     x: Any,
     q: Any,
@@ -157,8 +150,7 @@ def nanquantile(
     return at_levels(NANQUANTILE, x, q, axis, keepdims, quantile_method, keywords)
 
 
-@reads_defaults("quantile")
-@with_keywords(NANPERCENTILE)
+@along_axis("quantile", NANPERCENTILE)
 def nanpercentile(
     x: Any,
     q: Any,

@@ -7,35 +7,18 @@ too. Rows without any element have the value 0, and NaN where it is a mean of no
 without a gradient.
 """
 
-from .decisions import (
-    spo_plus as spo_plus,
-)
-from .distributions import (
-    entropy as entropy,
-    kl_divergence as kl_divergence,
-    soft_cross_entropy as soft_cross_entropy,
-)
-from .fenchel_young import (
-    permutation_loss as permutation_loss,
-    rank_loss as rank_loss,
-    simplex_loss as simplex_loss,
-    top_k_loss as top_k_loss,
-)
-from .metrics import (
-    spearman as spearman,
-    trimmed_mean as trimmed_mean,
-)
-from .pairs import (
-    auc as auc,
-    pairwise_loss as pairwise_loss,
-)
+from .decisions import spo_plus
+from .distributions import entropy, kl_divergence, soft_cross_entropy
+from .fenchel_young import permutation_loss, rank_loss, simplex_loss, top_k_loss
+from .metrics import spearman, trimmed_mean
+from .pairs import auc, pairwise_loss
 from .ranking import (
-    average_precision as average_precision,
-    mrr as mrr,
-    ndcg as ndcg,
-    precision as precision,
-    recall as recall,
-    top_k_cross_entropy as top_k_cross_entropy,
+    average_precision,
+    mrr,
+    ndcg,
+    precision,
+    recall,
+    top_k_cross_entropy,
 )
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from .._keywords import parse_choice
 from ._intervals import Intervals as Intervals
 from ._method import (
     IndexMethod as IndexMethod,
@@ -65,18 +66,4 @@ def get_method(method: str | Method) -> Method:
         >>> print(sj.sort(jnp.array([0.2, 1.0, 0.7]), method=sj.methods.NeuralSort()))
         [0.203 0.711 0.986]
     """
-    if isinstance(method, Method):
-        return method
-    names = ", ".join(map(repr, METHODS))
-    if not isinstance(method, str):
-        hint = ""
-        if isinstance(method, type) and issubclass(method, Method):
-            hint = f" Did you mean {method.__name__}()?"
-        raise TypeError(
-            f"method must be one of {names} or a Method instance, got {method!r}.{hint}"
-        )
-    if method not in METHODS:
-        raise ValueError(
-            f"method={method!r} is not known. Allowed: {names}, or a Method instance."
-        )
-    return METHODS[method]()
+    return parse_choice(method, Method, METHODS)

@@ -199,6 +199,23 @@ def units(
     return Intervals(start, start + 1, share)
 
 
+def first_cells(total: Shaped[Array | np.ndarray, "*#batch 1"], m: int) -> Intervals:
+    """The m largest units of mass, `[i, min(i + 1, W)]` for i from 0 to m - 1."""
+    start = np.arange(m)
+    return Intervals(start, _library(total).clip(total, start, start + 1))
+
+
+def middle_cell(
+    total: Shaped[Array | np.ndarray, "*#batch 1"], whole: bool
+) -> Intervals:
+    """The unit of mass in the middle, in one piece: all that there is of less."""
+    start = (total - 1) / 2
+    if whole:
+        return Intervals(start, start + 1)
+    lower = jnp.maximum(start, 0)
+    return Intervals(lower, total - lower)
+
+
 def median_cells(total: Shaped[Array | np.ndarray, "*#batch 1"]) -> Intervals:
     """The unit of mass in the middle of rows, in two halves.
 

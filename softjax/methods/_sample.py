@@ -13,14 +13,20 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from softjax_solvers.internal import (
     exact_einsum,
     invert,
-    is_traced,
     pad_last,
     permute,
     sort_with_permutation,
     tie_groups,
 )
 
-from ._intervals import Intervals, cell_means, median_cells, quantile_cells
+from ._intervals import (
+    Intervals,
+    cell_means,
+    first_cells,
+    median_cells,
+    middle_cell,
+    quantile_cells,
+)
 
 
 class Ordered(eqx.Module):
@@ -237,9 +243,7 @@ class Sample(eqx.Module):
 
     def cells(self, m: int) -> Intervals:
         """The m largest units of mass, `[i, min(i + 1, W)]` for i from 0 to m - 1."""
-        start = np.arange(m)
-        xp = jnp if is_traced(self.total) else np
-        return Intervals(start, xp.clip(self.total, start, start + 1))
+        return first_cells(self.total, m)
 
     def median_cells(self) -> Intervals:
         """The unit of mass in the middle, `[(W - 1) / 2, (W + 1) / 2]`, in two halves.
@@ -251,11 +255,7 @@ class Sample(eqx.Module):
     @property
     def middle(self) -> Intervals:
         """The unit of mass in the middle, in one piece."""
-        start = (self.total - 1) / 2
-        if self.mass is None:
-            return Intervals(start, start + 1)
-        lower = jnp.maximum(start, 0)
-        return Intervals(lower, self.total - lower)
+        return middle_cell(self.total, self.mass is None)
 
     def quantile_cells(
         self,

@@ -9,6 +9,8 @@ import equinox as eqx
 
 from softjax_solvers import Regularizer, TwoSided
 
+from .._keywords import parse_choice
+
 
 class MaskMethod(eqx.Module):
     """A formulation of [`softjax.top_k_mask`][], over `0 <= y <= 1` with `sum y = k`.
@@ -100,16 +102,4 @@ def get_mask_method(method: str | MaskMethod) -> MaskMethod:
         >>> print(sj.methods.get_mask_method("ot"))
         TransportMask()
     """
-    if isinstance(method, MaskMethod):
-        return method
-    names = ", ".join(map(repr, MASK_METHODS))
-    if not isinstance(method, str):
-        raise TypeError(
-            f"method must be one of {names} or a MaskMethod instance, got {method!r}."
-        )
-    if method not in MASK_METHODS:
-        raise ValueError(
-            f"method={method!r} does not make masks. Allowed: {names}, or a MaskMethod "
-            "instance."
-        )
-    return MASK_METHODS[method]()
+    return parse_choice(method, MaskMethod, MASK_METHODS, "does not make masks")

@@ -13,9 +13,8 @@ from jaxtyping import Array, Float, Key
 from softjax_solvers.internal import broadcasts, is_traced
 
 from .._dispatch import dispatch
-from .._keywords import as_array, as_float, check_softness
+from .._keywords import as_array, as_float, check_softness, with_defaults
 from .._layout import parse_axis, weights_shape
-from ..axiswise._keywords import with_defaults
 from ..axiswise._logarithms import check_logs
 from ..axiswise._measure import check_weights, known_weights
 from ..axiswise._operation import Operation

@@ -12,10 +12,9 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import is_traced
 
 from .. import axiswise, selection
-from .._defaults import reads_defaults
 from .._keywords import as_array, as_float
 from .._layout import parse_axis
-from ..axiswise._keywords import AxisKeywords, with_keywords
+from ..axiswise._keywords import AxisKeywords, along_axis
 from ..axiswise._operation import Operation, ask
 from ._keys import parse_key
 from ._run import call, check_probabilities, parse_shape, perturbed_scores, safe_log
@@ -64,8 +63,7 @@ def _choice(key, softness, a, *, p, shape, replace, axis, keywords):
     return selection.take(a, index, axis).astype(dtype)
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(_CHOICE)
+@along_axis("max", _CHOICE, "indices")
 def choice(
     key: Any,
     a: Any,
@@ -132,8 +130,7 @@ def _permutation(key, softness, x, *, axis, independent, keywords):
     return selection.take(x, index, axis).astype(dtype)
 
 
-@reads_defaults("sort", methods="indices")
-@with_keywords(_PERMUTATION)
+@along_axis("sort", _PERMUTATION, "indices")
 def permutation(
     key: Any,
     x: Any,

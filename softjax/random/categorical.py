@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import axiswise
-from .._defaults import reads_defaults
 from .._types import SoftIndex
-from ..axiswise._keywords import IndexKeywords, with_keywords
+from ..axiswise._keywords import IndexKeywords, along_axis
 from ..axiswise._operation import INDEX, Operation, ask
 from ._keys import parse_key
 from ._run import call, perturbed_scores
@@ -64,8 +63,7 @@ def _draw(key, softness, logits, *, axis, shape, replace, keywords):
     return draw_indices("categorical", key, softness, *parts)
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(_CATEGORICAL)
+@along_axis("max", _CATEGORICAL, "indices")
 def categorical(
     key: Any,
     logits: Any,

@@ -17,7 +17,7 @@ from .. import axiswise, comparison, rounding
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import as_array, as_float, check_softness
-from ..axiswise._keywords import AxisKeywords, with_keywords
+from ..axiswise._keywords import AxisKeywords, along_axis
 from ..axiswise._operation import Operation, ask
 from ._keys import check_key, parse_key
 from ._run import (
@@ -168,8 +168,7 @@ def _multinomial(key, softness, n, p, *, trials, shape, dtype, keywords):
     return _sum_of_trials(key, trial, n, trials, math.prod(full)).astype(dtype)
 
 
-@reads_defaults("max", methods="indices")
-@with_keywords(_MULTINOMIAL)
+@along_axis("max", _MULTINOMIAL, "indices")
 def multinomial(
     key: Any,
     n: Any,

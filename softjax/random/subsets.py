@@ -7,11 +7,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from .. import axiswise
-from .._defaults import reads_defaults
 from .._keywords import check_count
 from .._layout import layout_of
 from .._types import SoftBool, SoftIndex
-from ..axiswise._keywords import AxisKeywords, IndexKeywords, with_keywords
+from ..axiswise._keywords import AxisKeywords, IndexKeywords, along_axis
 from ..axiswise._operation import INDEX, MASK, Operation, ask
 from ._keys import parse_key
 from ._run import call, perturbed_scores
@@ -41,8 +40,7 @@ def _order(key, softness, logits, *, axis, shape, keywords):
     return index.astype(scores.dtype)
 
 
-@reads_defaults("top_k", methods="masks")
-@with_keywords(_TOP_K)
+@along_axis("top_k", _TOP_K, "masks")
 def top_k(
     key: Any,
     logits: Any,
@@ -91,8 +89,7 @@ def top_k(
     )
 
 
-@reads_defaults("sort", methods="indices")
-@with_keywords(_ORDERINGS)
+@along_axis("sort", _ORDERINGS, "indices")
 def orderings(
     key: Any,
     logits: Any,

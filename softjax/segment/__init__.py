@@ -4,25 +4,12 @@
 those of the operator along an axis, on each group alone.
 """
 
-from ._run import (
-    SegmentIndexKeywords as SegmentIndexKeywords,
-    SegmentKeywords as SegmentKeywords,
-)
-from .extrema import (
-    argmax as argmax,
-    argmin as argmin,
-    max as max,
-    min as min,
-)
-from .masks import top_k_mask as top_k_mask
-from .ordering import (
-    rank as rank,
-    ranking as ranking,
-    sort as sort,
-    top_k as top_k,
-)
-from .padding import pad as pad
-from .quantiles import median as median, quantile as quantile
+from ._run import SegmentIndexKeywords, SegmentKeywords
+from .extrema import argmax, argmin, max, min
+from .masks import top_k_mask
+from .ordering import rank, ranking, sort, top_k
+from .padding import pad
+from .quantiles import median, quantile
 
 __all__ = [
     "SegmentIndexKeywords",

@@ -18,23 +18,30 @@ from softjax_solvers import (
 )
 from softjax_solvers.internal import deviation_scores, distance, replace_value
 
+from ..axiswise._operation import Operation
 from ..methods import Intervals, Method, NeuralSort, Relaxation, SoftSort, get_method
-from ..methods._intervals import median_cells
+from ..methods._method import named
 from ..methods.hard import Hard
 from ._sample import Ordered, Sample
 
 
 class Formulation(eqx.Module):
-    """A method over segments. Positions count from the largest key of a segment.
+    """A method over segments: what operators along an axis ask a method for.
+
+    Positions count from the largest key of a segment, and there are no soft indices of
+    more than one place.
 
     **Attributes:**
 
     - `operators`: names of those that there are.
     - `takes_weights`: names of those that take a sample with mass.
+    - `in_logs`, `reads_points`: as of `softjax.methods.Method`.
     """
 
     operators: ClassVar[frozenset[str]]
     takes_weights: ClassVar[frozenset[str]]
+    in_logs: ClassVar[bool] = True
+    reads_points: ClassVar[bool] = True
 
     @abc.abstractmethod
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, " n"]:
@@ -50,33 +57,27 @@ class Formulation(eqx.Module):
     ) -> Float[Array, "m cells"]:
         """Values of intervals of mass of each segment."""
 
+    @abc.abstractmethod
+    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, " m"]:
+        """A value of each segment."""
+
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "m k"], None]:
+        """The first values of each segment."""
+        return self.values(sample, relaxation, sample.cells(k)), None
+
     def quantile(
         self, sample: Sample, relaxation: Relaxation, intervals: Intervals
     ) -> Float[Array, "m levels"]:
         """Mixtures of values of intervals."""
         return intervals.mix(self.values(sample, relaxation, intervals))
 
-    @abc.abstractmethod
-    def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, " m"]:
-        """A value of each segment."""
-
-
-class SortingFormulation(Formulation):
-    """A method over segments with values and ranks of all elements."""
-
-    @abc.abstractmethod
-    def sort(self, ordered: Ordered, relaxation: Relaxation) -> Float[Array, " n"]:
-        """Values of the places in order."""
-
-    @abc.abstractmethod
-    def rank(self, ordered: Ordered, relaxation: Relaxation) -> Float[Array, " n"]:
-        """Positions from 1 of the elements in order."""
-
 
 _ALL = frozenset({"argmax", "max", "top_k", "quantile", "median", "sort", "rank"})
 
 
-class _SoftSort(SortingFormulation):
+class _SoftSort(Formulation):
     operators: ClassVar = _ALL
     takes_weights: ClassVar = frozenset({"argmax", "max", "median", "rank"})
 
@@ -100,11 +101,15 @@ class _SoftSort(SortingFormulation):
         queries = ordered.means(ordered.support, sample.middle)
         return self._at(queries, ordered, relaxation)[..., 0]
 
-    def sort(self, ordered, relaxation):
+    # In the order of the sorted sample.
+    def sort(self, sample, relaxation):
+        ordered = sample.ordered()
         return relaxation.expectation(_rows(ordered, relaxation), ordered.values)
 
-    def rank(self, ordered, relaxation):
-        return relaxation.expectation(_rows(ordered, relaxation), ordered.positions())
+    def rank(self, sample, relaxation):
+        ordered = sample.ordered()
+        rows, positions = _rows(ordered, relaxation), ordered.positions()
+        return ordered.unsort(relaxation.expectation(rows, positions))
 
     def _at(self, queries, ordered, relaxation):
         z = -distance(ordered.groups.spread(queries.T), ordered.support)
@@ -147,11 +152,12 @@ class _NeuralSort(Formulation):
         return _project(z, ordered, relaxation)
 
 
-class _Hard(SortingFormulation):
+class _Hard(Formulation):
     """The hard operators, of samples as they are. The relaxation is ignored."""
 
     operators: ClassVar = _ALL
     takes_weights: ClassVar = _ALL - {"sort"}
+    in_logs: ClassVar = False
 
     def argmax(self, sample, relaxation):
         groups, keys = sample.groups, self._present(sample)
@@ -159,8 +165,7 @@ class _Hard(SortingFormulation):
         largest = groups.spread(groups.max(keys)) == keys
         largest = largest if sample.mass is None else largest & (sample.mass > 0)
         first = jnp.where(largest, place, len(keys))
-        one_hot = (groups.spread(groups.min(first)) == place).astype(keys.dtype)
-        return relaxation.shares.of(one_hot)
+        return (groups.spread(groups.min(first)) == place).astype(keys.dtype)
 
     def max(self, sample, relaxation):
         keys, groups = self._present(sample), sample.groups
@@ -179,14 +184,14 @@ class _Hard(SortingFormulation):
         return intervals.mix_infinite(self.values(sample, relaxation, intervals))
 
     def median(self, sample, relaxation):
-        cells = median_cells(sample.total[:, None])
-        return self.quantile(sample, relaxation, cells)[..., 0]
+        return self.quantile(sample, relaxation, sample.median_cells())[..., 0]
 
-    def sort(self, ordered, relaxation):
-        return ordered.values
+    def sort(self, sample, relaxation):
+        return sample.ordered().values
 
-    def rank(self, ordered, relaxation):
-        return ordered.positions()
+    def rank(self, sample, relaxation):
+        ordered = sample.ordered()
+        return ordered.unsort(ordered.positions())
 
     def _present(self, sample):
         if sample.mass is None:
@@ -225,36 +230,36 @@ FORMULATIONS: dict[type[Method], Formulation] = {
 
 
 def get_formulation(
-    method: Method, name: str, asked: str, weighted: bool
+    method: Method, operation: Operation, weighted: bool
 ) -> Formulation:
     """The formulation of a method.
 
     **Raises:** `ValueError`, pointing to `pad`, if there is none for an operator, or
     none that takes weights.
     """
-    found = FORMULATIONS.get(type(method))
+    found, asked = FORMULATIONS.get(type(method)), named(operation.name)
     if found is None or asked not in found.operators:
         raise ValueError(
-            f"segment.{name}: method={type(method).__name__}() is not there over "
-            "segments. Use method='softsort', or softjax.segment.pad and the operator "
-            "along an axis with where=."
+            f"segment.{operation.name}: method={type(method).__name__}() is not there "
+            "over segments. Use method='softsort', or softjax.segment.pad and the "
+            "operator along an axis with where=."
         )
     if weighted and asked not in found.takes_weights:
         raise ValueError(
-            f"segment.{name}: weights are not there with method="
+            f"segment.{operation.name}: weights are not there with method="
             f"{type(method).__name__}() over segments. Use softjax.segment.pad and the "
             "operator along an axis with weights= and where=."
         )
     return found
 
 
-def has(asked: str) -> Callable[[Any], bool]:
+def has(operation: Operation) -> Callable[[Any], bool]:
     """Whether there is a formulation of an operator for a method, or its name."""
 
     def fits(method: Any) -> bool:
         with contextlib.suppress(TypeError, ValueError):
-            found = FORMULATIONS.get(type(get_method(method)))
-            return found is not None and asked in found.operators
+            get_formulation(get_method(method), operation, False)
+            return True
         return False
 
     return fits

@@ -1,68 +1,128 @@
-"""Results of methods as those of operators: fills, infinite elements, places."""
+"""Results of formulations as those of operators: fills, infinite elements, places."""
 
 from __future__ import annotations
 
-import jax
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers.internal import safe_divide, segment_ends, sort_pairs
+from softjax_solvers.internal import Segments, safe_divide, segment_ends, sort_pairs
 
-from ..axiswise._infinite import Outer, put_positions, put_values
+from ..axiswise import _sample as of_rows
+from ..axiswise._infinite import SHARES, Outer, put_positions
 from ..axiswise._logarithms import floored
-from ..methods import Intervals
-from ._run import Run
-from ._sample import Ordered
+from ..axiswise._operation import LOGS, MASK, POSITION, VALUE, Operation, all_places
+from ..axiswise._run import filled
+from ..methods import Shares
+from ._sample import Measure, Sample
 
 
-def finish_values(
-    out: Float[Array, "m levels"], places: Intervals, run: Run, of_nothing: float
-) -> Float[Array, "m levels"]:
-    """Values of segments, with those beyond what a segment has."""
-    if run.outer is not None:
-        outer, column = run.outer, (slice(None), None)
-        outer = Outer(
-            outer.up,
-            outer.down,
-            outer.above[column],
-            outer.below[column],
-            outer.mass,
-            jnp.asarray(outer.total)[column],
-        )
-        out = put_values(out, places, outer)
-    total = run.measure.total[:, None]
-    beyond = jnp.asarray(places.start) >= total
-    if places.share is not None:
-        beyond, _ = jnp.split(beyond, 2, axis=-1)
-    out = jnp.where(beyond | (total == 0), of_nothing, out)
-    out = jnp.where(run.measure.bad[:, None], jnp.nan, run.sign * out)
-    return run.of_segments(out)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Column:
+    """One column of numbers on its way through an operator.
+
+    **Attributes:**
+
+    - `operation`, `options`: the operator, and what it is given besides a sample.
+    - `segments`: those of the user, m of them.
+    - `measure`: what there is, with two segments more, as `sample` has them.
+    - `sample`: what the formulation is given.
+    - `outer`: its infinite elements, None if it has them as they are.
+    - `floor`: under logarithms of a soft index.
+    """
+
+    operation: Operation
+    options: tuple[Any, ...]
+    segments: Segments
+    measure: Measure
+    sample: Sample
+    outer: Outer | None
+    floor: Any
+
+    def finish(self, out: Array, kind: str) -> Array:
+        """Results of segments, or of elements, from those of a formulation."""
+        operation, outer, bad = self.operation, self.outer, self.measure.bad
+        sample: Any = self.sample  # which has what places of rows are made of
+        parts = operation, sample, self.options
+        if kind == VALUE and operation.places is all_places:
+            return _sorted(out, self)
+        if kind == VALUE:  # a segment is a row
+            if outer is not None:
+                out = outer.each(_as_column).put(out, kind, *parts)
+            return filled(out, kind, *parts, self._measure(_as_column), bad)[1:-1]
+        measure, nothing = self._measure(self.of_elements), 0.0
+        if kind == POSITION and outer is not None:
+            outer = outer.each(self.measure.groups.spread)
+            out = put_positions(out, outer, operation.first)
+        if kind == MASK:
+            out = _mask(out, self, *self.options)
+        if kind in SHARES:
+            out, nothing, measure = _index(out, self, kind), SHARES[kind].nothing, None
+        out = filled(out, kind, *parts, measure, self.of_elements(bad))
+        return jnp.where(self.segments.inside, out, nothing)
+
+    def _measure(self, each: Callable[[Array], Array]) -> of_rows.Measure:
+        """As of rows, with totals in a shape that broadcasts with results."""
+        total = each(self.measure.total)
+        return of_rows.Measure(self.given, self.given, None, total)
+
+    def of_elements(self, x: Array) -> Array:
+        """Entries of x for the segment of each element, those of none that of any."""
+        return self.segments.spread(x[1:-1])
+
+    @property
+    def seen(self) -> Array:
+        """Elements that the formulation has seen."""
+        return _inner(self.sample.groups)
+
+    @property
+    def given(self) -> Array:
+        """Elements that there are."""
+        return _inner(self.measure.groups)
 
 
-def finish_index(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
+def is_of_elements(operation: Operation) -> bool:
+    """Whether there is a result for each row of x, not each segment."""
+    return operation.outputs[0] != VALUE or operation.places is all_places
+
+
+def _as_column(x: Array) -> Array:
+    return x[:, None]
+
+
+def _inner(groups: Segments) -> Array:
+    return (groups.ids > 0) & (groups.ids < groups.count - 1)
+
+
+def _index(out: Float[Array, " n"], column: Column, kind: str) -> Array:
     """Shares of elements, where infinite ones have what there is."""
-    shares = run.relaxation.shares
-    if run.outer is not None:
-        out = _put_shares(jnp.where(run.seen, out, shares.nothing), run)
-    out = _floored(out, run)  # by 0, where these are no logarithms
-    nothing = run.measure.groups.spread(run.measure.total == 0)
-    return run.finish(jnp.where(run.given & ~nothing, out, shares.nothing))
+    shares, measure = SHARES[kind], column.measure
+    if column.outer is not None:
+        out = jnp.where(column.seen, out, shares.nothing)
+        out = _put_shares(out, column.outer, measure.groups, shares)
+    if kind == LOGS:
+        out = _floored(out, column)
+    here = column.given & (measure.groups.spread(measure.total) > 0)
+    return jnp.where(here, out, shares.nothing)
 
 
-def _floored(logs: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
-    sample, groups = run.sample, run.sample.groups
+def _floored(logs: Float[Array, " n"], column: Column) -> Float[Array, " n"]:
+    sample, groups = column.sample, column.sample.groups
     mass = jnp.ones_like(logs) if sample.mass is None else sample.mass
-    mass = run.present(mass)
+    mass = jnp.where(column.seen, mass, 0)
     # Elements of -inf that hard operators see are absent, unless all are.
     present = jnp.where(sample.keys == -jnp.inf, 0, mass)
     some = groups.spread(groups.max(present) > 0)
     mass = jnp.where(some, present, mass)
-    return floored(logs, run.floor, mass, groups.spread(groups.sum(mass)))
+    return floored(logs, column.floor, mass, groups.spread(groups.sum(mass)))
 
 
-def _put_shares(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
-    groups, outer = run.measure.groups, run.outer
-    assert outer is not None
+def _put_shares(
+    out: Float[Array, " n"], outer: Outer, groups: Segments, shares: Shares
+) -> Float[Array, " n"]:
     up, down, above, below, mass, total = outer
     one = jnp.ones_like(out) if mass is None else mass
     # What the first unit of mass has of either.
@@ -74,38 +134,39 @@ def _put_shares(out: Float[Array, " n"], run: Run) -> Float[Array, " n"]:
     parts = jnp.where(up, one * groups.spread(each_high), 0)
     parts = parts + jnp.where(down, one * groups.spread(each_low), 0)
     taken = groups.spread(high + low)
-    shares = run.relaxation.shares
     rest = jnp.where(up | down, shares.nothing, out)
     beside = shares.beside(parts, 1 - taken, shares.over_sum_of(groups, rest))
     return jnp.where(taken > 0, beside, out)
 
 
-def finish_positions(out: Float[Array, " n"], run: Run, first: int) -> Array:
-    """Ranks of elements in their order, counted from `first`."""
-    out = out + (first - 1)
-    spread = run.measure.groups.spread
-    if run.outer is not None:
-        outer = run.outer
-        above, below = spread(outer.above), spread(outer.below)
-        total = spread(jnp.asarray(outer.total))
-        out = put_positions(
-            out, Outer(outer.up, outer.down, above, below, None, total), first
-        )
-    behind = run.of_elements(jax.lax.stop_gradient(run.measure.total)) + first
-    nothing = run.of_elements(run.measure.total == 0)
-    return run.finish(jnp.where(run.given & ~nothing, out, behind.astype(out.dtype)))
+def _mask(out: Float[Array, " n"], column: Column, k: Array, *_: Any) -> Array:
+    """Masks of elements, where absent ones have what is left of k."""
+    absent, measure = column.sample.absent, column.measure
+    if column.outer is not None:
+        out = jnp.where(column.seen, out, 0)
+    if absent is None:
+        return out
+    # What is left when all that are present are in full is shared by the absent.
+    groups, mass = measure.groups, measure.mass
+    mass = jnp.ones_like(measure.x) if mass is None else mass
+    present = groups.sum(jnp.where(absent > 0, 0, mass))
+    share = safe_divide(k - present, groups.sum(absent))
+    share = groups.spread(jnp.clip(share, 0, 1))
+    return jnp.where(absent > 0, share, out)
 
 
-def finish_sorted(out: Float[Array, " n"], ordered: Ordered, run: Run) -> Array:
+def _sorted(out: Float[Array, " n"], column: Column) -> Array:
     """Values in order at the places that their segments have."""
-    spread = ordered.groups.spread
-    if run.outer is not None:
-        outer, place = run.outer, ordered.places
+    measure, segments, outer = column.measure, column.segments, column.outer
+    ordered = column.sample.ordered()
+    spread, n = ordered.groups.spread, ordered.size
+    if outer is not None:
+        place = ordered.places
         out = jnp.where(place < spread(outer.above), jnp.inf, out)
         lowest = spread(jnp.asarray(outer.total) - outer.below)
         out = jnp.where((place >= lowest) & (spread(outer.below) > 0), -jnp.inf, out)
-    out = run.sign * jnp.where(spread(run.measure.bad), jnp.nan, out)
-    segments, n = run.segments, ordered.size
+    sign = -1 if column.operation.ascending else 1
+    out = sign * jnp.where(spread(measure.bad), jnp.nan, out)
     ids = jnp.clip(segments.ids, -1, segments.count) + 1
     if segments.are_sorted:
         places = jnp.arange(n)
@@ -116,7 +177,7 @@ def finish_sorted(out: Float[Array, " n"], ordered: Ordered, run: Run) -> Array:
     place = jnp.arange(n) - first[ids]
     count = ordered.stop - ordered.first
     value = out[jnp.minimum(ordered.first[ids] + place, n - 1)]
-    behind = jnp.where(run.measure.bad[ids], jnp.nan, -run.sign * jnp.inf)
+    behind = jnp.where(measure.bad[ids], jnp.nan, -sign * jnp.inf)
     value = jnp.where(place < count[ids], value, behind)
     inside = (ids > 0) & (ids <= segments.count)
     value = jnp.where(inside, value, 0)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from softjax_solvers import Entropy, Regularizer
 from softjax_solvers.internal import Segments, is_traced
 
+from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import (
     as_array,
@@ -22,15 +22,18 @@ from .._keywords import (
     parse_integer,
     parse_mode,
     parse_softness,
+    with_defaults,
 )
-from ..axiswise._infinite import Outer
-from ..axiswise._keywords import with_defaults
 from ..axiswise._logarithms import check_logs
 from ..axiswise._measure import check_total, check_weights, known_weights
+from ..axiswise._operation import INDEX, Operation
 from ..methods import Method, Relaxation, get_method
 from ..methods.hard import Hard
-from ._methods import get_formulation
-from ._sample import Measure, Sample
+from ._methods import get_formulation, has
+from ._results import Column, is_of_elements
+from ._sample import Measure
+
+_Function = TypeVar("_Function", bound=Callable)
 
 
 class SegmentKeywords(TypedDict, total=False):
@@ -79,100 +82,19 @@ class SegmentIndexKeywords(SegmentKeywords, total=False):
     log_prob_eps: Any
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Operation:
-    """An operator over segments, as what it asks of a formulation.
-
-    **Attributes:**
-
-    - `name`: of the operator, for messages.
-    - `asked`: the name of what it asks for, as formulations list it.
-    - `apply`: `(formulation, run, *options) -> results`, of a [`Run`][] of one column.
-    - `of_elements`: whether there is a result for each row of x, not each segment.
-    - `ascending`: whether positions count from the smallest, so that the method sees
-        minus the input.
-    - `absent`: whether infinitely bad candidates (-inf for a maximum) are left out.
-    - `method`: the default.
-    - `of_method`: whether a method answers, or what there is but one formulation of.
-    - `by_units`: whether units of mass are read, so that a segment needs more than one.
-    - `index`: whether results are of a soft index.
-    """
-
-    name: str
-    asked: str
-    apply: Callable[..., Array]
-    of_elements: bool = False
-    ascending: bool = False
-    absent: bool = False
-    method: str = "softsort"
-    of_method: bool = True
-    by_units: bool = False
-    index: bool = False
-
-    def ascend(self, name: str | None = None) -> Operation:
-        """This operator, counting from the smallest."""
-        return dataclasses.replace(self, name=name or self.name, ascending=True)
-
-    def keywords(self) -> dict[str, Any]:
-        """The common keywords and their defaults."""
-        common = dict(softness=0.1, mode="smooth", method=self.method, solver=None)
-        common |= dict(where=None, weights=None)
-        if self.index:
-            common |= dict(return_log_probs=False, log_prob_eps=0.0)
-        return common
+def keywords_of(operation: Operation) -> dict[str, Any]:
+    """The common keywords of an operator over segments, and their defaults."""
+    index = operation.outputs == (INDEX,)
+    there = SegmentIndexKeywords if index else SegmentKeywords
+    own = there.__annotations__
+    return {name: x for name, x in operation.keywords().items() if name in own}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Run:
-    """One column of numbers on its way through an operator.
+def over_segments(kind: str, operation: Operation) -> Callable[[_Function], _Function]:
+    """An operator over segments, of the keywords and defaults that they have."""
 
-    **Attributes:**
-
-    - `segments`: those of the user, m of them.
-    - `measure`: what there is, with two segments more, as `sample` has them.
-    - `sample`: what the formulation is given.
-    - `outer`: its infinite elements, None if it has them as they are.
-    - `relaxation`: the softness, regularizer and solver.
-    - `sign`: -1 if the sample is minus the input.
-    - `floor`: under logarithms of a soft index.
-    """
-
-    segments: Segments
-    measure: Measure
-    sample: Sample
-    outer: Outer | None
-    relaxation: Relaxation
-    sign: int
-    floor: Any = 0.0
-
-    def of_segments(self, x: Array) -> Array:
-        """Entries of x for the segments of the user."""
-        return x[1:-1]
-
-    def of_elements(self, x: Array) -> Array:
-        """Entries of x for the segment of each element, those of none that of any."""
-        return self.segments.spread(self.of_segments(x))
-
-    def finish(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Results of elements: NaN in bad segments, 0 in none."""
-        out = jnp.where(self.of_elements(self.measure.bad), jnp.nan, out)
-        return jnp.where(self.segments.inside, out, self.relaxation.shares.nothing)
-
-    @property
-    def seen(self) -> Array:
-        """Elements that the formulation has seen."""
-        ids, count = self.sample.groups.ids, self.sample.groups.count
-        return (ids > 0) & (ids < count - 1)
-
-    def present(self, out: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Results of elements that the formulation has seen, 0 for others."""
-        return jnp.where(self.seen, out, 0)
-
-    @property
-    def given(self) -> Array:
-        """Elements that there are."""
-        ids, count = self.measure.groups.ids, self.measure.groups.count
-        return (ids > 0) & (ids < count - 1)
+    shown = keywords_of(operation)
+    return reads_defaults(kind, methods=has(operation), keywords=shown)
 
 
 def call(
@@ -182,7 +104,8 @@ def call(
     num_segments: Any,
     indices_are_sorted: bool,
     keywords: Mapping[str, Any],
-    *options: Any,
+    *parameters: Any,
+    body: Callable[..., Any] | None = None,
     **constants: Any,
 ) -> Array:
     """Check what depends on values, and call an operator's program.
@@ -190,15 +113,14 @@ def call(
     **Arguments:**
 
     - `keywords`: the common ones that were given.
-    - `options`: arrays, which `operation.apply` is given after the run, and before the
-        `constants`.
+    - `body`: what is compiled, called as `body(x, ids, softness, *parameters,
+        operation=, count=, are_sorted=, keywords=, **constants)`. None for `run`, of
+        which it is the first output.
 
-    **Returns:** the results, with the axis of segments or elements first, and then any
-    that `operation.apply` adds.
+    **Returns:** the results, with the axis of segments or elements first.
     """
     name = f"segment.{operation.name}"
-    defaults = operation.keywords()
-    given = with_defaults(keywords, defaults, name)
+    given = with_defaults(keywords, keywords_of(operation), name)
     softness = given.pop("softness")
     check_softness(softness)
     check_logs(given, name)
@@ -209,8 +131,8 @@ def call(
     count = parse_count(ids, num_segments, name)
     _check_weights(operation, ids, count, given["weights"], given["where"])
     return dispatch(
-        _run,
-        *(as_array(x), ids, softness, *options),
+        body or _first_output,
+        *(as_array(x), ids, softness, *parameters),
         operation=operation,
         count=count,
         are_sorted=bool(indices_are_sorted),
@@ -294,9 +216,32 @@ def _never_empty(x: Array, ids: Array, *more: Array | None) -> tuple[Any, ...]:
     return jnp.zeros((1, *x.shape[1:]), x.dtype), jnp.full(1, -1, ids.dtype), *rows
 
 
-def _run(
-    x, ids, softness, *options, operation, count, are_sorted, keywords, **constants
-):
+def _first_output(x, ids, softness, *, descending=True, operation, **given):
+    return run(
+        operation if descending else operation.ascend(), x, ids, softness, **given
+    )
+
+
+def run(
+    operation: Operation,
+    x: Any,
+    ids: Any,
+    softness: Any,
+    *,
+    count: int,
+    are_sorted: bool,
+    keywords: Mapping[str, Any],
+    options: Callable[[int, Any], tuple[Any, ...]] | None = None,
+) -> Array:
+    """Check the keywords, and apply an operation to all segments of all columns.
+
+    **Arguments:**
+
+    - `options`: makes the operation's options of the number of segments and the type
+        of x.
+
+    **Returns:** the first output, with the axis of segments or elements first.
+    """
     name = f"segment.{operation.name}"
     x, out_dtype = as_float(x)
     ids = jnp.asarray(ids)
@@ -320,49 +265,52 @@ def _run(
             )
     if weights is not None:
         weights = _of_rows(weights, "weights", x, name).astype(x.dtype)
-    nothing = len(ids) == 0
+    given = options(count, x.dtype) if options else ()
+    nothing = len(ids) == 0 and is_of_elements(operation)
     x, ids, where, weights = _never_empty(x, ids, where, weights)
     segments = Segments(ids.astype(jnp.int32), count, are_sorted)
     regularizer = parse_mode(keywords["mode"]).regularizer
     method, solver = get_method(keywords["method"]), keywords["solver"]
-    hard = regularizer is None
+    asks_method, hard = operation.hard is None, regularizer is None
+    if keywords.get("return_log_probs", False):
+        operation = operation.in_logs()
     if regularizer is None:
+        operation = operation.hardened()
         method, regularizer, solver = Hard(), Entropy(), None
-    formulation = None
-    if operation.of_method:
-        asked, weighted = operation.asked, weights is not None
-        formulation = get_formulation(method, operation.name, asked, weighted)
+    formulation: Any = None
+    if asks_method:
+        formulation = get_formulation(method, operation, weights is not None)
 
-    def column(x, softness, where, weights, *options):
-        sign = -1 if operation.ascending else 1
-        measure = Measure.of(sign * x, segments, where, weights)
+    def column(x, softness, where, weights):
+        x = -x if operation.ascending else x
+        measure = Measure.of(x, segments, where, weights)
         softness = softness.reshape(1)
         if hard:
             sample, outer = measure.hard(), None
         else:
             sample, outer = measure.sample(softness, operation.absent)
         relaxation = Relaxation(regularizer, softness, solver)
-        if keywords.get("return_log_probs", False):
-            relaxation = relaxation.in_logs()
         floor = keywords.get("log_prob_eps", 0.0)
-        run = Run(segments, measure, sample, outer, relaxation, sign, floor)
-        out = operation.apply(formulation, run, *options, **constants)
-        return out[:0] if nothing and operation.of_elements else out
+        parts = operation, given, segments, measure, sample, outer, floor
+        outputs = operation.answers(formulation, sample, relaxation, given)
+        out, *_ = operation.each(Column(*parts).finish, outputs)
+        assert out is not None
+        return out[:0] if nothing else out
 
     arrays = x, softness, where, weights
     if not rest:
-        return column(*arrays, *options).astype(out_dtype)
+        return column(*arrays).astype(out_dtype)
     flat = [
         None if a is None else a.reshape(*a.shape[: a.ndim - len(rest)], -1)
         for a in arrays
     ]
-    axes = [None if a is None else a.ndim - 1 for a in flat]
-    by_columns = jax.vmap(column, (*axes, *(None for _ in options)), -1)
+    axes = tuple(None if a is None else a.ndim - 1 for a in flat)
+    by_columns = jax.vmap(column, axes, -1)
     if 0 in rest:  # which loops over columns can't be
         flat = [
             a if a is None else jnp.zeros((*a.shape[:-1], 1), a.dtype) for a in flat
         ]
-        shape = jax.eval_shape(by_columns, *flat, *options).shape
+        shape = jax.eval_shape(by_columns, *flat).shape
         return jnp.zeros((*shape[:-1], *rest), out_dtype)
-    out = by_columns(*flat, *options).astype(out_dtype)
+    out = by_columns(*flat).astype(out_dtype)
     return out.reshape(*out.shape[:-1], *rest)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from softjax_solvers.internal import (
@@ -18,8 +19,14 @@ from softjax_solvers.internal import (
     ties_of_segments,
 )
 
-from ..axiswise._infinite import Outer
-from ..methods import Infinite, Intervals
+from ..axiswise._infinite import Outer, stand_in
+from ..methods import Intervals
+from ..methods._intervals import (
+    first_cells,
+    median_cells,
+    middle_cell,
+    quantile_cells,
+)
 
 
 class Ordered(eqx.Module):
@@ -113,7 +120,7 @@ class Sample(eqx.Module):
     - `keys`: what is compared and averaged, `n`, finite.
     - `mass`: None for 1, or nonnegative numbers, not all 0 in a segment.
     - `groups`: the segments, m of them. What takes no part is in the last.
-    - `total`: the mass of segments, `m`.
+    - `total`: the mass of segments, `m 1`.
     - `infinite`: elements of keys that stand for infinite ones; None if none does.
     - `absent`: the mass of elements that take no part unless they have to, `n`; None if
         none is.
@@ -122,7 +129,7 @@ class Sample(eqx.Module):
     keys: Float[Array, " n"]
     mass: Float[Array, " n"] | None
     groups: Segments
-    total: Shaped[Array, " m"]
+    total: Shaped[Array, "m 1"]
     infinite: Bool[Array, " n"] | None = None
     absent: Float[Array, " n"] | None = None
 
@@ -132,22 +139,29 @@ class Sample(eqx.Module):
             return self.keys
         return jnp.where(self.infinite, 0, self.keys)
 
+    # Intervals of mass of each segment, as those of a row.
+
     def cells(self, count: int) -> Intervals:
-        """The first units of mass of each segment."""
-        start = np.arange(count)
-        return Intervals(start, jnp.clip(self.total[:, None], start, start + 1))
+        return first_cells(self.total, count)
+
+    def median_cells(self) -> Intervals:
+        return median_cells(self.total)
 
     @property
     def middle(self) -> Intervals:
-        """The unit of mass in the middle of each segment."""
-        total = self.total[:, None]
-        start = (total - 1) / 2
-        if self.mass is None:
-            return Intervals(start, start + 1)
-        start = jnp.maximum(start, 0)
-        return Intervals(start, total - start)
+        return middle_cell(self.total, self.mass is None)
+
+    def quantile_cells(
+        self, q: Float[Array, " levels"], quantile_method: str
+    ) -> Intervals:
+        return quantile_cells(self.total, q, quantile_method)
 
     def ordered(self) -> Ordered:
+        return self._ordered
+
+    # Once, as the ends of segments are searched for in loops.
+    @functools.cached_property
+    def _ordered(self) -> Ordered:
         support, ids, permutation = sort_segments(-self.keys, self.groups.ids)
         groups = Segments(ids, self.groups.count, True)
         first, stop = segment_ends(ids, groups.count)
@@ -206,7 +220,7 @@ class Measure(eqx.Module):
         """The sample as it is, infinite elements included."""
         total = self.total if self.mass is None else self.groups.sum(self.mass)
         x = jnp.where(jnp.isnan(self.x), 0, self.x)
-        return Sample(x, self.mass, self.groups, total)
+        return Sample(x, self.mass, self.groups, total[:, None])
 
     def sample(self, softness: Array, absent: bool) -> tuple[Sample, Outer]:
         """Finite numbers, and what has to be put back into results of theirs.
@@ -241,10 +255,7 @@ class Measure(eqx.Module):
             ids = jnp.where(out, groups.count - 1, groups.ids)
             groups = Segments(ids, groups.count)
         total = groups.sum(jnp.ones_like(up) if mass is None else mass)
-        far = Infinite(above, below, jnp.minimum(reach, jnp.finfo(x.dtype).max / 8))
-        far = spread(far.beyond(softness))
-        keys = jnp.where(up, far, x)
-        infinite = up
-        if not absent:
-            keys, infinite = jnp.where(down, -far, keys), up | down
-        return Sample(keys, mass, groups, total, infinite, rest), outer
+        each, low = outer.each(spread), not absent
+        keys, _ = stand_in(x, each, spread(reach), softness, low=low)
+        infinite = up | down if low else up
+        return Sample(keys, mass, groups, total[:, None], infinite, rest), outer

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
-from .._defaults import reads_defaults
-from ..axiswise._keywords import with_keywords
-from ._methods import Formulation, has
-from ._results import finish_index, finish_values
-from ._run import Operation, Run, SegmentIndexKeywords, SegmentKeywords, call
+from ..axiswise.extrema import ARGMAX, ARGMIN, MAX, MIN
+from ._run import SegmentIndexKeywords, SegmentKeywords, call, over_segments
 
 
-def _index(formulation: Formulation, run: Run) -> Array:
-    return finish_index(formulation.argmax(run.sample, run.relaxation), run)
-
-
-def _value(formulation: Formulation, run: Run) -> Array:
-    out = formulation.max(run.sample, run.relaxation)[:, None]
-    return finish_values(out, run.sample.cells(1), run, -math.inf)[:, 0]
-
-
-_ARGMAX = Operation("argmax", "argmax", _index, True, absent=True, index=True)
-_MAX = Operation("max", "max", _value, absent=True)
-_ARGMIN, _MIN = _ARGMAX.ascend("argmin"), _MAX.ascend("min")
-
-
-@reads_defaults("max", methods=has("max"))
-@with_keywords(_MAX)
+@over_segments("max", MAX)
 def max(
     x: Any,
     segment_ids: Any,
@@ -63,11 +44,10 @@ def max(
         >>> print(sj.segment.max(x, ids, 3))
         [0.986  -inf 0.476]
     """
-    return call(_MAX, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    return call(MAX, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
-@reads_defaults("max", methods=has("max"))
-@with_keywords(_MIN)
+@over_segments("max", MIN)
 def min(
     x: Any,
     segment_ids: Any,
@@ -88,11 +68,10 @@ def min(
         >>> print(sj.segment.min(x, ids, 3))
         [0.204   inf 0.324]
     """
-    return call(_MIN, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    return call(MIN, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
-@reads_defaults("max", methods=has("argmax"))
-@with_keywords(_ARGMAX)
+@over_segments("max", ARGMAX)
 def argmax(
     x: Any,
     segment_ids: Any,
@@ -120,11 +99,10 @@ def argmax(
         >>> print(sj.segment.argmax(x, ids, 3, mode="c0", softness=0.5))
         [0.  0.8 0.2 0.3 0.7]
     """
-    return call(_ARGMAX, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    return call(ARGMAX, x, segment_ids, num_segments, indices_are_sorted, keywords)
 
 
-@reads_defaults("max", methods=has("argmax"))
-@with_keywords(_ARGMIN)
+@over_segments("max", ARGMIN)
 def argmin(
     x: Any,
     segment_ids: Any,
@@ -143,4 +121,4 @@ def argmin(
         >>> print(sj.segment.argmin(x, ids, 3))
         [0.993 0.    0.007 0.881 0.119]
     """
-    return call(_ARGMIN, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    return call(ARGMIN, x, segment_ids, num_segments, indices_are_sorted, keywords)

@@ -2,76 +2,65 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer, SegmentedHypersimplexProjection
-from softjax_solvers.internal import safe_divide
 
 from .._defaults import reads_defaults
 from .._keywords import check_count, parse_count
 from .._types import SoftBool
-from ..methods import MaskMethod, get_mask_method
+from ..axiswise.masks import TOP_K_MASK
+from ..methods import MaskMethod, Relaxation, get_mask_method
 from ..methods.hard import parts_of_k
-from ._run import Operation, Run, call
+from ._run import call, run
+from ._sample import Sample
 
 
-def _mask(formulation: Any, run: Run, k: Any, *, mask_method: MaskMethod) -> Array:
-    sample, groups = run.sample, run.sample.groups
-    number = parse_count(k, "segment.top_k_mask").astype(sample.keys.dtype)
-    count = run.segments.count
-    if number.shape not in ((), (1,), (count,)):
-        raise ValueError(
-            f"segment.top_k_mask: k of shape {number.shape} must be a number, or one "
-            f"for each of {count} segments."
-        )
-    none = jnp.zeros(1, number.dtype)
-    number = jnp.concatenate([none, jnp.broadcast_to(number, (count,)), none])
-    if run.outer is None:
-        return run.finish(jnp.where(run.given, _hard(run, number), 0))
+def _hard_mask(
+    _: None, sample: Sample, relaxation: Relaxation, k: Array, formulation: MaskMethod
+) -> Float[Array, " n"]:
+    ordered = sample.ordered()
+    out = parts_of_k(ordered.groups.spread(k), ordered.before, ordered.mass)
+    return ordered.unsort(out.astype(sample.keys.dtype))
+
+
+def _mask(
+    _: None, sample: Sample, relaxation: Relaxation, k: Array, formulation: MaskMethod
+) -> Float[Array, " n"]:
+    groups = sample.groups
     problem = SegmentedHypersimplexProjection(
         sample.keys,
-        number,
-        run.relaxation.softness,
+        k,
+        relaxation.softness,
         groups.ids,
         groups.count,
         weights=sample.mass,
         indices_are_sorted=groups.are_sorted,
     )
-    regularizer = mask_method.regularizer(run.relaxation.regularizer)
-    relaxation = type(run.relaxation)(
-        regularizer, run.relaxation.softness, run.relaxation.solver
-    )
-    out = run.present(relaxation.primal(problem))
-    if sample.absent is not None:
-        # What is left when all that are present are in full is shared by the absent.
-        own = run.measure.groups
-        present = own.sum(jnp.where(sample.absent > 0, 0, _mass(run)))
-        share = safe_divide(number - present, own.sum(sample.absent))
-        share = own.spread(jnp.clip(share, 0, 1))
-        out = jnp.where(sample.absent > 0, share, out)
-    # Whatever k is, it is that of all copies where there are none.
-    out = jnp.where(run.measure.groups.spread(run.measure.total) > 0, out, 1)
-    return run.finish(jnp.where(run.given, out, 0))
+    regularizer = formulation.regularizer(relaxation.regularizer)
+    return dataclasses.replace(relaxation, regularizer=regularizer).primal(problem)
 
 
-def _mass(run: Run) -> Array:
-    mass = run.measure.mass
-    return jnp.ones_like(run.measure.x) if mass is None else mass
+_TOP_K_MASK = dataclasses.replace(TOP_K_MASK, apply=_mask, hard=_hard_mask)
 
 
-def _hard(run: Run, k: Array) -> Array:
-    ordered = run.sample.ordered()
-    out = parts_of_k(ordered.groups.spread(k), ordered.before, ordered.mass)
-    return ordered.unsort(out.astype(run.measure.x.dtype))
+def _largest(x, ids, softness, k, *, mask_method, operation, **given):
+    def parse(count: int, dtype: Any) -> tuple[Array, MaskMethod]:
+        number = parse_count(k, "segment.top_k_mask").astype(dtype)
+        if number.shape not in ((), (1,), (count,)):
+            raise ValueError(
+                f"segment.top_k_mask: k of shape {number.shape} must be a number, or "
+                f"one for each of {count} segments."
+            )
+        # What belongs to no segment has one before all others, or one behind them.
+        return jnp.pad(jnp.broadcast_to(number, (count,)), 1), mask_method
 
-
-_TOP_K_MASK = Operation(
-    "top_k_mask", "top_k", _mask, True, absent=True, of_method=False
-)
+    return run(operation, x, ids, softness, options=parse, **given)
 
 
 @reads_defaults("top_k", methods="masks")
@@ -114,4 +103,5 @@ def top_k_mask(
         softness=softness, mode=mode, solver=solver, where=where, weights=weights
     )
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords, k
-    return call(_TOP_K_MASK, *parts, mask_method=get_mask_method(method))
+    chosen = get_mask_method(method)
+    return call(_TOP_K_MASK, *parts, body=_largest, mask_method=chosen)

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import Any, Unpack
 
 from jaxtyping import Array, Float
 
-from .._defaults import reads_defaults
 from .._keywords import parse_integer
-from ..axiswise._keywords import with_keywords
-from ._methods import Formulation, SortingFormulation, has
-from ._results import finish_positions, finish_sorted, finish_values
-from ._run import Operation, Run, SegmentKeywords, call
+from ..axiswise.ordering import RANK, RANKING, SORT, TOP_K
+from ._run import SegmentKeywords, call, over_segments, run
 
 
-def _sorted(formulation: SortingFormulation, run: Run) -> Array:
-    ordered = run.sample.ordered()
-    return finish_sorted(formulation.sort(ordered, run.relaxation), ordered, run)
+def _first_k(x, ids, softness, *, k, operation, **given):
+    return run(operation, x, ids, softness, options=lambda *_: (k,), **given)
 
 
-def _positions(formulation: SortingFormulation, run: Run, *, first: int) -> Array:
-    ordered = run.sample.ordered()
-    out = ordered.unsort(formulation.rank(ordered, run.relaxation))
-    return finish_positions(out, run, first)
-
-
-def _first_k(formulation: Formulation, run: Run, *, k: int) -> Array:
-    cells = run.sample.cells(k)
-    out = formulation.values(run.sample, run.relaxation, cells)
-    return finish_values(out, cells, run, -math.inf)
-
-
-_SORT = Operation("sort", "sort", _sorted, True)
-_RANK = Operation("rank", "rank", functools.partial(_positions, first=1), True)
-_RANKING = Operation("ranking", "rank", functools.partial(_positions, first=0), True)
-_TOP_K = Operation("top_k", "top_k", _first_k, absent=True, by_units=True)
-_FROM_SMALLEST = {op: op.ascend() for op in (_SORT, _RANK, _RANKING)}
-
-
-@reads_defaults("sort", methods=has("sort"))
-@with_keywords(_SORT)
+@over_segments("sort", SORT)
 def sort(
     x: Any,
     segment_ids: Any,
@@ -71,12 +45,11 @@ def sort(
         >>> print(sj.segment.sort(x, ids, 2))
         [0.204 0.324 0.711 0.476 0.986]
     """
-    operation = _SORT if descending else _FROM_SMALLEST[_SORT]
-    return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    parts = x, segment_ids, num_segments, indices_are_sorted, keywords
+    return call(SORT, *parts, descending=bool(descending))
 
 
-@reads_defaults("rank", methods=has("rank"))
-@with_keywords(_RANK)
+@over_segments("rank", RANK)
 def rank(
     x: Any,
     segment_ids: Any,
@@ -103,12 +76,11 @@ def rank(
         >>> print(sj.segment.rank(x, ids, 2))
         [2.993 1.119 1.048 1.881 1.959]
     """
-    operation = _RANK if descending else _FROM_SMALLEST[_RANK]
-    return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    parts = x, segment_ids, num_segments, indices_are_sorted, keywords
+    return call(RANK, *parts, descending=bool(descending))
 
 
-@reads_defaults("rank", methods=has("rank"))
-@with_keywords(_RANKING)
+@over_segments("rank", RANKING)
 def ranking(
     x: Any,
     segment_ids: Any,
@@ -128,12 +100,11 @@ def ranking(
         >>> print(sj.segment.ranking(x, ids, 2))
         [1.993 0.119 0.048 0.881 0.959]
     """
-    operation = _RANKING if descending else _FROM_SMALLEST[_RANKING]
-    return call(operation, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    parts = x, segment_ids, num_segments, indices_are_sorted, keywords
+    return call(RANKING, *parts, descending=bool(descending))
 
 
-@reads_defaults("top_k", methods=has("top_k"))
-@with_keywords(_TOP_K)
+@over_segments("top_k", TOP_K)
 def top_k(
     x: Any,
     segment_ids: Any,
@@ -166,4 +137,4 @@ def top_k(
     if k < 1:
         raise ValueError(f"segment.top_k: k={k} must be at least 1.")
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords
-    return call(_TOP_K, *parts, k=k)
+    return call(TOP_K, *parts, body=_first_k, k=k)

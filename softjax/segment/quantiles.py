@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Unpack
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._defaults import reads_defaults
 from .._keywords import check_levels
-from ..axiswise._keywords import with_keywords
-from ..methods._intervals import QUANTILE_METHODS, median_cells, quantile_cells
-from ._methods import Formulation, has
-from ._results import finish_values
-from ._run import Operation, Run, SegmentKeywords, call
+from ..axiswise.quantiles import MEDIAN, QUANTILE, check_quantile_method, reading
+from ._run import SegmentKeywords, call, over_segments, run
 
 
-def _levels(
-    formulation: Formulation, run: Run, q: Array, *, quantile_method: str
-) -> Array:
-    if quantile_method not in QUANTILE_METHODS:
-        raise ValueError(
-            f"segment.quantile: quantile_method={quantile_method!r} is not known. "
-            f"Allowed: {', '.join(map(repr, QUANTILE_METHODS))}."
-        )
-    sample, levels = run.sample, jnp.asarray(q).ravel().astype(run.sample.keys.dtype)
-    cells = quantile_cells(sample.total[:, None], levels, quantile_method)
-    out = formulation.quantile(sample, run.relaxation, cells)
-    out = finish_values(out, cells, run, math.nan)
-    return out.reshape(len(out), *jnp.shape(q))
+def _levels(x, ids, softness, q, *, quantile_method, operation, **given):
+    check_quantile_method("segment.quantile", quantile_method)
+    q = jnp.asarray(q)
+
+    def levels(count: int, dtype: Any) -> tuple[Array, str]:
+        return q.ravel().astype(dtype), quantile_method
+
+    out = run(operation, x, ids, softness, options=levels, **given)
+    return jnp.moveaxis(out, 1, 0).reshape(*q.shape, len(out), *out.shape[2:])
 
 
-def _middle(formulation: Formulation, run: Run) -> Array:
-    cells = median_cells(run.sample.total[:, None])
-    out = formulation.median(run.sample, run.relaxation)[:, None]
-    return finish_values(out, cells, run, math.nan)[:, 0]
-
-
-_QUANTILE = Operation(
-    "quantile", "quantile", _levels, method="neuralsort", by_units=True
-)
-_MEDIAN = Operation("median", "median", _middle, method="neuralsort", by_units=True)
-
-
-@reads_defaults("quantile", methods=has("quantile"))
-@with_keywords(_QUANTILE)
+@over_segments("quantile", QUANTILE)
 def quantile(
     x: Any,
     segment_ids: Any,
@@ -76,13 +54,11 @@ def quantile(
     """
     check_levels(q, 1, "segment.quantile")
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords, q
-    out = call(_QUANTILE, *parts, quantile_method=quantile_method)
-    axes = range(1, 1 + jnp.ndim(q))
-    return jnp.moveaxis(out, tuple(axes), tuple(axis - 1 for axis in axes))
+    operation = reading(QUANTILE, quantile_method)
+    return call(operation, *parts, body=_levels, quantile_method=quantile_method)
 
 
-@reads_defaults("quantile", methods=has("median"))
-@with_keywords(_MEDIAN)
+@over_segments("quantile", MEDIAN)
 def median(
     x: Any,
     segment_ids: Any,
@@ -103,4 +79,4 @@ def median(
         >>> print(sj.segment.median(x, ids))
         [0.606 0.15 ]
     """
-    return call(_MEDIAN, x, segment_ids, num_segments, indices_are_sorted, keywords)
+    return call(MEDIAN, x, segment_ids, num_segments, indices_are_sorted, keywords)

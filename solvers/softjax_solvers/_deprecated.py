@@ -66,6 +66,13 @@ def _moved(*names: str, **renamed: str) -> dict[str, Deprecated]:
     }
 
 
+def _dropped(**places: str) -> dict[str, Deprecated]:
+    return {
+        old: Deprecated("a function of your own", f"softjax_solvers._kernels.{place}")
+        for old, place in places.items()
+    }
+
+
 # Of 0.1.0, and until 0.3.0.
 SOLVERS: Mapping[str, Deprecated] = {
     **_renamed(
@@ -83,13 +90,17 @@ SOLVERS: Mapping[str, Deprecated] = {
         "...)",
     ),
     **_moved(
-        *("anywhere", "derivative", "distance", "invert", "is_traced", "kth_largest"),
-        *("largest", "linear_map", "linear_recurrence", "log_subset_sums"),
-        *("map_chunks", "pad_last", "permute", "safe_divide"),
+        *("anywhere", "derivative", "distance", "invert", "is_traced", "largest"),
+        *("log_subset_sums", "map_chunks", "pad_last", "permute", "safe_divide"),
         *("sort_with_permutation", "sum_chunks", "tangent_of", "tie_groups"),
         "varying_as",
-        surplus="centered_inclusion_probabilities",
         surplus_of_sizes="centered_inclusion_probabilities_of_sizes",
+    ),
+    **_dropped(
+        kth_largest="sorting:kth_largest",
+        linear_map="derivatives:linear_map",
+        linear_recurrence="scans:linear_recurrence",
+        surplus="subsets:centered_inclusion_probabilities",
     ),
 }
 

@@ -20,7 +20,6 @@ from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
 from ._kernels.derivatives import (
     derivative as derivative,
     distance as distance,
-    linear_map as linear_map,
     replace_value as replace_value,
     stop_gradient as stop_gradient,
     tangent_of as tangent_of,
@@ -31,10 +30,7 @@ from ._kernels.logarithms import (
     safe_log as safe_log,
 )
 from ._kernels.reproducible import total as total
-from ._kernels.scans import (
-    linear_recurrence as linear_recurrence,
-    tie_groups as tie_groups,
-)
+from ._kernels.scans import tie_groups as tie_groups
 from ._kernels.segments import (
     segment_cumsum as segment_cumsum,
     segment_ends as segment_ends,
@@ -46,7 +42,6 @@ from ._kernels.segments import (
 )
 from ._kernels.sorting import (
     invert as invert,
-    kth_largest as kth_largest,
     largest as largest,
     permute as permute,
     sort_with_permutation as sort_with_permutation,
@@ -59,21 +54,16 @@ from ._kernels.spanning_trees import (
     sample_arborescence as sample_arborescence,
 )
 from ._kernels.subsets import (
-    centered_inclusion_probabilities as centered_inclusion_probabilities,
     centered_inclusion_probabilities_of_sizes as centered_inclusion_probabilities_of_sizes,  # noqa: E501
     log_subset_sums as log_subset_sums,
 )
-from ._platform.batches import (
-    anywhere as anywhere,
-)
+from ._platform.batches import anywhere as anywhere
 from ._platform.devices import (
     known_mesh as known_mesh,
     on_each_device as on_each_device,
 )
 from ._platform.packed_sort import sort_pairs as sort_pairs
-from ._platform.varying import (
-    varying_as as varying_as,
-)
+from ._platform.varying import varying_as as varying_as
 from ._problems.sorted_rows.segments import deviation_scores as deviation_scores
 from ._problems.transport.banded import BandedTransport as BandedTransport
 from ._problems.transport.compressed import (

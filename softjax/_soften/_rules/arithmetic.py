@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -115,10 +115,7 @@ def pointwise(eqn: JaxprEqn, operands: Sequence[Value]) -> Value | None:
     independent. None where there are too many points.
     """
     soft = [as_dist(v) if not isinstance(v, Known) else None for v in operands]
-    groups: dict[Any, Dist] = {}
-    for dist in soft:
-        if dist is not None:
-            groups.setdefault(_key(dist), dist)
+    groups = by_variable(dist for dist in soft if dist is not None)
     if int(np.prod([dist.size for dist in groups.values()])) > LARGEST and (
         len(groups) > 1
     ):
@@ -127,9 +124,7 @@ def pointwise(eqn: JaxprEqn, operands: Sequence[Value]) -> Value | None:
     if known is not None:
         return known
     shape = _jaxprs.aval(eqn).shape
-    order = _product([dist.size for dist in groups.values()])
-    places = dict(zip(groups, order, strict=True))
-    probs = _joint(list(groups.values()))
+    places, probs = joint(groups)
     probs = jnp.broadcast_to(probs, (*shape, probs.shape[-1]))
     size = probs.shape[-1]
     full = (*shape, size)
@@ -138,7 +133,7 @@ def pointwise(eqn: JaxprEqn, operands: Sequence[Value]) -> Value | None:
         if dist is None:
             array = jnp.asarray(value.hard())[..., None]
         else:
-            array = dist.all_points()[..., places[_key(dist)]]
+            array = dist.all_points()[..., places[variable(dist)]]
         arrays.append(jnp.broadcast_to(array, full))
     (support,) = _jaxprs.bind(eqn, *arrays)
     key = _key_of_all(groups)
@@ -151,8 +146,17 @@ def _key_of_all(groups: dict[Any, Dist]) -> Any:
     return new_key() if others or first.key is None else first.key
 
 
-def _key(dist: Dist) -> Any:
+def variable(dist: Dist) -> Any:
+    """The random variable that a distribution is a function of."""
     return ("own", id(dist)) if dist.key is None else dist.key
+
+
+def by_variable(dists: Iterable[Dist]) -> dict[Any, Dist]:
+    """One of the distributions of each random variable."""
+    groups: dict[Any, Dist] = {}
+    for dist in dists:
+        groups.setdefault(variable(dist), dist)
+    return groups
 
 
 def _at_constants(
@@ -169,8 +173,7 @@ def _at_constants(
     same_shape = all(dist.shape == shape for dist in groups.values())
     if function is None or not same_shape:
         return None
-    places = _product([dist.size for dist in groups.values()])
-    order = dict(zip(groups, places, strict=True))
+    order, probs = joint(groups)
     points = []
     for value, dist in zip(operands, soft, strict=True):
         if dist is None:
@@ -181,10 +184,9 @@ def _at_constants(
         elif dist.common is None:
             return None
         else:
-            points.append(np.asarray(dist.common, value.dtype)[order[_key(dist)]])
+            points.append(np.asarray(dist.common, value.dtype)[order[variable(dist)]])
     with np.errstate(all="ignore"):
         found = np.asarray(function(*np.broadcast_arrays(*points)), dtype)
-    probs = _joint(list(groups.values()))
     if len(groups) == 1:
         key = _key_of_all(groups)
         return tidy(Dist(probs, None, tuple(found.tolist()), dtype, key))
@@ -194,19 +196,20 @@ def _at_constants(
     return tidy(Dist(merged, None, tuple(union.tolist()), dtype, new_key()))
 
 
-def _product(sizes: Sequence[int]) -> list[np.ndarray]:
-    """Positions of each factor in the product of index sets, the last one fastest."""
-    grid = np.meshgrid(*(np.arange(size) for size in sizes), indexing="ij")
-    return [axis.ravel() for axis in grid]
+def joint(groups: Mapping[Any, Dist]) -> tuple[dict[Any, np.ndarray], Any]:
+    """The joint distribution of independent variables, over a product of index sets.
 
-
-def _joint(dists: Sequence[Dist]) -> Any:
-    """Probabilities of all combinations of independent variables."""
-    probs: Any = dists[0].probs
-    for dist in dists[1:]:
+    **Returns:** the positions of each variable in the product, the last one fastest,
+    and the probabilities.
+    """
+    first, *others = groups.values()
+    sizes = (np.arange(dist.size) for dist in groups.values())
+    grid = (axis.ravel() for axis in np.meshgrid(*sizes, indexing="ij"))
+    probs: Any = first.probs
+    for dist in others:
         probs = probs[..., :, None] * dist.probs[..., None, :]
         probs = probs.reshape(*probs.shape[:-2], -1)
-    return probs
+    return dict(zip(groups, grid, strict=True)), probs
 
 
 def of_one_variable(operands: Sequence[Value]) -> bool:

@@ -23,6 +23,7 @@ from .._values import (
     is_bool,
     is_integral,
     new_key,
+    of_mean,
 )
 
 _SOFT: dict[str, Callable[..., Any]] = {
@@ -62,10 +63,7 @@ def first_of_equals(value: Value, axis: int, sign: int) -> Array:
 
 
 def _as(eqn: JaxprEqn, values: Array) -> Value:
-    dtype = _jaxprs.aval(eqn).dtype
-    if jnp.issubdtype(dtype, jnp.inexact):
-        return Real(values.astype(dtype))
-    return Count(values, dtype)
+    return of_mean(values, _jaxprs.aval(eqn).dtype)
 
 
 def _reduce(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:

@@ -16,20 +16,18 @@ from .. import _jaxprs
 from .._context import Context, Unsupported
 from .._forms import LARGEST
 from .._values import (
-    Chance,
-    Count,
     Dist,
     Known,
     Real,
     Stack,
     Value,
     as_dist,
-    float_type,
-    is_bool,
     is_float,
     is_integral,
     new_key,
+    of_mean,
 )
+from .arithmetic import by_variable, joint, variable
 
 
 class Places:
@@ -42,22 +40,13 @@ class Places:
 
     def __init__(self, components: Sequence[Value]) -> None:
         dists = [as_dist(c) for c in components if not isinstance(c, Known)]
-        groups: dict[Any, Dist] = {}
-        for dist in dists:
-            groups.setdefault(_key(dist), dist)
+        groups = by_variable(dists)
         sizes = [dist.size for dist in groups.values()]
         if len(sizes) > 1 and int(np.prod(sizes)) > LARGEST**2:
             raise Unsupported("at too many places at once")
         self.key = dists[0].key if len(groups) == 1 else new_key()
         self.common = dists[0].common if len(components) == 1 else None
-        probs: Any = jnp.ones((1,) * (len(components[0].shape) + 1), float_type())
-        order: dict[Any, np.ndarray] = {}
-        for key, dist in groups.items():
-            before = probs.shape[-1]
-            order = {k: np.repeat(place, dist.size) for k, place in order.items()}
-            order[key] = np.tile(np.arange(dist.size), before)
-            probs = probs[..., :, None] * dist.probs[..., None, :]
-            probs = probs.reshape(*probs.shape[:-2], -1)
+        order, probs = joint(groups)
         self.probs = probs
         self.size = probs.shape[-1]
         self.points = []
@@ -67,13 +56,9 @@ class Places:
                 points = jnp.asarray(component.array)[..., None]
             else:
                 dist = next(remaining)
-                points = dist.all_points()[..., order[_key(dist)]]
+                points = dist.all_points()[..., order[variable(dist)]]
             shape = (*component.shape, self.size)
             self.points.append(jnp.broadcast_to(points, shape))
-
-
-def _key(dist: Dist) -> Any:
-    return ("own", id(dist)) if dist.key is None else dist.key
 
 
 def _components(indices: Value) -> list[Value]:
@@ -107,11 +92,7 @@ def _read(operand: Value, read: Callable[[Array], Array], places: Places, probs:
         out = each(operand.probs)
         return Dist(out, None, operand.common, operand.type, new_key())
     out = _expected(probs, read(operand.mean()))
-    if is_float(operand.dtype):
-        return Real(out, is_integral(operand))
-    if is_bool(operand.dtype):
-        return Chance(out, new_key())
-    return Count(out, operand.dtype)
+    return of_mean(out, operand.dtype, is_integral(operand))
 
 
 def _gather(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -223,12 +204,7 @@ def _means(*values: Value) -> list[Array]:
 
 
 def _written(out: Array, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
-    dtype = _jaxprs.aval(eqn).dtype
-    if is_float(dtype):
-        return Real(out.astype(dtype), all(map(is_integral, operands)))
-    if is_bool(dtype):
-        return Chance(out, new_key())
-    return Count(out, dtype)
+    return of_mean(out, _jaxprs.aval(eqn).dtype, all(map(is_integral, operands)))
 
 
 _SCATTERS: dict[str, Callable[..., Array]] = {

@@ -16,16 +16,15 @@ from .. import _jaxprs
 from .._context import Context, Keep, Unsupported
 from .._settings import ELEMENTWISE
 from .._values import (
-    Chance,
     Count,
     Dist,
     Known,
     Real,
     Value,
     concrete,
-    is_bool,
     is_integral,
     new_key,
+    of_mean,
 )
 from .extrema import first_of_equals
 
@@ -41,7 +40,7 @@ def _sort(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
     if len(operands) == 1:
         context.softened(eqn, "sort", "soft sort")
         out = axiswise.sort(first.mean(), axis=axis, **context.keywords("sort"))
-        return [_like(first, out)]
+        return [of_mean(out, first.dtype)]
     p = _inverse(first, axis)
     if p is None:
         context.softened(eqn, "sort", "soft argsort")
@@ -72,14 +71,6 @@ def _inverse(value: Value, axis: int) -> Array | None:
     return jnp.moveaxis(p, -2, axis)
 
 
-def _like(value: Value, array: Array) -> Value:
-    if isinstance(value, Real):
-        return Real(array.astype(value.dtype))
-    if is_bool(value.dtype):
-        return Chance(array, new_key())
-    return Count(array, value.dtype)
-
-
 def _permuted(p: Array, value: Value, axis: int) -> Value:
     """Values in a soft order; constants, such as places, as distributions."""
     numbers = concrete(value)
@@ -95,9 +86,7 @@ def _permuted(p: Array, value: Value, axis: int) -> Value:
         support = jnp.broadcast_to(jnp.expand_dims(rows, axis), p.shape)
         return Dist(p, support, None, value.dtype, new_key())
     out = selection.take_along_axis(value.mean(), p, axis=axis)
-    if isinstance(value, Known):
-        return Real(out.astype(value.dtype))
-    return _like(value, out)
+    return of_mean(out, value.dtype)
 
 
 def _equal_rows(numbers: Any, axis: int) -> tuple | None:
@@ -126,7 +115,10 @@ def _top_k(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[V
         values = selection.take_along_axis(x.mean(), p, axis=axis)
     points = tuple(range(x.shape[axis]))
     dtype = _jaxprs.aval(eqn, 1).dtype
-    return [_like(x, values), Dist(p, None, points, jnp.dtype(dtype), new_key())]
+    return [
+        of_mean(values, x.dtype),
+        Dist(p, None, points, jnp.dtype(dtype), new_key()),
+    ]
 
 
 def search_sorted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from .._values import (
     is_float,
     is_integral,
     new_key,
+    of_mean,
 )
 from .arithmetic import of_one_variable, pointwise
 
@@ -115,7 +116,13 @@ def _concatenate(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> 
 
 def _each(values: Sequence[Any], join: Any) -> Value:
     """Values of one form, combined by a function of their arrays."""
-    return _JOINED[type(values[0])](values, join)
+    first = values[0]
+    if isinstance(first, Known):
+        return Known(join([v.array for v in values]))
+    if isinstance(first, Dist):
+        return _each_dist(values, join)
+    whole = all(map(is_integral, values))
+    return of_mean(join([v.mean() for v in values]), first.dtype, whole)
 
 
 def _each_dist(values: Sequence[Any], join: Any) -> Value:
@@ -127,17 +134,6 @@ def _each_dist(values: Sequence[Any], join: Any) -> Value:
         return Dist(probs, None, first.common, first.type, new_key())
     support = each(*(v.all_points() for v in values))
     return Dist(probs, support, None, first.type, new_key())
-
-
-_JOINED: dict[type, Callable[[Sequence[Any], Any], Value]] = {
-    Known: lambda values, join: Known(join([v.array for v in values])),
-    Real: lambda values, join: Real(
-        join([v.array for v in values]), all(v.integral for v in values)
-    ),
-    Chance: lambda values, join: Chance(join([v.p for v in values]), new_key()),
-    Count: lambda values, join: Count(join([v.number for v in values]), values[0].type),
-    Dist: _each_dist,
-}
 
 
 def stacked(values: Sequence[Value]) -> Value:

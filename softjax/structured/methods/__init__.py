@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..._keywords import parse_choice
 from ._method import StructuredMethod as StructuredMethod
 from .distribution import Distribution as Distribution
 from .k_best import KBestDistribution as KBestDistribution
@@ -38,23 +39,7 @@ def get_method(method: str | StructuredMethod) -> StructuredMethod:
         >>> print(sj.structured.get_method("recursion"))
         Recursion()
     """
-    if isinstance(method, StructuredMethod):
-        return method
-    names = ", ".join(map(repr, METHODS))
-    if not isinstance(method, str):
-        hint = ""
-        if isinstance(method, type) and issubclass(method, StructuredMethod):
-            hint = f" Did you mean {method.__name__}()?"
-        raise TypeError(
-            f"method must be one of {names} or a StructuredMethod instance, got "
-            f"{method!r}.{hint}"
-        )
-    if method not in METHODS:
-        raise ValueError(
-            f"method={method!r} is not known. Allowed: {names}, or a StructuredMethod "
-            "instance."
-        )
-    return METHODS[method]()
+    return parse_choice(method, StructuredMethod, METHODS)
 
 
 def has_method(method: object) -> bool:

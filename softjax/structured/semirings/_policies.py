@@ -195,8 +195,7 @@ class _Steep(Policy):
     softness: Float[Array, ""]
     regularizer: Regularizer
 
-    def parameters(self):
-        return self.softness, self.regularizer
+    parameters = _Root.parameters
 
     @staticmethod
     def term(y, softness, regularizer):
