@@ -54,10 +54,13 @@ def _scan(
     some = top > -jnp.inf
     mean = jnp.where(some, top, 0) + moment / jnp.where(some, weight, 1)
     out = jnp.where(some, mean, -jnp.inf)
-    infinite = jax.lax.cummax(((x == jnp.inf) & given).astype(jnp.int32), x.ndim - 1)
-    unknown = jax.lax.cummax((jnp.isnan(x) & given).astype(jnp.int32), x.ndim - 1)
-    out = jnp.where(infinite > 0, jnp.inf, out)
-    return jnp.where(unknown > 0, jnp.nan, out)
+    place, n = jnp.arange(x.shape[-1]), x.shape[-1]
+
+    def so_far(here):
+        return place >= jnp.min(jnp.where(here & given, place, n), -1, keepdims=True)
+
+    out = jnp.where(so_far(x == jnp.inf), jnp.inf, out)
+    return jnp.where(so_far(jnp.isnan(x)), jnp.nan, out)
 
 
 def _running(x, softness, *, operation, axis, keywords, reverse):

@@ -16,6 +16,7 @@ from softjax_solvers.internal import (
     is_traced,
     pad_last,
     permute,
+    prefix_counts,
     sort_with_permutation,
     tie_groups,
 )
@@ -368,6 +369,6 @@ def places_in_front(here: Bool[Array, "*batch n"]) -> Int[Array, "*batch n"]:
 
     By counts, and not by a sort.
     """
-    before = jnp.cumsum(here.astype(jnp.int32), axis=-1)
+    before = prefix_counts(here)
     after = before[..., -1:] + jnp.arange(here.shape[-1]) - before
     return jnp.where(here, before - 1, after)
