@@ -19,7 +19,7 @@ from .regularizer import Regularizer
 from .solver import Solver
 
 KEPT = "softjax_dual"
-"""Name of a dual for the policies of `jax.checkpoint`, which then keep what is found."""
+"""Name of duals for the policies of `jax.checkpoint`, by which they can be kept."""
 
 
 class Solution(eqx.Module):
