@@ -51,6 +51,7 @@ from ._kernels.sorting import (
     kth_largest as kth_largest,
     largest as largest,
     permute as permute,
+    reorder as reorder,
     sort_with_permutation as sort_with_permutation,
 )
 from ._kernels.spanning_trees import (
