@@ -18,7 +18,10 @@ from ._kernels.arrays import (
 )
 from ._kernels.assignment import assign as assign
 from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
-from ._kernels.cumulative import prefix_counts as prefix_counts
+from ._kernels.cumulative import (
+    prefix_counts as prefix_counts,
+    prefix_maxima as prefix_maxima,
+)
 from ._kernels.derivatives import (
     derivative as derivative,
     distance as distance,
