@@ -99,10 +99,11 @@ def read_line(
     )
     out, converged = evaluate_and_judge(problem, regularizer, readout)
     enough = ~anywhere(~converged)
-    if dense is None or sample.size > _DENSE:
-        return jax.lax.cond(enough, lambda *_: out, band, *args)
     # What is rarely needed, and large, is computed again for a gradient, and keeps
     # nothing but potentials: they are not searched for twice.
-    keep = jax.checkpoint_policies.save_only_these_names(KEPT)
-    plan = jax.checkpoint(dense, policy=keep)  # pyright: ignore
+    keep: Any = jax.checkpoint_policies.save_only_these_names(KEPT)
+    if dense is None or sample.size > _DENSE:
+        band = jax.checkpoint(band, policy=keep)
+        return jax.lax.cond(enough, lambda *_: out, band, *args)
+    plan = jax.checkpoint(dense, policy=keep)
     return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])
