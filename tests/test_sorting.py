@@ -15,6 +15,7 @@ from softjax_solvers.internal import (
     invert,
     largest,
     permute,
+    reorder,
     sort_with_permutation,
     tie_groups,
 )
@@ -200,3 +201,31 @@ def test_exported_with_symbolic_sizes():
     values, permutation = program.call(x)
     np.testing.assert_array_equal(permutation, np.argsort(x, axis=-1, kind="stable"))
     np.testing.assert_array_equal(values, np.sort(x, axis=-1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_reorder_is_transposed_by_its_inverse(axis):
+    """Without a scatter, in both modes and of second derivatives."""
+    rng = inputs.rng("reorder")
+    x, v, weights = rng.normal(size=(3, 2, 5, 5))
+    place = np.argsort(rng.uniform(size=(2, 5)), axis=-1)
+    place = place[:, None, :] if axis == -1 else place[..., None]
+    inverse = np.argsort(place, axis=axis)
+
+    def fn(x):
+        return reorder(x, jnp.asarray(place), jnp.asarray(inverse), axis)
+
+    def loss(x):
+        return jnp.sum(weights * fn(x) ** 2)
+
+    def take(x, place):
+        return np.take_along_axis(x, place, axis)
+
+    out, move = jax.jvp(fn, (x,), (v,))
+    assert_close(out, take(x, place))
+    assert_close(move, take(v, place))
+    slope, bend = jax.jvp(jax.grad(loss), (x,), (v,))
+    assert_close(slope, 2 * x * take(weights, inverse))
+    assert_close(bend, 2 * v * take(weights, inverse))
+    assert "scatter" not in jax.jit(jax.grad(loss)).lower(x).as_text()

@@ -249,6 +249,17 @@ def test_batches_and_second_derivatives():
     np.testing.assert_allclose(got, want, atol=2e-3 * abs(want).max())
 
 
+@pytest.mark.slow
+def test_dense_plans_are_searched_for_once():
+    # The gradient forms a plan again, from potentials that are kept.
+    def loss(x):
+        return jnp.vdot(sj.sort(x, method="ot"), jnp.asarray(WEIGHTS, x.dtype))
+
+    jaxpr = str(jax.make_jaxpr(jax.grad(loss))(INPUTS["normal"].astype(np.float32)))
+    # Potentials of nodes, and those of the plan.
+    assert jaxpr.count(" while[") == 2
+
+
 def test_only_where_nothing_else_is_asked_for():
     # Programs with dense plans have an array of all pairs, others none.
     def largest(**keywords):

@@ -9,7 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softjax_solvers.internal import map_chunks
+from softjax_solvers.internal import (
+    linear_recurrence,
+    map_chunks,
+    pad_last,
+    prefix_maxima,
+)
 
 from .._keywords import as_float, parse_mode, parse_softness, with_defaults
 from .._layout import parse_axis, split_mask, split_parameter, split_weights
@@ -31,32 +36,31 @@ def _scan(
     still = jax.lax.stop_gradient
     finite = jnp.isfinite(x) & given
     safe = jnp.where(finite, x, 0)
-    top = jnp.where(finite, still(safe), -jnp.inf)
-    # Relative to the largest element: what it is has no influence, and no derivative.
-    rest = safe - still(safe)
-    weight = jnp.where(finite, jnp.exp(rest / tau), 0)
+    top = prefix_maxima(jnp.where(finite, still(safe), -jnp.inf))
 
-    def lower(state, top):
-        old, weight, moment = state
+    def kept(apart):
         # What is further below counts nothing, and its distance may be infinite.
-        drop = jnp.where(old > -jnp.inf, jnp.maximum(old - top, -500 * still(tau)), 0)
-        factor = jnp.exp(drop / tau)
-        return factor * weight, factor * (moment + drop * weight)
+        return jnp.maximum(apart, -500 * still(tau))
 
-    def combine(one, other):
-        top = jnp.maximum(one[0], other[0])
-        parts = lower(one, top), lower(other, top)
-        return top, *(a + b for a, b in zip(*parts, strict=True))
-
-    start = top, weight, weight * rest
-    top, weight, moment = jax.lax.associative_scan(combine, start, axis=-1)
+    # Sums relative to the largest element so far, which is lost by it when it grows.
+    former = pad_last(top, 1, -1, -jnp.inf)
+    drop = kept(jnp.where(former > -jnp.inf, former - top, 0))
+    factor = jnp.where(former > -jnp.inf, jnp.exp(drop / tau), 0)
+    apart = kept(jnp.where(finite, safe - top, 0))
+    own = jnp.where(finite, jnp.exp(apart / tau), 0)
+    weight = linear_recurrence(factor, own)
+    fall = factor * drop * pad_last(weight, 1, -1)
+    moment = linear_recurrence(factor, own * apart + fall)
     some = top > -jnp.inf
     mean = jnp.where(some, top, 0) + moment / jnp.where(some, weight, 1)
     out = jnp.where(some, mean, -jnp.inf)
-    infinite = jax.lax.cummax(((x == jnp.inf) & given).astype(jnp.int32), x.ndim - 1)
-    unknown = jax.lax.cummax((jnp.isnan(x) & given).astype(jnp.int32), x.ndim - 1)
-    out = jnp.where(infinite > 0, jnp.inf, out)
-    return jnp.where(unknown > 0, jnp.nan, out)
+    place, n = jnp.arange(x.shape[-1]), x.shape[-1]
+
+    def so_far(here):
+        return place >= jnp.min(jnp.where(here & given, place, n), -1, keepdims=True)
+
+    out = jnp.where(so_far(x == jnp.inf), jnp.inf, out)
+    return jnp.where(so_far(jnp.isnan(x)), jnp.nan, out)
 
 
 def _running(x, softness, *, operation, axis, keywords, reverse):

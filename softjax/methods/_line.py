@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers import Readout, Regularizer
 from softjax_solvers.internal import (
+    KEPT,
     BandedTransport,
     CompressedTransport,
     anywhere,
@@ -98,9 +99,11 @@ def read_line(
     )
     out, converged = evaluate_and_judge(problem, regularizer, readout)
     enough = ~anywhere(~converged)
-    if dense is None or sample.size > _DENSE:
-        return jax.lax.cond(enough, lambda *_: out, band, *args)
     # What is rarely needed, and large, is computed again for a gradient, and keeps
-    # nothing.
-    plan = jax.checkpoint(dense)
+    # nothing but potentials: they are not searched for twice.
+    keep: Any = jax.checkpoint_policies.save_only_these_names(KEPT)
+    if dense is None or sample.size > _DENSE:
+        band = jax.checkpoint(band, policy=keep)
+        return jax.lax.cond(enough, lambda *_: out, band, *args)
+    plan = jax.checkpoint(dense, policy=keep)
     return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])

@@ -15,6 +15,8 @@ from softjax_solvers.internal import (
     invert,
     pad_last,
     permute,
+    prefix_counts,
+    reorder,
     sort_with_permutation,
     tie_groups,
 )
@@ -122,10 +124,10 @@ class Ordered(eqx.Module):
         """
         place = invert(self.permutation)
         if x.ndim == place.ndim:
-            return permute(x, place)
-        # Rows of memory change places, also in the derivative, which scatters them.
+            return reorder(x, place, self.permutation)
+        # Rows of memory change places.
         columns, place = x.swapaxes(-1, -2), place[..., None]
-        out = jnp.take_along_axis(columns, place, axis=-2, mode="promise_in_bounds")
+        out = reorder(columns, place, self.permutation[..., None], axis=-2)
         return out.swapaxes(-1, -2)
 
 
@@ -332,7 +334,7 @@ class Sample(eqx.Module):
         if self.where is None and self.averaged is None:
             values = self._finite_values(-support)
         else:
-            values = permute(self.values, permutation)
+            values = reorder(self.values, permutation, invert(permutation))
         if self.where is None:
             return Ordered(support, values, None, permutation, mass)
         # The mask of a sorted sample is a prefix; its last element fills the rest.
@@ -368,6 +370,6 @@ def places_in_front(here: Bool[Array, "*batch n"]) -> Int[Array, "*batch n"]:
 
     By counts, and not by a sort.
     """
-    before = jnp.cumsum(here.astype(jnp.int32), axis=-1)
+    before = prefix_counts(here)
     after = before[..., -1:] + jnp.arange(here.shape[-1]) - before
     return jnp.where(here, before - 1, after)

@@ -13,7 +13,7 @@ from softjax_solvers.internal import (
     invert,
     largest,
     pad_last,
-    permute,
+    reorder,
     varying_as,
 )
 
@@ -187,9 +187,8 @@ class SortingNetwork(RowMethod):
         weights, _ = jax.lax.scan(back, weights, (rounds, steps), reverse=True)
         weights = weights[..., : sample.size, :]
         if place is not None:
-            weights = jnp.take_along_axis(
-                weights, place[..., None], axis=-2, mode="promise_in_bounds"
-            )
+            back_in_order = invert(place)[..., None]
+            weights = reorder(weights, place[..., None], back_in_order, axis=-2)
         return weights.swapaxes(-1, -2)
 
     def rows(
@@ -250,10 +249,11 @@ def _to_front(
     place = places_in_front(here)
     order = invert(place)
     far = infinite.beyond(relaxation.softness)
+    averaged = sample.averaged
     front = dataclasses.replace(
         sample,
-        keys=permute(jnp.where(here, sample.keys, -far), order),
-        averaged=None if sample.averaged is None else permute(sample.averaged, order),
+        keys=reorder(jnp.where(here, sample.keys, -far), order, place),
+        averaged=None if averaged is None else reorder(averaged, order, place),
         where=None,
         total=None,
         infinite=dataclasses.replace(

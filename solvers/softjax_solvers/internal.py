@@ -6,6 +6,7 @@ from ._checks.words import (
     report as report,
 )
 from ._core.groups import Segments as Segments
+from ._core.solution import KEPT as KEPT
 from ._core.solve import evaluate_and_judge as evaluate_and_judge
 from ._kernels.arrays import (
     broadcasts as broadcasts,
@@ -17,6 +18,10 @@ from ._kernels.arrays import (
 )
 from ._kernels.assignment import assign as assign
 from ._kernels.chunks import map_chunks as map_chunks, sum_chunks as sum_chunks
+from ._kernels.cumulative import (
+    prefix_counts as prefix_counts,
+    prefix_maxima as prefix_maxima,
+)
 from ._kernels.derivatives import (
     derivative as derivative,
     distance as distance,
@@ -44,6 +49,7 @@ from ._kernels.sorting import (
     invert as invert,
     largest as largest,
     permute as permute,
+    reorder as reorder,
     sort_with_permutation as sort_with_permutation,
 )
 from ._kernels.spanning_trees import (

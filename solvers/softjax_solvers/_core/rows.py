@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import jax
@@ -95,3 +96,24 @@ def flatten_batch(rows: _Rows, batch: tuple[int, ...]) -> _Rows:
         return jnp.broadcast_to(x, (*batch, size)).reshape(-1, size)
 
     return jax.tree.map(flatten, rows)
+
+
+def over_batch(
+    fn: Callable[..., PyTree], batch: Sequence[int]
+) -> Callable[..., PyTree]:
+    """A function of arrays `*batch ...`, from one of a single entry of the batch.
+
+    One that stands alone is no loop of `jax.vmap`: XLA makes indices of a batch in all
+    gathers of such a loop, which take time to compile.
+    """
+    for size in reversed(batch):
+        fn = _alone(fn) if size == 1 else jax.vmap(fn)
+    return fn
+
+
+def _alone(fn: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    def call(*args):
+        out = fn(*jax.tree.map(lambda x: x[0], args))
+        return jax.tree.map(lambda x: x[None], out)
+
+    return call

@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._kernels.arrays import eps
@@ -16,6 +17,9 @@ from .problem import Problem
 from .readout import Dual, Means, Moves, Primal, Readout
 from .regularizer import Regularizer
 from .solver import Solver
+
+KEPT = "softjax_dual"
+"""Name of duals for the policies of `jax.checkpoint`, by which they can be kept."""
 
 
 class Solution(eqx.Module):
@@ -164,6 +168,7 @@ def _solve_and_read_jvp(primals, tangents, *, find, linear_solver):
     dual, *about = solve_and_read(
         problem, regularizer, Dual(), find=find, linear_solver=linear_solver
     )
+    dual = jax.tree.map(lambda x: checkpoint_name(x, KEPT), dual)
     still = [jnp.zeros_like(x) if eqx.is_inexact_array(x) else None for x in about]
     solution, moves = Solution(problem, regularizer, dual, *about), Moves(*tangents)
     fused = problem.fused.get(type(readout))

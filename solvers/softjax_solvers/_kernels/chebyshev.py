@@ -7,10 +7,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .arrays import exact_einsum
-from .chunks import sum_chunks
+from .chunks import map_chunks, sum_chunks
 
 _SPREAD = 16
 """Arrays of an entry for each point and box that are formed in a sum of them."""
@@ -50,10 +50,12 @@ def last_coefficients(
     return exact_einsum("jc,...cm->...jm", last, values)
 
 
-def _polynomials(s: Float[Array, " n"], p: int) -> list[Array]:
-    terms = [jnp.ones_like(s), s]
-    for _ in range(p - 2):
-        terms.append(2 * s * terms[-1] - terms[-2])
+def _polynomials(s: Float[Array, " n"], p: int) -> Float[Array, "p n"]:
+    """Chebyshev polynomials, of twice as many degrees in each of few operations."""
+    terms = jnp.stack([jnp.ones_like(s), s])
+    while (top := len(terms) - 1) < p - 1:
+        more = 2 * terms[-1] * terms[1:] - terms[top - 1 :: -1]
+        terms = jnp.concatenate([terms, more])
     return terms[:p]
 
 
@@ -78,9 +80,8 @@ def moments(
     # Of some points after the other, as all of them in all boxes are many numbers.
     def add(rows):
         (s, y, box), included = rows
-        terms = jnp.stack(_polynomials(s, p))
-        inside = jnp.where(box == np.arange(boxes)[:, None], y * included, 0)
-        return exact_einsum("ki,ji->kj", inside, terms)
+        inside = jnp.where(_in_boxes(box, boxes), y * included, 0)
+        return exact_einsum("ki,ji->kj", inside, _polynomials(s, p))
 
     sums = sum_chunks(add, (s, y, box), row_size=_SPREAD * boxes)
     return exact_einsum("kj,jc->kc", sums, _coefficients(p).astype(s.dtype))
@@ -101,14 +102,22 @@ def _moments_jvp(boxes, p, primals, tangents):
 def interpolate(
     s: Float[Array, " n"], values: Float[Array, "boxes p"], box: Int[Array, " n"]
 ) -> Float[Array, " n"]:
-    """The polynomials with some `values` at the nodes of a box, at the points s."""
-    p = values.shape[-1]
-    table = exact_einsum("kc,jc->jk", values, _coefficients(p).astype(s.dtype))
-    # By Clenshaw's recurrence, in one pass that stores nothing.
-    first = second = jnp.zeros_like(s)
-    for j in range(p - 1, 0, -1):
-        first, second = 2 * s * first - second + _take(table[j], box), first
-    return s * first - second + _take(table[0], box)
+    """The polynomials with some `values` at the nodes of a box, at the points s.
+
+    Those beyond the last box have that of it.
+    """
+    boxes, p = values.shape
+    table = exact_einsum("kc,jc->kj", values, _coefficients(p).astype(s.dtype))
+
+    # Products with all boxes, of which a selection is transposed by another one: a
+    # gather's transpose, in which many points add to few numbers, is a serial loop.
+    def some(rows):
+        s, box = rows
+        y = exact_einsum("kj,ji->ki", table, _polynomials(s, p))
+        return jnp.sum(jnp.where(_in_boxes(box, boxes), y, 0), axis=0)
+
+    rows = s, jnp.minimum(box, boxes - 1)
+    return map_chunks(some, rows, row_size=_SPREAD * boxes)
 
 
 @interpolate.defjvp
@@ -121,8 +130,8 @@ def _interpolate_jvp(primals, tangents):
     return interpolate(s, values, box), move
 
 
-def _take(table: Float[Array, " boxes"], box: Int[Array, " n"]) -> Float[Array, " n"]:
-    return table.at[box].get(mode="clip")
+def _in_boxes(box: Int[Array, " n"], boxes: int) -> Bool[Array, "boxes n"]:
+    return box == np.arange(boxes)[:, None]
 
 
 @functools.lru_cache

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
 from .arrays import pad_last, slice_last
+from .cumulative import prefix_maxima
 
 Rows = tuple[Float[Array, "*batch n"], ...]
 
@@ -166,10 +167,10 @@ def tie_groups(
     differs = s[..., 1:] != s[..., :-1]
     if where is not None:
         differs |= where[..., 1:] != where[..., :-1]
-    # One cumulative maximum for both ends, which XLA compiles once.
+    # One cumulative maximum for both ends, which is compiled once.
     first = pad_last(jnp.stack([differs, differs[..., ::-1]]), 1, 0, True)
     index = jnp.where(first, jnp.arange(n, dtype=jnp.int32), 0)
-    index = jax.lax.cummax(index, axis=index.ndim - 1)
+    index = prefix_maxima(index)
     return index[0], n - index[1, ..., ::-1]
 
 
@@ -186,7 +187,7 @@ def fill_masked(
     Each takes the value of the unmasked element before it, or of the first one.
     """
     known = jax.lax.stop_gradient(s)
-    before = jax.lax.cummax(jnp.where(where, known, -jnp.inf), axis=s.ndim - 1)
+    before = prefix_maxima(jnp.where(where, known, -jnp.inf))
     first = jnp.min(known, axis=-1, keepdims=True, initial=jnp.inf, where=where)
     return jnp.where(where, s, jnp.where(jnp.isfinite(before), before, first))
 

@@ -48,7 +48,8 @@ def sort_with_permutation(
     index = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
     bits, permutation = sort_pairs(bits, index)
     ordered = from_bits(bits, x.dtype)
-    return replace_value(permute(x, permutation), ordered), permutation
+    moved = reorder(x, permutation, invert(permutation))
+    return replace_value(moved, ordered), permutation
 
 
 def largest(
@@ -120,3 +121,27 @@ def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
         return jnp.zeros_like(row).at[row].set(index)
 
     return jnp.vectorize(invert_row, signature="(n)->(n)")(permutation)
+
+
+def reorder(
+    x: Float[Array, "*batch n"],
+    permutation: Int[Array, "*batch n"],
+    inverse: Int[Array, "*batch n"],
+    axis: int = -1,
+) -> Float[Array, "*batch n"]:
+    """`x[permutation]` along an axis, whose transpose is `x[inverse]`.
+
+    That of a gather is a scatter, as long as JAX does not know that no two entries come
+    from the same place. It takes longer to compile, and serial loops on a CPU.
+    """
+
+    def take(x: Array, index: Array) -> Array:
+        return jnp.take_along_axis(x, index, axis, mode="promise_in_bounds")
+
+    # A linear solve is the one linear function whose transpose can be given.
+    return jax.lax.custom_linear_solve(
+        lambda y: take(y, inverse),
+        x,
+        lambda _, x: take(x, permutation),
+        lambda _, y: take(y, inverse),
+    )

@@ -14,7 +14,7 @@ from ..._core.rows import as_mask, per_row
 from ..._core.solution import Solution
 from ..._kernels.arrays import eps, inexact, safe_divide
 from ..._kernels.derivatives import derivative, tangent_of
-from ..._kernels.sorting import invert, permute, sort_with_permutation
+from ..._kernels.sorting import invert, permute, reorder, sort_with_permutation
 from ..by_primal import means_and_tangent
 from .blocks import Blocks
 from .pooling import Balance, Rule, choose_rule, is_odd
@@ -313,7 +313,7 @@ class IsotonicRegression(MaximizationProblem):
     def _unsort(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         if self.permutation is None:
             return y
-        return permute(y, invert(self.permutation))
+        return reorder(y, invert(self.permutation), self.permutation)
 
     # What moves the excess of a block is shared among its entries, which takes one sum.
     def primal_and_tangent(
@@ -362,4 +362,4 @@ def _descending(x: Array, where: Array | None) -> tuple[Array, Array]:
         ordered, permutation = sort_with_permutation(-x)
         return -ordered, permutation
     _, permutation = sort_with_permutation(jnp.where(where, -x, jnp.inf))
-    return permute(x, permutation), permutation
+    return reorder(x, permutation, invert(permutation)), permutation

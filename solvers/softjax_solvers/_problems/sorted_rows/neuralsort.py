@@ -13,6 +13,7 @@ from ..._core.readout import Means
 from ..._core.regularizer import Regularizer
 from ..._core.rows import of_rows
 from ..._kernels.arrays import eps, inexact, pad_last
+from ..._kernels.cumulative import prefix_sums
 from ..._kernels.derivatives import replace_value
 from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
@@ -136,7 +137,7 @@ def _deviations(
     ends = jnp.concatenate(_ties(s, where), axis=-1)
     # Shifts change nothing; without one, sums of moves do not grow as large.
     s = s - jnp.mean(s, axis=-1, keepdims=True)
-    ends = permute(pad_last(jnp.cumsum(s, axis=-1), 1, 0), ends)
+    ends = permute(pad_last(prefix_sums(s), 1, 0), ends)
     first, last = jnp.split(ends, 2, axis=-1)
     return s, first + last
 
@@ -278,7 +279,7 @@ def _scores(
     terms = jnp.abs(2 * offset + 1).astype(s.dtype) * gaps
     # To both sides from the anchor, one of them backwards.
     sides = jnp.where(offset >= 0, terms, 0), jnp.where(offset < 0, terms, 0)[..., ::-1]
-    above, below = jnp.cumsum(jnp.stack(sides), axis=-1)
+    above, below = prefix_sums(jnp.stack(sides))
     q = pad_last(above, 1, 0) + pad_last(below[..., ::-1], 0, 1)
     apart = known[..., None, :] - known[..., anchors][..., None]
     away = 2 * (rows - middle[:, None])[..., None]

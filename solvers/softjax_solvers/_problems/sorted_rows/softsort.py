@@ -224,8 +224,9 @@ class _DistanceWindows(WindowedRows):
         if self.where is None:
             return None
         # What is masked behind all others would be as near as the last of them.
-        here, last = self.where.astype(jnp.int32), self.where.ndim - 1
-        return jax.lax.cummax(here, axis=last, reverse=True) > 0
+        place = jnp.arange(self.where.shape[-1])
+        last = jnp.max(jnp.where(self.where, place, -1), axis=-1, keepdims=True)
+        return place <= last
 
     @property
     def _apart(self) -> Float[Array, "*batch n"]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..._core.regularizer import Regularizer
 from ..._kernels.arrays import eps, pad_last, safe_divide
 from ..._kernels.bands import LOW, Entry, fold_sums
+from ..._kernels.cumulative import prefix_sums
 from ..._kernels.derivatives import derivative, opaque_linear_map
 from ..._kernels.normal_equations import solve_iteratively
 
@@ -236,7 +237,7 @@ class BandLaplacian(eqx.Module):
         linear function flows; what changes fast meets the diagonal. Together they
         are nearly the inverse for all wavelengths.
         """
-        flow = -jnp.cumsum(self.tilt, axis=-1)[..., :-1]
+        flow = -prefix_sums(self.tilt)[..., :-1]
         both = self.band.inside[..., 1:] & self.band.inside[..., :-1]
         flow = jnp.where(both, jnp.maximum(flow, 0), 0)
         before, after = pad_last(flow, 1, 0), pad_last(flow, 0, 1)

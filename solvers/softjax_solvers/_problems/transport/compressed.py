@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from ..._core.problem import Problem
 from ..._core.readout import Readout
 from ..._core.regularizer import Regularizer
+from ..._core.rows import over_batch
 from ..._kernels.boxes import choose_edges
 from .compressed_row import CompressedRow
 
@@ -69,8 +70,7 @@ class CompressedTransport(Problem):
             return choose_edges(points, softness, start, count, boxes, p)
 
         parts = points, softness / regularizer.structure().rate  # pyright: ignore
-        for _ in batch:
-            edges = jax.vmap(edges)
+        edges = over_batch(edges, batch)
         found = edges(*jax.lax.stop_gradient(parts), start, count)
         return cls(points, softness, start, count, found, p)
 
@@ -89,9 +89,7 @@ class CompressedTransport(Problem):
         def of_row(row, *args):
             return fn(row, row.grid(), *args)
 
-        for _ in self.points.shape[:-1]:
-            of_row = jax.vmap(of_row)
-        return of_row(rows, *args)
+        return over_batch(of_row, self.points.shape[:-1])(rows, *args)
 
     def optimality(self, dual, regularizer):
         def excess(row, grid, g):

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..._kernels.arrays import exact_einsum, inexact, is_traced
+from ..._kernels.cumulative import prefix_sums
 from ..._kernels.derivatives import replace_value
 from ..._kernels.sorting import permute, sort_with_permutation
 
@@ -81,7 +82,7 @@ def _beside_counts(counts: Any, xp: Any) -> Int[Array | np.ndarray, "*batch 2 m-
 
     Where a boundary divides a point, those are the same.
     """
-    before = xp.cumsum(counts, axis=-1)
+    before = np.cumsum(counts, axis=-1) if xp is np else prefix_sums(counts)
     before, size = before[..., :-1], before[..., -1:]
     beside = xp.stack([xp.ceil(before) - 1, xp.floor(before)], axis=-2)
     return xp.clip(beside, 0, size[..., None] - 1).astype(int)
