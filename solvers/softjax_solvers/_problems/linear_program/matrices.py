@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..._kernels.arrays import exact_einsum
+from ..._kernels.double_word import DoubleWord
+from ..._kernels.reproducible import leading_pieces
 from .matrix import FEW_ROWS, Matrix
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ class Dense(Matrix):
 
     def diagonal(self, weight):
         return exact_einsum("...mn,...n->...m", self.entries**2, weight)
+
+    def split(self, terms, count):
+        shape = self.entries.shape
+        flat = self.entries.reshape(*shape[:-2], -1)
+        return tuple(Dense(x.reshape(shape)) for x in leading_pieces(flat, terms, count))
 
     def repeated(self, batch):
         shape = self.entries.shape[-2:]
@@ -85,8 +92,20 @@ class Sparse(Matrix):
         return self._sum(self.size[0], self.row, self.entries * self._terms(weight))
 
 
+    @property
+    def terms(self):
+        return self.entries.size
+
+    def split(self, terms, count):
+        parts = leading_pieces(self.entries, terms, count)
+        return tuple(Sparse(x, self.row, self.column, self.size) for x in parts)
+
+
 class Operator(Matrix):
-    """A matrix given by a linear operator of Lineax."""
+    """A matrix given by a linear operator of Lineax.
+
+    Its entries are not known, and taken for numbers of few digits where that matters.
+    """
 
     operator: lx.AbstractLinearOperator
 
@@ -139,6 +158,13 @@ class Stacked(Matrix):
     def sizes(self, y):
         parts = self.first.sizes(y), self.second.sizes(y)
         return jnp.concatenate(parts, axis=-1)
+
+    def transpose_terms(self, x):
+        rows = self.first.shape[0]
+        upper = DoubleWord(*(part[..., :rows] for part in x))
+        lower = DoubleWord(*(part[..., rows:] for part in x))
+        parts = self.first.transpose_terms(upper), self.second.transpose_terms(lower)
+        return jnp.concatenate(parts)
 
     def dense(self, dtype):
         parts = [part.dense(dtype) for part in (self.first, self.second)]

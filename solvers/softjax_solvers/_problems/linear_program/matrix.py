@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..._kernels.arrays import exact_einsum
+from ..._kernels.double_word import DoubleWord
+from ..._kernels.reproducible import leading_pieces
 
 FEW_ROWS = 128
 """Largest number of rows with which a factorization beats conjugate gradients."""
@@ -53,6 +55,32 @@ class Matrix(eqx.Module):
     def factorizes(self) -> bool:
         """Whether systems of `K diag(weight) K^T` are best solved by its factors."""
         return self.shape[0] <= FEW_ROWS
+
+    @property
+    def terms(self) -> int:
+        """The largest number of terms of an entry of `K^T x`."""
+        return self.shape[0]
+
+    def split(self, terms: int, count: int) -> tuple[Matrix, ...]:
+        """Matrices that add up to this one, whose entries are `leading_pieces`.
+
+        Default: itself, whose entries are of few digits.
+        """
+        return (self,)
+
+    def transpose_terms(self, x: DoubleWord) -> Float[Array, "k *batch n"]:
+        """Numbers that add up to `K^T x`, to twice the digits.
+
+        Default: by products of pieces, whose sums are exact; those of what is left, of
+        the size of the last digit, are rounded.
+        """
+        digits = jnp.finfo(x.high.dtype).nmant
+        room = (digits + self.terms.bit_length() + 1) // 2
+        count = -(-(digits + 1) // (digits - room))
+        *parts, rest = leading_pieces(x.high, 2**room, count)
+        parts = jnp.stack([*parts, rest + x.low])
+        matrices = self.split(2**room, count)
+        return jnp.concatenate([k.apply_transpose(parts) for k in matrices])
 
     def gram(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m m"]:
         """The matrix `K diag(weight) K^T`. Default: of the dense K."""
