@@ -301,7 +301,8 @@ class LinearProgram(Program):
                 f"{regularizer!r}. Use a mode such as 'smooth', 'c0' or 'c1'; or pass "
                 "an upper of at most 1, and not as a traced array."
             )
-        parts = self.z, self.softness, self.matrix, self.rhs, self.upper, None
+        parts = self.z, self.softness, self.matrix, self.rhs, self.upper
+        parts = *parts, self.anchoring()
         if self.rhs.shape[-1] > self.equalities:
             return _Inequalities(*parts, self.equalities, self.within_one)
         return _Equalities(*parts, self.equalities, self.within_one)
