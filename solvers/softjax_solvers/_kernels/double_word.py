@@ -13,8 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._platform.varying import varying_as
-
 
 class DoubleWord(NamedTuple):
     """The number `high + low`, of which `low` is the rounding of `high`."""
@@ -48,9 +46,10 @@ def as_stored(x: Float[Array, "..."]) -> Float[Array, "..."]:
 def total(terms: Float[Array, "k ..."]) -> DoubleWord:
     """The sum along the first axis."""
 
-    def accumulate(sum_so_far: DoubleWord, term: Array) -> tuple[DoubleWord, None]:
-        return add(sum_so_far, term), None
+    def join(a: tuple[Array, Array], b: tuple[Array, Array]) -> DoubleWord:
+        high, low = two_sum(a[0], b[0])
+        return two_sum(high, low + (a[1] + b[1]))
 
-    zero = jnp.zeros_like(terms[0])
-    start = varying_as(DoubleWord(zero, zero), terms[0])
-    return jax.lax.scan(accumulate, start, terms)[0]
+    zero = jnp.zeros((), terms.dtype)
+    pair = terms, jnp.zeros_like(terms)
+    return DoubleWord(*jax.lax.reduce(pair, (zero, zero), join, (0,)))

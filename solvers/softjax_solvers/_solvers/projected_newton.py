@@ -19,6 +19,7 @@ from .._kernels.normal_equations import by_diagonal, nearly_solve, solve_iterati
 from .._platform.batches import anywhere
 from .._problems import Program
 from .._problems.linear_program.anchor import Anchor
+from .._problems.linear_program.matrix import Matrix
 
 _STALLS = 3
 """Number of steps in a row without a gain after which rounding is reached."""
@@ -112,7 +113,7 @@ class ProjectedNewton(Solver[Program]):
 
     def solve(self, problem: Program, regularizer: Regularizer) -> Solution:
         tolerance = choose_tolerance(self.tolerance, 4, problem.z)
-        search = _Search(problem, regularizer, self.linear, problem.row_scale)
+        search = _Search(problem, regularizer, self.linear)
         state = search.start()
         if problem.rhs.shape[-1]:
             state = iterate(
@@ -137,6 +138,12 @@ class _Search(eqx.Module):
     regularizer: Regularizer
     linear: str = eqx.field(static=True)
     row_scale: Float[Array, "*batch m"]
+    pieces: Matrix  # the matrix of constraints, to twice the digits
+
+    def __init__(self, problem: Program, regularizer: Regularizer, linear: str):
+        self.problem, self.regularizer, self.linear = problem, regularizer, linear
+        self.row_scale = problem.row_scale
+        self.pieces = problem.matrix.in_pieces(problem.rhs)
 
     def apply(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         return self.row_scale * self.problem.matrix.apply(y)
@@ -173,7 +180,7 @@ class _Search(eqx.Module):
         bound = ~problem.equality & ~(self.above_zero(x, anchor, level) > 0)
         move = self.unit(level) * self.row_scale * x
         return anchor.moved(
-            move, bound, problem.z, problem.softness, problem.matrix
+            move, bound, problem.z, problem.softness, self.pieces
         )
 
     def project(

@@ -44,10 +44,11 @@ class Dense(Matrix):
     def diagonal(self, weight):
         return exact_einsum("...mn,...n->...m", self.entries**2, weight)
 
-    def split(self, terms, count):
+    def pieces(self, terms, count, axes):
         shape = self.entries.shape
-        flat = self.entries.reshape(*shape[:-2], -1)
-        return tuple(Dense(x.reshape(shape)) for x in leading_pieces(flat, terms, count))
+        found = leading_pieces(self.entries.reshape(*shape[:-2], -1), terms, count)
+        others = (1,) * (axes + 1 - len(shape))
+        return Dense(found.reshape(-1, 1, *others, *shape))
 
     def repeated(self, batch):
         shape = self.entries.shape[-2:]
@@ -94,11 +95,12 @@ class Sparse(Matrix):
 
     @property
     def terms(self):
-        return self.entries.size
+        return self.entries.shape[-1]
 
-    def split(self, terms, count):
-        parts = leading_pieces(self.entries, terms, count)
-        return tuple(Sparse(x, self.row, self.column, self.size) for x in parts)
+    def pieces(self, terms, count, axes):
+        found = leading_pieces(self.entries, terms, count)
+        found = found.reshape(-1, *(1,) * axes, self.entries.size)
+        return Sparse(found, self.row, self.column, self.size)
 
 
 class Operator(Matrix):
@@ -158,6 +160,11 @@ class Stacked(Matrix):
     def sizes(self, y):
         parts = self.first.sizes(y), self.second.sizes(y)
         return jnp.concatenate(parts, axis=-1)
+
+    def in_pieces(self, like):
+        parts = jnp.split(like, [self.first.shape[0]], axis=-1)
+        upper, lower = self.first.in_pieces(parts[0]), self.second.in_pieces(parts[1])
+        return Stacked(upper, lower)
 
     def transpose_terms(self, x):
         rows = self.first.shape[0]

@@ -61,26 +61,34 @@ class Matrix(eqx.Module):
         """The largest number of terms of an entry of `K^T x`."""
         return self.shape[0]
 
-    def split(self, terms: int, count: int) -> tuple[Matrix, ...]:
-        """Matrices that add up to this one, whose entries are `leading_pieces`.
+    def pieces(self, terms: int, count: int, axes: int) -> Matrix:
+        """The `leading_pieces` of the entries, along an axis before `axes` others.
 
         Default: itself, whose entries are of few digits.
         """
-        return (self,)
+        return self
+
+    def in_pieces(self, like: Float[Array, "*batch m"]) -> Matrix:
+        """The matrix as `transpose_terms` takes it, for arguments as `like`."""
+        room, count = self.room(like)
+        return self.pieces(2**room, count, like.ndim)
+
+    def room(self, like: Array) -> tuple[int, int]:
+        """Digits that a product of pieces leaves for sums, and the number of pieces."""
+        digits = jnp.finfo(like.dtype).nmant
+        room = (digits + self.terms.bit_length() + 1) // 2
+        return room, -(-(digits + 1) // (digits - room))
 
     def transpose_terms(self, x: DoubleWord) -> Float[Array, "k *batch n"]:
-        """Numbers that add up to `K^T x`, to twice the digits.
+        """Numbers that add up to `K^T x` to twice the digits, of a K `in_pieces`.
 
-        Default: by products of pieces, whose sums are exact; those of what is left, of
-        the size of the last digit, are rounded.
+        Sums of products of pieces are exact; those of what is left, of the size of the
+        last digit, are rounded.
         """
-        digits = jnp.finfo(x.high.dtype).nmant
-        room = (digits + self.terms.bit_length() + 1) // 2
-        count = -(-(digits + 1) // (digits - room))
+        room, count = self.room(x.high)
         *parts, rest = leading_pieces(x.high, 2**room, count)
-        parts = jnp.stack([*parts, rest + x.low])
-        matrices = self.split(2**room, count)
-        return jnp.concatenate([k.apply_transpose(parts) for k in matrices])
+        products = self.apply_transpose(jnp.stack([*parts, rest + x.low]))
+        return products.reshape(-1, *x.high.shape[:-1], products.shape[-1])
 
     def gram(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m m"]:
         """The matrix `K diag(weight) K^T`. Default: of the dense K."""
