@@ -114,6 +114,17 @@ class Problem(eqx.Module):
             return form.evaluated_by(solver, regularizer, readout, linear_solver)
         return evaluate_by(Search(solver), self, regularizer, readout, linear_solver)
 
+    def anchoring(self) -> PyTree[Array]:
+        """Arrays that a solver chose for what a dual alone has no digits for.
+
+        `Solution.problem` has them. Default: None.
+        """
+        return None
+
+    def anchored(self, arrays: PyTree[Array]) -> Problem:
+        """This problem with the `anchoring` of a solution. Default: itself."""
+        return self
+
     def closed_form(
         self, regularizer: Regularizer
     ) -> Callable[[], PyTree[Array]] | None:

@@ -103,6 +103,14 @@ def judge(
     return Solution(problem, regularizer, dual, steps, residual, converged)
 
 
+def solution_of(
+    problem: Problem, regularizer: Regularizer, dual: PyTree[Array], *about: Any
+) -> Solution:
+    """The solution that `solve_and_read` has found, by its dual and the rest of it."""
+    *report, arrays = about
+    return Solution(problem.anchored(arrays), regularizer, dual, *report)
+
+
 class Search(eqx.Module):
     """A solution by a solver."""
 
@@ -151,15 +159,16 @@ def solve_and_read(
     *,
     find: Search | Known,
     linear_solver: Any = None,
-) -> tuple[Any, Any, Any, Any]:
-    """A readout; and steps, residual and convergence, which have no derivative.
+) -> tuple[Any, Any, Any, Any, Any]:
+    """A readout; and what has no derivative: steps, residual, convergence, anchoring.
 
     The readout has that of the optimal solution in all arrays of `problem`,
     `regularizer` and `readout`. The rule is a JVP that calls itself, so it transposes,
     and derivatives of any order follow.
     """
     found = find(problem, regularizer)
-    return readout.read(found), found.steps, found.residual, found.converged
+    about = found.steps, found.residual, found.converged, found.problem.anchoring()
+    return readout.read(found), *about
 
 
 @solve_and_read.def_jvp
@@ -169,8 +178,11 @@ def _solve_and_read_jvp(primals, tangents, *, find, linear_solver):
         problem, regularizer, Dual(), find=find, linear_solver=linear_solver
     )
     dual = jax.tree.map(lambda x: checkpoint_name(x, KEPT), dual)
-    still = [jnp.zeros_like(x) if eqx.is_inexact_array(x) else None for x in about]
-    solution, moves = Solution(problem, regularizer, dual, *about), Moves(*tangents)
+    still = jax.tree.map(
+        lambda x: jnp.zeros_like(x) if eqx.is_inexact_array(x) else None, about
+    )
+    solution = solution_of(problem, regularizer, dual, *about)
+    moves = Moves(*tangents)
     fused = problem.fused.get(type(readout))
     if fused is None:
         out, move = readout.value_and_tangent(solution, moves, linear_solver)

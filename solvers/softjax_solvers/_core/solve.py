@@ -9,7 +9,7 @@ from .problem import Problem
 from .readout import Dual, Readout
 from .registry import prepare
 from .regularizer import Regularizer
-from .solution import Search, Solution, solve_and_read
+from .solution import Search, Solution, solution_of, solve_and_read
 
 
 def solve(
@@ -49,7 +49,7 @@ def solve(
     found = solve_and_read(
         problem, regularizer, Dual(), find=Search(solver), linear_solver=linear_solver
     )
-    return Solution(problem, regularizer, *found)
+    return solution_of(problem, regularizer, *found)
 
 
 def evaluate(
@@ -86,7 +86,7 @@ def evaluate_and_judge(
 ) -> tuple[Any, Any]:
     """`evaluate` by the default solver, and which solutions have converged."""
     problem, solver = prepare(problem, regularizer, None, None)
-    out, _, _, converged = solve_and_read(
+    out, _, _, converged, _ = solve_and_read(
         problem, regularizer, readout, find=Search(solver), linear_solver=None
     )
     return out, converged

@@ -24,16 +24,30 @@ def pieces(x: Float[Array, "*batch n"]) -> Float[Array, "k *batch n"]:
     Reference: Demmel and Nguyen, "Fast reproducible floating-point summation", IEEE
     Symposium on Computer Arithmetic 2013.
     """
+    *found, rest, grid = _split(x, _TERMS, _PIECES - 1)
+    return jnp.stack([*found, (rest + grid) - grid])
+
+
+def leading_pieces(
+    x: Float[Array, "*batch n"], terms: int, count: int
+) -> Float[Array, "k *batch n"]:
+    """Pieces as above, of which sums of `terms` are exact, and last what is left."""
+    *found, rest, _ = _split(x, terms, count)
+    return jnp.stack([*found, rest])
+
+
+def _split(x: Float[Array, "*batch n"], terms: int, count: int) -> list[Array]:
+    """Leading pieces, what is left, and the grid of the next piece."""
     size = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=-1, keepdims=True, initial=0)
-    grid = 1.5 * _TERMS * size
-    digits = jnp.finfo(x.dtype).nmant - _TERMS.bit_length() + 1
+    grid = 1.5 * terms * size
+    digits = jnp.finfo(x.dtype).nmant - terms.bit_length() + 1
     found, rest = [], x
-    for _ in range(_PIECES - 1):
+    for _ in range(count):
         piece = (rest + grid) - grid
         found.append(piece)
         rest = rest - piece
         grid = grid * 2.0**-digits
-    return jnp.stack([*found, (rest + grid) - grid])
+    return [*found, rest, grid]
 
 
 def total(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -15,10 +16,16 @@ from .._kernels.arrays import eps
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.line_search import stationary_share
 from .._kernels.normal_equations import by_diagonal, nearly_solve, solve_iteratively
+from .._platform.batches import anywhere
 from .._problems import Program
+from .._problems.linear_program.anchor import Anchor
+from .._problems.linear_program.matrix import Matrix
 
 _STALLS = 3
 """Number of steps in a row without a gain after which rounding is reached."""
+
+_FAR = 4
+"""Multipliers, in units of the softness, from which on arguments lose digits."""
 
 _LARGE = 100
 """Size of y, in units of the sum of right-hand sides, up to which none may fit."""
@@ -37,6 +44,7 @@ class _Point(NamedTuple):
 
 class _State(NamedTuple):
     point: _Point
+    anchor: Anchor  # from which multipliers of the point are measured
     radius: Float[Array, "*batch"]
     best: Float[Array, "*batch m"]
     least: Float[Array, "*batch"]  # the residual of the best
@@ -105,7 +113,7 @@ class ProjectedNewton(Solver[Program]):
 
     def solve(self, problem: Program, regularizer: Regularizer) -> Solution:
         tolerance = choose_tolerance(self.tolerance, 4, problem.z)
-        search = _Search(problem, regularizer, self.linear, problem.row_scale)
+        search = _Search(problem, regularizer, self.linear)
         state = search.start()
         if problem.rhs.shape[-1]:
             state = iterate(
@@ -115,10 +123,12 @@ class ProjectedNewton(Solver[Program]):
                 problem.z + jnp.sum(problem.rhs, axis=-1, keepdims=True),
             )
         # Where the softness of the program has not been reached, from the last one.
-        last = state.point.level[..., None] * state.point.x
-        found = jnp.isfinite(state.least)[..., None]
-        dual = search.row_scale * jnp.where(found, state.best, last)
-        return problem.solution(dual, state.steps, regularizer, tolerance)
+        found = jnp.isfinite(state.least)
+        level = jnp.where(found, 1, state.point.level)
+        x = jnp.where(found[..., None], state.best, state.point.x)
+        anchor = search.moved(state.anchor, x, level)
+        problem = problem.anchored(anchor)
+        return problem.solution(anchor.dual, state.steps, regularizer, tolerance)
 
 
 class _Search(eqx.Module):
@@ -128,6 +138,12 @@ class _Search(eqx.Module):
     regularizer: Regularizer
     linear: str = eqx.field(static=True)
     row_scale: Float[Array, "*batch m"]
+    pieces: Matrix  # the matrix of constraints, to twice the digits
+
+    def __init__(self, problem: Program, regularizer: Regularizer, linear: str):
+        self.problem, self.regularizer, self.linear = problem, regularizer, linear
+        self.row_scale = problem.row_scale
+        self.pieces = problem.matrix.in_pieces(problem.rhs)
 
     def apply(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         return self.row_scale * self.problem.matrix.apply(y)
@@ -135,17 +151,54 @@ class _Search(eqx.Module):
     def apply_transpose(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return self.problem.matrix.apply_transpose(self.row_scale * x)
 
-    def project(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch m"]:
-        return jnp.where(self.problem.equality, x, jnp.maximum(x, 0))
+    def unit(self, level: Float[Array, "*batch"]) -> Float[Array, "*batch 1"]:
+        """The softness at a level."""
+        return self.problem.softness * level[..., None]
+
+    def scores(self, anchor: Anchor, level: Float[Array, "*batch"]) -> Array:
+        """What is left of scores, in units of the softness."""
+        return anchor.left / self.unit(level)
+
+    def zero(
+        self, anchor: Anchor, level: Float[Array, "*batch"]
+    ) -> Float[Array, "*batch m"]:
+        """The x of multipliers 0."""
+        return -anchor.multipliers.high / (self.unit(level) * self.row_scale)
+
+    def above_zero(
+        self, x: Float[Array, "*batch m"], anchor: Anchor, level: Float[Array, "*batch"]
+    ) -> Float[Array, "*batch m"]:
+        """Multipliers in units of x, 0 up to the rounding of their anchor."""
+        zero = self.zero(anchor, level)
+        return jnp.where(x - zero > 4 * eps(x) * jnp.abs(zero), x - zero, 0)
+
+    def moved(
+        self, anchor: Anchor, x: Float[Array, "*batch m"], level: Float[Array, "*batch"]
+    ) -> Anchor:
+        """The anchor at x."""
+        problem = self.problem
+        bound = ~problem.equality & ~(self.above_zero(x, anchor, level) > 0)
+        move = self.unit(level) * self.row_scale * x
+        return anchor.moved(
+            move, bound, problem.z, problem.softness, self.pieces
+        )
+
+    def project(
+        self, x: Float[Array, "*batch m"], zero: Float[Array, "*batch m"]
+    ) -> Float[Array, "*batch m"]:
+        return jnp.where(self.problem.equality, x, jnp.maximum(x, zero))
 
     def evaluate(
-        self, x: Float[Array, "*batch m"], level: Float[Array, "*batch"]
+        self,
+        x: Float[Array, "*batch m"],
+        level: Float[Array, "*batch"],
+        anchor: Anchor,
     ) -> _Point:
         problem = self.problem
-        t = problem.scores / level[..., None] - self.apply_transpose(x)
+        t = self.scores(anchor, level) - self.apply_transpose(x)
         y = problem.link(t, self.regularizer)
         gap = problem.gap(y)
-        free = problem.binding(x, gap)
+        free = problem.binding(self.above_zero(x, anchor, level), gap)
         gap = jnp.where(free, gap, 0)
         residual = problem.relative(gap, y, self.row_scale)
         return _Point(x, level, t, self.row_scale * gap, free, residual)
@@ -154,10 +207,12 @@ class _Search(eqx.Module):
         batch, dtype = self.problem.z.shape[:-1], self.problem.z.dtype
         x = jnp.zeros_like(self.problem.rhs)
         spread = jnp.max(jnp.abs(self.problem.scores), axis=-1)
-        point = self.evaluate(x, jnp.maximum(spread / 4, 1))
+        anchor = self.problem.anchoring()
+        point = self.evaluate(x, jnp.maximum(spread / 4, 1), anchor)
         none = jnp.zeros(batch, jnp.int32)
         return _State(
             point,
+            anchor,
             jnp.ones(batch, dtype),
             x,
             jnp.full(batch, jnp.inf, dtype),
@@ -190,11 +245,14 @@ class _Search(eqx.Module):
             apply, by_diagonal(diagonal), -point.gap, accuracy, 2 * rows + 20
         )
 
-    def share(self, point: _Point, move: Array) -> Float[Array, "*batch"]:
+    def share(
+        self, point: _Point, move: Array, anchor: Anchor
+    ) -> Float[Array, "*batch"]:
         """The size of a step to where the slope along the projected move is zero."""
         problem, rhs = self.problem, self.row_scale * self.problem.rhs
         first = jnp.sum(point.gap * move, axis=-1)
-        scores = problem.scores / point.level[..., None]
+        scores = self.scores(anchor, point.level)
+        zero = self.zero(anchor, point.level)
 
         def total(move, fall, t):
             ahead, back = rhs * move, problem.link(t, self.regularizer) * fall
@@ -210,8 +268,8 @@ class _Search(eqx.Module):
         else:
 
             def along(share):
-                x = self.project(point.x + share[..., None] * move)
-                moving = jnp.where(problem.equality | (x > 0), move, 0)
+                x = self.project(point.x + share[..., None] * move, zero)
+                moving = jnp.where(problem.equality | (x > zero), move, 0)
                 fall = self.apply_transpose(moving)
                 return total(moving, fall, scores - self.apply_transpose(x))
 
@@ -270,10 +328,10 @@ class _Search(eqx.Module):
         return self.linear == "cholesky" or automatic
 
     def advance(self, state: _State, tolerance: float) -> _State:
-        point = state.point
+        point, anchor = state.point, state.anchor
         slope = self.problem.slope(point.t, self.regularizer)
         move = self.direction(point, state.radius, slope)
-        share = self.share(point, move)
+        share = self.share(point, move, anchor)
         length = share * jnp.max(jnp.abs(move), axis=-1, initial=0)
         radius = jnp.where(
             share < 1 / 2,
@@ -282,23 +340,42 @@ class _Search(eqx.Module):
         )
         radius = jnp.where(share > 0, radius, state.radius / 16)
         radius = jnp.clip(radius, 1e-9, 1e9)
-        x = self.project(point.x + share[..., None] * move)
-        # The next softness, if this one has served.
+        zero = self.zero(anchor, point.level)
+        x = self.project(point.x + share[..., None] * move, zero)
+        # Multipliers that are so large leave no digits of t: there is no solution.
+        size = jnp.max(jnp.abs(x - zero), axis=-1, initial=0)
+        reach = 1 + jnp.max(jnp.abs(self.problem.scores), axis=-1) / point.level
+        lost = size * eps(x) ** 0.5 > 100 * reach
+        # The next softness, if this one has served; at the last one, the way is measured
+        # anew as long as there are long steps.
         last = point.level == 1
         served = (point.residual <= 0.1) | (state.stage >= 20)
-        served = ~last & (served | (state.hopeless & (state.stage >= 1)))
+        served = served | (state.hopeless & (state.stage >= 1))
+        far = jnp.max(jnp.abs(x), axis=-1, initial=0) > _FAR
+        served = jnp.where(last, far & ~lost, served)
         level = jnp.where(served, jnp.maximum(point.level / 4, 1), point.level)
-        x = (point.level / level)[..., None] * x
-        # Multipliers that are so large leave no digits of t: there is no solution.
-        size = jnp.max(jnp.abs(x), axis=-1, initial=0)
-        reach = 1 + jnp.max(jnp.abs(self.problem.scores), axis=-1) / level
-        lost = size * eps(x) ** 0.5 > 100 * reach
-        new = self.evaluate(x, level)
+
+        def choose(condition, old, new):
+            shape = (*condition.shape, *(1,) * (new.ndim - condition.ndim))
+            return jnp.where(condition.reshape(shape), new, old)
+
+        anchor = jax.lax.cond(
+            anywhere(served & ~state.done),
+            lambda: jax.tree.map(
+                functools.partial(choose, served),
+                anchor,
+                self.moved(anchor, x, point.level),
+            ),
+            lambda: anchor,
+        )
+        x = jnp.where(served[..., None], 0, x)
+        new = self.evaluate(x, level, anchor)
         final = level == 1
-        better = final & ~lost & (new.residual < state.least)
+        better = (last & served) | (new.residual < state.least)
+        better = final & ~lost & better
         gain = final & (2 * new.residual <= state.least)
-        move_of_y = jnp.max(jnp.abs(self.problem.scores) * slope, axis=-1)
-        rounding = tolerance * (1 + move_of_y)
+        scores = jnp.abs(self.scores(anchor, level))
+        rounding = tolerance * (1 + jnp.max(scores * slope, axis=-1))
         best = jnp.where(better[..., None], x, state.best)
         least = jnp.where(better, new.residual, state.least)
         stalled = ~gain & last & (least <= rounding)
@@ -306,15 +383,10 @@ class _Search(eqx.Module):
         done = ~(least > tolerance) | (stalls >= _STALLS) | lost
         hopeless = state.hopeless | self.infeasible(new.gap)
         done = done | (final & hopeless)
-        keep = state.done
         stage = jnp.where(served, 0, state.stage + 1)
         following = _State(
-            *(new, radius, best, least, stalls, stage),
+            *(new, anchor, radius, best, least, stalls, stage),
             *(hopeless, state.steps + 1, done),
         )
-
-        def choose(old, new):
-            shape = (*keep.shape, *(1,) * (new.ndim - keep.ndim))
-            return jnp.where(keep.reshape(shape), old, new)
-
-        return jax.tree.map(choose, state, following)
+        keep = functools.partial(choose, ~state.done)
+        return jax.tree.map(keep, state, following)

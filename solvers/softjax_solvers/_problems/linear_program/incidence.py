@@ -61,6 +61,10 @@ class Incidence(Matrix):
     def apply_transpose(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return x[..., self.tail] - x[..., self.head]
 
+    @property
+    def terms(self) -> int:
+        return 2
+
     def sizes(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         return self.diagonal(jnp.abs(y))
 

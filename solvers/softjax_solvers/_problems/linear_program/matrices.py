@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..._kernels.arrays import exact_einsum
+from ..._kernels.double_word import DoubleWord
+from ..._kernels.reproducible import leading_pieces
 from .matrix import FEW_ROWS, Matrix
 
 if TYPE_CHECKING:
@@ -41,6 +43,12 @@ class Dense(Matrix):
 
     def diagonal(self, weight):
         return exact_einsum("...mn,...n->...m", self.entries**2, weight)
+
+    def pieces(self, terms, count, axes):
+        shape = self.entries.shape
+        found = leading_pieces(self.entries.reshape(*shape[:-2], -1), terms, count)
+        others = (1,) * (axes + 1 - len(shape))
+        return Dense(found.reshape(-1, 1, *others, *shape))
 
     def repeated(self, batch):
         shape = self.entries.shape[-2:]
@@ -85,8 +93,21 @@ class Sparse(Matrix):
         return self._sum(self.size[0], self.row, self.entries * self._terms(weight))
 
 
+    @property
+    def terms(self):
+        return self.entries.shape[-1]
+
+    def pieces(self, terms, count, axes):
+        found = leading_pieces(self.entries, terms, count)
+        found = found.reshape(-1, *(1,) * axes, self.entries.size)
+        return Sparse(found, self.row, self.column, self.size)
+
+
 class Operator(Matrix):
-    """A matrix given by a linear operator of Lineax."""
+    """A matrix given by a linear operator of Lineax.
+
+    Its entries are not known, and taken for numbers of few digits where that matters.
+    """
 
     operator: lx.AbstractLinearOperator
 
@@ -139,6 +160,18 @@ class Stacked(Matrix):
     def sizes(self, y):
         parts = self.first.sizes(y), self.second.sizes(y)
         return jnp.concatenate(parts, axis=-1)
+
+    def in_pieces(self, like):
+        parts = jnp.split(like, [self.first.shape[0]], axis=-1)
+        upper, lower = self.first.in_pieces(parts[0]), self.second.in_pieces(parts[1])
+        return Stacked(upper, lower)
+
+    def transpose_terms(self, x):
+        rows = self.first.shape[0]
+        upper = DoubleWord(*(part[..., :rows] for part in x))
+        lower = DoubleWord(*(part[..., rows:] for part in x))
+        parts = self.first.transpose_terms(upper), self.second.transpose_terms(lower)
+        return jnp.concatenate(parts)
 
     def dense(self, dtype):
         parts = [part.dense(dtype) for part in (self.first, self.second)]

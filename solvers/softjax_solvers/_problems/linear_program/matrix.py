@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..._kernels.arrays import exact_einsum
+from ..._kernels.double_word import DoubleWord
+from ..._kernels.reproducible import leading_pieces
 
 FEW_ROWS = 128
 """Largest number of rows with which a factorization beats conjugate gradients."""
@@ -53,6 +55,40 @@ class Matrix(eqx.Module):
     def factorizes(self) -> bool:
         """Whether systems of `K diag(weight) K^T` are best solved by its factors."""
         return self.shape[0] <= FEW_ROWS
+
+    @property
+    def terms(self) -> int:
+        """The largest number of terms of an entry of `K^T x`."""
+        return self.shape[0]
+
+    def pieces(self, terms: int, count: int, axes: int) -> Matrix:
+        """The `leading_pieces` of the entries, along an axis before `axes` others.
+
+        Default: itself, whose entries are of few digits.
+        """
+        return self
+
+    def in_pieces(self, like: Float[Array, "*batch m"]) -> Matrix:
+        """The matrix as `transpose_terms` takes it, for arguments as `like`."""
+        room, count = self.room(like)
+        return self.pieces(2**room, count, like.ndim)
+
+    def room(self, like: Array) -> tuple[int, int]:
+        """Digits that a product of pieces leaves for sums, and the number of pieces."""
+        digits = jnp.finfo(like.dtype).nmant
+        room = (digits + self.terms.bit_length() + 1) // 2
+        return room, -(-(digits + 1) // (digits - room))
+
+    def transpose_terms(self, x: DoubleWord) -> Float[Array, "k *batch n"]:
+        """Numbers that add up to `K^T x` to twice the digits, of a K `in_pieces`.
+
+        Sums of products of pieces are exact; those of what is left, of the size of the
+        last digit, are rounded.
+        """
+        room, count = self.room(x.high)
+        *parts, rest = leading_pieces(x.high, 2**room, count)
+        products = self.apply_transpose(jnp.stack([*parts, rest + x.low]))
+        return products.reshape(-1, *x.high.shape[:-1], products.shape[-1])
 
     def gram(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m m"]:
         """The matrix `K diag(weight) K^T`. Default: of the dense K."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,10 +10,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..._core.problem import ConcaveDualProblem, MaximizationProblem
+from ..._core.readout import Means, Moves, Primal, Readout, reading_and_tangent
 from ..._core.regularizer import Regularizer
 from ..._core.rows import check_candidates, per_row
 from ..._core.solution import Solution
 from ..._kernels.arrays import broadcasts, eps, inexact, is_traced
+from ..._kernels.derivatives import replace_value
+from .anchor import Anchor, at_zero
 from .matrices import Stacked, as_matrix
 from .matrix import Matrix
 
@@ -28,12 +32,21 @@ class Program(MaximizationProblem):
     matrix: Matrix
     rhs: Float[Array, "*batch m"]
     upper: Float[Array, "*batch n"] | None
+    anchor: Anchor | None  # at multipliers 0 if None
     equalities: int = eqx.field(static=True)  # the number of rows that are
     within_one: bool = eqx.field(static=True)  # whether `upper` is known to be below 1
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
         return self.z / self.softness
+
+    def anchoring(self) -> Anchor:
+        if self.anchor is None:
+            return at_zero(self.z, self.rhs.shape[-1])
+        return self.anchor
+
+    def anchored(self, arrays: Anchor) -> Program:
+        return dataclasses.replace(self, anchor=arrays)
 
     @property
     def equality(self) -> Bool[Array, " m"]:
@@ -55,7 +68,11 @@ class Program(MaximizationProblem):
         return most if self.upper is None else jnp.minimum(self.upper, most)
 
     def arguments(self, dual: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        return self.scores - self.matrix.apply_transpose(dual)
+        """`z / softness - K^T dual`, in small steps from what is known at the anchor."""
+        anchor, unit = self.anchoring(), jax.lax.stop_gradient(self.softness)
+        there = self.scores - self.matrix.apply_transpose(anchor.dual)
+        there = replace_value(there, anchor.left / unit)
+        return there - self.matrix.apply_transpose(dual - anchor.dual)
 
     def _clip(
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
@@ -143,6 +160,30 @@ class Program(MaximizationProblem):
     def default_solver(self, regularizer: Regularizer) -> str:
         return "projected_newton"
 
+    def steady_value_and_tangent(
+        self, solution: Solution, readout: Readout, moves: Moves, linear_solver: Any
+    ) -> tuple[Array, Array]:
+        """A readout of y and its tangent, where softness moves what is left of scores.
+
+        What constraints take of them moves with the softness too, but multipliers make
+        up for that: of large scores, the difference would be rounding.
+        """
+        move = moves.problem.softness
+        if move is not None:
+            problem: Any = solution.problem
+            left = problem.arguments(solution.dual)
+            shift = -left * move
+            z_move = moves.problem.z
+            z_move = shift if z_move is None else z_move + shift
+            steady = dataclasses.replace(moves.problem, z=z_move, softness=None)
+            moves = moves._replace(problem=steady)
+        return reading_and_tangent(self, solution, readout, moves, linear_solver)
+
+    fused: ClassVar = {
+        Primal: steady_value_and_tangent,
+        Means: steady_value_and_tangent,
+    }
+
     def solution(
         self,
         dual: Float[Array, "*batch m"],
@@ -152,11 +193,13 @@ class Program(MaximizationProblem):
     ) -> Solution:
         """The solution of a solver that aims at a residual of `tolerance`.
 
-        The rounding of scores, which is that of y, does not count as a failure, up to a
-        thousandth.
+        The rounding of what is left of scores, which is that of y, does not count as a
+        failure, up to a thousandth.
         """
         residual = self.residual(dual, regularizer)
-        rounding = 8 * eps(residual) * jnp.max(jnp.abs(self.scores), axis=-1)
+        left = self.anchoring().left / self.softness
+        left = jnp.where(self.primal(dual, regularizer) > 0, jnp.abs(left), 0)
+        rounding = 8 * eps(residual) * jnp.max(left, axis=-1)
         least = max(tolerance, 1000 * eps(residual))
         converged = residual <= jnp.maximum(least, jnp.minimum(rounding, 1e-3))
         return Solution(self, regularizer, dual, steps, residual, converged)
@@ -246,6 +289,7 @@ class LinearProgram(Program):
                 f"LinearProgram: upper must be nonnegative, got {np.min(known)}."
             )
         self.within_one = bool(np.all(known <= 1))
+        self.anchor = None
         self.upper = None if upper is None else _broadcast(upper, "upper", z.shape, z)
 
     def specialize(self, regularizer: Regularizer) -> Program:
@@ -258,6 +302,7 @@ class LinearProgram(Program):
                 "an upper of at most 1, and not as a traced array."
             )
         parts = self.z, self.softness, self.matrix, self.rhs, self.upper
+        parts = *parts, self.anchoring()
         if self.rhs.shape[-1] > self.equalities:
             return _Inequalities(*parts, self.equalities, self.within_one)
         return _Equalities(*parts, self.equalities, self.within_one)
@@ -297,6 +342,7 @@ class _Equalities(Program, ConcaveDualProblem):
             self.matrix.repeated(batch),
             flatten(self.rhs, self.rhs.shape[-1]),
             None if self.upper is None else flatten(self.upper, n),
+            None,
             self.equalities,
             self.within_one,
         )
