@@ -1,10 +1,13 @@
 """Every block of Python in the documentation runs, one page in one namespace.
 
+So does every notebook, whose prose is held to what it says.
+
 Pictures that are drawn when the site is built are not looked for; `docs/check_site.py`
 does so.
 """
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ import pytest
 import softjax as sj
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(ROOT.glob("docs/**/*.md"))
+PAGES = sorted(p for p in ROOT.glob("docs/**/*.md") if "generated" not in p.parts)
+NOTEBOOKS = sorted(ROOT.glob("docs/notebooks/*.py"))
 
 
 def _name(page):
@@ -27,6 +31,41 @@ def test_code_runs(page):
     namespace = {}
     for block in blocks:
         exec(compile(block, str(page), "exec"), namespace)
+
+
+# What the prose of a notebook says of its results.
+HOLDS = {
+    "first_gradient": lambda n: n["loss"](n["end"], 1.0, "hard") == 0,
+    "learning_to_rank": lambda n: (
+        # At step 20, and at the end.
+        n["curves"]["one_minus_ndcg"][2, 1] > n["curves"]["squared_error"][2, 1] + 0.05
+        and all(curve[-1, 1] > curve[0, 1] + 0.2 for curve in n["curves"].values())
+    ),
+    "own_regularizer": lambda n: (
+        n["sj"].solvers.check_regularizer(n["Shifted"]()).consistent
+    ),
+    "soften_program": lambda n: n["errors"](n["rules"]) < n["errors"](n["guess"]) / 2,
+    "sort_digits": lambda n: n["share"] > 0.6,  # by chance: 1 in 120
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=_name)
+def test_notebook_runs(notebook, monkeypatch):
+    for name in ("matplotlib", "optax", "sklearn"):
+        pytest.importorskip(name)
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    plt.switch_backend("Agg")  # needs no screen
+    namespace = runpy.run_path(str(notebook))
+    assert HOLDS[notebook.stem](namespace)
+
+
+def test_notebooks_are_pages_of_the_site():
+    site = (ROOT / "mkdocs.yml").read_text()
+    found = re.findall(r"generated/notebooks/(\w+)\.md", site)
+    assert sorted(found) == [path.stem for path in NOTEBOOKS] == sorted(HOLDS)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=_name)
