@@ -123,7 +123,7 @@ def argsort(
          [0. 0. 1.]
          [0. 1. 0.]]
     """
-    return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
+    return call(_index, _ARGSORT, x, axis, keywords, descending=descending)
 
 
 @reads_defaults("sort")
@@ -145,7 +145,7 @@ def sort(
         >>> print(sj.sort(x, mode="c1", method="ot", softness=0.01, descending=True))
         [1.  0.7 0.2]
     """
-    return call(_sorted, _SORT, x, axis, keywords, descending=bool(descending))
+    return call(_sorted, _SORT, x, axis, keywords, descending=descending)
 
 
 _PARTITION = dataclasses.replace(_SORT, name="partition")
@@ -227,7 +227,7 @@ def rank(
         >>> print(sj.rank(x, mode="hard", descending=False))
         [1. 3. 2.]
     """
-    return call(_positions, _RANK, x, axis, keywords, descending=bool(descending))
+    return call(_positions, _RANK, x, axis, keywords, descending=descending)
 
 
 @reads_defaults("rank")
@@ -246,7 +246,7 @@ def ranking(
         >>> print(sj.ranking(jnp.array([0.2, 1.0, 0.7])))
         [1.993 0.048 0.959]
     """
-    return call(_positions, _RANKING, x, axis, keywords, descending=bool(descending))
+    return call(_positions, _RANKING, x, axis, keywords, descending=descending)
 
 
 @reads_defaults("top_k")

@@ -169,7 +169,7 @@ def at_levels(
     check_levels(q, full, operation.name)
     if quantile_method == "inverted_cdf":  # to which only ratios of weights matter
         operation = _AT_POINTS[operation]
-    options = dict(keepdims=bool(keepdims), quantile_method=quantile_method)
+    options = dict(keepdims=keepdims, quantile_method=quantile_method)
     return call(_quantile, operation, x, axis, keywords, q, full, **options)
 
 
