@@ -150,7 +150,7 @@ def method_rows() -> Iterator[Row]:
             "sort, two meet": kept[0],
             "rank, two meet": kept[1],
             "ranks of two equal": rank_of_equals(method=method),
-            "column sums": column_sums(even, method=method),
+            "error of columns": column_sums(even, method=method),
             "time": times["sort"],
             "of its gradient": times["gradient"],
             "time, 10,000": times["large"],

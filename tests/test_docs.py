@@ -93,3 +93,27 @@ def test_table_of_what_takes_weights():
     assert set(operators) == sj.methods.get_method("softsort").takes_weights
     takes = {name: make().takes_weights for name, make in sj.methods.METHODS.items()}
     assert found == takes
+
+
+@pytest.mark.slow
+def test_table_of_softness(monkeypatch):
+    """That of how to choose, as its command prints it; others have times in them."""
+    for name in ("matplotlib", "tqdm"):
+        pytest.importorskip(name)
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import choices
+
+    page = (ROOT / "docs/choose.md").read_text()
+    rows = list(choices.softness_rows())
+    new = choices.table(rows)
+    replaced = choices.replace(page, "softness", new)
+    lines = [text.splitlines() for text in (page, replaced)]
+    changed = [pair for pair in zip(*lines, strict=True) if pair[0] != pair[1]]
+    for pair in changed:
+        printed, found = (
+            [float(cell.replace(",", "")) for cell in line.split("|")[1:-1]]
+            for line in pair
+        )
+        assert found == pytest.approx(printed, rel=0.1)
+    for name in choices.TABLES:
+        assert choices.replace(page, name, new) != page or name == "softness"
