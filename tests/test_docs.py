@@ -6,6 +6,7 @@ Pictures that are drawn when the site is built are not looked for; `docs/check_s
 does so.
 """
 
+import importlib
 import re
 import runpy
 from pathlib import Path
@@ -117,3 +118,20 @@ def test_table_of_softness(monkeypatch):
         assert found == pytest.approx(printed, rel=0.1)
     for name in choices.TABLES:
         assert choices.replace(page, name, new) != page or name == "softness"
+
+
+@pytest.fixture
+def beside_others(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("beside_others")
+
+
+def test_table_beside_others_is_that_of_its_command(beside_others):
+    assert beside_others.table() in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_cells_beside_others(beside_others):
+    """Those of an earlier version are checked by the command, in an environment."""
+    here = [beside_others.HERE, beside_others.OTT, beside_others.JAXOPT]
+    assert not list(beside_others.wrong(here))
