@@ -118,7 +118,7 @@ def _is_real(dtype: Any) -> bool:
 def got(value: Any) -> str:
     """End of a message on a value that is not allowed. Traced ones have none."""
     if is_traced(value):
-        return "got a traced array: under jax.jit, name it in static_argnames."
+        return "got a traced array: pass a constant, under jax.jit by static_argnames."
     return f"got {value!r}."
 
 

@@ -393,7 +393,8 @@ def test_bad_keywords(keywords, words):
 
 
 def test_bad_functions():
-    with pytest.raises(TypeError, match="fn must be a function, got 3"):
-        sj.soften(3)
+    for mark in (sj.soften, sj.keep_hard):
+        with pytest.raises(TypeError, match="fn must be a function, got 3"):
+            mark(3)
     with pytest.raises(TypeError, match="ops must be a dict"):
         sj.soften(jnp.sin, ops=[0.1])
