@@ -1,4 +1,4 @@
-"""Hooks of the build of the site: pictures are drawn, mathematics is converted.
+"""Hooks of the build of the site: pictures are drawn, notebooks run, TeX is converted.
 
 TeX between dollars becomes MathML, which browsers show by themselves, without a script.
 Where a page shows a picture that has been drawn, it gets both of its versions, of which
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gallery
 import latex2mathml.converter
+import run_notebooks
 
 _INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
@@ -24,13 +25,17 @@ def on_startup(command, dirty):
     if command == "build" or not drawn.exists():
         # The last part takes as long as all others.
         *most, last = gallery.PARTS
+        drawing = [gallery.__file__, str(drawn)]
         commands = (
-            [sys.executable, gallery.__file__, str(drawn), *parts]
-            for parts in (most, [last])
+            [*drawing, *most],
+            [*drawing, last],
+            [run_notebooks.__file__, str(drawn / "notebooks")],
         )
-        for process in [subprocess.Popen(command) for command in commands]:
-            if process.wait():
-                raise RuntimeError("The pictures could not be drawn.")
+        processes = [subprocess.Popen([sys.executable, *c]) for c in commands]
+        # All are waited for, so that none writes on after a failure.
+        statuses = [process.wait() for process in processes]
+        if any(statuses):
+            raise RuntimeError("A picture could not be drawn, or a notebook not run.")
 
 
 def on_page_content(content, page, config, files):

@@ -119,13 +119,32 @@ def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
 
 
+def got(value: Any) -> str:
+    """End of a message on a value that is not allowed. Traced ones have none."""
+    if is_traced(value):
+        return "got a traced array: pass a constant, under jax.jit by static_argnames."
+    return f"got {value!r}."
+
+
+def parse_flag(value: Any, name: str) -> bool:
+    """True or False, from whatever is one of them.
+
+    **Raises:** `TypeError` if it is traced or an array of several.
+    """
+    if type(value) is bool:
+        return value
+    if is_traced(value) or np.size(value) != 1:
+        raise TypeError(f"{name} must be True or False, {got(value)}")
+    return bool(value)
+
+
 def parse_integer(value: Any, name: str) -> int:
     """A whole number of Python's, from one of NumPy's too.
 
     **Raises:** `TypeError` if it is anything else, such as a flag.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer, got {value!r}.")
+        raise TypeError(f"{name} must be an integer, {got(value)}")
     return int(value)
 
 
@@ -137,7 +156,7 @@ def parse_index(value: Any, name: str) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}.") from None
+        raise TypeError(f"{name} must be an integer, {got(value)}") from None
 
 
 def check_count(k: Any, size: float, name: str) -> None:

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ._keywords import got
+
 
 class Layout(NamedTuple):
     """The layout of an array of shape `shape` as `*batch n`."""
@@ -55,11 +57,12 @@ def layout_of(
         normalized = []
         for part in parts:
             if isinstance(part, bool) or not isinstance(part, int | np.integer):
-                raise TypeError(f"{name}: axis must be {allowed}, got {axis!r}.")
+                raise TypeError(f"{name}: axis must be {allowed}, {got(axis)}")
             if not -ndim <= part < ndim:
+                range_ = f"{-ndim} to {ndim - 1}" if ndim else "none but axis=None"
                 raise ValueError(
                     f"{name}: axis={axis} is out of bounds for an array of shape "
-                    f"{shape}; allowed are {-ndim} to {ndim - 1}."
+                    f"{shape}; allowed are {range_}."
                 )
             normalized.append(int(part) % ndim)
         if len(set(normalized)) < len(normalized):

@@ -229,7 +229,11 @@ class _Call:
         return self.ours(*args, **theirs, **own)
 
     def _explain(self, args: tuple[Any, ...], theirs: dict[str, Any]) -> None:
-        self.signature.bind(*args, **theirs)
+        try:
+            self.signature.bind(*args, **theirs)
+        except TypeError as error:
+            allowed = ", ".join(self.shown().parameters)
+            raise TypeError(f"{self.name}: {error}. Allowed: {allowed}.") from None
         for name in theirs:
             if name in self.refused:
                 self._refuse(name, theirs[name])

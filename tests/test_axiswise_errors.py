@@ -3,6 +3,7 @@
 import cases
 import facts
 import inputs
+import jax
 import numpy as np
 import parametrize
 import pytest
@@ -42,6 +43,8 @@ ERRORS = [
     (lambda: sj.sort("abc"), TypeError, "x"),
     (lambda: sj.sort(X, softnes=1.0), TypeError, "softnes"),
     (lambda: sj.argsort(X, gated_grad=True), TypeError, "gated_grad"),
+    (lambda: sj.sort(X[0, 0, 0]), ValueError, r"axis=-1.*\(\).*axis=None"),
+    (lambda: sj.sort(X, descending=X), TypeError, "descending must be True or False"),
 ]
 
 
@@ -49,6 +52,30 @@ ERRORS = [
 def test_errors(call, error, message):
     with pytest.raises(error, match=f"(?s){message}"):
         call()
+
+
+TRACED = [
+    ("k", lambda x, k: sj.top_k(x, k), 2),
+    ("kth", lambda x, kth: sj.partition(x, kth), 2),
+    ("axis", lambda x, axis: sj.max(x, axis=axis), 0),
+    ("axis", lambda x, axis: sj.median(x, axis=axis), 0),
+    ("descending", lambda x, flag: sj.sort(x, descending=flag), True),
+    ("descending", lambda x, flag: sj.rank(x, descending=flag), True),
+    ("standardize", lambda x, flag: sj.argmax(x, axis=-1, standardize=flag), True),
+    ("gated_grad", lambda x, flag: sj.sort(x, gated_grad=flag), True),
+    ("keepdims", lambda x, flag: sj.max(x, axis=-1, keepdims=flag), True),
+    ("keepdims", lambda x, flag: sj.quantile(x, 0.5, axis=-1, keepdims=flag), True),
+]
+
+
+@pytest.mark.parametrize(("name", "call", "value"), TRACED)
+def test_what_is_compiled_in_must_not_be_traced(name, call, value):
+    """The message names the argument, and what to do."""
+    match = f"{name} must be .* traced array: .* static_argnames"
+    with pytest.raises(TypeError, match=match):
+        jax.jit(call).lower(X, value)
+    # And the remedy is one.
+    jax.eval_shape(lambda x: call(x, value), X)
 
 
 def _refused():

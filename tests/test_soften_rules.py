@@ -281,10 +281,16 @@ def test_what_stays_hard_is_named_with_its_place():
     assert "sort" in repr(sj.soften.report(unsupported)(x))
 
 
-@each(
-    "name",
-    ["callback", "condition", "equality", "reduction"],
-)
+@pytest.mark.slow
+def test_places_in_notebooks_are_lines_of_a_cell():
+    cell = "def rule(x):\n    return x > 0.5\n"
+    names = {}
+    exec(compile(cell, "/tmp/ipykernel_12/3456.py", "exec"), names)
+    (entry,) = sj.soften.report(names["rule"])(jnp.asarray(X)).entries
+    assert entry.place.startswith("cell:2:")
+
+
+@each("name", ["callback", "condition", "equality", "reduction"])
 def test_no_primitive_is_silently_hard(name):
     programs = {
         "callback": lambda x: jax.pure_callback(np.sign, x, x),
@@ -387,7 +393,8 @@ def test_bad_keywords(keywords, words):
 
 
 def test_bad_functions():
-    with pytest.raises(TypeError, match="fn must be a function, got 3"):
-        sj.soften(3)
+    for mark in (sj.soften, sj.keep_hard):
+        with pytest.raises(TypeError, match="fn must be a function, got 3"):
+            mark(3)
     with pytest.raises(TypeError, match="ops must be a dict"):
         sj.soften(jnp.sin, ops=[0.1])

@@ -20,6 +20,8 @@ def keep_hard(fn: _Function) -> _Function:
     Anywhere else the function is unchanged. Inside of a softened one, its Booleans and
     integers are hard, and floats have the derivatives that it gives them.
 
+    **Raises:** `TypeError` if it is no function.
+
     **Example:**
 
         >>> def price(x):
@@ -29,6 +31,8 @@ def keep_hard(fn: _Function) -> _Function:
         >>> print(sj.soften(price)(jnp.array([0.5, 1.5])))
         [0.55 1.3 ]
     """
+    if not callable(fn):
+        raise TypeError(f"keep_hard: fn must be a function, got {fn!r}.")
 
     @functools.wraps(fn)
     def wrapped(*args, **kwargs):

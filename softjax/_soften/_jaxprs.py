@@ -26,6 +26,9 @@ _SMOOTH_FILES = re.compile(
 )
 """Sources of functions of JAX that are smooth, whatever they are made of."""
 
+_CELL = re.compile(r"\S*ipykernel_\d+/\d+\.py")
+"""File that a cell of a notebook is kept in: a name that tells a reader nothing."""
+
 _HERE = PurePath(__file__).parent
 _SOFT_FOLDERS = (_HERE.parent, PurePath(softjax_solvers.__file__).parent)
 """Sources of what is soft already."""
@@ -84,6 +87,7 @@ def is_from_jax(jaxpr: Any) -> bool:
 def place(eqn: JaxprEqn) -> str:
     """The place in the source that an equation is from, by its last folders."""
     path, space, rest = summarize(eqn.source_info).partition(" (")
+    path = _CELL.sub("cell", path)
     return "/".join(path.split("/")[-2:]) + space + rest
 
 

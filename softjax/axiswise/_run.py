@@ -17,6 +17,7 @@ from .._keywords import (
     as_array,
     as_float,
     check_softness,
+    parse_flag,
     parse_mode,
     parse_parameter,
     parse_softness,
@@ -37,6 +38,9 @@ from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
 from ._operation import LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
+
+_FLAGS = frozenset({"descending", "gated_grad", "keepdims", "standardize"})
+"""What is compiled in, and so has to be known."""
 
 
 def call(
@@ -66,6 +70,9 @@ def call(
     softness = others.pop("softness", 0.1)
     check_softness(softness)
     check_logs(others, operation.name)
+    for given in (others, options):
+        for flag in _FLAGS & given.keys():
+            given[flag] = parse_flag(given[flag], f"{operation.name}: {flag}")
     return dispatch(
         body,
         *(x, softness, *parameters),
@@ -131,7 +138,7 @@ def run(
         rows = _with_initial(rows, initial, layout, name)
         where = None if where is None else pad_last(where, 0, 1, True)
         weights = None if weights is None else pad_last(weights, 0, 1, 1)
-    standardize = bool(given["standardize"])
+    standardize = given["standardize"]
     gated_grad = bool(given.get("gated_grad", True))
     hard = regularizer is None
     floor = None
@@ -223,7 +230,7 @@ def call_reduction(
     initial: Any = None,
 ) -> Array:
     """`call` for operators that leave no axis behind, but where `keepdims` says so."""
-    flags = dict(keepdims=bool(keepdims), several=several)
+    flags = dict(keepdims=keepdims, several=several)
     parameters = () if initial is None else (initial,)
     return call(_reduced, operation, x, axis, keywords, *parameters, **flags)
 

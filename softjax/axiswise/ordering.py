@@ -121,7 +121,7 @@ def argsort(
          [0. 0. 1.]
          [0. 1. 0.]]
     """
-    return call(_index, _ARGSORT, x, axis, keywords, descending=bool(descending))
+    return call(_index, _ARGSORT, x, axis, keywords, descending=descending)
 
 
 @along_axis("sort", SORT)
@@ -142,7 +142,7 @@ def sort(
         >>> print(sj.sort(x, mode="c1", method="ot", softness=0.01, descending=True))
         [1.  0.7 0.2]
     """
-    return call(_sorted, SORT, x, axis, keywords, descending=bool(descending))
+    return call(_sorted, SORT, x, axis, keywords, descending=descending)
 
 
 _PARTITION = dataclasses.replace(SORT, name="partition")
@@ -221,7 +221,7 @@ def rank(
         >>> print(sj.rank(x, mode="hard", descending=False))
         [1. 3. 2.]
     """
-    return call(_positions, RANK, x, axis, keywords, descending=bool(descending))
+    return call(_positions, RANK, x, axis, keywords, descending=descending)
 
 
 @along_axis("rank", RANKING)
@@ -239,7 +239,7 @@ def ranking(
         >>> print(sj.ranking(jnp.array([0.2, 1.0, 0.7])))
         [1.993 0.048 0.959]
     """
-    return call(_positions, RANKING, x, axis, keywords, descending=bool(descending))
+    return call(_positions, RANKING, x, axis, keywords, descending=descending)
 
 
 @along_axis("top_k", TOP_K)

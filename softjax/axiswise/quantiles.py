@@ -153,7 +153,7 @@ def at_levels(
 ) -> Array:
     check_levels(q, full, operation.name)
     operation = reading(operation, quantile_method)
-    options = dict(keepdims=bool(keepdims), quantile_method=quantile_method)
+    options = dict(keepdims=keepdims, quantile_method=quantile_method)
     return call(_quantile, operation, x, axis, keywords, q, full, **options)
 
 
