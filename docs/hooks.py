@@ -1,5 +1,7 @@
 """Hooks of the build of the site: pictures are drawn, mathematics is converted.
 
+The interactive page has its curves computed too.
+
 TeX between dollars becomes MathML, which browsers show by themselves, without a script.
 Where a page shows a picture that has been drawn, it gets both of its versions, of which
 the palette hides one.
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import gallery
 import latex2mathml.converter
+import try_it
 
 _INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
@@ -24,13 +27,14 @@ def on_startup(command, dirty):
     if command == "build" or not drawn.exists():
         # The last part takes as long as all others.
         *most, last = gallery.PARTS
-        commands = (
-            [sys.executable, gallery.__file__, str(drawn), *parts]
-            for parts in (most, [last])
-        )
-        for process in [subprocess.Popen(command) for command in commands]:
-            if process.wait():
-                raise RuntimeError("The pictures could not be drawn.")
+        commands = [
+            [gallery.__file__, str(drawn), *most],
+            [gallery.__file__, str(drawn), last],
+            [try_it.__file__, str(drawn / "try_it")],
+        ]
+        running = [subprocess.Popen([sys.executable, *c]) for c in commands]
+        if any([process.wait() for process in running]):
+            raise RuntimeError("The pictures could not be drawn.")
 
 
 def on_page_content(content, page, config, files):
