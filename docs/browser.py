@@ -81,7 +81,9 @@ class Browser:
     def go(self, url: str, script: bool = True) -> None:
         self.send("Emulation.setScriptExecutionDisabled", value=not script)
         self.send("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.wait(
+            "document.readyState === 'complete' && location.href !== 'about:blank'"
+        )
 
     def evaluate(self, expression: str) -> Any:
         given = dict(expression=expression, returnByValue=True, awaitPromise=True)
@@ -109,7 +111,9 @@ class Browser:
             self.send("Input.dispatchMouseEvent", type=kind, **given)
 
     def touch(self, x: float, y: float) -> None:
-        self.send("Input.dispatchTouchEvent", type="touchStart", touchPoints=[dict(x=x, y=y)])
+        self.send(
+            "Input.dispatchTouchEvent", type="touchStart", touchPoints=[dict(x=x, y=y)]
+        )
         self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def screenshot(self, path: Path, whole: bool = True) -> None:

@@ -33,7 +33,8 @@ def on_startup(command, dirty):
             [try_it.__file__, str(drawn / "try_it")],
         ]
         running = [subprocess.Popen([sys.executable, *c]) for c in commands]
-        if any([process.wait() for process in running]):
+        failed = [process.wait() for process in running]
+        if any(failed):
             raise RuntimeError("The pictures could not be drawn.")
 
 
