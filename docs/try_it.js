@@ -304,6 +304,10 @@ const tryIt = (() => {
   }
 
   function begin({ points, softness, operators: all }) {
+    if (typeof DecompressionStream === "undefined") {
+      element("old").hidden = false;
+      return;
+    }
     softnesses = softness;
     operators = all;
     const groups = new Map();
