@@ -16,15 +16,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# As in gallery.py: most of the time is compilation, of programs that run once.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_parallel_codegen_split_count=1"
-    + " --xla_cpu_use_fusion_emitters=false"
-    * version("jaxlib").startswith("0.10."),
-)
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if __name__ == "__main__":
+    # As in gallery.py: most of the time is compilation, of programs that run once.
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 "
+        "--xla_llvm_disable_expensive_passes=true "
+        "--xla_cpu_parallel_codegen_split_count=1"
+        + " --xla_cpu_use_fusion_emitters=false"
+        * version("jaxlib").startswith("0.10."),
+    )
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jax.numpy as jnp
