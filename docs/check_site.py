@@ -1,7 +1,8 @@
 """Checks a built site: `python docs/check_site.py site`.
 
 Every link and image within it leads somewhere, to the very place on a page; nothing is
-loaded from elsewhere; and every public name of the library has a place of its own.
+loaded from elsewhere; every public name of the library has a place of its own; and the
+interactive page has the curves that it offers.
 """
 
 import re
@@ -97,13 +98,39 @@ def check_names(site: Path, pages: dict[Path, Page]) -> list[str]:
     ]
 
 
+def check_curves(site: Path, pages: dict[Path, Page]) -> list[str]:
+    """Check that the interactive page has what its script draws."""
+    import try_it
+
+    folder = site / "generated" / "try_it"
+    index = try_it.read(folder / "index.js")
+    shape = (len(index["softness"]), index["points"])
+    found = []
+    for name, operator in index["operators"].items():
+        table = try_it.read(folder / f"{name}.js")
+        if missing := set(operator["choices"]) - set(table["curves"]):
+            found.append(f"{name}: there are no curves of {sorted(missing)}")
+        curves = [c for text in table["curves"].values() for c in try_it.decode(text)]
+        if any(curve.shape != shape for curve in curves):
+            found.append(f"{name}: curves are not of shape {shape}")
+        if any(len(curve) != shape[1] for curve in table["hard"]):
+            found.append(f"{name}: hard curves have not {shape[1]} points")
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size > 1_000_000:
+        found.append(f"curves take {size} bytes")
+    script = (site / "try_it.js").read_text()
+    wanted = {f"try-{name}" for name in re.findall(r'element\("([\w-]+)"\)', script)}
+    missing = wanted - pages[site / "try_it.html"].ids
+    return found + [f"try_it.html: {place} is missing" for place in sorted(missing)]
+
+
 def main() -> None:
     site = Path(sys.argv[1]).resolve()
     paths = [p for p in site.rglob("*.html") if p.name != "404.html"]
     pages = {path: Page(path.read_text()) for path in paths}
     found = [
         problem
-        for check in (check_links, check_loads, check_names)
+        for check in (check_links, check_loads, check_names, check_curves)
         for problem in check(site, pages)
     ]
     print("\n".join(found) or f"{len(pages)} pages, all well")

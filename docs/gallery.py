@@ -26,8 +26,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import matplotlib as mpl
+from pictures.coupled import draw_coupled
 from pictures.curves import AXISWISE, ELEMENTWISE, MEDIAN_NEWTON
 from pictures.drawing import STYLE, Pictures
+from pictures.graphs import draw_sequences, draw_subsets, draw_trees_and_matchings
 from pictures.measures import draw_padded, draw_weights
 from pictures.operators import (
     draw_front,
@@ -38,7 +40,15 @@ from pictures.operators import (
     draw_straight_through,
 )
 from pictures.projections import draw_convergence, draw_simplex
-from pictures.randomness import draw_randomness
+from pictures.randomness import draw_counts_and_perturbed, draw_randomness
+from pictures.rows import (
+    draw_counts,
+    draw_log_probs,
+    draw_losses,
+    draw_piecewise,
+    draw_running,
+    draw_segments,
+)
 from pictures.structures import draw_alignment, draw_grid_paths
 
 PARTS: dict[str, Callable[[Pictures], None]] = {
@@ -55,6 +65,17 @@ PARTS: dict[str, Callable[[Pictures], None]] = {
     "alignment": draw_alignment,
     "grid-paths": draw_grid_paths,
     "randomness": draw_randomness,
+    "random-counts": draw_counts_and_perturbed,
+    "piecewise": draw_piecewise,
+    "running": draw_running,
+    "counts": draw_counts,
+    "log-probs": draw_log_probs,
+    "segments": draw_segments,
+    "losses": draw_losses,
+    "coupled": draw_coupled,
+    "sequences": draw_sequences,
+    "trees": draw_trees_and_matchings,
+    "subsets": draw_subsets,
     "axiswise": lambda p: draw_operators(p, AXISWISE, True),
 }
 

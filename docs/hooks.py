@@ -1,5 +1,7 @@
 """Hooks of the build of the site: pictures are drawn, notebooks run, TeX is converted.
 
+The interactive page has its curves computed too.
+
 TeX between dollars becomes MathML, which browsers show by themselves, without a script.
 Where a page shows a picture that has been drawn, it gets both of its versions, of which
 the palette hides one.
@@ -14,6 +16,7 @@ from pathlib import Path
 import gallery
 import latex2mathml.converter
 import run_notebooks
+import try_it
 
 _INLINE = re.compile(r'<span class="arithmatex">\\\((.*?)\\\)</span>', re.DOTALL)
 _BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTALL)
@@ -30,12 +33,13 @@ def on_startup(command, dirty):
             [*drawing, *most],
             [*drawing, last],
             [run_notebooks.__file__, str(drawn / "notebooks")],
+            [try_it.__file__, str(drawn / "try_it")],
         )
         processes = [subprocess.Popen([sys.executable, *c]) for c in commands]
         # All are waited for, so that none writes on after a failure.
         statuses = [process.wait() for process in processes]
         if any(statuses):
-            raise RuntimeError("A picture could not be drawn, or a notebook not run.")
+            raise RuntimeError("A picture, a notebook or the curves of a page failed.")
 
 
 def on_page_content(content, page, config, files):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,6 +18,7 @@ INTERNAL: dict[str, Any] = {
     "distance": lambda x: internal.distance(x, 1 - x),
     "invert": lambda x: x[..., internal.invert(np.array([1, 2, 3, 0]))],
     "largest": lambda x: internal.largest(x, 2)[0],
+    "linear_recurrence": lambda x: internal.linear_recurrence(jax.nn.softmax(x), x),
     "log_subset_sums": lambda x: internal.log_subset_sums(_descending(x)),
     "centered_inclusion_probabilities_of_sizes": lambda x: (
         internal.centered_inclusion_probabilities_of_sizes(
@@ -27,6 +29,7 @@ INTERNAL: dict[str, Any] = {
     "permute": lambda x: internal.permute(
         x, np.broadcast_to(np.array([1, 2, 3, 0]), x.shape)
     ),
+    "prefix_maxima": internal.prefix_maxima,
     "rough_sums": lambda x: internal.rough_sums(x, 2 * x)[0] * x,
     "safe_divide": lambda x: internal.safe_divide(1.0, x),
     "sort_with_permutation": lambda x: internal.sort_with_permutation(x)[0],

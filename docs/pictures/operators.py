@@ -82,7 +82,7 @@ def draw_logic(pictures: Pictures) -> None:
                 )
                 lines = axes.contour(p, p, z, [0.25, 0.5, 0.75], colors="w")
                 lines.set_linewidth(0.7)
-                words = ", geometric mean" if geometric else ""
+                words = ",\ngeometric mean" if geometric else ""
                 axes.set(title=f"logical_{name}{words}", aspect="equal")
                 axes.grid(False)
         figure.supxlabel("probability of a")

@@ -45,3 +45,27 @@ def draw_randomness(pictures: Pictures) -> None:
                 axes.axis("off")
                 axes.set_title(f"{mode}, {softness}")
                 axes.set(xlim=(-0.15, 1.15), ylim=(-0.15, 1.02))
+
+
+def draw_counts_and_perturbed(pictures: Pictures) -> None:
+    """Soft draws of a count, and stairs under noise."""
+    keys = jax.random.key(1)
+    fair = jnp.full(_DRAWS, 0.4)
+    with pictures.figure("random_counts", 1, 3, height=2.6) as (_, grid):
+        for axes, softness in zip(grid, (0.1, 0.5), strict=False):
+            hard = sj.random.binomial(keys, 5, fair, mode="hard")
+            soft = sj.random.binomial(keys, 5, fair, softness=softness)
+            bins = np.linspace(-0.125, 5.125, 22)
+            axes.hist(hard, bins, color=COLORS["hard"], alpha=0.6, label="hard")
+            axes.hist(soft, bins, color=COLORS["smooth"], alpha=0.8, label="smooth")
+            axes.set(title=f"binomial(5, 0.4), softness {softness}", yticks=[])
+            axes.grid(visible=False)
+        x = jnp.linspace(-1.7, 1.7, 200)
+        grid[2].plot(x, jnp.round(x), color=COLORS["hard"], lw=3.5, alpha=0.6)
+        for samples, color in {10: "c1", 1000: "smooth"}.items():
+            soft = sj.random.perturb(jnp.round, keys, samples=samples, sigma=0.2)
+            label = f"{samples} samples"
+            grid[2].plot(x, jax.vmap(soft)(x), color=COLORS[color], label=label)
+        grid[2].set(title="perturb(round), sigma 0.2", xlabel="x")
+        for axes in grid[[0, 2]]:
+            axes.legend()

@@ -20,7 +20,8 @@ def _shades(color: str) -> LinearSegmentedColormap:
     return shades
 
 
-def _show(axes: Axes, marginals: np.ndarray, color: str) -> None:
+def show(axes: Axes, marginals: np.ndarray, color: str) -> None:
+    """Marginals as an image, in which 0 has no colour."""
     marginals = np.where(marginals > 0, marginals, np.nan)
     axes.imshow(marginals, cmap=_shades(color), vmin=0, vmax=1, aspect="auto")
     axes.grid(False)
@@ -55,7 +56,7 @@ def draw_alignment(pictures: Pictures) -> None:
         first.set_title("two signals")
         first.set_xticks([])
         for axes, (name, marginals) in zip(others, found.items(), strict=True):
-            _show(axes, np.asarray(marginals), COLORS[name.split(",")[0]])
+            show(axes, np.asarray(marginals), COLORS[name.split(",")[0]])
             axes.set_title(name)
         others[0].set_ylabel("first", color=INK)
         for axes in others:
@@ -86,5 +87,5 @@ def draw_grid_paths(pictures: Pictures) -> None:
         first.set_xticks([])
         first.set_yticks([])
         for axes, (name, marginals) in zip(others, found.items(), strict=True):
-            _show(axes, np.asarray(marginals), COLORS[name.split(",")[0]])
+            show(axes, np.asarray(marginals), COLORS[name.split(",")[0]])
             axes.set_title(name)

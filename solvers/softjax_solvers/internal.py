@@ -35,7 +35,10 @@ from ._kernels.logarithms import (
     safe_log as safe_log,
 )
 from ._kernels.reproducible import total as total
-from ._kernels.scans import tie_groups as tie_groups
+from ._kernels.scans import (
+    linear_recurrence as linear_recurrence,
+    tie_groups as tie_groups,
+)
 from ._kernels.segments import (
     segment_cumsum as segment_cumsum,
     segment_ends as segment_ends,

@@ -179,9 +179,7 @@ class _Search(eqx.Module):
         problem = self.problem
         bound = ~problem.equality & ~(self.above_zero(x, anchor, level) > 0)
         move = self.unit(level) * self.row_scale * x
-        return anchor.moved(
-            move, bound, problem.z, problem.softness, self.pieces
-        )
+        return anchor.moved(move, bound, problem.z, problem.softness, self.pieces)
 
     def project(
         self, x: Float[Array, "*batch m"], zero: Float[Array, "*batch m"]
@@ -346,8 +344,8 @@ class _Search(eqx.Module):
         size = jnp.max(jnp.abs(x - zero), axis=-1, initial=0)
         reach = 1 + jnp.max(jnp.abs(self.problem.scores), axis=-1) / point.level
         lost = size * eps(x) ** 0.5 > 100 * reach
-        # The next softness, if this one has served; at the last one, the way is measured
-        # anew as long as there are long steps.
+        # The next softness, if this one has served; at the last one, the way is
+        # measured anew as long as there are long steps.
         last = point.level == 1
         served = (point.residual <= 0.1) | (state.stage >= 20)
         served = served | (state.hopeless & (state.stage >= 1))

@@ -92,7 +92,6 @@ class Sparse(Matrix):
     def diagonal(self, weight):
         return self._sum(self.size[0], self.row, self.entries * self._terms(weight))
 
-
     @property
     def terms(self):
         return self.entries.shape[-1]

@@ -68,7 +68,7 @@ class Program(MaximizationProblem):
         return most if self.upper is None else jnp.minimum(self.upper, most)
 
     def arguments(self, dual: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        """`z / softness - K^T dual`, in small steps from what is known at the anchor."""
+        """`z / softness - K^T dual`, in small steps from that at the anchor."""
         anchor, unit = self.anchoring(), jax.lax.stop_gradient(self.softness)
         there = self.scores - self.matrix.apply_transpose(anchor.dual)
         there = replace_value(there, anchor.left / unit)
