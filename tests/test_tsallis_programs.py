@@ -69,24 +69,26 @@ def by_oracle(alpha, x, softness):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", [3.0, 10.0])
-def test_gradients_in_float32(alpha):
-    """As in float64, in x and the softness, and finite."""
+@pytest.mark.parametrize("traced", [False, True])
+def test_gradients_in_float32(alpha, traced):
+    """As in float64, and finite: in x, the softness and an exponent that is traced."""
     weights = np.cos(np.arange(6.0))
 
     @jax.jit
-    def run(x, softness):
-        def total(x, softness):
-            keywords = dict(mode=Tsallis(alpha), softness=softness)
-            values = sj.sort(x, method="fast_soft_sort", **keywords)
-            ranks = sj.rank(x, method="fast_soft_sort", **keywords)
-            return ((values + ranks) * weights.astype(x.dtype)).sum()
+    def run(x, softness, exponent):
+        def outputs(x, softness, exponent):
+            mode = Tsallis(exponent if traced else alpha)
+            keywords = dict(mode=mode, softness=softness, method="fast_soft_sort")
+            return sj.sort(x, **keywords), sj.rank(x, **keywords)
 
-        return jax.grad(total, (0, 1))(x, softness)
+        found, pull = jax.vjp(outputs, x, softness, exponent)
+        cotangent = jnp.broadcast_to(weights.astype(x.dtype), x.shape)
+        return *found, *pull((cotangent, cotangent))
 
     for softness in np.float32([0.5, 5.0]):
-        found = run(X, softness)
+        found = run(X, softness, np.float32(alpha))
         with jax.enable_x64(True):
-            exact = run(X.astype(np.float64), np.float64(softness))
+            exact = run(X.astype(np.float64), np.float64(softness), np.float64(alpha))
         for actual, truth in zip(found, exact, strict=True):
             scale = 1 + np.max(np.abs(truth))
             assert_close(np.asarray(actual) / scale, truth / scale, atol=5e-6)

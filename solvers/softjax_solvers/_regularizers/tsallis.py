@@ -128,7 +128,9 @@ class _DeformedEntropy(Regularizer):
         )
 
     def grounded(self) -> Regularizer:
-        return self if is_traced(self) or self.alpha <= 1 else _Power(self.alpha)
+        if is_traced(self):
+            return _Grounded(self.alpha)
+        return self if self.alpha <= 1 else _Power(self.alpha)
 
     def slope(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
         t = inexact(t)
@@ -188,6 +190,35 @@ class _Power(Regularizer):
     def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
         a = self.alpha
         return positive_power(inexact(y), a) / (a * (a - 1))
+
+
+class _Grounded(Regularizer):
+    """A regularizer of a traced a: from its edge for a > 2, and else as it is."""
+
+    alpha: Float[Array, ""]
+
+    def _forms(self) -> tuple[Array, Regularizer, Regularizer]:
+        """Whether a > 2, and the forms for that and for other exponents."""
+        a = jnp.asarray(self.alpha)
+        steep = a > 2
+        # Each at an exponent that it is meant for, so that nothing overflows.
+        above, below = jnp.where(steep, a, 3), jnp.where(steep, 2, a)
+        return steep, _Power(above), _DeformedEntropy(below)
+
+    def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:
+        steep, power, entropy = self._forms()
+        return jnp.where(steep, power.link(t), entropy.link(t))
+
+    def structure(self) -> Structure:
+        return _DeformedEntropy(self.alpha).structure()
+
+    def gradient(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        steep, power, entropy = self._forms()
+        return jnp.where(steep, power.gradient(y), entropy.gradient(y))
+
+    def value(self, y: Float[Array, "..."]) -> Float[Array, "..."]:
+        steep, power, entropy = self._forms()
+        return jnp.where(steep, power.value(y), entropy.value(y))
 
 
 def _two_point_residual(log_y, args):

@@ -350,11 +350,11 @@ def choose_rule(regularizer: Regularizer) -> Rule:
     odd = is_odd(regularizer)
     if odd is True and structure.linear:
         return _LinearSums(regularizer)
-    grounded = regularizer.grounded() if odd is True else regularizer
+    grounded = regularizer if odd is False else regularizer.grounded()
     # An edge far from 0 makes numbers beyond it large.
     rounds = structure.steep or grounded is not regularizer
     # By a steep link, much is next to the edge, that is told from 0 only from there.
-    if structure.steep and odd is True:
+    if structure.steep and odd is not False:
         return _Sums(grounded, odd, rounds, grounded is not regularizer)
     return _Sums(regularizer, odd, rounds)
 
