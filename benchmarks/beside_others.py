@@ -322,7 +322,7 @@ def main() -> None:
         from ._environment import default_folder, prepare
 
         python = prepare(default_folder())
-        command = [python, "-P", __file__, "--only", BEFORE]
+        command = [python, "-I", __file__, "--only", BEFORE]
         done = subprocess.run(command, capture_output=True, text=True)
         found += [done.stdout.strip() or done.stderr] if done.returncode else []
     print("\n".join(found) or "All cells that can be checked hold.")

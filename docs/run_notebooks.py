@@ -57,7 +57,11 @@ def show(output: Any, picture: Path) -> str:
         return f"![Picture that the code above draws]({picture.name})\n\n"
     else:
         text = output.data.get("text/plain", "")
-    return text.strip() and f"```text\n{text.rstrip()}\n```\n\n"
+    if not text.strip():
+        return ""
+    # In the style of what other pages print.
+    fence = f"```text\n{text.rstrip()}\n```"
+    return f'<div class="result" markdown>\n\n{fence}\n\n</div>\n\n'
 
 
 def page(notebook: Any, folder: Path, name: str) -> Iterator[str]:

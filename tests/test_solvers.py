@@ -14,6 +14,7 @@ from cases import REGULARIZERS, SOLVERS
 from oracles import simplex_oracle
 from parametrize import each, pick
 
+from softjax import solvers
 from softjax.solvers import (
     Newton,
     OptimistixRootFinder,
@@ -261,3 +262,31 @@ def test_diagnostics_carry_no_derivative():
 
     jacobian = jax.jit(jax.jacfwd(diagnostics))(jnp.asarray(Z[0]))
     assert np.all(np.asarray(jacobian) == 0)
+
+
+# Every way in which a problem takes a softness.
+WITH_SOFTNESS = {
+    "simplex": lambda tau: SimplexProjection(Z, tau),
+    "hypersimplex": lambda tau: solvers.HypersimplexProjection(Z, 2, tau),
+    "segments": lambda tau: solvers.SegmentedSimplexProjection(
+        Z[0], tau, np.zeros(5, int), 1
+    ),
+    "softsort": lambda tau: SoftSortRows(Z, Z, tau),
+    "permutahedron": lambda tau: solvers.PermutahedronProjection(Z, Z, tau),
+    "transport": lambda tau: solvers.TransportProjection(
+        np.eye(2), np.ones(2), np.ones(2), tau
+    ),
+    "linear program": lambda tau: solvers.LinearProgram(
+        Z[0], np.ones((1, 5)), np.ones(1), tau
+    ),
+    "oracle": lambda tau: solvers.OracleProjection(Z[0], tau, lambda z: z),
+    "majorization": lambda tau: solvers.MajorizationProjection(Z[0], Z[0], tau),
+}
+
+
+@each("problem", list(WITH_SOFTNESS), fast=("simplex",))
+def test_softness_is_positive(problem):
+    make = WITH_SOFTNESS[problem]
+    for softness in (0.0, -0.5, np.nan, jnp.asarray(-1.0)):
+        with pytest.raises(ValueError, match=f"softness must be positive.* {softness}"):
+            make(softness)

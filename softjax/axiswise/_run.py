@@ -72,7 +72,8 @@ def call(
     check_logs(others, operation.name)
     for given in (others, options):
         for flag in _FLAGS & given.keys():
-            given[flag] = parse_flag(given[flag], f"{operation.name}: {flag}")
+            if type(given[flag]) is not bool:
+                given[flag] = parse_flag(given[flag], f"{operation.name}: {flag}")
     return dispatch(
         body,
         *(x, softness, *parameters),

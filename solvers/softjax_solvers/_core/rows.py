@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._kernels.arrays import broadcasts, inexact
+from .._kernels.arrays import broadcasts, inexact, is_traced
 
 
 def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
@@ -31,6 +32,27 @@ def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#bat
             f"of shape {full}."
         )
     return padded
+
+
+def check_softness(softness: Array | float) -> None:
+    """Check the softness of a problem, as far as its value is known.
+
+    **Raises:** `ValueError` if it is not positive and finite.
+    """
+    if is_traced(softness):
+        return
+    known = np.asarray(softness)
+    if not ((known > 0) & np.isfinite(known)).all():
+        raise ValueError(f"softness must be positive and finite, got {softness}.")
+
+
+def softness_per_row(softness: Array | float, rows: Array) -> Float[Array, "*#batch 1"]:
+    """The softness of `rows`, as `per_row` has it.
+
+    **Raises:** `ValueError` if it is known not to be positive, or does not fit.
+    """
+    check_softness(softness)
+    return per_row(softness, rows, "softness")
 
 
 def parse_weights(

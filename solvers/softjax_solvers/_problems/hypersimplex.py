@@ -15,6 +15,7 @@ from .._core.rows import (
     of_rows,
     parse_weights,
     per_row,
+    softness_per_row,
 )
 from .._kernels.arrays import inexact, safe_divide
 from .._kernels.derivatives import replace_value, tangent_of
@@ -258,7 +259,7 @@ class HypersimplexProjection(Hypersimplex):
         self.z = inexact(z)
         check_candidates(self.z, "HypersimplexProjection")
         self.k = per_row(k, self.z, "k").astype(self.z.dtype)
-        self.softness = per_row(softness, self.z, "softness")
+        self.softness = softness_per_row(softness, self.z)
         if where is not None:
             where = jnp.broadcast_to(where, self.z.shape)
         self.where = where

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._core.problem import ConcaveDualProblem
 from .._core.regularizer import Regularizer
-from .._core.rows import as_mask, flatten_batch, per_row
+from .._core.rows import as_mask, flatten_batch, softness_per_row
 from .._core.solution import Solution
 from .._kernels.arrays import inexact, pad_last, safe_divide
 from .._kernels.fourth_differences import second_differences
@@ -73,7 +73,7 @@ class MajorizationProjection(ConcaveDualProblem):
                 f"axis, got shape {w.shape}."
             )
         z = jnp.broadcast_to(inexact(z).astype(w.dtype), w.shape)
-        softness = per_row(softness, w, "softness")
+        softness = softness_per_row(softness, w)
         self.where = where
         self.drop = (z[..., :-1] - z[..., 1:]) / softness
         sums = log_subset_sums(w / softness, where)

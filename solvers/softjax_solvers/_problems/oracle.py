@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from .._core.problem import MaximizationProblem
 from .._core.readout import Dual, Means, Moves, Primal
 from .._core.regularizer import Regularizer
+from .._core.rows import check_softness
 from .._core.solution import Solution
 from .._kernels.arrays import eps, exact_einsum, inexact
 from .._kernels.derivatives import derivative, stop_gradient, tangent_of
@@ -130,6 +131,7 @@ class OracleProjection(MaximizationProblem):
         scores, _ = ravel_pytree(self.z)
         if scores.size == 0:
             raise ValueError("OracleProjection: z must have at least one entry.")
+        check_softness(softness)
         self.softness = inexact(softness).astype(scores.dtype)
         if self.softness.shape != ():
             raise ValueError(

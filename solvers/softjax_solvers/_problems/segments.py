@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._core.groups import Segments
 from .._core.readout import Means
 from .._core.regularizer import Regularizer
-from .._core.rows import check_candidates, parse_ids, parse_weights, per_row
+from .._core.rows import check_candidates, parse_ids, parse_weights, softness_per_row
 from .._kernels.arrays import inexact
 from . import hypersimplex, simplex
 from .hypersimplex import Hypersimplex
@@ -45,7 +45,7 @@ def _parse(
     """
     z = inexact(z)
     check_candidates(z, name)
-    softness = per_row(softness, z, "softness")
+    softness = softness_per_row(softness, z)
     ids = parse_ids(segment_ids, z)
     if isinstance(num_segments, bool) or not isinstance(num_segments, int | np.integer):
         raise TypeError(f"num_segments must be an integer, got {num_segments!r}.")

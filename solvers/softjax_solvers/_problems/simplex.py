@@ -17,6 +17,7 @@ from .._core.rows import (
     of_rows,
     parse_weights,
     per_row,
+    softness_per_row,
 )
 from .._core.solution import Solution
 from .._kernels.arrays import inexact, safe_divide
@@ -265,7 +266,7 @@ class SimplexProjection(Simplex):
     ):
         self.z = inexact(z)
         check_candidates(self.z, "SimplexProjection")
-        self.softness = per_row(softness, self.z, "softness")
+        self.softness = softness_per_row(softness, self.z)
         if where is not None:
             where = jnp.asarray(where)
             jnp.broadcast_to(where, self.z.shape)  # or raise

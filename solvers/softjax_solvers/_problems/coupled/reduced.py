@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from ..._core.problem import MaximizationProblem, Problem
 from ..._core.readout import Primal
 from ..._core.regularizer import Regularizer
-from ..._core.rows import as_mask, check_candidates, per_row
+from ..._core.rows import as_mask, check_candidates, per_row, softness_per_row
 from ..._kernels.arrays import inexact
 from ..simplex import Simplex, SimplexProjection
 
@@ -112,7 +112,7 @@ def parse_scores(
                 f"{name}: where of shape {where.shape} must broadcast against z, which "
                 f"is of shape {z.shape}."
             )
-    return z, per_row(softness, z, "softness"), where
+    return z, softness_per_row(softness, z), where
 
 
 def parse_strength(

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from ..._core.problem import ConcaveDualProblem, MaximizationProblem
 from ..._core.readout import Means, Moves, Primal, Readout, reading_and_tangent
 from ..._core.regularizer import Regularizer
-from ..._core.rows import check_candidates, per_row
+from ..._core.rows import check_candidates, softness_per_row
 from ..._core.solution import Solution
 from ..._kernels.arrays import broadcasts, eps, inexact, is_traced
 from ..._kernels.derivatives import replace_value
@@ -265,7 +265,7 @@ class LinearProgram(Program):
     ):
         self.z = z = inexact(z)
         check_candidates(z, "LinearProgram")
-        self.softness = per_row(softness, z, "softness")
+        self.softness = softness_per_row(softness, z)
         blocks, sides = [], [jnp.zeros((*z.shape[:-1], 0), z.dtype)]
         for names, matrix, side in (("Ab", A, b), ("Gh", G, h)):
             if (matrix is None) != (side is None):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from ..._core.problem import MaximizationProblem
 from ..._core.readout import Means, Moves, Primal
 from ..._core.regularizer import Regularizer
-from ..._core.rows import as_mask, per_row
+from ..._core.rows import as_mask, per_row, softness_per_row
 from ..._core.solution import Solution
 from ..._kernels.arrays import eps, inexact, safe_divide
 from ..._kernels.derivatives import derivative, tangent_of
@@ -123,7 +123,7 @@ class PermutahedronProjection(MaximizationProblem):
             z, w = jnp.where(where, z, 0), jnp.where(where, w, 0)
             weights = None if weights is None else jnp.where(where, weights, 0)
         self.z, self.w, self.where, self.permutation = z, w, where, permutation
-        self.softness, self.weights = per_row(softness, z, "softness"), weights
+        self.softness, self.weights = softness_per_row(softness, z), weights
         self.spacing = None if spacing is None else per_row(spacing, z, "spacing")
 
     def specialize(self, regularizer: Regularizer) -> IsotonicRegression:

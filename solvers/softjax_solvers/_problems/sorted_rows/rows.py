@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import ColumnMeans, LogPrimal, Means, Primal, Readout
 from ..._core.regularizer import Regularizer
-from ..._core.rows import parse_weights, per_row
+from ..._core.rows import parse_weights, softness_per_row
 from ..._core.solution import Search, Solution, evaluate_by
 from ..._core.solver import Solver
 from ..._kernels.arrays import inexact, safe_divide
@@ -239,4 +239,4 @@ def parse_rows(
     weights = parse_weights(weights, support, where)
     if weights is not None:
         weights = jnp.broadcast_to(weights, support.shape)
-    return support, per_row(softness, support, "softness"), where, weights
+    return support, softness_per_row(softness, support), where, weights

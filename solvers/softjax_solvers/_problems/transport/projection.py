@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..._core.regularizer import Regularizer
+from ..._core.rows import check_softness
 from ..._kernels.arrays import broadcasts, inexact
 from .line import reduced_costs
 from .problem import Transport
@@ -67,6 +68,7 @@ class TransportProjection(Transport):
         self.cost = inexact(cost)
         dtype = self.cost.dtype
         self.mu, self.nu = _as_constant(mu, dtype), _as_constant(nu, dtype)
+        check_softness(softness)
         self.softness = jnp.asarray(softness, dtype)[..., None, None]
         self.unit = None if unit is None else jnp.asarray(unit, dtype)[..., None]
         self.weights = None if weights is None else _as_constant(weights, dtype)
