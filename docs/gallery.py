@@ -39,12 +39,14 @@ from pictures.operators import (
     draw_permutations,
     draw_straight_through,
 )
+from pictures.programs import draw_flows, draw_programs
 from pictures.projections import draw_convergence, draw_simplex
 from pictures.randomness import draw_counts_and_perturbed, draw_randomness
 from pictures.rows import (
     draw_counts,
     draw_log_probs,
     draw_losses,
+    draw_metrics,
     draw_piecewise,
     draw_running,
     draw_segments,
@@ -72,6 +74,9 @@ PARTS: dict[str, Callable[[Pictures], None]] = {
     "log-probs": draw_log_probs,
     "segments": draw_segments,
     "losses": draw_losses,
+    "metrics": draw_metrics,
+    "programs": draw_programs,
+    "flows": draw_flows,
     "coupled": draw_coupled,
     "sequences": draw_sequences,
     "trees": draw_trees_and_matchings,

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # What is drawn in these two colours is redrawn in others for dark pages.
 INK, GRID = "#1f2329", "#dcdfe4"
@@ -44,6 +47,22 @@ class Pictures:
         for light, dark in DARK.items():
             drawing = drawing.replace(light, dark)
         path.with_name(f"{name}-dark.svg").write_text(drawing)
+
+
+def plot_mode(axes: Axes, x: Any, y: Any, mode: str) -> None:
+    """A curve in the colour of its mode, the hard one thick, with gaps at jumps."""
+    y = np.array(y, np.float64)
+    style = {}
+    if mode == "hard":
+        style = dict(lw=3.5, alpha=0.6)
+        y[:-1][np.abs(np.diff(y)) > 0.2] = np.nan
+    axes.plot(x, y, color=COLORS[mode], label=mode, **style)
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """One legend for all panels, of what one of them has."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 
 
 STYLE = {

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 import softjax as sj
 
-from .drawing import COLORS, GRID, INK, Pictures
+from .drawing import COLORS, GRID, INK, Pictures, legend_below, plot_mode
 from .structures import show
 
 st = sj.structured
@@ -116,17 +116,13 @@ def draw_subsets(pictures: Pictures) -> None:
             for mode, keywords in modes.items():
                 if mode == "smooth" and title.startswith("Knapsack"):
                     continue  # it has no such closed form
-                y = np.array(each(lambda s, k=keywords, fn=fn: fn(s, **k)))
-                style = dict(lw=3.5, alpha=0.6) if mode == "hard" else {}
-                if mode == "hard":
-                    y[:-1][np.abs(np.diff(y)) > 0.2] = np.nan
-                axes.plot(x, y, color=COLORS[mode], label=mode, **style)
+                y = each(lambda s, k=keywords, fn=fn: fn(s, **k))
+                plot_mode(axes, x, y, mode)
             axes.set(title=title, xlabel="x")
         for mode, softness in dict(hard=0.1, smooth=0.1, c0=0.3).items():
             keywords = dict(mode=mode, softness=softness, candidates=6)
             y = each(lambda s, k=keywords: st.top_k(subset, s, 2, **k).values)
-            style = dict(lw=3.5, alpha=0.6) if mode == "hard" else {}
-            grid[2].plot(x, y, color=COLORS[mode], **style)
+            for best in y.T:
+                plot_mode(grid[2], x, best, mode)
         grid[2].set(title="top_k(2) of KSubset(2)", xlabel="x")
-        handles, labels = grid[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        legend_below(figure, grid[0])

@@ -1,33 +1,26 @@
 """Pictures of rows: running extrema, counts, groups, logarithms, losses."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.axes import Axes
 
 import softjax as sj
 
-from .drawing import COLORS, Pictures
+from .drawing import COLORS, Pictures, legend_below, plot_mode
 
 MODES = {"hard": 0.1, "smooth": 0.1, "c0": 0.3}
 """Modes that are compared, each with a softness."""
 
 
-def _draw(axes, x, fn: Callable, title: str, modes=MODES) -> None:
+def _draw(axes: Axes, x, fn: Callable, title: str, modes=MODES) -> None:
     """`fn` of x in several modes."""
     for mode, softness in modes.items():
-        y = np.array(jax.jit(lambda x: fn(x, mode=mode, softness=softness))(x))  # noqa: B023
-        style = dict(lw=3.5, alpha=0.6) if mode == "hard" else {}
-        if mode == "hard":
-            y[:-1][np.abs(np.diff(y)) > 0.2] = np.nan
-        axes.plot(x, y, color=COLORS[mode], label=mode, **style)
+        keywords = dict(mode=mode, softness=softness)
+        plot_mode(axes, x, jax.jit(lambda x, k=keywords: fn(x, **k))(x), mode)
     axes.set_title(title)
-
-
-def _legend(figure, axes, modes: Iterable[str] = MODES) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(list(modes)))
 
 
 PIECEWISE = {
@@ -54,7 +47,7 @@ def draw_piecewise(pictures: Pictures) -> None:
             softness = 0.1 * SCALES.get(name, 1.0)
             modes = dict.fromkeys(MODES, softness)
             _draw(axes, jnp.linspace(-reach, reach, 322), fn, name, modes)
-        _legend(figure, grid[0, 0])
+        legend_below(figure, grid[0, 0])
 
 
 def draw_running(pictures: Pictures) -> None:
@@ -70,11 +63,10 @@ def draw_running(pictures: Pictures) -> None:
         for axes, (name, fn) in zip(grid, fns.items(), strict=True):
             axes.plot(x, ":", color=COLORS["c1"], label="signal")
             for mode, softness in dict(MODES, smooth=0.2, c0=0.6).items():
-                style = dict(lw=3.5, alpha=0.6) if mode == "hard" else {}
                 y = fn(x, mode=mode, softness=softness)
-                axes.plot(y, color=COLORS[mode], label=mode, **style)
+                plot_mode(axes, np.arange(len(x)), y, mode)
             axes.set(title=name, xlabel="position")
-        _legend(figure, grid[0], [*MODES, "signal"])
+        legend_below(figure, grid[0])
 
 
 EDGES = jnp.array([-0.5, 0.0, 0.5])
@@ -102,7 +94,7 @@ def draw_counts(pictures: Pictures) -> None:
         for axes, (name, fn) in zip(grid, fns.items(), strict=True):
             _draw(axes, x, fn, name, dict.fromkeys(MODES, 0.05))
             axes.set_xlabel("x")
-        _legend(figure, grid[0])
+        legend_below(figure, grid[0])
 
 
 def draw_log_probs(pictures: Pictures) -> None:
@@ -124,7 +116,7 @@ def draw_log_probs(pictures: Pictures) -> None:
                 label = f"{mode}, {softness}"
                 axes.plot(x, y, color=COLORS[mode], label=label)
             axes.set(title=name, xlabel="x, beside 0")
-        _legend(figure, grid[0], modes)
+        legend_below(figure, grid[0])
 
 
 GROUPS = np.repeat([0, 1, 2], [3, 6, 4])
@@ -173,4 +165,32 @@ def draw_losses(pictures: Pictures) -> None:
                 y = jax.jit(lambda m=mode, fn=fn: fn(mode=m, softness=0.3))()
                 axes.plot(x, np.asarray(y), color=COLORS[mode], label=mode)
             axes.set(title=name, xlabel="score of the first")
-        _legend(figure, grid[0])
+        legend_below(figure, grid[0])
+
+
+def draw_metrics(pictures: Pictures) -> None:
+    """Metrics of five scores, as that of the most relevant moves."""
+    x = jnp.linspace(-1.0, 1.5, 322)
+    others = jnp.array([0.9, 0.4, 0.1, -0.3])
+    scores = jnp.concatenate(
+        [x[:, None], jnp.broadcast_to(others, (len(x), len(others)))], axis=1
+    )
+    grades, labels = (
+        jnp.broadcast_to(jnp.array(row), scores.shape)
+        for row in ([3.0, 1.0, 0.0, 2.0, 0.0], [1.0, 0.0, 0.0, 1.0, 0.0])
+    )
+    losses = sj.losses
+    fns = {
+        "ndcg": lambda **k: losses.ndcg(scores, grades, **k),
+        "mrr": lambda **k: losses.mrr(scores, labels, **k),
+        "average_precision": lambda **k: losses.average_precision(scores, labels, **k),
+        "auc": lambda **k: losses.auc(scores, labels, **k),
+        "spearman": lambda **k: losses.spearman(scores, grades, **k),
+        "trimmed_mean, 0.2": lambda **k: losses.trimmed_mean(scores, 0.2, **k),
+    }
+    with pictures.figure("metrics", 2, 3, height=4.2, sharex=True) as (figure, grid):
+        for axes, (name, fn) in zip(grid.flat, fns.items(), strict=True):
+            _draw(axes, x, lambda x, fn=fn, **k: fn(**k), name)
+        for axes in grid[1]:
+            axes.set_xlabel("score of the first")
+        legend_below(figure, grid[0, 0])

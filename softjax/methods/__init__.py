@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .._keywords import parse_choice
+from .._keywords import parse_choice as _parse_choice
 from ._intervals import Intervals as Intervals
 from ._method import (
     IndexMethod as IndexMethod,
@@ -66,4 +66,4 @@ def get_method(method: str | Method) -> Method:
         >>> print(sj.sort(jnp.array([0.2, 1.0, 0.7]), method=sj.methods.NeuralSort()))
         [0.203 0.711 0.986]
     """
-    return parse_choice(method, Method, METHODS)
+    return _parse_choice(method, Method, METHODS)
