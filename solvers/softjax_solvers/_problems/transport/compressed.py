@@ -15,7 +15,7 @@ from ..._core.readout import Readout
 from ..._core.regularizer import Regularizer
 from ..._core.rows import over_batch
 from ..._kernels.boxes import choose_edges
-from .compressed_row import CompressedRow
+from .compressed_row import CompressedRow, Grid
 
 
 class CompressedTransport(Problem):
@@ -33,6 +33,7 @@ class CompressedTransport(Problem):
     - `softness`: `*batch`.
     - `edges`: where boxes begin, and the last one ends, `*batch k+1`.
     - `p`: the number of nodes in a box.
+    - `grid`: the nodes, and where points are among them.
     """
 
     points: Float[Array, "*batch n"]
@@ -41,6 +42,7 @@ class CompressedTransport(Problem):
     count: Int[Array, "*batch"]
     edges: Int[Array, "*batch k+1"]
     p: int = eqx.field(static=True)
+    grid: Grid
 
     @classmethod
     def on_line(
@@ -66,13 +68,16 @@ class CompressedTransport(Problem):
         count = jnp.asarray(n if count is None else count, jnp.int32)
         count = jnp.broadcast_to(count, batch)
 
-        def edges(points, softness, start, count):
-            return choose_edges(points, softness, start, count, boxes, p)
+        def nodes(points, softness, start, count):
+            known = jax.lax.stop_gradient((points, softness))
+            edges = choose_edges(*known, start, count, boxes, p)
+            row = CompressedRow(points, softness, start, count, edges, p)
+            return edges, row.grid()
 
-        parts = points, softness / regularizer.structure().rate  # pyright: ignore
-        edges = over_batch(edges, batch)
-        found = edges(*jax.lax.stop_gradient(parts), start, count)
-        return cls(points, softness, start, count, found, p)
+        rate: Any = regularizer.structure().rate
+        nodes = over_batch(nodes, batch)
+        edges, grid = nodes(points, softness / rate, start, count)
+        return cls(points, softness, start, count, edges, p, grid)
 
     def each(self, fn: Callable, regularizer: Regularizer, *args: Array) -> Any:
         """`fn(row, grid, *args)` of all rows, with their entries of the arguments."""
@@ -85,11 +90,7 @@ class CompressedTransport(Problem):
             self.edges,
             self.p,
         )
-
-        def of_row(row, *args):
-            return fn(row, row.grid(), *args)
-
-        return over_batch(of_row, self.points.shape[:-1])(rows, *args)
+        return over_batch(fn, self.points.shape[:-1])(rows, self.grid, *args)
 
     def optimality(self, dual, regularizer):
         def excess(row, grid, g):
