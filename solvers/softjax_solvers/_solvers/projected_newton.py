@@ -64,8 +64,8 @@ class ProjectedNewton(Solver[Program]):
     of zero along its projection; the radius grows where the step went far, and shrinks
     where it did not. Sparse links leave rows without any curvature, which s makes up
     for. It begins at a softness at which scores are of order 1, and divides that by 4
-    as soon as constraints hold by a tenth, down to that of the program. On the way, what
-    multipliers take of scores is subtracted to twice the digits. Where gaps, or
+    as soon as constraints hold by a tenth, down to that of the program. What
+    multipliers take of scores is known to twice the digits. Where gaps, or
     right-hand sides out of reach of the equalities, prove by the lemma of Farkas that
     no y fits that is below 100 times the sum of the right-hand sides, it is done in a
     few steps; equalities of more than 128 rows may take as many as without.
