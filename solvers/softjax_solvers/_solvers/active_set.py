@@ -166,6 +166,11 @@ class ActiveSet(Solver[OracleProjection]):
                 # A step so short converges at once, unless it is rounding itself.
                 rounding = 4 * eps(y) * problem.scale(y)
                 settled = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
+                # Nor does it leave a gap: that of a small weight counts for little in
+                # the length, and in full for the gap. It is squared by the step.
+                best = jnp.max(jnp.where(weights > 0, better, -jnp.inf))
+                apart = best - total(weights * better)
+                settled &= apart**2 <= tolerance * problem.scale(y)
                 settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
             moved = jnp.maximum(weights + size * move, 0)
             moved = jnp.where(ratio <= size, 0, moved)
