@@ -14,6 +14,7 @@ from .._kernels.arrays import eps, exact_einsum, safe_divide
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.reproducible import total
 from .._kernels.semidefinite import semidefinite_solve
+from .._platform.batches import any_true
 from .._problems.oracle import (
     OracleProjection,
     curvature,
@@ -166,11 +167,13 @@ class ActiveSet(Solver[OracleProjection]):
                 # A step so short converges at once, unless it is rounding itself.
                 rounding = 4 * eps(y) * problem.scale(y)
                 settled = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
-                # Nor does it leave a gap: that of a small weight counts for little in
-                # the length, and in full for the gap. It is squared by the step.
+                # Nor does it leave a gap, unless a weight cuts it short: that of a
+                # small weight counts for little in the length, and in full for the
+                # gap. It is squared by the step.
                 best = jnp.max(jnp.where(weights > 0, better, -jnp.inf))
                 apart = best - total(weights * better)
                 settled &= apart**2 <= tolerance * problem.scale(y)
+                settled &= ~any_true(ratio <= size)
                 settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
             moved = jnp.maximum(weights + size * move, 0)
             moved = jnp.where(ratio <= size, 0, moved)
