@@ -75,8 +75,9 @@ class ActiveSet(Solver[OracleProjection]):
     - `max_atoms`: the largest number of vertices. If more are needed, the solution has
         not converged. None for 64 with a linear link, as that of `"c0"`, and else for
         256, or fewer, but 64, where they would be more than 2^23 numbers. Only the
-        first 64 take part in steps as long as they are enough. Memory is that of so many solutions, or of as many as P may need,
-        and the time of a step is that of their inner products.
+        first 64 take part in steps as long as they are enough. Memory is that of so
+        many solutions, or of as many as P may need, and the time of a step is that of
+        their inner products.
     - `max_steps`: the number of steps after which the best iterate is returned.
     - `faces`: the largest number of further directions that a derivative asks for
         where scores tie, so that the solution is inside a face that is larger than the
