@@ -24,10 +24,6 @@ REGULARIZERS = {
 }
 
 
-_ROUNDING = "the gap is at rounding, and not below the tolerance, at one of the points"
-_KNOWN = {("chain", "smooth"): [pytest.mark.xfail(reason=_ROUNDING, strict=False)]}
-
-
 def flat_function(polytope, mode, solver=None):
     """A function of z and softness as vectors: the solution, and readouts of it."""
     _, unravel = ravel_pytree(polytope.scores)
@@ -56,7 +52,7 @@ def _swapped(fn, direction, *args):
             polytope,
             name,
             id=f"{polytope.name}-{name}",
-            marks=[pytest.mark.slow, *_KNOWN.get((polytope.name, name), [])],
+            marks=pytest.mark.slow,
         )
         for polytope in POLYTOPES
         for name in REGULARIZERS

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -14,6 +15,7 @@ from .._kernels.arrays import eps, exact_einsum, safe_divide
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.reproducible import total
 from .._kernels.semidefinite import semidefinite_solve
+from .._platform.batches import any_true
 from .._problems.oracle import (
     OracleProjection,
     curvature,
@@ -22,7 +24,15 @@ from .._problems.oracle import (
     gradient,
     rise,
 )
-from .frank_wolfe import Answer, Set, conclude, consult, no_vertices, search
+from .frank_wolfe import (
+    Answer,
+    Set,
+    at_least_some,
+    conclude,
+    consult,
+    no_vertices,
+    search,
+)
 
 _CORRECTIONS = 40
 """Largest number of Newton steps between two vertices."""
@@ -33,6 +43,12 @@ _ASKS = 2
 
 _PLACES = 64
 """Least number of places for vertices, unless `max_atoms` is less."""
+
+_MOST_PLACES = 256
+"""Largest number of places by default, with a link that is not linear."""
+
+_NUMBERS = 2**23
+"""Most numbers in them, where they are more than the least."""
 
 
 class _State(NamedTuple):
@@ -57,8 +73,11 @@ class ActiveSet(Solver[OracleProjection]):
     - `tolerance`: the duality gap to stop at, relative to `<|z|, y> / softness` where
         that is above 1; None for 4 units of rounding.
     - `max_atoms`: the largest number of vertices. If more are needed, the solution has
-        not converged. Memory is that of so many solutions, or of as many as P may need,
-        and the time of a step is that of their inner products.
+        not converged. None for 64 with a linear link, as that of `"c0"`, and else for
+        256, or fewer, but 64, where they would be more than 2^23 numbers. Only the
+        first 64 take part in steps as long as they are enough. Memory is that of so
+        many solutions, or of as many as P may need, and the time of a step is that of
+        their inner products.
     - `max_steps`: the number of steps after which the best iterate is returned.
     - `faces`: the largest number of further directions that a derivative asks for
         where scores tie, so that the solution is inside a face that is larger than the
@@ -85,7 +104,7 @@ class ActiveSet(Solver[OracleProjection]):
     """
 
     tolerance: float | None = None
-    max_atoms: int = 64
+    max_atoms: int | None = None
     max_steps: int = 1000
     faces: int | None = None
 
@@ -95,99 +114,168 @@ class ActiveSet(Solver[OracleProjection]):
     def solve(self, problem: OracleProjection, regularizer: Regularizer) -> Solution:
         scores = problem.scores
         tolerance = choose_tolerance(self.tolerance, 4, scores)
-        linear = regularizer.structure().linear
-        # As many for small ones, so that rounding is the same with scores of padding.
-        most = max(_PLACES, 2 * (scores.size + 1))
-        start = no_vertices(problem, min(self.max_atoms, most))
-        constant = curvature(regularizer, jnp.full((), 0.5, scores.dtype))
-
-        def approach(number: Array, carry: tuple[_State, Array]) -> tuple:
-            """Ask for a vertex, and go toward it as far as is best."""
-            state, over = carry
-            found, gram, corrections, steps, done = state
-            start, y = (steps == 0) & (number == 0), found.mean
-            # A second one may depend on the others; the last places are kept free.
-            count = jnp.sum(found.weights > 0)
-            roomy = (number == 0) | (4 * count < 3 * len(found.weights))
-            wanted = (corrections == 0) & roomy & ~over & ~done
-            slope = jnp.where(start, 0, gradient(regularizer, y))
-            answer = consult(problem, found, slope, wanted)
-            toward = answer.place - found.weights
-            if linear:
-                gram = _with_products(gram, found.vertices, answer)  # pyright: ignore
-                length = constant * total(
-                    toward * exact_einsum("mn,n->m", gram, toward)
-                )
-                rise_toward = answer.gap * problem.scale(y)
-                size = jnp.clip(safe_divide(rise_toward, length), 0, 1)
-            else:
-                move = answer.vertex - y
-                size = search(scores, regularizer, y, move, jnp.ones_like(y[0]))
-            # What is best among its own vertices. One that is there already is better
-            # by no more than rounding.
-            best = wanted & ((number == 0) | (steps == 0)) & ~start
-            end = ~(answer.gap > tolerance) | answer.known | answer.full | ~(size > 0)
-            over = over | (best & end)
-            gap = jnp.where(best, answer.gap, found.gap)
-            join = wanted & ~over & ~answer.full & (start | (size > 0))
-            place = answer.place & join
-            size = jnp.where(start, 1, size)
-            joined = (1 - size) * found.weights + size * place
-            weights = jnp.where(join, joined, found.weights)
-            vertices = jnp.where(place[:, None], answer.vertex, found.vertices)
-            if linear:
-                gram = jnp.where(join, gram, carry[0].gram)  # pyright: ignore
-            found = Set(vertices, weights, gap)
-            return _State(found, gram, corrections, steps, done), over
-
-        # The oracle is compiled once, as the first pass of the loop asks for the start.
-        def advance(state: _State) -> _State:
-            carry = state, jnp.asarray(False)
-            state, over = jax.lax.fori_loop(0, _ASKS, approach, carry)
-            found, gram, corrections, steps, _ = state
-            vertices, weights, gap = found
-            y = found.mean
-            slope = gradient(regularizer, y)
-            rows = edges(vertices, weights)
-            rows = jnp.where(weights[:, None] > 0, rows, 0)
-            if linear:
-                matrix = constant * _of_edges(gram, weights)  # pyright: ignore
-            else:
-                bend = curvature(regularizer, free_to_move(y, rows))
-                matrix = _products(rows * bend, rows)
-            better = rise(rows, scores, slope)
-            move, decrement = _newton(matrix, better, weights, weights > 0)
-            size, ratio = _to_the_end(weights, move)
-            if linear:
-                settled = size >= 1
-            else:
-                direction = exact_einsum("m,md->d", move, vertices)
-                size = search(scores, regularizer, y, direction, size)
-                # A step so short converges at once, unless it is rounding itself.
-                rounding = 4 * eps(y) * problem.scale(y)
-                settled = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
-                settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
-            moved = jnp.maximum(weights + size * move, 0)
-            moved = jnp.where(ratio <= size, 0, moved)
-            weights = jnp.where(over, weights, moved / total(moved))
-            corrections = jnp.where(settled, 0, corrections + 1)
-            found = Set(vertices, weights, gap)
-            return _State(found, gram, corrections, steps + 1, over)
-
-        none = jnp.zeros((), jnp.int32)
-        state = _State(
-            start,
-            _products(start.vertices, start.vertices) if linear else None,
-            none,
-            none,
-            ~jnp.all(jnp.isfinite(scores)),
-        )
-        state = iterate(advance, state, self.max_steps, scores)
+        search = _Search(problem, regularizer, tolerance)
+        state = search.start(_places(scores.size, self.max_atoms, search.linear))
+        state = iterate(lambda s: search.advance(s), state, self.max_steps, scores)
         # The weights are exact up to rounding, other than the gap.
         limit = max(self.tolerance or 0.0, 128 * eps(scores))
         return conclude(
             problem, regularizer, state.found, self.faces, state.steps, limit
         )
+
+
+def _places(scores: int, max_atoms: int | None, linear: bool) -> int:
+    """The number of places for vertices."""
+    # As many for small ones, so that rounding is the same with scores of padding.
+    most = max(_PLACES, 2 * (scores + 1))
+    if max_atoms is None:
+        more = max(_PLACES, min(_MOST_PLACES, _NUMBERS // scores))
+        max_atoms = _PLACES if linear else more
+    return min(max_atoms, most)
+
+
+class _Search(eqx.Module):
+    """Steps towards the solution of a problem."""
+
+    problem: OracleProjection
+    regularizer: Regularizer
+    tolerance: float
+
+    @property
+    def linear(self) -> bool:
+        return self.regularizer.structure().linear
+
+    @property
+    def bend(self) -> Float[Array, ""]:
+        """r'' of a linear link, which is constant."""
+        half = jnp.full((), 0.5, self.problem.scores.dtype)
+        return curvature(self.regularizer, half)
+
+    def start(self, size: int) -> _State:
+        found, none = no_vertices(self.problem, size), jnp.zeros((), jnp.int32)
+        vertices = found.vertices
+        gram = _products(vertices, vertices) if self.linear else None
+        done = ~jnp.all(jnp.isfinite(self.problem.scores))
+        return _State(found, gram, none, none, done)
+
+    def advance(self, state: _State) -> _State:
+        """Two vertices more, and Newton's step in the weights of all."""
+        # The oracle is compiled once, as the first pass of the loop asks for the start.
+        carry = state, jnp.asarray(False)
+        state, over = jax.lax.fori_loop(
+            0, _ASKS, lambda number, carry: self.approach(number, carry), carry
+        )
+        found = state.found
+
+        def correct(size: int) -> tuple[Array, Array]:
+            gram = None if state.gram is None else state.gram[:size, :size]
+            first = Set(found.vertices[:size], found.weights[:size], found.gap)
+            moved, settled = self.correct(first, gram, state.corrections)
+            return jnp.pad(moved, (0, len(found.weights) - size)), settled
+
+        moved, settled = at_least_some(found.weights, correct)
+        weights = jnp.where(over, found.weights, moved / total(moved))
+        corrections = jnp.where(settled, 0, state.corrections + 1)
+        found = found._replace(weights=weights)
+        return _State(found, state.gram, corrections, state.steps + 1, over)
+
+    def approach(self, number: Array, carry: tuple[_State, Array]) -> tuple:
+        """Ask for a vertex, and go toward it as far as is best."""
+        state, over = carry
+        found, gram, corrections, steps, done = state
+        start, y = (steps == 0) & (number == 0), found.mean
+        # A second one may depend on the others; the last places are kept free.
+        count = jnp.sum(found.weights > 0)
+        roomy = (number == 0) | (4 * count < 3 * len(found.weights))
+        wanted = (corrections == 0) & roomy & ~over & ~done
+        slope = jnp.where(start, 0, gradient(self.regularizer, y))
+        answer = consult(self.problem, found, slope, wanted)
+        products = None if gram is None else _products_with(found, answer)
+        size = self.share(found, gram, products, answer, y)
+        # What is best among its own vertices. One that is there already is better by no
+        # more than rounding.
+        best = wanted & ((number == 0) | (steps == 0)) & ~start
+        end = ~(answer.gap > self.tolerance) | answer.known | answer.full | ~(size > 0)
+        over = over | (best & end)
+        gap = jnp.where(best, answer.gap, found.gap)
+        join = wanted & ~over & ~answer.full & (start | (size > 0))
+        place = answer.place & join
+        size = jnp.where(start, 1, size)
+        joined = (1 - size) * found.weights + size * place
+        weights = jnp.where(join, joined, found.weights)
+        # One row, and one column: of all, a copy would take longer than the oracle.
+        index = jnp.argmax(answer.place)
+        vertices = _with(found.vertices, index, answer.vertex, join, axis=0)
+        if gram is not None:
+            gram = _with(gram, index, products, join, axis=0)
+            gram = _with(gram, index, products, join, axis=1)
+        found = Set(vertices, weights, gap)
+        return _State(found, gram, corrections, steps, done), over
+
+    def share(
+        self,
+        found: Set,
+        gram: Float[Array, "m m"] | None,
+        products: Float[Array, " m"] | None,
+        answer: Answer,
+        y: Float[Array, " d"],
+    ) -> Float[Array, ""]:
+        """How much of the way to a vertex is best."""
+        if gram is None or products is None:
+            move, one = answer.vertex - y, jnp.ones_like(y[0])
+            return search(self.problem.scores, self.regularizer, y, move, one)
+        # Products of the way with all vertices; those with the new one are not in the
+        # matrix yet.
+        place = answer.place
+        others = jnp.where(place, 0, -found.weights)
+        own = 1 - jnp.sum(jnp.where(place, found.weights, 0))
+        with_others = exact_einsum("mn,n->m", gram, others)
+        along = jnp.where(place, others @ products, with_others) + own * products
+        toward = jnp.where(place, own, others)
+        length = total(toward * along)
+        rise_toward = answer.gap * self.problem.scale(y)
+        return jnp.clip(safe_divide(rise_toward, self.bend * length), 0, 1)
+
+    def correct(
+        self, found: Set, gram: Float[Array, "m m"] | None, corrections: Array
+    ) -> tuple[Float[Array, " m"], Bool[Array, ""]]:
+        """Weights after Newton's step, and whether it was the last at these vertices.
+
+        They are not normalized.
+        """
+        scores, regularizer = self.problem.scores, self.regularizer
+        vertices, weights, _ = found
+        y = found.mean
+        slope = gradient(regularizer, y)
+        rows = edges(vertices, weights)
+        rows = jnp.where(weights[:, None] > 0, rows, 0)
+        if gram is None:
+            matrix = _products(
+                rows * curvature(regularizer, free_to_move(y, rows)), rows
+            )
+        else:
+            matrix = self.bend * _of_edges(gram, weights)
+        better = rise(rows, scores, slope)
+        move, decrement = _newton(matrix, better, weights, weights > 0)
+        size, ratio = _to_the_end(weights, move)
+        if gram is not None:
+            settled = size >= 1
+        else:
+            direction = exact_einsum("m,md->d", move, vertices)
+            size = search(scores, regularizer, y, direction, size)
+            # A step so short converges at once, unless it is rounding itself.
+            rounding = 4 * eps(y) * self.problem.scale(y)
+            settled = decrement <= jnp.maximum(eps(y) / 16, rounding**2)
+            # Nor does it leave a gap, unless a weight cuts it short: that of a small
+            # weight counts for little in the length, and in full for the gap. It is
+            # squared by the step.
+            best = jnp.max(jnp.where(weights > 0, better, -jnp.inf))
+            apart = best - total(weights * better)
+            settled &= apart**2 <= self.tolerance * self.problem.scale(y)
+            settled &= ~any_true(ratio <= size)
+            settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
+        moved = jnp.maximum(weights + size * move, 0)
+        return jnp.where(ratio <= size, 0, moved), settled
 
 
 def _to_the_end(
@@ -203,18 +291,32 @@ def _products(a: Float[Array, "m d"], b: Float[Array, "n d"]) -> Float[Array, "m
     return exact_einsum("md,nd->mn", a, b)
 
 
-def _with_products(
-    gram: Float[Array, "m m"], vertices: Float[Array, "m d"], answer: Answer
-) -> Float[Array, "m m"]:
-    """Inner products, of an answer in its place too.
+def _products_with(found: Set, answer: Answer) -> Float[Array, " m"]:
+    """Inner products of an answer with all vertices, of which it takes a place.
 
     Those of vertices of zeros and ones are integers, and exact.
     """
     place, vertex = answer.place, answer.vertex
-    products = exact_einsum("md,d->m", vertices, vertex)
-    products = jnp.where(place, exact_einsum("d,d->", vertex, vertex), products)
-    gram = jnp.where(place[:, None], products, gram)
-    return jnp.where(place, products[:, None], gram)
+
+    def of_places(size: int) -> Array:
+        products = exact_einsum("md,d->m", found.vertices[:size], vertex)
+        return jnp.pad(products, (0, len(place) - size))
+
+    products = at_least_some(found.weights, of_places)
+    return jnp.where(place, exact_einsum("d,d->", vertex, vertex), products)
+
+
+def _with(
+    matrix: Float[Array, "m n"],
+    index: Int[Array, ""],
+    new: Float[Array, " k"],
+    condition: Bool[Array, ""],
+    axis: int,
+) -> Float[Array, "m n"]:
+    """A matrix with another row, or column of axis 1, if a condition holds."""
+    old = jax.lax.dynamic_index_in_dim(matrix, index, axis, keepdims=False)
+    new = jnp.where(condition, new, old)
+    return jax.lax.dynamic_update_index_in_dim(matrix, new, index, axis)
 
 
 def _of_edges(

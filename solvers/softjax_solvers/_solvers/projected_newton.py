@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import functools
+import dataclasses
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
@@ -64,7 +64,8 @@ class ProjectedNewton(Solver[Program]):
     of zero along its projection; the radius grows where the step went far, and shrinks
     where it did not. Sparse links leave rows without any curvature, which s makes up
     for. It begins at a softness at which scores are of order 1, and divides that by 4
-    as soon as constraints hold by a tenth, down to that of the program. Where gaps, or
+    as soon as constraints hold by a tenth, down to that of the program. What
+    multipliers take of scores is known to twice the digits. Where gaps, or
     right-hand sides out of reach of the equalities, prove by the lemma of Farkas that
     no y fits that is below 100 times the sum of the right-hand sides, it is done in a
     few steps; equalities of more than 128 rows may take as many as without.
@@ -122,13 +123,11 @@ class ProjectedNewton(Solver[Program]):
                 self.max_steps,
                 problem.z + jnp.sum(problem.rhs, axis=-1, keepdims=True),
             )
-        # Where the softness of the program has not been reached, from the last one.
-        found = jnp.isfinite(state.least)
-        level = jnp.where(found, 1, state.point.level)
-        x = jnp.where(found[..., None], state.best, state.point.x)
-        anchor = search.moved(state.anchor, x, level)
-        problem = problem.anchored(anchor)
-        return problem.solution(anchor.dual, state.steps, regularizer, tolerance)
+        # Those of the best point are all in the anchor, unless steps have run out.
+        x, level, *_ = state.point
+        dual = state.anchor.dual + level[..., None] * search.row_scale * x
+        problem = problem.anchored(state.anchor)
+        return problem.solution(dual, state.steps, regularizer, tolerance)
 
 
 class _Search(eqx.Module):
@@ -151,17 +150,15 @@ class _Search(eqx.Module):
     def apply_transpose(self, x: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
         return self.problem.matrix.apply_transpose(self.row_scale * x)
 
-    def unit(self, level: Float[Array, "*batch"]) -> Float[Array, "*batch 1"]:
+    def unit(self, level: Array) -> Float[Array, "*batch 1"]:
         """The softness at a level."""
         return self.problem.softness * level[..., None]
 
-    def scores(self, anchor: Anchor, level: Float[Array, "*batch"]) -> Array:
+    def scores(self, anchor: Anchor, level: Array) -> Float[Array, "*batch n"]:
         """What is left of scores, in units of the softness."""
         return anchor.left / self.unit(level)
 
-    def zero(
-        self, anchor: Anchor, level: Float[Array, "*batch"]
-    ) -> Float[Array, "*batch m"]:
+    def zero(self, anchor: Anchor, level: Array) -> Float[Array, "*batch m"]:
         """The x of multipliers 0."""
         return -anchor.multipliers.high / (self.unit(level) * self.row_scale)
 
@@ -344,47 +341,60 @@ class _Search(eqx.Module):
         size = jnp.max(jnp.abs(x - zero), axis=-1, initial=0)
         reach = 1 + jnp.max(jnp.abs(self.problem.scores), axis=-1) / point.level
         lost = size * eps(x) ** 0.5 > 100 * reach
-        # The next softness, if this one has served; at the last one, the way is
-        # measured anew as long as there are long steps.
+        # The next softness, if this one has served.
         last = point.level == 1
         served = (point.residual <= 0.1) | (state.stage >= 20)
-        served = served | (state.hopeless & (state.stage >= 1))
-        far = jnp.max(jnp.abs(x), axis=-1, initial=0) > _FAR
-        served = jnp.where(last, far & ~lost, served)
+        served = ~last & (served | (state.hopeless & (state.stage >= 1)))
         level = jnp.where(served, jnp.maximum(point.level / 4, 1), point.level)
-
-        def choose(condition, old, new):
-            shape = (*condition.shape, *(1,) * (new.ndim - condition.ndim))
-            return jnp.where(condition.reshape(shape), new, old)
-
-        anchor = jax.lax.cond(
-            anywhere(served & ~state.done),
-            lambda: jax.tree.map(
-                functools.partial(choose, served),
-                anchor,
-                self.moved(anchor, x, point.level),
-            ),
-            lambda: anchor,
-        )
-        x = jnp.where(served[..., None], 0, x)
+        x = (point.level / level)[..., None] * x
         new = self.evaluate(x, level, anchor)
-        final = level == 1
-        better = (last & served) | (new.residual < state.least)
-        better = final & ~lost & better
-        gain = final & (2 * new.residual <= state.least)
+        final, far = level == 1, jnp.max(jnp.abs(x), axis=-1, initial=0) > _FAR
+        known = final & ~far & ~lost
+        least = jnp.where(final & far, jnp.inf, state.least)
+        better = known & (new.residual < least)
+        gain = known & (2 * new.residual <= least)
         scores = jnp.abs(self.scores(anchor, level))
         rounding = tolerance * (1 + jnp.max(scores * slope, axis=-1))
         best = jnp.where(better[..., None], x, state.best)
-        least = jnp.where(better, new.residual, state.least)
+        least = jnp.where(better, new.residual, least)
         stalled = ~gain & last & (least <= rounding)
         stalls = jnp.where(stalled, state.stalls + 1, 0)
         done = ~(least > tolerance) | (stalls >= _STALLS) | lost
         hopeless = state.hopeless | self.infeasible(new.gap)
         done = done | (final & hopeless)
-        stage = jnp.where(served, 0, state.stage + 1)
         following = _State(
-            *(new, anchor, radius, best, least, stalls, stage),
+            *(new, anchor, radius, best, least, stalls),
+            jnp.where(served, 0, state.stage + 1),
             *(hopeless, state.steps + 1, done),
         )
-        keep = functools.partial(choose, ~state.done)
-        return jax.tree.map(keep, state, following)
+        moves = ~state.done & (served | far | done)
+        following = self.anchored(following, moves)
+        return _choose(state.done, state, following)
+
+    def anchored(self, state: _State, moves: Bool[Array, "*batch"]) -> _State:
+        """Multipliers measured anew from where they are, or from the best if done."""
+        point = state.point
+        found = state.done & jnp.isfinite(state.least)
+        x = jnp.where(found[..., None], state.best, point.x)
+
+        def moved() -> Anchor:
+            new = self.moved(state.anchor, x, point.level)
+            # At the end of a short way, without the last digits of multipliers.
+            taken = self.unit(point.level) * self.apply_transpose(x)
+            left = jnp.where(found[..., None], state.anchor.left - taken, new.left)
+            new = dataclasses.replace(new, left=left)
+            return _choose(moves, new, state.anchor)
+
+        anchor = jax.lax.cond(anywhere(moves), moved, lambda: state.anchor)
+        x, best = (jnp.where(moves[..., None], 0, x) for x in (point.x, state.best))
+        return state._replace(point=point._replace(x=x), anchor=anchor, best=best)
+
+
+def _choose(which: Bool[Array, "*batch"], one: PyTree, other: PyTree) -> PyTree:
+    """A tree of arrays, some rows of which are those of another."""
+
+    def choose(one: Array, other: Array) -> Array:
+        shape = (*which.shape, *(1,) * (one.ndim - which.ndim))
+        return jnp.where(which.reshape(shape), one, other)
+
+    return jax.tree.map(choose, one, other)

@@ -86,8 +86,8 @@ class Matrix(eqx.Module):
         last digit, are rounded.
         """
         room, count = self.room(x.high)
-        *parts, rest = leading_pieces(x.high, 2**room, count)
-        products = self.apply_transpose(jnp.stack([*parts, rest + x.low]))
+        parts = [*leading_pieces(x.high, 2**room, count), x.low]
+        products = self.apply_transpose(jnp.stack(parts))
         return products.reshape(-1, *x.high.shape[:-1], products.shape[-1])
 
     def gram(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m m"]:

@@ -68,7 +68,7 @@ class Program(MaximizationProblem):
         return most if self.upper is None else jnp.minimum(self.upper, most)
 
     def arguments(self, dual: Float[Array, "*batch m"]) -> Float[Array, "*batch n"]:
-        """`z / softness - K^T dual`, in small steps from that at the anchor."""
+        """`z / softness - K^T dual`, in short steps from the anchor's."""
         anchor, unit = self.anchoring(), jax.lax.stop_gradient(self.softness)
         there = self.scores - self.matrix.apply_transpose(anchor.dual)
         there = replace_value(there, anchor.left / unit)
@@ -213,9 +213,12 @@ class LinearProgram(Program):
     The solution is `y = min(phi(z / softness - A^T mu - G^T nu), upper)`, where the
     dual holds mu and then nu >= 0, in units of softness. Where multipliers are not
     unique, as of rows that depend on each other, they are those of a small norm; y is
-    unique. If no y fits, `Solution.converged` is False, and y is finite. Multipliers
-    have the rounding of sums of `z / softness`, and constraints hold up to that: in
-    float32 it may be False from about 1e4 on, and is from 1e6 on with a few rows.
+    unique. If no y fits, `Solution.converged` is False, and y is finite. Where scores
+    are large beside the softness, constraints take nearly all of them: with
+    `ProjectedNewton`, `Solution.problem` has what is left to twice the digits, so that
+    in float32 a `z / softness` of 1e9 leaves y and its derivatives exact; of an
+    operator of Lineax, if its entries have few digits. Other solvers do not, and
+    constraints hold up to the rounding of sums of `z / softness`.
 
     Derivatives are those at the set of inequalities and bounds that bind. A derivative
     in b or h is along what leaves a solution: where rows depend on each other, the part
