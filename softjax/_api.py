@@ -12,10 +12,7 @@ from . import (
     structured as structured,
 )
 from ._defaults import defaults as defaults
-from ._soften import (
-    keep_hard as keep_hard,
-    soften as soften,
-)
+from ._soften import keep_hard as keep_hard, soften as soften
 from ._types import SoftBool as SoftBool, SoftIndex as SoftIndex
 from .activations import (
     hard_sigmoid as hard_sigmoid,

@@ -11,13 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import (
-    Regularizer,
-    get_regularizer,
-)
-from softjax_solvers.internal import (
-    is_traced,
-)
+from softjax_solvers import Regularizer, get_regularizer
+from softjax_solvers.internal import is_traced
 
 ARGUMENTS = (jax.Array, np.ndarray, np.generic, int, float, complex)
 """Types of what a compiled program takes as it is."""

@@ -21,13 +21,7 @@ from softjax_solvers.internal import is_traced
 
 from ._defaults import reads_defaults
 from ._dispatch import dispatch
-from ._edges import (
-    counts_below,
-    positions,
-    to_common,
-    total_positions,
-    transition_of,
-)
+from ._edges import counts_below, positions, to_common, total_positions, transition_of
 from ._keywords import as_array, as_float, check_softness, parse_mode
 from ._types import SoftIndex
 

@@ -14,9 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers.internal import (
-    anywhere,
-)
+from softjax_solvers.internal import anywhere
 
 from ._dispatch import dispatch
 from ._keywords import as_float, broadcast_shape, parse_index

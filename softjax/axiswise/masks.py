@@ -8,15 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import (
-    HypersimplexProjection,
-    Regularizer,
-    solve,
-)
-from softjax_solvers.internal import (
-    invert,
-    safe_divide,
-)
+from softjax_solvers import HypersimplexProjection, Regularizer, solve
+from softjax_solvers.internal import invert, safe_divide
 
 from .._defaults import reads_defaults
 from .._keywords import as_array, check_count, parse_count

@@ -11,13 +11,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from softjax_solvers.internal import is_traced
 
 from .._keywords import as_array, as_float, check_softness, parse_softness
-from .._layout import (
-    Layout,
-    parse_axis,
-    split_mask,
-    split_parameter,
-    split_weights,
-)
+from .._layout import Layout, parse_axis, split_mask, split_parameter, split_weights
 from ..axiswise._measure import check_weights
 
 

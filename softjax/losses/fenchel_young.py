@@ -21,14 +21,8 @@ from softjax_solvers import (
 )
 from softjax_solvers.internal import is_traced, safe_divide
 
-from .._keywords import (
-    check_count,
-    parse_count,
-)
-from .._layout import (
-    parse_axis,
-    split_parameter,
-)
+from .._keywords import check_count, parse_count
+from .._layout import parse_axis, split_parameter
 from ..methods import MaskMethod, Sample, get_mask_method
 from ..methods._anchors import gaps
 from ..methods.fast_soft_sort import rank_problem

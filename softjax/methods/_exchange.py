@@ -7,10 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers.internal import (
-    derivative,
-    tangent_of,
-)
+from softjax_solvers.internal import derivative, tangent_of
 
 from .._transition import Transition
 

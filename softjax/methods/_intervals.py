@@ -11,12 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from softjax_solvers.internal import (
-    is_traced,
-    pad_last,
-    permute,
-    safe_divide,
-)
+from softjax_solvers.internal import is_traced, pad_last, permute, safe_divide
 
 
 class Intervals(NamedTuple):

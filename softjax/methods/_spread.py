@@ -9,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from softjax_solvers.internal import (
-    is_traced,
-)
+from softjax_solvers.internal import is_traced
 
 from ._sample import Ordered, Sample
 

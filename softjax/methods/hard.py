@@ -9,12 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from softjax_solvers.internal import (
-    invert,
-    permute,
-    safe_divide,
-    sort_with_permutation,
-)
+from softjax_solvers.internal import invert, permute, safe_divide, sort_with_permutation
 
 from ._intervals import Intervals
 from ._method import ALL_OPERATORS, IndexMethod, Relaxation

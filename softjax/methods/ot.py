@@ -9,15 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers import (
-    ColumnMeans,
-    Primal,
-    TransportProjection,
-)
-from softjax_solvers.internal import (
-    MeanPlaces,
-    is_traced,
-)
+from softjax_solvers import ColumnMeans, Primal, TransportProjection
+from softjax_solvers.internal import MeanPlaces, is_traced
 
 from ._intervals import Intervals
 from ._line import read_line, reads_line

@@ -6,13 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import (
-    Entropy,
-    MajorizationProjection,
-)
-from softjax_solvers.internal import (
-    centered_inclusion_probabilities_of_sizes,
-)
+from softjax_solvers import Entropy, MajorizationProjection
+from softjax_solvers.internal import centered_inclusion_probabilities_of_sizes
 
 from ._anchors import anchors
 from ._method import Relaxation, ValueMethod

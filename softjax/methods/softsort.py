@@ -6,15 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import (
-    SimplexProjection,
-    SoftSortRows,
-)
-from softjax_solvers.internal import (
-    distance,
-    largest,
-    permute,
-)
+from softjax_solvers import SimplexProjection, SoftSortRows
+from softjax_solvers.internal import distance, largest, permute
 
 from ._intervals import Intervals
 from ._method import ALL_OPERATORS, Relaxation

@@ -9,13 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from softjax_solvers.internal import (
-    invert,
-    largest,
-    pad_last,
-    reorder,
-    varying_as,
-)
+from softjax_solvers.internal import invert, largest, pad_last, reorder, varying_as
 
 from .._transition import Transition
 from ._exchange import exchange, mix

@@ -12,10 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import (
-    SegmentedSimplexProjection,
-    SegmentedSoftSortRows,
-)
+from softjax_solvers import SegmentedSimplexProjection, SegmentedSoftSortRows
 from softjax_solvers.internal import deviation_scores, distance, replace_value
 
 from ..axiswise._operation import Operation

@@ -21,12 +21,7 @@ from softjax_solvers.internal import (
 
 from ..axiswise._infinite import Outer, stand_in
 from ..methods import Intervals
-from ..methods._intervals import (
-    first_cells,
-    median_cells,
-    middle_cell,
-    quantile_cells,
-)
+from ..methods._intervals import first_cells, median_cells, middle_cell, quantile_cells
 
 
 class Ordered(eqx.Module):

@@ -25,11 +25,7 @@ from ._structure import (
     Ranked as Ranked,
     Structure as Structure,
 )
-from ._top_k import (
-    TopK as TopK,
-    mean_of_k as mean_of_k,
-    top_k as top_k,
-)
+from ._top_k import TopK as TopK, mean_of_k as mean_of_k, top_k as top_k
 from .methods import (
     METHODS as METHODS,
     Distribution as Distribution,

@@ -10,12 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from softjax_solvers import (
-    Entropy,
-    MaximizationProblem,
-    OracleProjection,
-    Regularizer,
-)
+from softjax_solvers import Entropy, MaximizationProblem, OracleProjection, Regularizer
 
 from ._partition import best_by_partition
 from ._ranked import Ranked as Ranked

@@ -15,10 +15,7 @@ from ._core.fenchel_young import (
     fenchel_young_loss as fenchel_young_loss,
     optimal_value as optimal_value,
 )
-from ._core.modes import (
-    MODES as MODES,
-    get_regularizer as get_regularizer,
-)
+from ._core.modes import MODES as MODES, get_regularizer as get_regularizer
 from ._core.problem import (
     ConcaveDualProblem as ConcaveDualProblem,
     MaximizationProblem as MaximizationProblem,
@@ -34,10 +31,7 @@ from ._core.readout import (
     Readout as Readout,
     Value as Value,
 )
-from ._core.registry import (
-    SOLVERS as SOLVERS,
-    choose_solver as choose_solver,
-)
+from ._core.registry import SOLVERS as SOLVERS, choose_solver as choose_solver
 from ._core.regularizer import (
     Regularizer as Regularizer,
     link_from_gradient as link_from_gradient,
@@ -50,13 +44,8 @@ from ._core.structure import (
     General as General,
     Structure as Structure,
 )
-from ._flows import (
-    min_cost_flow as min_cost_flow,
-    shortest_path as shortest_path,
-)
-from ._kernels.roots import (
-    find_root as find_root,
-)
+from ._flows import min_cost_flow as min_cost_flow, shortest_path as shortest_path
+from ._kernels.roots import find_root as find_root
 from ._problems import (
     Atoms as Atoms,
     Blocks as Blocks,

@@ -91,7 +91,8 @@ SOLVERS: Mapping[str, Deprecated] = {
     ),
     **_moved(
         *("anywhere", "derivative", "distance", "invert", "is_traced", "largest"),
-        *("log_subset_sums", "map_chunks", "pad_last", "permute", "safe_divide"),
+        *("linear_recurrence", "log_subset_sums", "map_chunks", "pad_last"),
+        *("permute", "safe_divide"),
         *("sort_with_permutation", "sum_chunks", "tangent_of", "tie_groups"),
         "varying_as",
         surplus_of_sizes="centered_inclusion_probabilities_of_sizes",
@@ -99,7 +100,6 @@ SOLVERS: Mapping[str, Deprecated] = {
     **_dropped(
         kth_largest="sorting:kth_largest",
         linear_map="derivatives:linear_map",
-        linear_recurrence="scans:linear_recurrence",
         surplus="subsets:centered_inclusion_probabilities",
     ),
 }

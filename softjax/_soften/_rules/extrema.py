@@ -15,16 +15,7 @@ from ... import axiswise, comparison
 from .. import _jaxprs
 from .._context import Context, Unsupported
 from .._settings import ELEMENTWISE
-from .._values import (
-    Count,
-    Dist,
-    Real,
-    Value,
-    is_bool,
-    is_integral,
-    new_key,
-    of_mean,
-)
+from .._values import Count, Dist, Real, Value, is_bool, is_integral, new_key, of_mean
 
 _SOFT: dict[str, Callable[..., Any]] = {
     "reduce_max": axiswise.max,

@@ -10,13 +10,7 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
 from .._context import Context
-from .._values import (
-    Chance,
-    Known,
-    Value,
-    is_bool,
-    new_key,
-)
+from .._values import Chance, Known, Value, is_bool, new_key
 from .arithmetic import event, integers, of_one_variable
 
 

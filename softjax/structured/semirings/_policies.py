@@ -10,13 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softjax_solvers import (
-    Primal,
-    Regularizer,
-    SimplexProjection,
-    evaluate,
-    find_root,
-)
+from softjax_solvers import Primal, Regularizer, SimplexProjection, evaluate, find_root
 from softjax_solvers.internal import derivative, safe_divide, stop_gradient
 
 from .._danskin import attach

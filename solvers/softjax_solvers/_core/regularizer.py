@@ -16,9 +16,7 @@ from .._kernels.derivatives import derivative, stop_gradient, tangent_of
 from .._kernels.logarithms import safe_log
 from .._kernels.quadrature import integrate
 from .._kernels.roots import bracketed_newton, find_root
-from .._platform.batches import (
-    any_true,
-)
+from .._platform.batches import any_true
 from .structure import Structure, Unknown
 
 

@@ -9,9 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .._platform.varying import (
-    varying_as,
-)
+from .._platform.varying import varying_as
 from .arrays import eps
 from .fourth_differences import nearly_solve, second_differences
 from .iteration import iterate

@@ -13,12 +13,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._platform.batches import (
-    anywhere,
-)
-from .._platform.varying import (
-    varying_as,
-)
+from .._platform.batches import anywhere
+from .._platform.varying import varying_as
 from .arrays import pad_last, slice_last
 from .derivatives import tangent_of
 

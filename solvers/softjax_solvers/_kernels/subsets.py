@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._platform.varying import (
-    varying_as,
-)
+from .._platform.varying import varying_as
 from .arrays import pad_last, slice_last
 from .derivatives import linear_map
 

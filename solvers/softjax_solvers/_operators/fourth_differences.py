@@ -9,11 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._kernels.arrays import eps
 from .._kernels.conjugate_gradients import conjugate_gradients
-from .._kernels.fourth_differences import (
-    eliminate,
-    nearly_solve,
-    second_differences,
-)
+from .._kernels.fourth_differences import eliminate, nearly_solve, second_differences
 from .._platform.choice import on_cpu
 from .structured import StructuredOperator
 

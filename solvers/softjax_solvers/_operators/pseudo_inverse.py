@@ -7,12 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._kernels.arrays import exact_einsum
-from .._platform.batches import (
-    any_true,
-)
-from .._platform.varying import (
-    varying_as,
-)
+from .._platform.batches import any_true
+from .._platform.varying import varying_as
 
 
 def pseudo_solve(matrix: Float[Array, "n n"], rhs: Float[Array, " n"]) -> Array:

@@ -14,9 +14,7 @@ from .._kernels.fourth_differences import Pivot, back_substitute
 from .._kernels.iteration import choose_tolerance
 from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
-from .._platform.varying import (
-    varying_as,
-)
+from .._platform.varying import varying_as
 from .._problems import MajorizationProjection
 from .conjugate_gradients import ConjugateGradients, Descent
 

@@ -13,18 +13,9 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution, judge
 from .._core.solver import Solver
 from .._kernels.arrays import eps, exact_einsum, pad_last, safe_divide
-from .._platform.batches import (
-    any_true,
-)
-from .._platform.varying import (
-    varying_as,
-)
-from .._problems.permutahedron import (
-    Blocks,
-    Groups,
-    IsotonicRegression,
-    Rule,
-)
+from .._platform.batches import any_true
+from .._platform.varying import varying_as
+from .._problems.permutahedron import Blocks, Groups, IsotonicRegression, Rule
 
 _CHUNK = 16
 """Largest number of consecutive entries in a lane."""

@@ -12,9 +12,7 @@ from .._core.solution import Solution
 from .._core.solver import Solver
 from .._kernels.arrays import exact_einsum, safe_divide
 from .._kernels.iteration import choose_tolerance, iterate
-from .._platform.batches import (
-    any_true,
-)
+from .._platform.batches import any_true
 from .._problems import Potentials, Transport
 
 _SWEEPS = 8

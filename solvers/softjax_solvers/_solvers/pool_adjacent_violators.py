@@ -11,15 +11,8 @@ from .._core.solution import Solution, judge
 from .._core.solver import Solver
 from .._platform.choice import on_cpu
 from .._platform.serial import read, serially, write
-from .._platform.varying import (
-    varying_as,
-)
-from .._problems.permutahedron import (
-    Blocks,
-    IsotonicRegression,
-    Rule,
-    Summary,
-)
+from .._platform.varying import varying_as
+from .._problems.permutahedron import Blocks, IsotonicRegression, Rule, Summary
 from .divide_and_conquer import DivideAndConquerIsotonic
 
 

@@ -13,9 +13,7 @@ from .._core.solver import Solver
 from .._kernels.arrays import exact_einsum, safe_divide
 from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.laplacian import direct_solve
-from .._platform.batches import (
-    any_true,
-)
+from .._platform.batches import any_true
 from .._problems import Potentials, Transport
 from .dual_coordinate_ascent import alternation
 
