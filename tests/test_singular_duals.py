@@ -11,15 +11,7 @@ import pytest
 import scipy.linalg
 from assertions import assert_close, finite_difference
 
-from softjax.solvers import (
-    Means,
-    Primal,
-    Problem,
-    Solution,
-    Solver,
-    evaluate,
-    solve,
-)
+from softjax.solvers import Means, Primal, Problem, Solution, Solver, evaluate, solve
 from softjax_solvers._operators.pseudo_inverse import pseudo_solve
 
 

@@ -10,11 +10,7 @@ from assertions import assert_close, finite_difference
 from cases import ALL_REGULARIZERS
 from parametrize import each
 
-from softjax.solvers import (
-    HypersimplexProjection,
-    SimplexProjection,
-    solve,
-)
+from softjax.solvers import HypersimplexProjection, SimplexProjection, solve
 
 N = 6
 COUNTS = np.array([2, 1, 0, 3, 1, 0])

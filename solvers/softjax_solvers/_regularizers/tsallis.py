@@ -195,7 +195,7 @@ class _Power(Regularizer):
 class _Grounded(Regularizer):
     """A regularizer of a traced a: from its edge for a > 2, and else as it is."""
 
-    alpha: Float[Array, ""]
+    alpha: float | Float[Array, ""]
 
     def _forms(self) -> tuple[Array, Regularizer, Regularizer]:
         """Whether a > 2, and the forms for that and for other exponents."""
