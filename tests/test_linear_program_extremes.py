@@ -4,6 +4,8 @@ What constraints take of scores leaves y alone: `K^T m + left` has the y of `lef
 any m of equalities. That has to be so to the digits of `left`, and not to those of m.
 """
 
+from typing import Any
+
 import inputs
 import jax
 import jax.numpy as jnp
@@ -27,11 +29,11 @@ def single(x):
 def shifted(name: str, softness: float, spread: float):
     """A program of scores of 1e6, and the scores that are left in units of softness."""
     (program,) = pick(SMALL, name)
-    given = {k: single(v) for k, v in program.constraints.items()}
+    given: dict[str, Any] = {k: single(v) for k, v in program.constraints.items()}
     rng = inputs.rng("shifted", name)
     multipliers = 1e6 * rng.normal(size=len(given["A"]))
     taken = given["A"].T @ multipliers
-    z = single(taken + softness * spread * program.z)
+    z: Any = single(taken + softness * spread * program.z)
     exact = z.astype(np.longdouble) - given["A"].T.astype(np.longdouble) @ multipliers
     return Program(name, z, **given), np.asarray(exact / softness, float)
 

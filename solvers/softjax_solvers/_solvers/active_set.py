@@ -206,7 +206,7 @@ class _Search(eqx.Module):
         # One row, and one column: of all, a copy would take longer than the oracle.
         index = jnp.argmax(answer.place)
         vertices = _with(found.vertices, index, answer.vertex, join, axis=0)
-        if gram is not None:
+        if gram is not None and products is not None:
             gram = _with(gram, index, products, join, axis=0)
             gram = _with(gram, index, products, join, axis=1)
         found = Set(vertices, weights, gap)

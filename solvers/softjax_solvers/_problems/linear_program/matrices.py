@@ -46,9 +46,10 @@ class Dense(Matrix):
 
     def pieces(self, terms, count, axes):
         shape = self.entries.shape
-        found = leading_pieces(self.entries.reshape(*shape[:-2], -1), terms, count)
+        flat = self.entries.reshape(*shape[:-2], shape[-2] * shape[-1])
+        found = leading_pieces(flat, terms, count)
         others = (1,) * (axes + 1 - len(shape))
-        return Dense(found.reshape(-1, 1, *others, *shape))
+        return Dense(found.reshape(len(found), 1, *others, *shape))
 
     def repeated(self, batch):
         shape = self.entries.shape[-2:]
@@ -98,7 +99,7 @@ class Sparse(Matrix):
 
     def pieces(self, terms, count, axes):
         found = leading_pieces(self.entries, terms, count)
-        found = found.reshape(-1, *(1,) * axes, self.entries.size)
+        found = found.reshape(len(found), *(1,) * axes, self.entries.size)
         return Sparse(found, self.row, self.column, self.size)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import Self
 
 import equinox as eqx
@@ -88,7 +89,9 @@ class Matrix(eqx.Module):
         room, count = self.room(x.high)
         parts = [*leading_pieces(x.high, 2**room, count), x.low]
         products = self.apply_transpose(jnp.stack(parts))
-        return products.reshape(-1, *x.high.shape[:-1], products.shape[-1])
+        shape = *x.high.shape[:-1], products.shape[-1]
+        number = math.prod(products.shape[: products.ndim - len(shape)])
+        return products.reshape(number, *shape)
 
     def gram(self, weight: Float[Array, "*batch n"]) -> Float[Array, "*batch m m"]:
         """The matrix `K diag(weight) K^T`. Default: of the dense K."""
