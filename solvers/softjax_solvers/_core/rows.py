@@ -51,8 +51,9 @@ def softness_per_row(softness: Array | float, rows: Array) -> Float[Array, "*#ba
 
     **Raises:** `ValueError` if it is known not to be positive, or does not fit.
     """
+    fitting = per_row(softness, rows, "softness")
     check_softness(softness)
-    return per_row(softness, rows, "softness")
+    return fitting
 
 
 def parse_weights(
