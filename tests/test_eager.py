@@ -43,7 +43,7 @@ def programs(call: Callable[[], Any]) -> int:
     return len(found)
 
 
-@each("name", list(CALLS), fast=("round", "where"))
+@each("name", list(CALLS), fast=("where",))
 def test_one_program(name):
     # Whatever others have compiled is compiled again.
     jax.clear_caches()

@@ -44,8 +44,8 @@ def _arrays(program, mode):
 
 
 @pytest.mark.parametrize("second", ["first", pytest.param("second", marks=_slow)])
-@each("mode", ["smooth", "c0", "c1", "pnorm"], fast=("pnorm",))
-@each("name", ["mixed", "knapsack"], fast=("mixed",))
+@each("mode", ["smooth", "c0", "c1", "pnorm"], fast=())
+@each("name", ["mixed", "knapsack"])
 def test_each_argument(name, mode, second, x64):
     """First derivatives, in both modes, and Hessian-vector products."""
     (program,) = pick(SMALL, name)
@@ -185,6 +185,7 @@ def test_singular_systems(rank, x64):
     assert_close(inverse / scale, inverse.swapaxes(-1, -2) / scale, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_default_and_given_linear_solvers(x64):
     """Factors, conjugate gradients, Lineax, and the dense system of the derivative."""
     (program,) = pick(SMALL, "mixed")

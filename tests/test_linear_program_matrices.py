@@ -46,6 +46,7 @@ def _kinds():
     )
 
 
+@pytest.mark.slow
 def test_kinds_agree(x64):
     """Solutions and gradients of flows."""
 

@@ -161,6 +161,7 @@ def test_dedicated_problems_agree(name, mode):
     assert_close(out[1], expected[1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_extreme_numbers():
     """Far apart, next to hard and next to constant; NaN stays where it is."""
     z = inputs.rng("extremes").normal(size=6)

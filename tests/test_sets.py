@@ -91,7 +91,7 @@ def test_marginals_are_optimal(case, mode, x64):
 PARTITIONED = [case for case in SETS if case.structure.log_partition() is not None]
 
 
-@each("case", PARTITIONED, fast=("spanning_tree_of_edges", "subset"))
+@each("case", PARTITIONED, fast=("subset",))
 def test_distributions_are_those_over_all(case):
     """Value, marginals, covariances and entropy, however small the softness is."""
     structures, scores = case.enumerate(), case.scores("gibbs", dtype=np.float32)

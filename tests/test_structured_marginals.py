@@ -10,7 +10,7 @@ import numpy as np
 import oracles
 import pytest
 from assertions import assert_close, finite_difference
-from parametrize import pick
+from parametrize import each, pick
 from structures import LENGTHS, STRUCTURES, assert_padded, flat, short_and_padded
 
 import softjax.structured as st
@@ -37,20 +37,9 @@ def _found(case, mode, z, target, move, softness):
     return value, gradient, mu, mu_move, loss, loss_gradient, none, entropy
 
 
-@pytest.mark.parametrize(
-    ("case", "mode"),
-    [
-        pytest.param(
-            case,
-            mode,
-            id=f"{case.name}-{mode}",
-            marks=[] if (case.name, mode) in fast else [pytest.mark.slow],
-        )
-        for fast in [{("graph_path", "c0")}]
-        for case in STRUCTURES
-        for mode in ("c0", "c1")
-    ],
-)
+@pytest.mark.slow
+@each("mode", ["c0", "c1"])
+@each("case", STRUCTURES)
 def test_best_point_of_the_hull(case, mode, x64):
     structures = case.enumerate()
     z, move = case.scores("hull"), case.scores("move")

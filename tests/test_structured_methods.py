@@ -58,6 +58,7 @@ def test_distributions_of_the_best_are_those_of_all(case, mode):
     assert_close(value, expected, atol=3e-6)
 
 
+@pytest.mark.slow
 def test_distributions_of_complete_lists_are_exact():
     """All that there are, with the entropy too."""
     matching, z = st.Matching(), inputs.rng("complete").normal(size=(3, 3))

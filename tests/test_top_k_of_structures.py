@@ -70,7 +70,7 @@ def test_transport_is_exact_for_complete_lists_only():
     assert st.top_k(tree, scores, 2, candidates=4, **keywords).exact
 
 
-@each("mode", ["smooth", "c0"], fast=("c0",))
+@each("mode", ["smooth", "c0"], fast=())
 def test_derivatives_of_lists(mode, x64):
     """In both directions, also where there are fewer structures than k."""
     tree = st.SpanningTree(3)

@@ -135,6 +135,7 @@ def test_gauss_rules_are_exact():
                 np.testing.assert_allclose(got, np.mean(points**degree), atol=3e-7)
 
 
+@pytest.mark.slow
 def test_polynomials_in_boxes():
     p, box = 10, np.repeat([0, 2], 30)
     s = jnp.asarray(np.tile(np.linspace(-1, 1, 30), 2), jnp.float32)

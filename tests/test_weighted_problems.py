@@ -124,7 +124,7 @@ def test_scale_of_weights(mode):
     assert_close(shares[0], ratio / (1 + ratio), atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["smooth", "c0", "c1", "cubic"])
+@each("mode", ["smooth", "c0", "c1", "cubic"], fast=("smooth",))
 def test_masked_weights(mode):
     z = jnp.array([0.3, jnp.nan, 0.1, -0.2])
     where = jnp.array([True, False, True, True])
