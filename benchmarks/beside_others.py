@@ -28,7 +28,7 @@ X = [0.3, -1.0, 2.0, 0.5]
 
 
 class Cell(NamedTuple):
-    """What the table says, and a check of it; None where there is no package."""
+    """Words of a cell, and a check of them; None where there is no package."""
 
     words: str
     holds: Callable[[], bool] | None = None

@@ -75,7 +75,7 @@ def open_page(browser: Browser, base: str, query: str = "") -> None:
 
 
 def changes(browser: Browser, act: Callable[[], None], *seen: str) -> list[str]:
-    """What of `seen` is the same after `act`, which is waited for."""
+    """Complaint about an expression of `seen` that `act` leaves as it was, if any."""
     before = [browser.evaluate(s) for s in seen]
     act()
     for was, s in zip(before, seen, strict=True):

@@ -183,7 +183,7 @@ def decode(text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read(path: Path) -> Any:
-    """What was written last in the call of `path`."""
+    """The object that is an argument of the call in a script."""
     call = path.read_text()
     start = call.index("{")
     return json.loads(call[start : call.rindex(")")])

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer, get_regularizer
-from softjax_solvers.internal import is_traced
+from softjax_solvers.internal import did_you_mean, is_traced
 
 ARGUMENTS = (jax.Array, np.ndarray, np.generic, int, float, complex)
 """Types of what a compiled program takes as it is."""
@@ -316,9 +316,7 @@ def parse_choice(
         return method
     names, instance = ", ".join(map(repr, named)), f"a {kind.__name__} instance"
     if not isinstance(method, str):
-        hint = ""
-        if isinstance(method, type) and issubclass(method, kind):
-            hint = f" Did you mean {method.__name__}()?"
+        hint = did_you_mean(method, kind)
         raise TypeError(
             f"method must be one of {names} or {instance}, got {method!r}.{hint}"
         )

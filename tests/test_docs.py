@@ -98,7 +98,7 @@ def test_table_of_what_takes_weights():
 
 @pytest.mark.slow
 def test_table_of_softness(monkeypatch):
-    """That of how to choose, as its command prints it; others have times in them."""
+    """The one table of how to choose without times, as its command prints it."""
     for name in ("matplotlib", "tqdm"):
         pytest.importorskip(name)
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
@@ -132,6 +132,6 @@ def test_table_beside_others_is_that_of_its_command(beside_others):
 
 @pytest.mark.slow
 def test_cells_beside_others(beside_others):
-    """Those of an earlier version are checked by the command, in an environment."""
+    """Cells of installed packages; the command checks an earlier version apart."""
     here = [beside_others.HERE, beside_others.OTT, beside_others.JAXOPT]
     assert not list(beside_others.wrong(here))

@@ -40,7 +40,7 @@ from ._operation import LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
 
 _FLAGS = frozenset({"descending", "gated_grad", "keepdims", "standardize"})
-"""What is compiled in, and so has to be known."""
+"""Keywords that choose the program, and so can't be traced."""
 
 
 def call(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 
 from softjax_solvers import Regularizer
+from softjax_solvers.internal import did_you_mean
 
 from .._keywords import as_array, as_float, check_softness, parse_mode, parse_softness
 from ._structure import Structure
@@ -75,12 +76,9 @@ def parse(
     **Raises:** `TypeError` and `ValueError`, naming the argument.
     """
     if not isinstance(structure, Structure):
-        hint = ""
-        if isinstance(structure, type) and issubclass(structure, Structure):
-            hint = f" Did you mean {structure.__name__}()?"
         raise TypeError(
             "structure must be a softjax.structured.Structure, got "
-            f"{structure!r}.{hint}"
+            f"{structure!r}.{did_you_mean(structure, Structure)}"
         )
     leaves, tree = jax.tree.flatten(scores)
     if not leaves:

@@ -6,6 +6,7 @@ from ._checks.words import (
     report as report,
 )
 from ._core.groups import Segments as Segments
+from ._core.hints import did_you_mean as did_you_mean
 from ._core.solution import KEPT as KEPT
 from ._core.solve import evaluate_and_judge as evaluate_and_judge
 from ._kernels.arrays import (

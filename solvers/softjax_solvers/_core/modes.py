@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from .._regularizers import Cubic, Entropy, PNorm, PseudoHuber, Quintic
+from .hints import did_you_mean
 from .regularizer import Regularizer
 
 MODES: dict[str, Callable[[], Regularizer]] = {
@@ -49,9 +50,7 @@ def get_regularizer(mode: str | Regularizer) -> Regularizer:
     if isinstance(mode, Regularizer):
         return mode
     if not isinstance(mode, str):
-        hint = ""
-        if isinstance(mode, type) and issubclass(mode, Regularizer):
-            hint = f" Did you mean {mode.__name__}()?"
+        hint = did_you_mean(mode, Regularizer)
         raise TypeError(
             f"mode must be a name or a Regularizer instance, got {mode!r}.{hint}"
         )

@@ -155,7 +155,7 @@ class _Search(eqx.Module):
         return self.problem.softness * level[..., None]
 
     def scores(self, anchor: Anchor, level: Array) -> Float[Array, "*batch n"]:
-        """What is left of scores, in units of the softness."""
+        """Scores less what the anchor takes of them, in units of the softness."""
         return anchor.left / self.unit(level)
 
     def zero(self, anchor: Anchor, level: Array) -> Float[Array, "*batch m"]:
