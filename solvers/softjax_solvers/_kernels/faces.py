@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .._platform.batches import any_true
+from .._platform.batches import any_true, anywhere
 from .arrays import eps, exact_einsum
 from .iteration import iterate
 from .semidefinite import semidefinite_solve
@@ -79,8 +79,13 @@ def span_face(
         """The part of x that is orthogonal to all that is known."""
         along = semidefinite_solve(gram, exact_einsum("md,d->m", edges, x))
         x = x - exact_einsum("m,md->d", along, edges)
-        along = exact_einsum("kd,d->k", directions, x)
-        return x - exact_einsum("k,kd->d", along, directions)
+
+        def across(x: Float[Array, " d"]) -> Float[Array, " d"]:
+            along = exact_einsum("kd,d->k", directions, x)
+            return x - exact_einsum("k,kd->d", along, directions)
+
+        # Usually there are none.
+        return jax.lax.cond(anywhere(directions[0] != 0), across, lambda x: x, x)
 
     def ask(state: _State) -> _State:
         (directions, _), number, failures, tilt, steps, _ = state
@@ -94,11 +99,16 @@ def span_face(
         # A part that the mean is without is absent from all of its face.
         on_face = on_face & ~any_true((mean <= 0) & (vertex > 0))
         new = on_face & (across @ apart > _GAIN)
-        # Twice, as rounding of the first time is large beside what is left.
-        apart = unknown(unknown(vertex - origin, directions), directions)
-        apart = apart * jax.lax.rsqrt(jnp.maximum(apart @ apart, unit**2))
         room = number < count
-        row = jnp.where(new & room, apart, directions[number])
+
+        def direction(apart: Float[Array, " d"]) -> Float[Array, " d"]:
+            # Twice, as rounding of the first time is large beside what is left.
+            apart = unknown(unknown(apart, directions), directions)
+            return apart * jax.lax.rsqrt(jnp.maximum(apart @ apart, unit**2))
+
+        adds = new & room
+        row = jax.lax.cond(anywhere(adds), direction, lambda x: x, vertex - origin)
+        row = jnp.where(adds, row, directions[number])
         directions = jax.lax.dynamic_update_index_in_dim(directions, row, number, 0)
         tilt = jnp.where(on_face, tilt, tilt / _FINER)
         failures = jnp.where(new, 0, failures + on_face)

@@ -35,7 +35,7 @@ _FACES = 64
 _FACE_NUMBERS = 2**19
 """Most numbers in them where that allows for more directions."""
 
-_FEW = 72
+_FEW = 128
 """Number of rows up to which a system is solved at once."""
 
 
@@ -245,18 +245,29 @@ class OracleProjection(MaximizationProblem):
         """
         return self.face(dual, regularizer).spanned
 
-    def spanning(self, solution: Solution) -> Solution:
-        """A solution by points that span the face that it is inside of."""
-        dual = solution.dual
+    def on_face(self, solution: Solution, moves: Moves) -> tuple[Array, Array]:
+        """y and its tangent, as vectors, on the face that the solution is inside of."""
+
+        def at(dual: Atoms) -> tuple[Array, Array]:
+            here = solution.at(self, solution.regularizer, dual)
+            return self.flat_primal_and_tangents(here, moves)[:2]
+
+        dual = stop_gradient(solution.dual)
         if dual.faces == 0:
-            return solution
+            return at(dual)
         directions, _ = self.face(dual, solution.regularizer)
-        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
-        points = vertices[jnp.argmax(weights)] + directions
-        vertices = jnp.concatenate([vertices, points])
-        weights = jnp.concatenate([weights, jnp.zeros_like(points[:, 0])])
-        dual = Atoms(jax.vmap(self.unravel)(vertices), weights, 0)
-        return solution.at(self, solution.regularizer, dual)
+
+        def with_directions() -> tuple[Array, Array]:
+            weights, vertices = dual.weights, self.vertices(dual)
+            points = vertices[jnp.argmax(weights)] + directions
+            vertices = jnp.concatenate([vertices, points])
+            weights = jnp.concatenate([weights, jnp.zeros_like(points[:, 0])])
+            return at(Atoms(jax.vmap(self.unravel)(vertices), weights, 0))
+
+        # Usually the vertices span it.
+        more = anywhere(directions[0] != 0)
+        spanned = Atoms(dual.vertices, dual.weights, 0)
+        return jax.lax.cond(more, with_directions, lambda: at(spanned))
 
     # With B = `edges` and H = r''(y), a move of the scores moves weights by
     # (B H B^T)^+ B times it, and y by B^T times that. It is unique even where weights
@@ -299,13 +310,13 @@ class OracleProjection(MaximizationProblem):
     def primal_and_tangent(
         self, solution: Solution, readout: Primal, moves: Moves, linear_solver: Any
     ) -> tuple[PyTree[Array], PyTree[Array]]:
-        y, move, _ = self.flat_primal_and_tangents(self.spanning(solution), moves)
+        y, move = self.on_face(solution, moves)
         return self.unravel(y), self.unravel(move)
 
     def means_and_tangent(
         self, solution: Solution, readout: Means, moves: Moves, linear_solver: Any
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        y, move, _ = self.flat_primal_and_tangents(self.spanning(solution), moves)
+        y, move = self.on_face(solution, moves)
 
         def values(readout):
             return self.ravel(readout.values, "values")
@@ -339,6 +350,8 @@ def _solve_rows(
         return jnp.pad(x, (0, len(rows) - size))
 
     few, many = min(_FEW, len(rows)), len(rows)
+    if few == many:
+        return solve(many)
     more = anywhere(rows[few:] != 0)
     return jax.lax.cond(more, lambda: solve(many), lambda: solve(few))
 
@@ -369,7 +382,8 @@ def rise(
 ) -> Float[Array, " m"]:
     """By how much better each move makes the objective, with `slope` of r."""
     # Apart: beside large scores that tie, the slopes would be lost.
-    return products(moves, scores) - products(moves, slope)
+    of_scores, of_slope = products(moves, scores, slope)
+    return of_scores - of_slope
 
 
 def edges(

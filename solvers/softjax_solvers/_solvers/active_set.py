@@ -13,6 +13,7 @@ from .._core.solution import Solution
 from .._core.solver import Solver
 from .._kernels.arrays import eps, exact_einsum, safe_divide
 from .._kernels.iteration import choose_tolerance, iterate
+from .._kernels.places import over_taken
 from .._kernels.reproducible import total
 from .._kernels.semidefinite import semidefinite_solve
 from .._platform.batches import any_true
@@ -27,17 +28,17 @@ from .._problems.oracle import (
 from .frank_wolfe import (
     Answer,
     Set,
-    at_least_some,
     conclude,
     consult,
     no_vertices,
     search,
+    where_wanted,
 )
 
 _CORRECTIONS = 40
 """Largest number of Newton steps between two vertices."""
 
-_ASKS = 2
+_ASKS = 3
 """Number of vertices that join before a Newton step, which takes longer than they."""
 
 
@@ -63,7 +64,7 @@ class ActiveSet(Solver[OracleProjection]):
     """Newton's method in the weights of a set of vertices that an oracle adds to.
 
     The vertex that is best in the direction of the gradient joins the set, with the
-    weight that is best for it, and then a second one. Then the maximum over the set is
+    weight that is best for it, and then two more. Then the maximum over the set is
     found, by Newton's method in its affine hull with an exact search along each step,
     and vertices that lose all their weight leave the set. With a linear link one such
     step is enough unless a vertex leaves, and the method is that of Wolfe (1976).
@@ -75,7 +76,7 @@ class ActiveSet(Solver[OracleProjection]):
     - `max_atoms`: the largest number of vertices. If more are needed, the solution has
         not converged. None for 64 with a linear link, as that of `"c0"`, and else for
         256, or fewer, but 64, where they would be more than 2^23 numbers. Only the
-        first 64 take part in steps as long as they are enough. Memory is that of so
+        first 32 take part in steps as long as they are enough. Memory is that of so
         many solutions, or of as many as P may need, and the time of a step is that of
         their inner products.
     - `max_steps`: the number of steps after which the best iterate is returned.
@@ -154,12 +155,12 @@ class _Search(eqx.Module):
     def start(self, size: int) -> _State:
         found, none = no_vertices(self.problem, size), jnp.zeros((), jnp.int32)
         vertices = found.vertices
-        gram = _products(vertices, vertices) if self.linear else None
+        gram = jnp.zeros((size, size), vertices.dtype) if self.linear else None
         done = ~jnp.all(jnp.isfinite(self.problem.scores))
         return _State(found, gram, none, none, done)
 
     def advance(self, state: _State) -> _State:
-        """Two vertices more, and Newton's step in the weights of all."""
+        """Further vertices, and Newton's step in the weights of all."""
         # The oracle is compiled once, as the first pass of the loop asks for the start.
         carry = state, jnp.asarray(False)
         state, over = jax.lax.fori_loop(
@@ -173,7 +174,7 @@ class _Search(eqx.Module):
             moved, settled = self.correct(first, gram, state.corrections)
             return jnp.pad(moved, (0, len(found.weights) - size)), settled
 
-        moved, settled = at_least_some(found.weights, correct)
+        moved, settled = over_taken(found.weights > 0, correct)
         weights = jnp.where(over, found.weights, moved / total(moved))
         corrections = jnp.where(settled, 0, state.corrections + 1)
         found = found._replace(weights=weights)
@@ -183,15 +184,27 @@ class _Search(eqx.Module):
         """Ask for a vertex, and go toward it as far as is best."""
         state, over = carry
         found, gram, corrections, steps, done = state
-        start, y = (steps == 0) & (number == 0), found.mean
-        # A second one may depend on the others; the last places are kept free.
+        start = (steps == 0) & (number == 0)
+        # A further one may depend on the others; the last places are kept free.
         count = jnp.sum(found.weights > 0)
         roomy = (number == 0) | (4 * count < 3 * len(found.weights))
         wanted = (corrections == 0) & roomy & ~over & ~done
-        slope = jnp.where(start, 0, gradient(self.regularizer, y))
-        answer = consult(self.problem, found, slope, wanted)
-        products = None if gram is None else _products_with(found, answer)
-        size = self.share(found, gram, products, answer, y)
+
+        def ask() -> tuple[Answer, Array | None, Array]:
+            y = found.mean
+            slope = jnp.where(start, 0, gradient(self.regularizer, y))
+            answer = consult(self.problem, found, y, slope)
+            if gram is None:
+                move, one = answer.vertex - y, jnp.ones_like(y[0])
+                scores = self.problem.scores
+                size = search(scores, self.regularizer, y, move, one)
+                return answer, None, size
+            squared, products = self.distance(found, gram, answer)
+            better = answer.gap * self.problem.scale(y)
+            size = jnp.clip(safe_divide(better, self.bend * squared), 0, 1)
+            return answer, products, size
+
+        answer, products, size = where_wanted(wanted, ask)
         # What is best among its own vertices. One that is there already is better by no
         # more than rounding.
         best = wanted & ((number == 0) | (steps == 0)) & ~start
@@ -212,29 +225,19 @@ class _Search(eqx.Module):
         found = Set(vertices, weights, gap)
         return _State(found, gram, corrections, steps, done), over
 
-    def share(
-        self,
-        found: Set,
-        gram: Float[Array, "m m"] | None,
-        products: Float[Array, " m"] | None,
-        answer: Answer,
-        y: Float[Array, " d"],
-    ) -> Float[Array, ""]:
-        """How much of the way to a vertex is best."""
-        if gram is None or products is None:
-            move, one = answer.vertex - y, jnp.ones_like(y[0])
-            return search(self.problem.scores, self.regularizer, y, move, one)
-        # Products of the way with all vertices; those with the new one are not in the
-        # matrix yet.
-        place = answer.place
-        others = jnp.where(place, 0, -found.weights)
-        own = 1 - jnp.sum(jnp.where(place, found.weights, 0))
-        with_others = exact_einsum("mn,n->m", gram, others)
-        along = jnp.where(place, others @ products, with_others) + own * products
-        toward = jnp.where(place, own, others)
-        length = total(toward * along)
-        rise_toward = answer.gap * self.problem.scale(y)
-        return jnp.clip(safe_divide(rise_toward, self.bend * length), 0, 1)
+    def distance(
+        self, found: Set, gram: Float[Array, "m m"], answer: Answer
+    ) -> tuple[Float[Array, ""], Float[Array, " m"]]:
+        """Squared distance of an answer from the mean, and its products with vertices.
+
+        Products of vertices of zeros and ones are integers, and exact.
+        """
+        vertex = answer.vertex
+        own = exact_einsum("d,d->", vertex, vertex)
+        products = exact_einsum("md,d->m", found.vertices, vertex)
+        along = products - exact_einsum("mn,n->m", gram, found.weights)
+        squared = own - total(found.weights * (products + along))
+        return squared, jnp.where(answer.place, own, products)
 
     def correct(
         self, found: Set, gram: Float[Array, "m m"] | None, corrections: Array
@@ -289,21 +292,6 @@ def _to_the_end(
 
 def _products(a: Float[Array, "m d"], b: Float[Array, "n d"]) -> Float[Array, "m n"]:
     return exact_einsum("md,nd->mn", a, b)
-
-
-def _products_with(found: Set, answer: Answer) -> Float[Array, " m"]:
-    """Inner products of an answer with all vertices, of which it takes a place.
-
-    Those of vertices of zeros and ones are integers, and exact.
-    """
-    place, vertex = answer.place, answer.vertex
-
-    def of_places(size: int) -> Array:
-        products = exact_einsum("md,d->m", found.vertices[:size], vertex)
-        return jnp.pad(products, (0, len(place) - size))
-
-    products = at_least_some(found.weights, of_places)
-    return jnp.where(place, exact_einsum("d,d->", vertex, vertex), products)
 
 
 def _with(

@@ -14,6 +14,7 @@ from .._core.solver import Solver
 from .._kernels.arrays import eps, safe_divide
 from .._kernels.derivatives import derivative
 from .._kernels.iteration import iterate
+from .._kernels.places import over_taken
 from .._kernels.reproducible import mean, total
 from .._kernels.roots import bracketed_newton
 from .._platform.batches import any_true, anywhere
@@ -32,7 +33,7 @@ class Set(NamedTuple):
         def of_places(size: int) -> Array:
             return mean(self.weights[:size], self.vertices[:size])
 
-        return at_least_some(self.weights, of_places)
+        return over_taken(self.weights > 0, of_places)
 
 
 class Answer(NamedTuple):
@@ -54,48 +55,37 @@ def no_vertices(problem: OracleProjection, size: int) -> Set:
     return Set(vertices, weights, jnp.asarray(jnp.inf, scores.dtype))
 
 
-_FEW = 64
-"""Number of places within which work is done, as long as no others are taken."""
-
-
-def at_least_some(
-    weights: Float[Array, " m"], of_places: Callable[[int], PyTree[Array]]
+def where_wanted(
+    wanted: Bool[Array, ""], compute: Callable[[], PyTree[Array]]
 ) -> PyTree[Array]:
-    """`of_places(m)`, in less time if only the first places are taken."""
-    few, many = min(_FEW, len(weights)), len(weights)
-    if few == many:
-        return of_places(many)
-    more = anywhere(weights[few:] > 0)
-    return jax.lax.cond(more, lambda: of_places(many), lambda: of_places(few))
+    """The result of a computation; zeros if no element of a batch wants it."""
+    shapes = jax.eval_shape(compute)
+
+    def zeros() -> PyTree[Array]:
+        return jax.tree.map(jnp.zeros_like, shapes)
+
+    return jax.lax.cond(anywhere(wanted), compute, zeros)
 
 
 def consult(
     problem: OracleProjection,
     found: Set,
+    y: Float[Array, " d"],
     slope: Float[Array, " d"],
-    wanted: Bool[Array, ""],
 ) -> Answer:
-    """Ask the oracle for the best by scores less the slope of r, if that is `wanted`.
-
-    The answer is otherwise of no use.
-    """
+    """Ask the oracle for the best by scores less the slope of r, at the mean y."""
     vertices, weights, _ = found
-    # A batch asks as long as any of it wants to.
-    vertex = jax.lax.cond(
-        anywhere(wanted),
-        lambda x: problem.best(x),
-        jnp.zeros_like,
-        problem.scores - slope,
-    )
+    vertex = problem.best(problem.scores - slope)
+    scale = problem.scale(y)
 
     def compare(size: int) -> tuple[Array, Array]:
         # Differences first: what vertices share may be large.
         better = rise(vertex - vertices[:size], problem.scores, slope)
-        gap = total(weights[:size] * better) / problem.scale(found.mean)
+        gap = total(weights[:size] * better) / scale
         same = (weights[:size] > 0) & jnp.all(vertices[:size] == vertex, axis=-1)
         return gap, jnp.pad(same, (0, len(weights) - size))
 
-    gap, same = at_least_some(weights, compare)
+    gap, same = over_taken(weights > 0, compare)
     known = any_true(same)
     free = jnp.argmin(weights)
     place = jnp.where(known, same, jnp.arange(len(weights)) == free)
@@ -219,7 +209,9 @@ class FrankWolfe(Solver[OracleProjection]):
             vertices, weights, _ = found
             first, y = steps == 0, found.mean
             slope = jnp.where(first, 0, gradient(regularizer, y))
-            answer = consult(problem, found, slope, ~state.done)
+            answer = where_wanted(
+                ~state.done, lambda: consult(problem, found, y, slope)
+            )
             least = jnp.maximum(limit(y), eps(y) / 2)
             over = ~(answer.gap > least) | answer.full
             held = rise(vertices, scores, slope)
