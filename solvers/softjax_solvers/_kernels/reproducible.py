@@ -59,7 +59,7 @@ def total(x: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
 
 def products(
     rows: Float[Array, "m n"], *xs: Float[Array, " n"]
-) -> Float[Array, "number m"]:
+) -> list[Float[Array, " m"]]:
     """`rows @ x` of each x, of rows of -1, 0 and 1; of others, as products are."""
     # Beside what is very large, such as scores of what is forbidden, others vanish.
     counts = jnp.any(rows != 0, axis=0)
