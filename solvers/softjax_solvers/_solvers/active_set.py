@@ -16,7 +16,7 @@ from .._kernels.iteration import choose_tolerance, iterate
 from .._kernels.places import over_taken
 from .._kernels.reproducible import total
 from .._kernels.semidefinite import semidefinite_solve
-from .._platform.batches import any_true
+from .._platform.batches import any_true, anywhere
 from .._problems.oracle import (
     OracleProjection,
     curvature,
@@ -30,9 +30,9 @@ from .frank_wolfe import (
     Set,
     conclude,
     consult,
+    no_answer,
     no_vertices,
     search,
-    where_wanted,
 )
 
 _CORRECTIONS = 40
@@ -204,7 +204,12 @@ class _Search(eqx.Module):
             size = jnp.clip(safe_divide(better, self.bend * squared), 0, 1)
             return answer, products, size
 
-        answer, products, size = where_wanted(wanted, ask)
+        def nothing() -> tuple[Answer, Array | None, Array]:
+            products = None if gram is None else jnp.zeros_like(found.weights)
+            return no_answer(found), products, jnp.zeros_like(found.gap)
+
+        # A batch asks as long as any of it wants to.
+        answer, products, size = jax.lax.cond(anywhere(wanted), ask, nothing)
         # What is best among its own vertices. One that is there already is better by no
         # more than rounding.
         best = wanted & ((number == 0) | (steps == 0)) & ~start

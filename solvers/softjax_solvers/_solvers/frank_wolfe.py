@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int
 
 from .._core.problem import Problem
 from .._core.regularizer import Regularizer
@@ -55,16 +54,12 @@ def no_vertices(problem: OracleProjection, size: int) -> Set:
     return Set(vertices, weights, jnp.asarray(jnp.inf, scores.dtype))
 
 
-def where_wanted(
-    wanted: Bool[Array, ""], compute: Callable[[], PyTree[Array]]
-) -> PyTree[Array]:
-    """The result of a computation; zeros if no element of a batch wants it."""
-    shapes = jax.eval_shape(compute)
-
-    def zeros() -> PyTree[Array]:
-        return jax.tree.map(jnp.zeros_like, shapes)
-
-    return jax.lax.cond(anywhere(wanted), compute, zeros)
+def no_answer(found: Set) -> Answer:
+    """Zeros like an answer, where nothing was asked."""
+    nowhere, no = found.weights < 0, jnp.asarray(False)
+    return Answer(
+        jnp.zeros_like(found.vertices[0]), nowhere, no, no, jnp.zeros_like(found.gap)
+    )
 
 
 def consult(
@@ -209,8 +204,11 @@ class FrankWolfe(Solver[OracleProjection]):
             vertices, weights, _ = found
             first, y = steps == 0, found.mean
             slope = jnp.where(first, 0, gradient(regularizer, y))
-            answer = where_wanted(
-                ~state.done, lambda: consult(problem, found, y, slope)
+            # A batch asks as long as any of it wants to.
+            answer = jax.lax.cond(
+                anywhere(~state.done),
+                lambda: consult(problem, found, y, slope),
+                lambda: no_answer(found),
             )
             least = jnp.maximum(limit(y), eps(y) / 2)
             over = ~(answer.gap > least) | answer.full
