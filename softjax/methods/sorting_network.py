@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from softjax_solvers.internal import invert, largest, pad_last, reorder, varying_as
 
@@ -104,26 +103,34 @@ class SortingNetwork(RowMethod):
         )
         return wires, middle
 
-    def _exchange(
-        self, wires: _Wires, one: Array, transition: Transition, complete: bool
+    def _round(
+        self,
+        wires: _Wires,
+        one: Array,
+        transition: Transition,
+        complete: bool,
+        count: Shaped[Array, "*batch 1"] | None,
     ) -> tuple[_Wires, Float[Array, "*batch m"], Float[Array, "*batch m"]]:
-        """One round, the share at each position that stays, and how far it is apart."""
-        keys, averaged = wires
-        _, larger = self.network.pairs(one, keys.shape[-1])
-        other = self._partners(keys, one)
-        sign = jnp.where(larger, 1, -1).astype(keys.dtype)
-        apart = sign * (keys - other)
-        keys, stays = exchange(keys, other, transition, sign, None, complete=complete)
-        if averaged is not None:
-            averaged = mix(averaged, self._partners(averaged, one), stays)
-        return _Wires(keys, averaged), stays, apart
+        """Wires after a round; of its pairs the shares that stay, and how far apart."""
 
-    def _partners(self, x: Float[Array, "*batch m"], one: Array) -> Array:
-        # To change places is its own inverse, and its own transpose. So it solves an
-        # equation in itself, whose derivative has the same form and keeps nothing.
-        swap = functools.partial(self.network.partners, one=varying_as(one, x))
-        solve = lambda _, x: swap(x)  # noqa: E731
-        return jax.lax.custom_linear_solve(swap, x, solve, symmetric=True)
+        def split(x: Array) -> tuple[Array, Array]:
+            return self.network.split(self.network.moved(x, one), one)
+
+        first, second = split(wires.keys)
+        larger = self.network.larger(one, wires.keys.shape[-1])
+        sign = jnp.where(larger, 1, -1).astype(first.dtype)
+        apart = sign * (first - second)
+        needed = None if count is None else self.network.needed(one, count)
+        parts = transition, sign, needed, None
+        *keys, stays = exchange(first, second, *parts, complete=complete)
+        if needed is not None:
+            apart = jnp.where(needed, apart, jnp.inf)
+        averaged = wires.averaged
+        if averaged is not None:
+            first, second = split(averaged)
+            pair = mix(first, second, stays), mix(second, first, stays)
+            averaged = self.network.join(*pair)
+        return _Wires(self.network.join(*keys), averaged), stays, apart
 
     def _scan(
         self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
@@ -139,14 +146,9 @@ class SortingNetwork(RowMethod):
         count = None if sample.infinite is None else jnp.asarray(sample.finite)
 
         def step(wires: _Wires, one: Array) -> tuple[_Wires, Any]:
-            new, stays, apart = self._exchange(wires, one, transition, complete)
-            if count is not None:
-                needed = self.network.needed(one, count)
-                choose = functools.partial(jnp.where, needed)
-                new = jax.tree.map(choose, new, wires)
-                stays = jnp.where(needed, stays, 1)
-                apart = jnp.where(needed, apart, jnp.inf)
-            return new, shares.steps(transition, apart, stays) if keep else None
+            parts = transition, complete, count
+            wires, stays, apart = self._round(wires, one, *parts)
+            return wires, shares.steps(transition, apart, stays) if keep else None
 
         rounds = self.network.rounds(start.keys.shape[-1])
         end, steps = jax.lax.scan(step, start, rounds)
@@ -163,16 +165,16 @@ class SortingNetwork(RowMethod):
         shares, size = relaxation.shares, start.keys.shape[-1]
         # Rows come last, so that what changes places are rows of memory.
         weights = pad_last(weights, 0, size - sample.size).swapaxes(-1, -2)
-        weights = shares.of(weights)
+        weights = self.network.placed(shares.of(weights), -2)
 
-        # From the last round to the first; each is its own transpose.
+        # From the last round to the first; each exchange is its own transpose.
         def back(weights: Array, given: tuple[Array, Any]) -> tuple[Array, None]:
             one, steps = given
-            partner, _ = self.network.pairs(one, size)
-            other = weights.at[..., partner, :].get(
-                mode="promise_in_bounds", unique_indices=True
-            )
-            return shares.exchange(steps, weights, other), None
+            first, second = self.network.split(weights, one, -2)
+            pairs = (first, second), (second, first)
+            first, second = (shares.exchange(steps, *pair) for pair in pairs)
+            weights = self.network.join(first, second, -2)
+            return self.network.moved(weights, one, -2), None
 
         leaves = jax.tree.leaves(steps)
         shape = (*leaves[0].shape[1:-1], *weights.shape[-2:])
@@ -209,6 +211,7 @@ class SortingNetwork(RowMethod):
         sample, _ = _to_front(sample, relaxation)
         start, middle = self._start(sample, relaxation)
         end, _, _ = self._scan(sample, relaxation, start, keep=False)
+        end = jax.tree.map(self.network.ordered, end)
         values = end.averaged
         if values is None:
             values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + middle
