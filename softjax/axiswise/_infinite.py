@@ -93,16 +93,20 @@ class Top(NamedTuple):
 
     - `x`: the elements, without a derivative.
     - `largest`: the largest number of a row, `*batch 1`.
+    - `by_mask`: whether soft indices are those of infinite elements already.
     """
 
     x: Float[Array, "*batch n"]
     largest: Float[Array, "*batch 1"]
+    by_mask: bool
 
     def put(self, out: Array, kind: str, *_: Any) -> Array:
         """Results in which infinite elements have their places."""
         if kind == VALUE:
             largest = self.largest[..., 0]
             return jnp.where(jnp.isinf(largest), largest, out)
+        if self.by_mask:
+            return out
         up = (self.x == jnp.inf).astype(out.dtype)
         # At least 1 where it is looked at.
         one = 1 / jnp.maximum(jnp.sum(up, axis=-1, keepdims=True), 1)
