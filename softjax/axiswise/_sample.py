@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from ..methods import Sample
-from ._infinite import Outer, Top, find_infinite, stand_in
+from ._infinite import Outer, Top, clip_infinite, find_infinite, stand_in
 from ._operation import INDEX, Operation
 
 _FAR = 1e15
@@ -87,6 +87,7 @@ def prepare(
         total = jnp.where(measure.total == 0, total, measure.total)
     outer, nan, reach = find_infinite(x, mass, total)
     bad = bad | nan
+    known = jnp.where(bad, 0, x)
     x = jnp.where(outer.up | outer.down | bad, 0, x)
     if mass is not None:
         mass, total = jnp.where(bad, 1, mass), jnp.where(bad, x.shape[-1], total)
@@ -113,8 +114,11 @@ def prepare(
     sample = Sample(x, None, where, mass=mass, total=total, absent=rest)
     if standardize:
         sample, reach = _standardize(sample, outer, measure), jnp.ones_like(reach)
-    low = not absent
-    keys, infinite = stand_in(sample.keys, outer, reach, softness, low=low)
+    if absent or standardize or mass is not None:
+        low = not absent
+        keys, infinite = stand_in(sample.keys, outer, reach, softness, low=low)
+    else:
+        keys, infinite = clip_infinite(known, outer, reach, softness)
     sample = dataclasses.replace(sample, keys=keys, infinite=infinite)
     return sample, bad[..., 0], outer
 
