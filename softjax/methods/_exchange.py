@@ -33,12 +33,14 @@ def exchange(
     difference = x - other
     apart = sign * difference
     stays = transition.heaviside(apart) if known is None else known
+    if needed is not None:
+        stays = jnp.where(needed, stays, 1)
     first, second = mix(x, other, stays), mix(other, x, stays)
-    if complete and needed is None:
+    if complete:
         return first, second, stays
     near, chosen = jnp.abs(difference) < jnp.inf, apart >= 0
     if needed is not None:
-        near, chosen = near & needed, chosen | ~needed
+        chosen = chosen | ~needed
     return (
         jnp.where(near, first, jnp.where(chosen, x, other)),
         jnp.where(near, second, jnp.where(chosen, other, x)),

@@ -14,6 +14,9 @@ from jaxtyping import Array, Bool, Int, Shaped
 
 from softjax_solvers.internal import varying_as
 
+_SMALL = 128
+"""The number of elements up to which pairs are computed twice (measured on a CPU)."""
+
 
 class Network(eqx.Module):
     """A sorting network: rounds of disjoint pairs of positions that are compared.
@@ -21,6 +24,10 @@ class Network(eqx.Module):
     A round first moves entries, then splits them into those of two, and joins what has
     become of these. All of that is along an `axis`, -1 or -2.
     """
+
+    def of(self, n: int) -> Network:
+        """The form of this network that sorts n elements fastest. Default: itself."""
+        return self
 
     @abc.abstractmethod
     def size(self, n: int) -> int:
@@ -82,6 +89,9 @@ class Bitonic(Network):
     array are the pairs, each of which is computed once.
     """
 
+    def of(self, n: int) -> Network:
+        return _Bitonic() if n <= _SMALL else self
+
     def size(self, n: int) -> int:
         return 1 << max(1, (n - 1).bit_length())
 
@@ -116,6 +126,35 @@ class Bitonic(Network):
         self, one: Int[Array, "3"], count: Int[Array, "*batch 1"]
     ) -> Bool[Array, "*batch 1"]:
         # All are sorted after the first run that is no shorter than they are.
+        return one[0] < 2 * count
+
+
+class _Bitonic(Network):
+    """The bitonic sorter with entries where they are: each pair is computed twice.
+
+    That takes fewer operations on arrays, which is what few numbers take time for.
+    """
+
+    def size(self, n: int) -> int:
+        return Bitonic().size(n)
+
+    def rounds(self, n: int) -> Int[Array, "rounds 2"]:
+        bits = range(1, n.bit_length())
+        steps = [(1 << k, 1 << j) for k in bits for j in reversed(range(k))]
+        return jnp.asarray(np.array(steps, np.int32))
+
+    def split(self, x, one, axis=-1):
+        one = varying_as(one, x)
+        return x, _own_inverse(lambda x: _bitonic_partners(x, one, axis), x)
+
+    def larger(self, one, n):
+        run, distance = one
+        position = jnp.arange(n, dtype=one.dtype)
+        return ((position & distance) == 0) == ((position & run) == 0)
+
+    def needed(
+        self, one: Int[Array, "2"], count: Int[Array, "*batch 1"]
+    ) -> Bool[Array, "*batch 1"]:
         return one[0] < 2 * count
 
 
@@ -175,6 +214,26 @@ def _swap_highest(
     )
     swapped = jnp.where(there, down, first), jnp.where(there, second, up)
     return jnp.concatenate(swapped, axis)
+
+
+def _bitonic_partners(
+    x: Shaped[Array, "..."], one: Int[Array, "2"], axis: int
+) -> Array:
+    """The entry at the other position of each pair."""
+    _, distance = one
+    first = (jnp.arange(x.shape[axis], dtype=one.dtype) & distance) == 0
+    return _shift_pairs(x, first, distance, axis)
+
+
+def _shift_pairs(
+    x: Shaped[Array, "..."],
+    first: Bool[Array, " n"],
+    distance: Int[Array, ""] | int,
+    axis: int,
+) -> Array:
+    """Entries of `x` that distance on, at the first of two, and back at the second."""
+    on, back = (jnp.roll(x, by, axis) for by in (-distance, distance))
+    return jnp.where(_along(first, axis), on, back)
 
 
 def _neighbours(x: Shaped[Array, "..."], one: Int[Array, ""], axis: int) -> Array:

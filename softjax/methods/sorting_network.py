@@ -8,7 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from softjax_solvers.internal import invert, largest, pad_last, reorder, varying_as
+from softjax_solvers.internal import (
+    invert,
+    kth_largest_of_few,
+    pad_last,
+    reorder,
+    varying_as,
+)
 
 from .._transition import Transition
 from ._exchange import exchange, mix
@@ -18,7 +24,7 @@ from ._networks import NETWORKS, Network
 from ._rows import RowMethod
 from ._sample import Infinite, Sample, behind, places_in_front
 
-_SAMPLED = 63
+_SAMPLED = 31
 """The number of keys, at most, that have a say in where their middle is."""
 
 
@@ -81,7 +87,7 @@ class SortingNetwork(RowMethod):
         self.network = network
 
     def _start(
-        self, sample: Sample, relaxation: Relaxation
+        self, sample: Sample, relaxation: Relaxation, network: Network
     ) -> tuple[_Wires, Float[Array, "*batch 1"]]:
         """The numbers that flow in, and the one that was taken from the keys."""
         self.check_weights(sample, "argsort")
@@ -90,7 +96,7 @@ class SortingNetwork(RowMethod):
                 f"solver={relaxation.solver!r}: method='sorting_network' has nothing "
                 "to solve. Pass None."
             )
-        extra = self.network.size(sample.size) - sample.size
+        extra = network.size(sample.size) - sample.size
         averaged = sample.averaged
         # Only differences count. From the middle, they are exact where keys are close,
         # far from 0 and far from an outlier too.
@@ -105,6 +111,7 @@ class SortingNetwork(RowMethod):
 
     def _round(
         self,
+        network: Network,
         wires: _Wires,
         one: Array,
         transition: Transition,
@@ -114,13 +121,13 @@ class SortingNetwork(RowMethod):
         """Wires after a round; of its pairs the shares that stay, and how far apart."""
 
         def split(x: Array) -> tuple[Array, Array]:
-            return self.network.split(self.network.moved(x, one), one)
+            return network.split(network.moved(x, one), one)
 
         first, second = split(wires.keys)
-        larger = self.network.larger(one, wires.keys.shape[-1])
+        larger = network.larger(one, wires.keys.shape[-1])
         sign = jnp.where(larger, 1, -1).astype(first.dtype)
         apart = sign * (first - second)
-        needed = None if count is None else self.network.needed(one, count)
+        needed = None if count is None else network.needed(one, count)
         parts = transition, sign, needed, None
         *keys, stays = exchange(first, second, *parts, complete=complete)
         if needed is not None:
@@ -129,11 +136,16 @@ class SortingNetwork(RowMethod):
         if averaged is not None:
             first, second = split(averaged)
             pair = mix(first, second, stays), mix(second, first, stays)
-            averaged = self.network.join(*pair)
-        return _Wires(self.network.join(*keys), averaged), stays, apart
+            averaged = network.join(*pair)
+        return _Wires(network.join(*keys), averaged), stays, apart
 
     def _scan(
-        self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        network: Network,
+        start: _Wires,
+        keep: bool,
     ) -> tuple[_Wires, Any, Array]:
         """The ends of the wires, `Shares.steps` of each round, and the rounds.
 
@@ -147,10 +159,10 @@ class SortingNetwork(RowMethod):
 
         def step(wires: _Wires, one: Array) -> tuple[_Wires, Any]:
             parts = transition, complete, count
-            wires, stays, apart = self._round(wires, one, *parts)
+            wires, stays, apart = self._round(network, wires, one, *parts)
             return wires, shares.steps(transition, apart, stays) if keep else None
 
-        rounds = self.network.rounds(start.keys.shape[-1])
+        rounds = network.rounds(start.keys.shape[-1])
         end, steps = jax.lax.scan(step, start, rounds)
         return end, steps, rounds
 
@@ -159,22 +171,23 @@ class SortingNetwork(RowMethod):
     ) -> Float[Array, "*batch m n"]:
         """Weights of sorted places, as weights of the elements that reach them."""
         sample, place = _to_front(sample, relaxation)
-        start, _ = self._start(sample, relaxation)
+        network = self.network.of(sample.size)
+        start, _ = self._start(sample, relaxation, network)
         start = start._replace(averaged=None)
-        _, steps, rounds = self._scan(sample, relaxation, start, keep=True)
+        _, steps, rounds = self._scan(sample, relaxation, network, start, keep=True)
         shares, size = relaxation.shares, start.keys.shape[-1]
         # Rows come last, so that what changes places are rows of memory.
         weights = pad_last(weights, 0, size - sample.size).swapaxes(-1, -2)
-        weights = self.network.placed(shares.of(weights), -2)
+        weights = network.placed(shares.of(weights), -2)
 
         # From the last round to the first; each exchange is its own transpose.
         def back(weights: Array, given: tuple[Array, Any]) -> tuple[Array, None]:
             one, steps = given
-            first, second = self.network.split(weights, one, -2)
+            first, second = network.split(weights, one, -2)
             pairs = (first, second), (second, first)
             first, second = (shares.exchange(steps, *pair) for pair in pairs)
-            weights = self.network.join(first, second, -2)
-            return self.network.moved(weights, one, -2), None
+            weights = network.join(first, second, -2)
+            return network.moved(weights, one, -2), None
 
         leaves = jax.tree.leaves(steps)
         shape = (*leaves[0].shape[1:-1], *weights.shape[-2:])
@@ -209,9 +222,10 @@ class SortingNetwork(RowMethod):
     ) -> Float[Array, "*batch m"]:
         above = sample.above
         sample, _ = _to_front(sample, relaxation)
-        start, middle = self._start(sample, relaxation)
-        end, _, _ = self._scan(sample, relaxation, start, keep=False)
-        end = jax.tree.map(self.network.ordered, end)
+        network = self.network.of(sample.size)
+        start, middle = self._start(sample, relaxation, network)
+        end, _, _ = self._scan(sample, relaxation, network, start, keep=False)
+        end = jax.tree.map(network.ordered, end)
         values = end.averaged
         if values is None:
             values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + middle
@@ -270,8 +284,7 @@ def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
         # Multiples of the golden ratio are spread evenly, and in step with no period.
         shares = np.arange(_SAMPLED) * (5**0.5 - 1) / 2 % 1
         places = (shares * sample.size).astype(int)
-    middle = (places.size + 1) // 2
-    found = largest(keys[..., places], middle)[0][..., -1:]
+    found = kth_largest_of_few(keys[..., places], (places.size + 1) // 2)
     if sample.infinite is None:
         return found
     # Where most are infinite, another number will do.
