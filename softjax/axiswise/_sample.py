@@ -159,8 +159,10 @@ def _prepare_first(
     x = jnp.where(settled, 0, x)
     here = here if where is None else here & where
     largest = jnp.where(settled, 0, largest)
-    below = largest - _FAR * jax.lax.stop_gradient(softness)
-    x = jnp.where(here, x, jnp.maximum(below, info.min))
+    # Beyond rounding too, where the largest is huge or the softness tiny.
+    gap = _FAR * jax.lax.stop_gradient(softness)
+    gap = jnp.maximum(gap, 16 * info.eps * jnp.abs(largest))
+    x = jnp.where(here, x, jnp.maximum(largest - gap, info.min))
     return Sample(x, None, here, largest=largest), bad[..., 0], top
 
 
