@@ -166,7 +166,12 @@ def run(
         if hard:
             return _run_hard(operation, method, x, measure, relaxation, options, floor)
         sample, bad, outer = prepare(
-            x, softness, measure, operation, standardize=standardize
+            x,
+            softness,
+            measure,
+            operation,
+            standardize=standardize,
+            shares_equally=method.shares_equally,
         )
         if operation.hard is None:  # and so a method is asked
             method.check_weights(sample, operation.name)

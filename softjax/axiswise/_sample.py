@@ -11,8 +11,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from ..methods import Sample
-from ._infinite import Outer, Top, find_infinite, stand_in
-from ._operation import Operation
+from ._infinite import Outer, Top, clip_infinite, find_infinite, stand_in
+from ._operation import INDEX, Operation
+
+_FAR = 1e15
+"""Distance from the largest, in units of softness, of keys that take no part."""
 
 
 class Measure(NamedTuple):
@@ -64,14 +67,17 @@ def prepare(
     operation: Operation,
     *,
     standardize: bool,
+    shares_equally: bool = False,
 ) -> tuple[Sample, Bool[Array, "*batch"], Outer | Top]:
     """The sample; which rows have no answer; which elements are infinite.
 
-    Masked elements of x are 0.
+    Masked elements of x are 0. `shares_equally` is that of the method.
     """
     weighted = measure is not None and measure.mass is not None
     if operation.first_only and not (weighted or standardize):
-        return _prepare_first(x, softness, None if measure is None else measure.where)
+        where = None if measure is None else measure.where
+        by_mask = shares_equally and operation.outputs == (INDEX,)
+        return _prepare_first(x, softness, where, by_mask=by_mask)
     absent = operation.absent
     where, mass, total = None, None, np.full(1, x.shape[-1])
     bad = ~(softness > 0)
@@ -81,6 +87,7 @@ def prepare(
         total = jnp.where(measure.total == 0, total, measure.total)
     outer, nan, reach = find_infinite(x, mass, total)
     bad = bad | nan
+    known = jnp.where(bad, 0, x)
     x = jnp.where(outer.up | outer.down | bad, 0, x)
     if mass is not None:
         mass, total = jnp.where(bad, 1, mass), jnp.where(bad, x.shape[-1], total)
@@ -107,8 +114,11 @@ def prepare(
     sample = Sample(x, None, where, mass=mass, total=total, absent=rest)
     if standardize:
         sample, reach = _standardize(sample, outer, measure), jnp.ones_like(reach)
-    low = not absent
-    keys, infinite = stand_in(sample.keys, outer, reach, softness, low=low)
+    if absent or standardize or mass is not None:
+        low = not absent
+        keys, infinite = stand_in(sample.keys, outer, reach, softness, low=low)
+    else:
+        keys, infinite = clip_infinite(known, outer, reach, softness)
     sample = dataclasses.replace(sample, keys=keys, infinite=infinite)
     return sample, bad[..., 0], outer
 
@@ -117,13 +127,15 @@ def _prepare_first(
     x: Float[Array, "*batch n"],
     softness: Array,
     where: Bool[Array, "*batch n"] | None,
+    *,
+    by_mask: bool,
 ) -> tuple[Sample, Bool[Array, "*batch"], Top]:
     """`prepare` for the largest alone.
 
     If that is inf, or there is nothing but -inf, the answer is known, and all that a
-    method is given is 0.
+    method is given is 0: of elements that are inf alone if they are told `by_mask`.
     """
-    known = jax.lax.stop_gradient(x)
+    known, info = jax.lax.stop_gradient(x), jnp.finfo(x.dtype)
     largest = jnp.max(
         known if where is None else jnp.where(where, known, -jnp.inf),
         axis=-1,
@@ -133,13 +145,25 @@ def _prepare_first(
     # not by a sum of infinities of both signs.
     nan = jnp.isnan(jnp.sum(jnp.abs(known), axis=-1, keepdims=True))
     bad = nan | ~(softness > 0)
-    settled = bad | jnp.isinf(largest)
-    # Of such a row nothing is above inf, and everything is different from NaN.
-    x = jnp.where(x > jnp.where(settled, jnp.inf, -jnp.inf), x, 0)
-    here = known != jnp.where(settled, jnp.nan, -jnp.inf)
-    where = here if where is None else here & where
-    sample = Sample(x, None, where, largest=jnp.where(settled, 0, largest))
-    return sample, bad[..., 0], Top(known, largest)
+    top = Top(known, largest, by_mask)
+    # Few operations on each element: XLA leaves small programs to the thread that calls
+    # them, which saves more time than they take (on a CPU, below 1000 operations).
+    # Elements that are NaN, of which the maximum knows, or not, take no part.
+    settled = ~(jnp.abs(largest) < jnp.inf)
+    seen, level = jnp.where(settled, 0, known), -jnp.inf
+    if by_mask:
+        infinite = largest == jnp.inf
+        seen = jnp.where(settled & ~infinite, 0, known)
+        level = jnp.where(infinite, info.max, level)
+    here = seen > level
+    x = jnp.where(settled, 0, x)
+    here = here if where is None else here & where
+    largest = jnp.where(settled, 0, largest)
+    # Beyond rounding too, where the largest is huge or the softness tiny.
+    gap = _FAR * jax.lax.stop_gradient(softness)
+    gap = jnp.maximum(gap, 16 * info.eps * jnp.abs(largest))
+    x = jnp.where(here, x, jnp.maximum(largest - gap, info.min))
+    return Sample(x, None, here, largest=largest), bad[..., 0], top
 
 
 def _standardize(sample: Sample, outer: Outer, measure: Measure | None) -> Sample:

@@ -89,6 +89,7 @@ class Method(eqx.Module):
         their logarithms are taken.
     - `reads_points`: whether an interval without length may be asked for, which is the
         element that holds it.
+    - `shares_equally`: whether `argmax` of equal elements has equal shares of them.
 
     **Example:**
 
@@ -101,6 +102,7 @@ class Method(eqx.Module):
     takes_weights: ClassVar[frozenset[str]] = frozenset()
     in_logs: ClassVar[bool] = False
     reads_points: ClassVar[bool] = True
+    shares_equally: ClassVar[bool] = False
 
     def check_weights(self, sample: Sample, operator: str) -> None:
         """Raise `ValueError` if a sample has mass that an operator can't be given."""

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import abc
+import functools
+from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
+from softjax_solvers.internal import varying_as
+
+_SMALL = 128
+"""The number of elements up to which pairs are computed twice (measured on a CPU)."""
+
 
 class Network(eqx.Module):
-    """A sorting network: rounds of disjoint pairs of positions that are compared."""
+    """A sorting network: rounds of disjoint pairs of positions that are compared.
+
+    A round first moves entries, then splits them into those of two, and joins what has
+    become of these. All of that is along an `axis`, -1 or -2.
+    """
+
+    def of(self, n: int) -> Network:
+        """The form of this network that sorts n elements fastest. Default: itself."""
+        return self
 
     @abc.abstractmethod
     def size(self, n: int) -> int:
@@ -22,13 +38,37 @@ class Network(eqx.Module):
         """Labels of the rounds for n positions, one entry a round."""
 
     @abc.abstractmethod
-    def pairs(
-        self, one: Int[Array, "..."], n: int
-    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-        """The partners of all positions in a round, and who gets the larger of the two.
+    def split(
+        self, x: Shaped[Array, "..."], one: Int[Array, "..."], axis: int = -1
+    ) -> tuple[Array, Array]:
+        """Entries of `moved` in a round, and those that they are compared with."""
 
-        A position may be compared with itself.
+    @abc.abstractmethod
+    def larger(self, one: Int[Array, "..."], n: int) -> Bool[Array, " m"]:
+        """A flag: whether the first of two in `split` gets the larger of them."""
+
+    def join(
+        self, x: Shaped[Array, "..."], other: Shaped[Array, "..."], axis: int = -1
+    ) -> Array:
+        """All entries, of the first and second of two. Default: the first are all."""
+        return x
+
+    def moved(
+        self, x: Shaped[Array, "..."], one: Int[Array, "..."], axis: int = -1
+    ) -> Array:
+        """Entries as a round splits them: by a permutation that is its own inverse.
+
+        Default: where they are.
         """
+        return x
+
+    def ordered(self, x: Shaped[Array, "..."], axis: int = -1) -> Array:
+        """Entries after the last round in their order. Default: they are in it."""
+        return x
+
+    def placed(self, x: Shaped[Array, "..."], axis: int = -1) -> Array:
+        """Inverse of `ordered`."""
+        return x
 
     def needed(
         self, one: Int[Array, "..."], count: Int[Array, "*batch 1"]
@@ -40,46 +80,82 @@ class Network(eqx.Module):
         """
         return jnp.ones((1,) * count.ndim, bool)
 
-    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "..."]) -> Array:
-        """Entries of `x` at the other position of each pair. Default: a gather.
-
-        Where partners are at one distance, shifts are several times faster, and so are
-        their derivatives.
-        """
-        partner, _ = self.pairs(one, x.shape[-1])
-        return x[..., partner]
-
 
 class Bitonic(Network):
-    """Batcher's bitonic sorter: `log2(n) (log2(n) + 1) / 2` rounds for a power of 2."""
+    """Batcher's bitonic sorter: `log2(n) (log2(n) + 1) / 2` rounds for a power of 2.
+
+    A round compares positions that differ in one bit. Each one moves that bit to the
+    highest place, in exchange for the one that is there, so that the two halves of the
+    array are the pairs, each of which is computed once.
+    """
+
+    def of(self, n: int) -> Network:
+        return _Bitonic() if n <= _SMALL else self
 
     def size(self, n: int) -> int:
-        return 1 << (n - 1).bit_length()
+        return 1 << max(1, (n - 1).bit_length())
 
-    def rounds(self, n: int) -> Int[Array, "rounds 2"]:
-        bits = range(1, n.bit_length())
-        steps = [(1 << k, 1 << j) for k in bits for j in reversed(range(k))]
-        return jnp.asarray(np.array(steps, np.int32).reshape(-1, 2))
+    def rounds(self, n: int) -> Int[Array, "rounds 3"]:
+        rounds, _ = _bitonic(n.bit_length() - 1)
+        return jnp.asarray(np.array(rounds, np.int32))
 
-    def pairs(
-        self, one: Int[Array, "2"], n: int
-    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-        run, distance = one
-        position = jnp.arange(n, dtype=one.dtype)
-        first = (position & distance) == 0
-        descending = (position & run) == 0
-        return position ^ distance, first == descending
+    def split(self, x, one, axis=-1):
+        first, second = jnp.split(x, 2, axis)
+        return first, second
+
+    def larger(self, one, n):
+        _, place, _ = one
+        return (jnp.arange(n // 2, dtype=one.dtype) & place) == 0
+
+    def join(self, x, other, axis=-1):
+        return jnp.concatenate([x, other], axis)
+
+    def moved(self, x, one, axis=-1):
+        _, _, distance = one
+        distance = varying_as(distance, x)
+        return _own_inverse(lambda x: _swap_highest(x, distance, axis), x)
+
+    def ordered(self, x, axis=-1):
+        return _permuted(x, *_places(x.shape[axis]), axis)
+
+    def placed(self, x, axis=-1):
+        order, place = _places(x.shape[axis])
+        return _permuted(x, place, order, axis)
 
     def needed(
-        self, one: Int[Array, "2"], count: Int[Array, "*batch 1"]
+        self, one: Int[Array, "3"], count: Int[Array, "*batch 1"]
     ) -> Bool[Array, "*batch 1"]:
         # All are sorted after the first run that is no shorter than they are.
         return one[0] < 2 * count
 
-    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, "2"]) -> Array:
-        _, distance = one
-        first = (jnp.arange(x.shape[-1], dtype=one.dtype) & distance) == 0
-        return _shift_pairs(x, first, distance)
+
+class _Bitonic(Network):
+    """The bitonic sorter with entries where they are: each pair is computed twice.
+
+    That takes fewer operations on arrays, which is what few numbers take time for.
+    """
+
+    def size(self, n: int) -> int:
+        return Bitonic().size(n)
+
+    def rounds(self, n: int) -> Int[Array, "rounds 2"]:
+        bits = range(1, n.bit_length())
+        steps = [(1 << k, 1 << j) for k in bits for j in reversed(range(k))]
+        return jnp.asarray(np.array(steps, np.int32))
+
+    def split(self, x, one, axis=-1):
+        one = varying_as(one, x)
+        return x, _own_inverse(lambda x: _bitonic_partners(x, one, axis), x)
+
+    def larger(self, one, n):
+        run, distance = one
+        position = jnp.arange(n, dtype=one.dtype)
+        return ((position & distance) == 0) == ((position & run) == 0)
+
+    def needed(
+        self, one: Int[Array, "2"], count: Int[Array, "*batch 1"]
+    ) -> Bool[Array, "*batch 1"]:
+        return one[0] < 2 * count
 
 
 class OddEven(Network):
@@ -91,31 +167,139 @@ class OddEven(Network):
     def rounds(self, n: int) -> Int[Array, " n"]:
         return jnp.arange(n)
 
-    def pairs(
-        self, one: Int[Array, ""], n: int
-    ) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
-        position = jnp.arange(n)
-        first = (position + one) % 2 == 0
-        return jnp.clip(jnp.where(first, position + 1, position - 1), 0, n - 1), first
+    def split(self, x, one, axis=-1):
+        one = varying_as(one, x)
+        return x, _own_inverse(lambda x: _neighbours(x, one, axis), x)
+
+    def larger(self, one, n):
+        return (jnp.arange(n) + one) % 2 == 0
 
     def needed(
         self, one: Int[Array, ""], count: Int[Array, "*batch 1"]
     ) -> Bool[Array, "*batch 1"]:
         return one < count
 
-    def partners(self, x: Shaped[Array, "*batch n"], one: Int[Array, ""]) -> Array:
-        partner, first = self.pairs(one, x.shape[-1])
-        alone = partner == jnp.arange(x.shape[-1])
-        return jnp.where(alone, x, _shift_pairs(x, first, 1))
+
+def _own_inverse(
+    change: Callable[[Array], Array], x: Shaped[Array, "..."]
+) -> Shaped[Array, "..."]:
+    """`change(x)` of a permutation that is its own inverse, and its own transpose.
+
+    So it solves an equation in itself, whose derivative has the same form and keeps
+    nothing.
+    """
+    return jax.lax.custom_linear_solve(
+        change, x, lambda _, x: change(x), symmetric=True
+    )
+
+
+def _along(flags: Bool[Array, " m"], axis: int) -> Bool[Array, "..."]:
+    return flags if axis == -1 else flags[:, None]
+
+
+def _swap_highest(
+    x: Shaped[Array, "..."], distance: Int[Array, ""], axis: int
+) -> Shaped[Array, "..."]:
+    """Entries whose places have the highest bit and that of `distance` exchanged.
+
+    All stay if that is the same bit.
+    """
+    half = x.shape[axis] // 2
+    there = _along((jnp.arange(half, dtype=distance.dtype) & distance) != 0, axis)
+    first, second = jnp.split(x, 2, axis)
+    # What lies beyond the half is not chosen.
+    up, down = (
+        jax.lax.dynamic_slice_in_dim(x, start, half, axis)
+        for start in (distance, half - distance)
+    )
+    swapped = jnp.where(there, down, first), jnp.where(there, second, up)
+    return jnp.concatenate(swapped, axis)
+
+
+def _bitonic_partners(
+    x: Shaped[Array, "..."], one: Int[Array, "2"], axis: int
+) -> Array:
+    """The entry at the other position of each pair."""
+    _, distance = one
+    first = (jnp.arange(x.shape[axis], dtype=one.dtype) & distance) == 0
+    return _shift_pairs(x, first, distance, axis)
 
 
 def _shift_pairs(
-    x: Shaped[Array, "*batch n"],
+    x: Shaped[Array, "..."],
     first: Bool[Array, " n"],
     distance: Int[Array, ""] | int,
+    axis: int,
 ) -> Array:
     """Entries of `x` that distance on, at the first of two, and back at the second."""
-    return jnp.where(first, jnp.roll(x, -distance, -1), jnp.roll(x, distance, -1))
+    on, back = (jnp.roll(x, by, axis) for by in (-distance, distance))
+    return jnp.where(_along(first, axis), on, back)
+
+
+def _neighbours(x: Shaped[Array, "..."], one: Int[Array, ""], axis: int) -> Array:
+    """The neighbour at each position, that of pairs which begin at even or odd ones."""
+    n = x.shape[axis]
+    position = jnp.arange(n, dtype=one.dtype)
+    first = (position + one) % 2 == 0
+    alone = position == jnp.where(first, n - 1, 0)
+    shifted = jnp.where(
+        _along(first, axis), jnp.roll(x, -1, axis), jnp.roll(x, 1, axis)
+    )
+    return jnp.where(_along(alone, axis), x, shifted)
+
+
+@functools.cache
+def _bitonic(bits: int) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """Rounds for so many bits of positions, and where bits of these are at the end.
+
+    Rounds are the length of sorted runs, the place of the bit that tells which of them
+    ascend, 0 after the last one, and of the bit that is to be the highest.
+    """
+    rounds, places, highest = [], list(range(bits)), bits - 1
+    for k in range(1, bits + 1):
+        for j in reversed(range(k)):
+            place = places[j]
+            places[places.index(highest)], places[j] = place, highest
+            ascending = 1 << places[k] if k < bits else 0
+            rounds.append((1 << k, ascending, 1 << place))
+    return rounds, places
+
+
+def _places(n: int) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
+    """Where entries in order are after the last round, and the inverse."""
+    _, places = _bitonic(n.bit_length() - 1)
+    return _with_bits_at(places), _with_bits_at(np.argsort(places).tolist())
+
+
+def _with_bits_at(places: list[int]) -> Int[Array, " n"]:
+    """Numbers from 0 on, with their bits moved to other places."""
+
+    # Sums of small tables: one of all numbers would be a large part of the program.
+    def table(places: list[int]) -> np.ndarray:
+        bits = np.arange(1 << len(places))[:, None] >> np.arange(len(places)) & 1
+        return (bits @ (1 << np.array(places, int))).astype(np.int32)
+
+    half = len(places) // 2
+    high, low = jnp.asarray(table(places[half:])), jnp.asarray(table(places[:half]))
+    return (high[:, None] + low).reshape(-1)
+
+
+def _permuted(
+    x: Shaped[Array, "..."],
+    order: Int[Array, " n"],
+    inverse: Int[Array, " n"],
+    axis: int,
+) -> Shaped[Array, "..."]:
+    """`x[order]` along an axis, whose transpose is `x[inverse]`."""
+
+    def take(x: Array, order: Array) -> Array:
+        at = x.at[..., order] if axis == -1 else x.at[..., order, :]
+        return at.get(mode="promise_in_bounds", unique_indices=True)
+
+    back = functools.partial(take, order=inverse)
+    return jax.lax.custom_linear_solve(
+        back, x, lambda _, x: take(x, order), lambda _, x: back(x)
+    )
 
 
 NETWORKS: dict[str, type[Network]] = {"bitonic": Bitonic, "odd_even": OddEven}

@@ -188,7 +188,8 @@ class Sample(eqx.Module):
     - `absent`: the mass of elements that are behind the mask, and are candidates
         nevertheless, `*batch n`,
         of a maximum that nothing else is left for; None if none is.
-    - `largest`: the largest key that takes part, `*batch 1`, where it is known.
+    - `largest`: the largest key that takes part, `*batch 1`, where it is known. Keys of
+        elements that take no part are then far below it.
 
     **Example:**
 

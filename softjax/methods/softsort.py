@@ -42,6 +42,7 @@ class SoftSort(RowMethod):
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
     cuts_off: ClassVar[bool] = True
     in_logs: ClassVar[bool] = True
+    shares_equally: ClassVar[bool] = True
 
     def rows(
         self,
@@ -181,5 +182,11 @@ def _rows(
 
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:
-    parts = relaxation.softness, sample.where, sample.largest, sample.mass
+    where, exponential = (
+        sample.where,
+        relaxation.regularizer.structure().rate is not None,
+    )
+    if sample.largest is not None and exponential and relaxation.shares.nothing == 0:
+        where = None  # as keys that take no part are so far below that they have none
+    parts = relaxation.softness, where, sample.largest, sample.mass
     return SimplexProjection(sample.keys, *parts)

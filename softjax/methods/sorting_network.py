@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
-from softjax_solvers.internal import invert, largest, pad_last, reorder, varying_as
+from softjax_solvers.internal import (
+    invert,
+    kth_largest_of_few,
+    pad_last,
+    reorder,
+    varying_as,
+)
 
 from .._transition import Transition
 from ._exchange import exchange, mix
@@ -19,7 +24,7 @@ from ._networks import NETWORKS, Network
 from ._rows import RowMethod
 from ._sample import Infinite, Sample, behind, places_in_front
 
-_SAMPLED = 63
+_SAMPLED = 31
 """The number of keys, at most, that have a say in where their middle is."""
 
 
@@ -82,7 +87,7 @@ class SortingNetwork(RowMethod):
         self.network = network
 
     def _start(
-        self, sample: Sample, relaxation: Relaxation
+        self, sample: Sample, relaxation: Relaxation, network: Network
     ) -> tuple[_Wires, Float[Array, "*batch 1"]]:
         """The numbers that flow in, and the one that was taken from the keys."""
         self.check_weights(sample, "argsort")
@@ -91,7 +96,7 @@ class SortingNetwork(RowMethod):
                 f"solver={relaxation.solver!r}: method='sorting_network' has nothing "
                 "to solve. Pass None."
             )
-        extra = self.network.size(sample.size) - sample.size
+        extra = network.size(sample.size) - sample.size
         averaged = sample.averaged
         # Only differences count. From the middle, they are exact where keys are close,
         # far from 0 and far from an outlier too.
@@ -104,29 +109,43 @@ class SortingNetwork(RowMethod):
         )
         return wires, middle
 
-    def _exchange(
-        self, wires: _Wires, one: Array, transition: Transition, complete: bool
+    def _round(
+        self,
+        network: Network,
+        wires: _Wires,
+        one: Array,
+        transition: Transition,
+        complete: bool,
+        count: Shaped[Array, "*batch 1"] | None,
     ) -> tuple[_Wires, Float[Array, "*batch m"], Float[Array, "*batch m"]]:
-        """One round, the share at each position that stays, and how far it is apart."""
-        keys, averaged = wires
-        _, larger = self.network.pairs(one, keys.shape[-1])
-        other = self._partners(keys, one)
-        sign = jnp.where(larger, 1, -1).astype(keys.dtype)
-        apart = sign * (keys - other)
-        keys, stays = exchange(keys, other, transition, sign, None, complete=complete)
-        if averaged is not None:
-            averaged = mix(averaged, self._partners(averaged, one), stays)
-        return _Wires(keys, averaged), stays, apart
+        """Wires after a round; of its pairs the shares that stay, and how far apart."""
 
-    def _partners(self, x: Float[Array, "*batch m"], one: Array) -> Array:
-        # To change places is its own inverse, and its own transpose. So it solves an
-        # equation in itself, whose derivative has the same form and keeps nothing.
-        swap = functools.partial(self.network.partners, one=varying_as(one, x))
-        solve = lambda _, x: swap(x)  # noqa: E731
-        return jax.lax.custom_linear_solve(swap, x, solve, symmetric=True)
+        def split(x: Array) -> tuple[Array, Array]:
+            return network.split(network.moved(x, one), one)
+
+        first, second = split(wires.keys)
+        larger = network.larger(one, wires.keys.shape[-1])
+        sign = jnp.where(larger, 1, -1).astype(first.dtype)
+        apart = sign * (first - second)
+        needed = None if count is None else network.needed(one, count)
+        parts = transition, sign, needed, None
+        *keys, stays = exchange(first, second, *parts, complete=complete)
+        if needed is not None:
+            apart = jnp.where(needed, apart, jnp.inf)
+        averaged = wires.averaged
+        if averaged is not None:
+            first, second = split(averaged)
+            pair = mix(first, second, stays), mix(second, first, stays)
+            averaged = network.join(*pair)
+        return _Wires(network.join(*keys), averaged), stays, apart
 
     def _scan(
-        self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
+        self,
+        sample: Sample,
+        relaxation: Relaxation,
+        network: Network,
+        start: _Wires,
+        keep: bool,
     ) -> tuple[_Wires, Any, Array]:
         """The ends of the wires, `Shares.steps` of each round, and the rounds.
 
@@ -139,16 +158,11 @@ class SortingNetwork(RowMethod):
         count = None if sample.infinite is None else jnp.asarray(sample.finite)
 
         def step(wires: _Wires, one: Array) -> tuple[_Wires, Any]:
-            new, stays, apart = self._exchange(wires, one, transition, complete)
-            if count is not None:
-                needed = self.network.needed(one, count)
-                choose = functools.partial(jnp.where, needed)
-                new = jax.tree.map(choose, new, wires)
-                stays = jnp.where(needed, stays, 1)
-                apart = jnp.where(needed, apart, jnp.inf)
-            return new, shares.steps(transition, apart, stays) if keep else None
+            parts = transition, complete, count
+            wires, stays, apart = self._round(network, wires, one, *parts)
+            return wires, shares.steps(transition, apart, stays) if keep else None
 
-        rounds = self.network.rounds(start.keys.shape[-1])
+        rounds = network.rounds(start.keys.shape[-1])
         end, steps = jax.lax.scan(step, start, rounds)
         return end, steps, rounds
 
@@ -157,22 +171,23 @@ class SortingNetwork(RowMethod):
     ) -> Float[Array, "*batch m n"]:
         """Weights of sorted places, as weights of the elements that reach them."""
         sample, place = _to_front(sample, relaxation)
-        start, _ = self._start(sample, relaxation)
+        network = self.network.of(sample.size)
+        start, _ = self._start(sample, relaxation, network)
         start = start._replace(averaged=None)
-        _, steps, rounds = self._scan(sample, relaxation, start, keep=True)
+        _, steps, rounds = self._scan(sample, relaxation, network, start, keep=True)
         shares, size = relaxation.shares, start.keys.shape[-1]
         # Rows come last, so that what changes places are rows of memory.
         weights = pad_last(weights, 0, size - sample.size).swapaxes(-1, -2)
-        weights = shares.of(weights)
+        weights = network.placed(shares.of(weights), -2)
 
-        # From the last round to the first; each is its own transpose.
+        # From the last round to the first; each exchange is its own transpose.
         def back(weights: Array, given: tuple[Array, Any]) -> tuple[Array, None]:
             one, steps = given
-            partner, _ = self.network.pairs(one, size)
-            other = weights.at[..., partner, :].get(
-                mode="promise_in_bounds", unique_indices=True
-            )
-            return shares.exchange(steps, weights, other), None
+            first, second = network.split(weights, one, -2)
+            pairs = (first, second), (second, first)
+            first, second = (shares.exchange(steps, *pair) for pair in pairs)
+            weights = network.join(first, second, -2)
+            return network.moved(weights, one, -2), None
 
         leaves = jax.tree.leaves(steps)
         shape = (*leaves[0].shape[1:-1], *weights.shape[-2:])
@@ -207,8 +222,10 @@ class SortingNetwork(RowMethod):
     ) -> Float[Array, "*batch m"]:
         above = sample.above
         sample, _ = _to_front(sample, relaxation)
-        start, middle = self._start(sample, relaxation)
-        end, _, _ = self._scan(sample, relaxation, start, keep=False)
+        network = self.network.of(sample.size)
+        start, middle = self._start(sample, relaxation, network)
+        end, _, _ = self._scan(sample, relaxation, network, start, keep=False)
+        end = jax.tree.map(network.ordered, end)
         values = end.averaged
         if values is None:
             values = jnp.where(end.keys > -jnp.inf, end.keys, 0) + middle
@@ -267,8 +284,7 @@ def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
         # Multiples of the golden ratio are spread evenly, and in step with no period.
         shares = np.arange(_SAMPLED) * (5**0.5 - 1) / 2 % 1
         places = (shares * sample.size).astype(int)
-    middle = (places.size + 1) // 2
-    found = largest(keys[..., places], middle)[0][..., -1:]
+    found = kth_largest_of_few(keys[..., places], (places.size + 1) // 2)
     if sample.infinite is None:
         return found
     # Where most are infinite, another number will do.

@@ -51,6 +51,7 @@ from ._kernels.segments import (
 )
 from ._kernels.sorting import (
     invert as invert,
+    kth_largest_of_few as kth_largest_of_few,
     largest as largest,
     permute as permute,
     reorder as reorder,

@@ -118,4 +118,5 @@ def distance(a: Array, b: Array) -> Array:
     of two equal numbers comes first.
     """
     difference = a - b
-    return jnp.sign(jax.lax.stop_gradient(difference)) * difference
+    signed = jnp.sign(jax.lax.stop_gradient(difference)) * difference
+    return replace_value(signed, jnp.abs(difference))

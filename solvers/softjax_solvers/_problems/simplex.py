@@ -33,6 +33,9 @@ from .thresholds import (
     weighted_bracket,
 )
 
+_FAR = 1e15
+"""Distance in units of softness at which exponential links are 0, at any rate."""
+
 
 class Simplex(Candidates):
     """A projection onto the simplex, whose solution is the links over their sum."""
@@ -53,19 +56,23 @@ class Simplex(Candidates):
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
-        """`(z - max z) / softness`, 0 where masked.
+        """`(z - max z) / softness`, 0 where masked."""
+        return self.masked(self.apart) / self.softness
+
+    @property
+    def apart(self) -> Float[Array, "*batch n"]:
+        """`z - max z`, of anything where masked.
 
         y does not depend on the shift, which may thus count as a constant.
         """
         if self.largest is not None:
-            apart = self.z - jax.lax.stop_gradient(self.largest)
-            return self.masked(apart) / self.softness
+            return self.z - jax.lax.stop_gradient(self.largest)
         apart = self.z - self.largest_of(jax.lax.stop_gradient(self.z))
+        if self.weights is not None:  # see `cut_off`
+            return apart
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
-        if self.weights is None:  # else see `cut_off`
-            apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
-        return self.masked(apart) / self.softness
+        return apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
 
     def largest_of(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch #n"]:
         """The largest of what counts in the group of each candidate."""
@@ -161,7 +168,7 @@ class Simplex(Candidates):
 
     def over_sum(self, y: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """y, which is 0 where masked, over the sum of its group."""
-        total = self.groups.sum(y if self.weights is None else self.weighted(y))
+        total = self.groups.sum(y if self.weights is None else self.counted(y))
         # A product, as one quotient a group is all that it takes.
         return y * self.groups.spread(self.over(total, regularizer))
 
@@ -171,13 +178,17 @@ class Simplex(Candidates):
 
     def log_primal(self, dual: PyTree[Array], regularizer: Regularizer) -> Array:
         logs = regularizer.log_link(self.arguments(dual))
-        total = self.groups.sum(self.weighted(self.links(dual, regularizer)))
+        total = self.groups.sum(self.counted(self.links(dual, regularizer)))
         logs = logs - self.groups.spread(jnp.log(jnp.where(total > 0, total, 1)))
         return jnp.where(as_mask(self.where, logs), logs, -jnp.inf)
 
     def links(self, dual: Array, regularizer: Regularizer) -> Float[Array, "*batch n"]:
         """Numbers that y is in proportion to, 0 where masked."""
         return self.masked(regularizer.link(self.arguments(dual)))
+
+    def counted(self, links: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """Links of `arguments`, or their slopes, times the weights; 0 where masked."""
+        return self.weighted(links)
 
     def means(
         self,
@@ -189,7 +200,7 @@ class Simplex(Candidates):
         groups = self.groups
         plain = self.where is None and self.weights is None
         if plain or values.shape == y.shape:
-            y, values = self.weighted(y), self.masked(values)
+            y, values = self.counted(y), self.masked(values)
             total = groups.sum(y)
         else:
             # Mask and weights are applied to values, which rows share, and not to y.
@@ -206,7 +217,7 @@ class Simplex(Candidates):
         regularizer, groups = solution.regularizer, self.groups
         t, values = self.arguments(solution.dual), readout.values
         copy, slope = derivative(regularizer.link, t)
-        y, slope = self.weighted(copy), self.weighted(slope)
+        y, slope = self.counted(copy), self.counted(slope)
         values = self.masked(values)
         total, steepness = groups.sum(y), groups.sum(slope)
         mean = safe_divide(groups.dot(y, values), total)
@@ -329,7 +340,17 @@ class _Softmax(Simplex):
     cancels: ClassVar = frozenset({Primal, LogPrimal, Means})
 
     def arguments(self, dual):
-        return self.scores
+        if self.where is None:
+            return self.scores
+        # So far below that links and slopes are 0, and need no mask of their own.
+        below = -_FAR * jax.lax.stop_gradient(self.softness)
+        return jnp.where(self.where, self.apart, below) / self.softness
+
+    def links(self, dual, regularizer):
+        return regularizer.link(self.arguments(dual))
+
+    def counted(self, links):
+        return links if self.weights is None else self.weights * links
 
     def default_solver(self, regularizer):
         return "closed_form"
