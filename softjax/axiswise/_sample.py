@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from softjax_solvers.internal import largest_and_sums
+
 from ..methods import Sample
 from ._infinite import Outer, Top, find_infinite, stand_in
 from ._operation import Operation
@@ -124,21 +126,23 @@ def _prepare_first(
     method is given is 0.
     """
     known = jax.lax.stop_gradient(x)
-    largest = jnp.max(
-        known if where is None else jnp.where(where, known, -jnp.inf),
-        axis=-1,
-        keepdims=True,
-    )
-    # Not by the maximum, in which XLA drops NaN in many shapes on a CPU (JAX 0.10), and
-    # not by a sum of infinities of both signs.
-    nan = jnp.isnan(jnp.sum(jnp.abs(known), axis=-1, keepdims=True))
-    bad = nan | ~(softness > 0)
+    inside = known if where is None else jnp.where(where, known, -jnp.inf)
+    # NaN is told not by the maximum, in which XLA drops it in many shapes on a CPU (JAX
+    # 0.10), and not by a sum of infinities of both signs. Elements are counted by
+    # integers that `jnp.sum` of truth values would have.
+    terms = [jnp.abs(known), (inside > -jnp.inf).astype(int)]
+    terms += [] if where is None else [where.astype(int)]
+    largest, size, count, *all_of_them = largest_and_sums(inside, *terms)
+    bad = jnp.isnan(size) | ~(softness > 0)
     settled = bad | jnp.isinf(largest)
     # Of such a row nothing is above inf, and everything is different from NaN.
     x = jnp.where(x > jnp.where(settled, jnp.inf, -jnp.inf), x, 0)
     here = known != jnp.where(settled, jnp.nan, -jnp.inf)
     where = here if where is None else here & where
-    sample = Sample(x, None, where, largest=jnp.where(settled, 0, largest))
+    (every,) = all_of_them or (x.shape[-1],)
+    total = jnp.where(settled, every, count)
+    largest_key = jnp.where(settled, 0, largest)
+    sample = Sample(x, None, where, total=total, largest=largest_key)
     return sample, bad[..., 0], Top(known, largest)
 
 

@@ -13,6 +13,7 @@ from ._kernels.arrays import (
     broadcasts as broadcasts,
     exact_einsum as exact_einsum,
     is_traced as is_traced,
+    largest_and_sums as largest_and_sums,
     pad_last as pad_last,
     rough_sums as rough_sums,
     safe_divide as safe_divide,

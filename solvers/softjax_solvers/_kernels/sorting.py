@@ -114,13 +114,24 @@ def permute(
 
 def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
     """Inverse of a permutation along the last axis."""
-    index = jnp.arange(permutation.shape[-1], dtype=permutation.dtype)
-
-    # Row by row, so that the rows of a batch stay on their devices.
-    def invert_row(row):
-        return jnp.zeros_like(row).at[row].set(index)
-
-    return jnp.vectorize(invert_row, signature="(n)->(n)")(permutation)
+    # Axes of size 1 would be indices, too.
+    *batch, n = permutation.shape
+    rows = permutation.reshape(*(size for size in batch if size != 1), n)
+    batch = tuple(range(rows.ndim - 1))
+    index = jax.lax.broadcasted_iota(rows.dtype, rows.shape, len(batch))
+    # Row by row, so that the rows of a batch stay on their devices. What is written
+    # over may be anything.
+    by_rows = jax.lax.ScatterDimensionNumbers(
+        update_window_dims=(),
+        inserted_window_dims=(len(batch),),
+        scatter_dims_to_operand_dims=(len(batch),),
+        operand_batching_dims=batch,
+        scatter_indices_batching_dims=batch,
+    )
+    places = jax.lax.expand_dims(rows, [rows.ndim])
+    flags = dict(unique_indices=True, mode="promise_in_bounds")
+    inverse = jax.lax.scatter(rows, places, index, by_rows, **flags)
+    return inverse.reshape(permutation.shape)
 
 
 def reorder(

@@ -14,7 +14,7 @@ from ..._core.regularizer import Regularizer
 from ..._core.rows import of_rows
 from ..._kernels.arrays import eps, inexact, pad_last
 from ..._kernels.cumulative import prefix_sums
-from ..._kernels.derivatives import replace_value
+from ..._kernels.derivatives import linear_map, replace_value
 from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
 from ..simplex import SimplexProjection
@@ -127,31 +127,29 @@ class NeuralSortRows(SortedRows):
 
 def _deviations(
     s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
-) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
-    """The differentiable form of scores: `2 (i - middle_j) s_j + below_j`.
+) -> tuple[Float[Array, "*batch n"], ...]:
+    """The differentiable form of scores, `2 (i - middle_j) s_j + below_j`: s, below.
 
-    Up to what a row shares. The sums of s over the elements below j, and up to it, are
-    added in `below`; of equals the first and the last one counts, and the middle one,
-    as |s - s_l| has the derivative 0 there.
+    And the middle position of each element's equals. The form is up to what a row
+    shares. The sums of s over the elements below j, and up to it, are added in `below`;
+    of equals the first and the last one counts, and the middle one, as |s - s_l| has
+    the derivative 0 there.
     """
-    ends = jnp.concatenate(_ties(s, where), axis=-1)
+    first, last = tie_groups(jax.lax.stop_gradient(s), where)
     # Shifts change nothing; without one, sums of moves do not grow as large.
     s = s - jnp.mean(s, axis=-1, keepdims=True)
-    ends = permute(pad_last(prefix_sums(s), 1, 0), ends)
-    first, last = jnp.split(ends, 2, axis=-1)
-    return s, first + last
 
+    def sums(x: Array) -> Array:
+        before = pad_last(prefix_sums(x), 1, 0)
+        return permute(before, first) + permute(before, last)
 
-def _middle(
-    s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
-) -> Float[Array, "*batch n"]:
-    """The middle position of each element's equals."""
-    start, end = _ties(s, where)
-    return (start + end - 1).astype(s.dtype) / 2
+    # An element is below others whose equals end after it; the rest are not above it.
+    # So the transpose is no scatter, of which JAX knows.
+    def transpose(x: Array) -> Array:
+        return 2 * jnp.sum(x, axis=-1, keepdims=True) - sums(x)
 
-
-def _ties(s: Array, where: Array | None) -> tuple[Array, Array]:
-    return tie_groups(jax.lax.stop_gradient(s), where)
+    middle = (first + last - 1).astype(s.dtype) / 2
+    return s, linear_map(sums, transpose, s), middle
 
 
 class _DeviationWindows(WindowedRows):
@@ -172,7 +170,7 @@ class _DeviationWindows(WindowedRows):
         return self.where
 
     def moving(self):
-        support, below = _deviations(self.support, self.where)
+        support, below, _ = _deviations(self.support, self.where)
         return below, (support, below)
 
     def still(self):
@@ -180,7 +178,8 @@ class _DeviationWindows(WindowedRows):
         gaps = s[..., 1:] - s[..., :-1]
         if self.where is not None:
             gaps = jnp.where(self.where[..., 1:], gaps, far_away(s.dtype))
-        offset = _middle(s, self.where) - jnp.arange(s.shape[-1])
+        *_, middle = _deviations(s, self.where)
+        offset = middle - jnp.arange(s.shape[-1])
         return None, (offset, pad_last(gaps, 1, 0), pad_last(gaps, 0, 1))
 
     @property
@@ -284,7 +283,7 @@ def _scores(
     apart = known[..., None, :] - known[..., anchors][..., None]
     away = 2 * (rows - middle[:, None])[..., None]
     value = away * apart[..., None, :] - q[..., None, :]
-    support, below = _deviations(s, where)
+    support, below, equals = _deviations(s, where)
     below = (below[..., None, :] - below[..., anchors][..., None])[..., None, :]
-    away = 2 * (rows[..., None] - _middle(s, where)[..., None, None, :])
+    away = 2 * (rows[..., None] - equals[..., None, None, :])
     return replace_value(away * support[..., None, None, :] + below, value)
