@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from .._platform.packed_sort import sort_pairs
 from .._platform.serial import row_by_row
@@ -114,24 +117,34 @@ def permute(
 
 def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
     """Inverse of a permutation along the last axis."""
-    # Axes of size 1 would be indices, too.
-    *batch, n = permutation.shape
-    rows = permutation.reshape(*(size for size in batch if size != 1), n)
-    batch = tuple(range(rows.ndim - 1))
-    index = jax.lax.broadcasted_iota(rows.dtype, rows.shape, len(batch))
-    # Row by row, so that the rows of a batch stay on their devices. What is written
-    # over may be anything.
-    by_rows = jax.lax.ScatterDimensionNumbers(
-        update_window_dims=(),
-        inserted_window_dims=(len(batch),),
-        scatter_dims_to_operand_dims=(len(batch),),
-        operand_batching_dims=batch,
-        scatter_indices_batching_dims=batch,
+    last = permutation.ndim - 1
+    index = jax.lax.broadcasted_iota(permutation.dtype, permutation.shape, last)
+    # What is written over may be anything.
+    options = dict(unique_indices=True)
+    return scatter_rows(jax.lax.scatter, permutation, permutation, index, **options)
+
+
+def scatter_rows(
+    scatter: Callable[..., Array],
+    x: Shaped[Array, "*batch n"],
+    places: Int[Array, "*batch m"],
+    updates: Shaped[Array, "*batch m"],
+    **options: Any,
+) -> Shaped[Array, "*batch n"]:
+    """A scatter of JAX to places along the last axis, which are in bounds.
+
+    Each row by itself, so that the rows of a batch stay on their devices.
+    """
+    # Batches of one row would have indices, too, and a kernel that makes them.
+    batch = [size for size in x.shape[:-1] if size != 1]
+    to, places, updates = (
+        array.reshape(*batch, array.shape[-1]) for array in (x, places, updates)
     )
-    places = jax.lax.expand_dims(rows, [rows.ndim])
-    flags = dict(unique_indices=True, mode="promise_in_bounds")
-    inverse = jax.lax.scatter(rows, places, index, by_rows, **flags)
-    return inverse.reshape(permutation.shape)
+    axes, last = tuple(range(len(batch))), (len(batch),)
+    rows = jax.lax.ScatterDimensionNumbers((), last, last, axes, axes)
+    places = jax.lax.expand_dims(places, [places.ndim])
+    options |= dict(mode="promise_in_bounds")
+    return scatter(to, places, updates, rows, **options).reshape(x.shape)
 
 
 def reorder(

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from ..._core.problem import ScalarDualProblem
-from ..._core.readout import Means
+from ..._core.readout import ColumnMeans, Means
 from ..._core.regularizer import Regularizer
 from ..._core.rows import of_rows
 from ..._kernels.arrays import eps, inexact, pad_last
@@ -126,30 +126,47 @@ class NeuralSortRows(SortedRows):
 
 
 def _deviations(
-    s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
-) -> tuple[Float[Array, "*batch n"], ...]:
-    """The differentiable form of scores, `2 (i - middle_j) s_j + below_j`: s, below.
+    s: Float[Array, "*batch n"],
+    ties: tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]],
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+    """The differentiable form of scores: `2 (i - middle_j) s_j + below_j`.
 
-    And the middle position of each element's equals. The form is up to what a row
-    shares. The sums of s over the elements below j, and up to it, are added in `below`;
-    of equals the first and the last one counts, and the middle one, as |s - s_l| has
-    the derivative 0 there.
+    Up to what a row shares. The sums of s over the elements below j, and up to it, are
+    added in `below`; of equals the first and the last one counts, and the middle one,
+    as |s - s_l| has the derivative 0 there.
     """
-    first, last = tie_groups(jax.lax.stop_gradient(s), where)
     # Shifts change nothing; without one, sums of moves do not grow as large.
     s = s - jnp.mean(s, axis=-1, keepdims=True)
+    return s, _below(s, *ties)
 
-    def sums(x: Array) -> Array:
-        before = pad_last(prefix_sums(x), 1, 0)
-        return permute(before, first) + permute(before, last)
 
-    # An element is below others whose equals end after it; the rest are not above it.
-    # So the transpose is no scatter, of which JAX knows.
+@jax.custom_jvp
+def _below(s: Array, first: Array, last: Array) -> Array:
+    before = pad_last(prefix_sums(s), 1, 0)
+    return permute(before, first) + permute(before, last)
+
+
+@_below.defjvp
+def _below_jvp(primals, tangents):
+    _, *ties = primals
+
+    # What is not below another element is above it, but for equals, of which each
+    # counts half. So the transpose is no scatter.
     def transpose(x: Array) -> Array:
-        return 2 * jnp.sum(x, axis=-1, keepdims=True) - sums(x)
+        return 2 * jnp.sum(x, axis=-1, keepdims=True) - _below(x, *ties)
 
-    middle = (first + last - 1).astype(s.dtype) / 2
-    return s, linear_map(sums, transpose, s), middle
+    move = linear_map(lambda x: _below(x, *ties), transpose, tangents[0])
+    return _below(*primals), move
+
+
+def _middle(ties: tuple[Array, Array], dtype: Any) -> Float[Array, "*batch n"]:
+    """The middle position of each element's equals."""
+    start, end = ties
+    return (start + end - 1).astype(dtype) / 2
+
+
+def _ties(s: Array, where: Array | None) -> tuple[Array, Array]:
+    return tie_groups(jax.lax.stop_gradient(s), where)
 
 
 class _DeviationWindows(WindowedRows):
@@ -170,7 +187,8 @@ class _DeviationWindows(WindowedRows):
         return self.where
 
     def moving(self):
-        support, below, _ = _deviations(self.support, self.where)
+        ties = _ties(self.support, self.where)
+        support, below = _deviations(self.support, ties)
         return below, (support, below)
 
     def still(self):
@@ -178,7 +196,7 @@ class _DeviationWindows(WindowedRows):
         gaps = s[..., 1:] - s[..., :-1]
         if self.where is not None:
             gaps = jnp.where(self.where[..., 1:], gaps, far_away(s.dtype))
-        *_, middle = _deviations(s, self.where)
+        middle = _middle(_ties(s, self.where), s.dtype)
         offset = middle - jnp.arange(s.shape[-1])
         return None, (offset, pad_last(gaps, 1, 0), pad_last(gaps, 0, 1))
 
@@ -215,10 +233,11 @@ class _SparseWindows(_DeviationWindows):
 class _ExponentialWindows(_DeviationWindows):
     """Windows that hold all but rounding of an exponential link.
 
-    The dual cancels from means.
+    The dual cancels from means, and from their derivatives.
     """
 
     cancels: ClassVar = frozenset({Means})
+    fused: ClassVar = {ColumnMeans: WindowedRows.column_means_and_tangent}
 
     def depth(self, dual, regularizer):
         # What is less is lost to rounding in a sum of so many.
@@ -283,7 +302,8 @@ def _scores(
     apart = known[..., None, :] - known[..., anchors][..., None]
     away = 2 * (rows - middle[:, None])[..., None]
     value = away * apart[..., None, :] - q[..., None, :]
-    support, below, equals = _deviations(s, where)
+    ties = _ties(s, where)
+    (support, below), equals = _deviations(s, ties), _middle(ties, s.dtype)
     below = (below[..., None, :] - below[..., anchors][..., None])[..., None, :]
     away = 2 * (rows[..., None] - equals[..., None, None, :])
     return replace_value(away * support[..., None, None, :] + below, value)
