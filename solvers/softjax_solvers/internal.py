@@ -8,7 +8,10 @@ from ._checks.words import (
 from ._core.groups import Segments as Segments
 from ._core.hints import did_you_mean as did_you_mean
 from ._core.solution import KEPT as KEPT
-from ._core.solve import evaluate_and_judge as evaluate_and_judge
+from ._core.solve import (
+    evaluate_all as evaluate_all,
+    evaluate_and_judge as evaluate_and_judge,
+)
 from ._kernels.arrays import (
     broadcasts as broadcasts,
     exact_einsum as exact_einsum,

@@ -121,7 +121,7 @@ def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
     index = jax.lax.broadcasted_iota(permutation.dtype, permutation.shape, last)
     # What is written over may be anything.
     options = dict(unique_indices=True)
-    return scatter_rows(jax.lax.scatter, permutation, permutation, index, **options)
+    return scatter_rows(jax.lax.scatter, index, permutation, index, **options)
 
 
 def scatter_rows(
