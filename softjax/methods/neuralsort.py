@@ -83,13 +83,10 @@ class NeuralSort(RowMethod):
         # The scores of a few dense rows serve both.
         ordered = sample.ordered()
         parts = ordered.support, relaxation.softness, ordered.where
-        problem = NeuralSortRows(
-            jnp.asarray(cells.start, ordered.support.dtype), *parts
-        )
-        means = Means(ordered.values[..., None, :])
-        values, index = relaxation.evaluate_all(
-            problem.rows(problem.points), means, relaxation.shares.readout
-        )
+        problem = NeuralSortRows(jnp.asarray(cells.start, parts[0].dtype), *parts)
+        readouts = Means(ordered.values[..., None, :]), relaxation.shares.readout
+        rows = problem.rows(problem.points)
+        values, index = relaxation.evaluate_all(rows, *readouts)
         return values, ordered.unsort(index)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:

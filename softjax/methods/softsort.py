@@ -102,10 +102,8 @@ class SoftSort(RowMethod):
             return values, self.rows(sample, relaxation, cells)
         queries = -_largest_keys(sample, k)
         problem = _rows(sample, relaxation, queries, among_keys=True)
-        means = Means(sample.values[..., None, :])
-        values, index = relaxation.evaluate_all(
-            problem, means, relaxation.shares.readout
-        )
+        readouts = Means(sample.values[..., None, :]), relaxation.shares.readout
+        values, index = relaxation.evaluate_all(problem, *readouts)
         return values, index
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:

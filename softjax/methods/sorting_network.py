@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -119,11 +120,8 @@ class SortingNetwork(RowMethod):
         return _Wires(keys, averaged), stays, apart
 
     def _partners(self, x: Float[Array, "*batch m"], one: Array) -> Array:
-        # To change places is its own inverse, and its own transpose. So it solves an
-        # equation in itself, whose derivative has the same form and keeps nothing.
         swap = functools.partial(self.network.partners, one=varying_as(one, x))
-        solve = lambda _, x: swap(x)  # noqa: E731
-        return jax.lax.custom_linear_solve(swap, x, solve, symmetric=True)
+        return _involution(swap, x)
 
     def _scan(
         self, sample: Sample, relaxation: Relaxation, start: _Wires, keep: bool
@@ -168,11 +166,13 @@ class SortingNetwork(RowMethod):
         # From the last round to the first; each is its own transpose.
         def back(weights: Array, given: tuple[Array, Any]) -> tuple[Array, None]:
             one, steps = given
-            partner, _ = self.network.pairs(one, size)
-            other = weights.at[..., partner, :].get(
-                mode="promise_in_bounds", unique_indices=True
-            )
-            return shares.exchange(steps, weights, other), None
+
+            def swap(x: Array) -> Array:
+                partner, _ = self.network.pairs(varying_as(one, x), size)
+                rows = x.at[..., partner, :]
+                return rows.get(mode="promise_in_bounds", unique_indices=True)
+
+            return shares.exchange(steps, weights, _involution(swap, weights)), None
 
         leaves = jax.tree.leaves(steps)
         shape = (*leaves[0].shape[1:-1], *weights.shape[-2:])
@@ -219,6 +219,15 @@ class SortingNetwork(RowMethod):
         positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
         ranks = self._weigh(sample, relaxation, positions[None])[..., 0, :]
         return jnp.add(sample.above, ranks)
+
+
+def _involution(swap: Callable[[Array], Array], x: Array) -> Array:
+    """`swap(x)` of what changes places, which is its own inverse and transpose.
+
+    So it solves an equation in itself, whose derivative has the same form and keeps
+    nothing.
+    """
+    return jax.lax.custom_linear_solve(swap, x, lambda _, x: swap(x), symmetric=True)
 
 
 def _to_front(

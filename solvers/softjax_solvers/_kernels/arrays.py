@@ -115,16 +115,13 @@ def largest_and_sums(
     if x.size > _ONE_LOOP:
         sums = (jnp.sum(y, axis=-1, keepdims=True, dtype=y.dtype) for y in terms)
         return jnp.max(x, axis=-1, keepdims=True), *sums
-    lowest, zeros = (
-        jnp.asarray(-jnp.inf, x.dtype),
-        [jnp.zeros((), y.dtype) for y in terms],
-    )
+    start = jnp.asarray(-jnp.inf, x.dtype), *(jnp.zeros((), y.dtype) for y in terms)
 
     def combine(left: list[Array], right: list[Array]) -> list[Array]:
         return [jax.lax.max(left[0], right[0]), *_add_each(left[1:], right[1:])]
 
     last = x.ndim - 1
-    out = jax.lax.reduce([x, *terms], [lowest, *zeros], combine, [last])
+    out = jax.lax.reduce([x, *terms], list(start), combine, [last])
     return tuple(jax.lax.expand_dims(x, [last]) for x in out)
 
 
