@@ -30,6 +30,7 @@ INTERNAL: dict[str, Any] = {
         x, np.broadcast_to(np.array([1, 2, 3, 0]), x.shape)
     ),
     "prefix_maxima": internal.prefix_maxima,
+    "largest_and_sums": lambda x: internal.largest_and_sums(x, 2 * x)[1] * x,
     "rough_sums": lambda x: internal.rough_sums(x, 2 * x)[0] * x,
     "safe_divide": lambda x: internal.safe_divide(1.0, x),
     "sort_with_permutation": lambda x: internal.sort_with_permutation(x)[0],

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from softjax_solvers.internal import largest_and_sums
+
 from ..methods import Sample
 from ._infinite import Outer, Top, clip_infinite, find_infinite, stand_in
 from ._operation import INDEX, Operation
@@ -136,14 +138,11 @@ def _prepare_first(
     method is given is 0: of elements that are inf alone if they are told `by_mask`.
     """
     known, info = jax.lax.stop_gradient(x), jnp.finfo(x.dtype)
-    largest = jnp.max(
-        known if where is None else jnp.where(where, known, -jnp.inf),
-        axis=-1,
-        keepdims=True,
-    )
+    inside = known if where is None else jnp.where(where, known, -jnp.inf)
     # Not by the maximum, in which XLA drops NaN in many shapes on a CPU (JAX 0.10), and
     # not by a sum of infinities of both signs.
-    nan = jnp.isnan(jnp.sum(jnp.abs(known), axis=-1, keepdims=True))
+    largest, size = largest_and_sums(inside, jnp.abs(known))
+    nan = jnp.isnan(size)
     bad = nan | ~(softness > 0)
     top = Top(known, largest, by_mask)
     # Few operations on each element: XLA leaves small programs to the thread that calls

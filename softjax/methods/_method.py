@@ -20,6 +20,7 @@ from softjax_solvers import (
     evaluate,
     solve,
 )
+from softjax_solvers.internal import evaluate_all
 
 from ._intervals import Intervals
 from ._sample import Sample
@@ -61,6 +62,10 @@ class Relaxation(eqx.Module):
         """`solve(problem).read(readout)`, in one step."""
         solver = self.solver
         return evaluate(problem, self.regularizer, readout, solver, linear_solver)
+
+    def evaluate_all(self, problem: Problem, *readouts: Readout) -> tuple[Array, ...]:
+        """Several readouts of one solution."""
+        return evaluate_all(problem, self.regularizer, self.solver, *readouts)
 
     def primal(self, problem: Problem, linear_solver: Any = None) -> Array:
         """The solution of a problem, or its logarithm: see `shares`."""

@@ -76,14 +76,15 @@ def spread(
     size = one if given is not None else jnp.where(reach > 0, reach, 1)
     apart = (x - middle) / size
     apart = apart if inside is None else jnp.where(inside, apart, 0)
-    # In one sum. Nothing cancels, as the mean is no further from the median than the
-    # standard deviation.
-    moments = jnp.sum(jnp.stack([apart, apart * apart]), axis=-1, keepdims=True) / count
-    mean = middle + size * moments[0]
+    # Nothing cancels, as the mean is no further from the median than the standard
+    # deviation.
+    first = jnp.sum(apart, axis=-1, keepdims=True) / count
+    mean = middle + size * first
     if given is not None:
         unit = one * jnp.asarray(given, x.dtype)
         return Spread(middle, size, unit, mean, np.ones(1, bool))
     # Differences of equal elements are exactly 0, and so is their variance.
-    variance = moments[1] - moments[0] * moments[0]
+    second = jnp.sum(apart * apart, axis=-1, keepdims=True) / count
+    variance = second - first * first
     varies = variance > 0
     return Spread(middle, size, jnp.sqrt(jnp.where(varies, variance, 1)), mean, varies)

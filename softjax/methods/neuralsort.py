@@ -6,11 +6,11 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import ColumnMeans, NeuralSortRows
+from softjax_solvers import ColumnMeans, Means, NeuralSortRows
 
 from ._intervals import Intervals
 from ._method import ALL_OPERATORS, Relaxation
-from ._rows import RowMethod
+from ._rows import FEW, RowMethod
 from ._sample import Ordered, Sample
 
 
@@ -72,6 +72,22 @@ class NeuralSort(RowMethod):
         return _evaluate(
             relaxation.expectation, ordered, relaxation, intervals, "m", ordered.values
         )
+
+    def top_k(
+        self, sample: Sample, relaxation: Relaxation, k: int
+    ) -> tuple[Float[Array, "*batch k"], Float[Array, "*batch k n"] | None]:
+        cells = sample.cells(k)
+        if sample.mass is not None or k > FEW:
+            values = self.row_values(sample, relaxation, cells)
+            return values, self.rows(sample, relaxation, cells)
+        # The scores of a few dense rows serve both.
+        ordered = sample.ordered()
+        parts = ordered.support, relaxation.softness, ordered.where
+        problem = NeuralSortRows(jnp.asarray(cells.start, parts[0].dtype), *parts)
+        readouts = Means(ordered.values[..., None, :]), relaxation.shares.readout
+        rows = problem.rows(problem.points)
+        values, index = relaxation.evaluate_all(rows, *readouts)
+        return values, ordered.unsort(index)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         self.check_weights(sample, "rank")

@@ -6,16 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers import SimplexProjection, SoftSortRows
+from softjax_solvers import Means, SimplexProjection, SoftSortRows
 from softjax_solvers.internal import distance, largest, permute
 
 from ._intervals import Intervals
 from ._method import ALL_OPERATORS, Relaxation
-from ._rows import RowMethod
+from ._rows import FEW, RowMethod
 from ._sample import Ordered, Sample
-
-_FEW = 8
-"""The number of dense rows up to which they take less time than sums in O(n)."""
 
 
 class SoftSort(RowMethod):
@@ -79,7 +76,7 @@ class SoftSort(RowMethod):
         queries = None
         if intervals is not None:
             queries = intervals.take(ordered.support)
-            if queries.shape[-1] <= _FEW:
+            if queries.shape[-1] <= FEW:
                 problem = _rows(sample, relaxation, queries)
                 return relaxation.expectation(problem, sample.values[..., None, :])
         problem = SoftSortRows(
@@ -94,7 +91,7 @@ class SoftSort(RowMethod):
             cells = sample.cells(k)
             values = self.row_values(sample, relaxation, cells)
             return values, self.rows(sample, relaxation, cells)
-        if k > _FEW:
+        if k > FEW:
             # The values do not pass through the indices, which nobody may want. With
             # the entropy, all values take less time than some, of which it is not known
             # that they belong to elements.
@@ -105,9 +102,10 @@ class SoftSort(RowMethod):
                 values = self.row_values(sample, relaxation, cells)
             return values, self.rows(sample, relaxation, cells)
         queries = -_largest_keys(sample, k)
-        found = relaxation.solve(_rows(sample, relaxation, queries, among_keys=True))
-        values = found.expectation(sample.values[..., None, :])
-        return values, found.read(relaxation.shares.readout)
+        problem = _rows(sample, relaxation, queries, among_keys=True)
+        readouts = Means(sample.values[..., None, :]), relaxation.shares.readout
+        values, index = relaxation.evaluate_all(problem, *readouts)
+        return values, index
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch n"]:
         ordered = sample.ordered()

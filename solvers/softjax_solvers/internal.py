@@ -8,11 +8,15 @@ from ._checks.words import (
 from ._core.groups import Segments as Segments
 from ._core.hints import did_you_mean as did_you_mean
 from ._core.solution import KEPT as KEPT
-from ._core.solve import evaluate_and_judge as evaluate_and_judge
+from ._core.solve import (
+    evaluate_all as evaluate_all,
+    evaluate_and_judge as evaluate_and_judge,
+)
 from ._kernels.arrays import (
     broadcasts as broadcasts,
     exact_einsum as exact_einsum,
     is_traced as is_traced,
+    largest_and_sums as largest_and_sums,
     pad_last as pad_last,
     rough_sums as rough_sums,
     safe_divide as safe_divide,

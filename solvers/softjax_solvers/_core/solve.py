@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._kernels.derivatives import stop_gradient
 from .modes import get_regularizer
 from .problem import Problem
 from .readout import Dual, Readout
@@ -79,6 +80,20 @@ def evaluate(
     regularizer = get_regularizer(regularizer)
     problem, solver = prepare(problem, regularizer, solver, linear_solver)
     return problem.evaluated_by(solver, regularizer, readout, linear_solver)
+
+
+def evaluate_all(
+    problem: Problem, regularizer: Regularizer, solver: Any, *readouts: Readout
+) -> tuple[Any, ...]:
+    """Several readouts of one solution, each with its derivative."""
+    problem, solver = prepare(problem, regularizer, solver, None)
+    # Readouts have the derivative of the optimal dual of their own; that of this one
+    # would only be traced.
+    found = solve_and_read(
+        *stop_gradient((problem, regularizer)), Dual(), find=Search(solver)
+    )
+    solution = solution_of(problem, regularizer, *found)
+    return tuple(solution.read(readout) for readout in readouts)
 
 
 def evaluate_and_judge(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, Shaped
 
 # Some devices multiply matrices with less precision by default.
 exact_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
@@ -106,6 +106,23 @@ def rough_sums(
 
 def _add_each(left: list[Array], right: list[Array]) -> list[Array]:
     return [a + b for a, b in zip(left, right, strict=True)]
+
+
+def largest_and_sums(
+    x: Float[Array, "*batch n"], *terms: Shaped[Array, "*batch n"]
+) -> tuple[Shaped[Array, "*batch 1"], ...]:
+    """The maximum of one array, and the sums of others: see `rough_sums`."""
+    if x.size > _ONE_LOOP:
+        sums = (jnp.sum(y, axis=-1, keepdims=True, dtype=y.dtype) for y in terms)
+        return jnp.max(x, axis=-1, keepdims=True), *sums
+    start = jnp.asarray(-jnp.inf, x.dtype), *(jnp.zeros((), y.dtype) for y in terms)
+
+    def combine(left: list[Array], right: list[Array]) -> list[Array]:
+        return [jax.lax.max(left[0], right[0]), *_add_each(left[1:], right[1:])]
+
+    last = x.ndim - 1
+    out = jax.lax.reduce([x, *terms], list(start), combine, [last])
+    return tuple(jax.lax.expand_dims(x, [last]) for x in out)
 
 
 def is_traced(tree: PyTree) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from .._platform.packed_sort import sort_pairs
 from .._platform.serial import row_by_row
@@ -127,13 +130,34 @@ def permute(
 
 def invert(permutation: Int[Array, "*batch n"]) -> Int[Array, "*batch n"]:
     """Inverse of a permutation along the last axis."""
-    index = jnp.arange(permutation.shape[-1], dtype=permutation.dtype)
+    last = permutation.ndim - 1
+    index = jax.lax.broadcasted_iota(permutation.dtype, permutation.shape, last)
+    # What is written over may be anything.
+    options = dict(unique_indices=True)
+    return scatter_rows(jax.lax.scatter, index, permutation, index, **options)
 
-    # Row by row, so that the rows of a batch stay on their devices.
-    def invert_row(row):
-        return jnp.zeros_like(row).at[row].set(index)
 
-    return jnp.vectorize(invert_row, signature="(n)->(n)")(permutation)
+def scatter_rows(
+    scatter: Callable[..., Array],
+    x: Shaped[Array, "*batch n"],
+    places: Int[Array, "*batch m"],
+    updates: Shaped[Array, "*batch m"],
+    **options: Any,
+) -> Shaped[Array, "*batch n"]:
+    """A scatter of JAX to places along the last axis, which are in bounds.
+
+    Each row by itself, so that the rows of a batch stay on their devices.
+    """
+    # Batches of one row would have indices, too, and a kernel that makes them.
+    batch = [size for size in x.shape[:-1] if size != 1]
+    to, places, updates = (
+        array.reshape(*batch, array.shape[-1]) for array in (x, places, updates)
+    )
+    axes, last = tuple(range(len(batch))), (len(batch),)
+    rows = jax.lax.ScatterDimensionNumbers((), last, last, axes, axes)
+    places = jax.lax.expand_dims(places, [places.ndim])
+    options |= dict(mode="promise_in_bounds")
+    return scatter(to, places, updates, rows, **options).reshape(x.shape)
 
 
 def reorder(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ..._kernels.sorting import permute
+from ..._kernels.sorting import permute, scatter_rows
 
 
 class Groups(eqx.Module):
@@ -63,27 +63,26 @@ class Blocks(Groups):
         return (reference != before) & (reference != after)
 
     def totals(self, *arrays: Float[Array, "*batch n"]) -> list[Array]:
-        return [self._reduce(jax.ops.segment_sum, x) for x in arrays]
+        return [self._reduce(jax.lax.scatter_add, x, 0) for x in arrays]
 
     def first(self, inside: Array, *arrays: Array) -> tuple[Array, ...]:
         n = inside.shape[-1]
         position = jax.lax.broadcasted_iota(jnp.int32, inside.shape, inside.ndim - 1)
-        position = self._reduce(jax.ops.segment_min, jnp.where(inside, position, n - 1))
+        position = jnp.where(inside, position, n - 1)
+        position = self._reduce(jax.lax.scatter_min, position, n - 1)
         return tuple(permute(x, position) for x in arrays)
 
     def least(self, x: Float[Array, "*batch n"]) -> Int[Array, "*batch n"]:
         """The place in the row of the smallest entry of one's block."""
         n = x.shape[-1]
         position = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
-        here = x == self._reduce(jax.ops.segment_min, x)
-        return self._reduce(jax.ops.segment_min, jnp.where(here, position, n - 1))
+        here = x == self._reduce(jax.lax.scatter_min, x, jnp.inf)
+        position = jnp.where(here, position, n - 1)
+        return self._reduce(jax.lax.scatter_min, position, n - 1)
 
-    def _reduce(self, reduce: Callable, x: Array) -> Array:
-        n = x.shape[-1]
-        rows = x.size // max(n, 1)
-        first = jnp.arange(rows)[:, None] * n
-        label = (first + self.reference.reshape(rows, n)).reshape(-1)
-        reduced = reduce(
-            x.reshape(-1), label, num_segments=x.size, indices_are_sorted=True
-        )
-        return reduced[label].reshape(x.shape)
+    def _reduce(self, scatter: Callable, x: Array, start: float) -> Array:
+        """A reduction over one's block, of what `start` is the neutral element."""
+        reduced = jnp.full_like(x, start)
+        sorted_ = dict(indices_are_sorted=True)
+        reduced = scatter_rows(scatter, reduced, self.reference, x, **sorted_)
+        return permute(reduced, self.reference)

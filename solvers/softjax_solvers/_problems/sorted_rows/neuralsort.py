@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from ..._core.problem import ScalarDualProblem
-from ..._core.readout import Means
+from ..._core.readout import ColumnMeans, Means
 from ..._core.regularizer import Regularizer
 from ..._core.rows import of_rows
 from ..._kernels.arrays import eps, inexact, pad_last
 from ..._kernels.cumulative import prefix_sums
-from ..._kernels.derivatives import replace_value
+from ..._kernels.derivatives import linear_map, replace_value
 from ..._kernels.scans import tie_groups
 from ..._kernels.sorting import permute
 from ..simplex import SimplexProjection
@@ -126,7 +126,8 @@ class NeuralSortRows(SortedRows):
 
 
 def _deviations(
-    s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
+    s: Float[Array, "*batch n"],
+    ties: tuple[Int[Array, "*batch n"], Int[Array, "*batch n"]],
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
     """The differentiable form of scores: `2 (i - middle_j) s_j + below_j`.
 
@@ -134,20 +135,34 @@ def _deviations(
     added in `below`; of equals the first and the last one counts, and the middle one,
     as |s - s_l| has the derivative 0 there.
     """
-    ends = jnp.concatenate(_ties(s, where), axis=-1)
     # Shifts change nothing; without one, sums of moves do not grow as large.
     s = s - jnp.mean(s, axis=-1, keepdims=True)
-    ends = permute(pad_last(prefix_sums(s), 1, 0), ends)
-    first, last = jnp.split(ends, 2, axis=-1)
-    return s, first + last
+    return s, _below(s, *ties)
 
 
-def _middle(
-    s: Float[Array, "*batch n"], where: Bool[Array, "*batch n"] | None
-) -> Float[Array, "*batch n"]:
+@jax.custom_jvp
+def _below(s: Array, first: Array, last: Array) -> Array:
+    before = pad_last(prefix_sums(s), 1, 0)
+    return permute(before, first) + permute(before, last)
+
+
+@_below.defjvp
+def _below_jvp(primals, tangents):
+    _, *ties = primals
+
+    # What is not below another element is above it, but for equals, of which each
+    # counts half. So the transpose is no scatter.
+    def transpose(x: Array) -> Array:
+        return 2 * jnp.sum(x, axis=-1, keepdims=True) - _below(x, *ties)
+
+    move = linear_map(lambda x: _below(x, *ties), transpose, tangents[0])
+    return _below(*primals), move
+
+
+def _middle(ties: tuple[Array, Array], dtype: Any) -> Float[Array, "*batch n"]:
     """The middle position of each element's equals."""
-    start, end = _ties(s, where)
-    return (start + end - 1).astype(s.dtype) / 2
+    start, end = ties
+    return (start + end - 1).astype(dtype) / 2
 
 
 def _ties(s: Array, where: Array | None) -> tuple[Array, Array]:
@@ -172,7 +187,8 @@ class _DeviationWindows(WindowedRows):
         return self.where
 
     def moving(self):
-        support, below = _deviations(self.support, self.where)
+        ties = _ties(self.support, self.where)
+        support, below = _deviations(self.support, ties)
         return below, (support, below)
 
     def still(self):
@@ -180,7 +196,8 @@ class _DeviationWindows(WindowedRows):
         gaps = s[..., 1:] - s[..., :-1]
         if self.where is not None:
             gaps = jnp.where(self.where[..., 1:], gaps, far_away(s.dtype))
-        offset = _middle(s, self.where) - jnp.arange(s.shape[-1])
+        middle = _middle(_ties(s, self.where), s.dtype)
+        offset = middle - jnp.arange(s.shape[-1])
         return None, (offset, pad_last(gaps, 1, 0), pad_last(gaps, 0, 1))
 
     @property
@@ -216,10 +233,11 @@ class _SparseWindows(_DeviationWindows):
 class _ExponentialWindows(_DeviationWindows):
     """Windows that hold all but rounding of an exponential link.
 
-    The dual cancels from means.
+    The dual cancels from means, and from their derivatives.
     """
 
     cancels: ClassVar = frozenset({Means})
+    fused: ClassVar = {ColumnMeans: WindowedRows.column_means_and_tangent}
 
     def depth(self, dual, regularizer):
         # What is less is lost to rounding in a sum of so many.
@@ -284,7 +302,8 @@ def _scores(
     apart = known[..., None, :] - known[..., anchors][..., None]
     away = 2 * (rows - middle[:, None])[..., None]
     value = away * apart[..., None, :] - q[..., None, :]
-    support, below = _deviations(s, where)
+    ties = _ties(s, where)
+    (support, below), equals = _deviations(s, ties), _middle(ties, s.dtype)
     below = (below[..., None, :] - below[..., anchors][..., None])[..., None, :]
-    away = 2 * (rows[..., None] - _middle(s, where)[..., None, None, :])
+    away = 2 * (rows[..., None] - equals[..., None, None, :])
     return replace_value(away * support[..., None, None, :] + below, value)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import ColumnMeans, LogPrimal, Means, Primal, Readout
 from ..._core.regularizer import Regularizer
-from ..._core.rows import parse_weights, softness_per_row
+from ..._core.rows import of_rows, parse_weights, softness_per_row
 from ..._core.solution import Search, Solution, evaluate_by
 from ..._core.solver import Solver
 from ..._kernels.arrays import inexact, safe_divide
@@ -111,8 +111,11 @@ class SortedRows(ScalarDualProblem):
         return "closed_form" if exponential else "newton"
 
     def accepted_by(self, solver: Solver[Any], regularizer: Regularizer) -> bool:
-        row = self.rows(self.points[..., :1]).specialize(regularizer)
-        return row.accepted_by(solver, regularizer)
+        # A row of the form that all have, whose scores are not what is asked for.
+        where, weights = of_rows(self.where), of_rows(self.weights)
+        parts = self.softness[..., None], where, None, weights
+        row = SimplexProjection(self.support[..., None, :], *parts)
+        return row.specialize(regularizer).accepted_by(solver, regularizer)
 
     def solved_by(self, solver: Solver[Any], regularizer: Regularizer) -> Solution:
         def solve(rows):
