@@ -180,10 +180,8 @@ def _rows(
 
 
 def _largest(sample: Sample, relaxation: Relaxation) -> SimplexProjection:
-    where, exponential = (
-        sample.where,
-        relaxation.regularizer.structure().rate is not None,
-    )
+    where = sample.where
+    exponential = relaxation.regularizer.structure().rate is not None
     if sample.largest is not None and exponential and relaxation.shares.nothing == 0:
         where = None  # as keys that take no part are so far below that they have none
     parts = relaxation.softness, where, sample.largest, sample.mass
