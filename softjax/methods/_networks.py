@@ -22,11 +22,15 @@ class Network(eqx.Module):
     """A sorting network: rounds of disjoint pairs of positions that are compared.
 
     A round first moves entries, then splits them into those of two, and joins what has
-    become of these. All of that is along an `axis`, -1 or -2.
+    become of these, along the last axis.
     """
 
     def of(self, n: int) -> Network:
         """The form of this network that sorts n elements fastest. Default: itself."""
+        return self
+
+    def in_place(self) -> Network:
+        """The form of this network that moves no entries. Default: itself."""
         return self
 
     @abc.abstractmethod
@@ -39,7 +43,7 @@ class Network(eqx.Module):
 
     @abc.abstractmethod
     def split(
-        self, x: Shaped[Array, "..."], one: Int[Array, "..."], axis: int = -1
+        self, x: Shaped[Array, "..."], one: Int[Array, "..."]
     ) -> tuple[Array, Array]:
         """Entries of `moved` in a round, and those that they are compared with."""
 
@@ -47,27 +51,23 @@ class Network(eqx.Module):
     def larger(self, one: Int[Array, "..."], n: int) -> Bool[Array, " m"]:
         """A flag: whether the first of two in `split` gets the larger of them."""
 
-    def join(
-        self, x: Shaped[Array, "..."], other: Shaped[Array, "..."], axis: int = -1
-    ) -> Array:
+    def partners(self, one: Int[Array, "..."], n: int) -> Int[Array, " n"]:
+        """The position that each is compared with, if none moves."""
+        return self.split(jnp.arange(n), one)[1]
+
+    def join(self, x: Shaped[Array, "..."], other: Shaped[Array, "..."]) -> Array:
         """All entries, of the first and second of two. Default: the first are all."""
         return x
 
-    def moved(
-        self, x: Shaped[Array, "..."], one: Int[Array, "..."], axis: int = -1
-    ) -> Array:
+    def moved(self, x: Shaped[Array, "..."], one: Int[Array, "..."]) -> Array:
         """Entries as a round splits them: by a permutation that is its own inverse.
 
         Default: where they are.
         """
         return x
 
-    def ordered(self, x: Shaped[Array, "..."], axis: int = -1) -> Array:
+    def ordered(self, x: Shaped[Array, "..."]) -> Array:
         """Entries after the last round in their order. Default: they are in it."""
-        return x
-
-    def placed(self, x: Shaped[Array, "..."], axis: int = -1) -> Array:
-        """Inverse of `ordered`."""
         return x
 
     def needed(
@@ -90,7 +90,10 @@ class Bitonic(Network):
     """
 
     def of(self, n: int) -> Network:
-        return _Bitonic() if n <= _SMALL else self
+        return self.in_place() if n <= _SMALL else self
+
+    def in_place(self) -> Network:
+        return _Bitonic()
 
     def size(self, n: int) -> int:
         return 1 << max(1, (n - 1).bit_length())
@@ -99,28 +102,24 @@ class Bitonic(Network):
         rounds, _ = _bitonic(n.bit_length() - 1)
         return jnp.asarray(np.array(rounds, np.int32))
 
-    def split(self, x, one, axis=-1):
-        first, second = jnp.split(x, 2, axis)
+    def split(self, x, one):
+        first, second = jnp.split(x, 2, -1)
         return first, second
 
     def larger(self, one, n):
         _, place, _ = one
         return (jnp.arange(n // 2, dtype=one.dtype) & place) == 0
 
-    def join(self, x, other, axis=-1):
-        return jnp.concatenate([x, other], axis)
+    def join(self, x, other):
+        return jnp.concatenate([x, other], -1)
 
-    def moved(self, x, one, axis=-1):
+    def moved(self, x, one):
         _, _, distance = one
         distance = varying_as(distance, x)
-        return _own_inverse(lambda x: _swap_highest(x, distance, axis), x)
+        return own_inverse(lambda x: _swap_highest(x, distance), x)
 
-    def ordered(self, x, axis=-1):
-        return _permuted(x, *_places(x.shape[axis]), axis)
-
-    def placed(self, x, axis=-1):
-        order, place = _places(x.shape[axis])
-        return _permuted(x, place, order, axis)
+    def ordered(self, x):
+        return _permuted(x, *_places(x.shape[-1]))
 
     def needed(
         self, one: Int[Array, "3"], count: Int[Array, "*batch 1"]
@@ -143,9 +142,13 @@ class _Bitonic(Network):
         steps = [(1 << k, 1 << j) for k in bits for j in reversed(range(k))]
         return jnp.asarray(np.array(steps, np.int32))
 
-    def split(self, x, one, axis=-1):
+    def split(self, x, one):
         one = varying_as(one, x)
-        return x, _own_inverse(lambda x: _bitonic_partners(x, one, axis), x)
+        return x, own_inverse(lambda x: _bitonic_partners(x, one), x)
+
+    def partners(self, one, n):
+        _, distance = one
+        return jnp.arange(n, dtype=one.dtype) ^ distance
 
     def larger(self, one, n):
         run, distance = one
@@ -167,9 +170,14 @@ class OddEven(Network):
     def rounds(self, n: int) -> Int[Array, " n"]:
         return jnp.arange(n)
 
-    def split(self, x, one, axis=-1):
+    def split(self, x, one):
         one = varying_as(one, x)
-        return x, _own_inverse(lambda x: _neighbours(x, one, axis), x)
+        return x, own_inverse(lambda x: _neighbours(x, one), x)
+
+    def partners(self, one, n):
+        position = jnp.arange(n)
+        first = (position + one) % 2 == 0
+        return jnp.clip(jnp.where(first, position + 1, position - 1), 0, n - 1)
 
     def larger(self, one, n):
         return (jnp.arange(n) + one) % 2 == 0
@@ -180,7 +188,7 @@ class OddEven(Network):
         return one < count
 
 
-def _own_inverse(
+def own_inverse(
     change: Callable[[Array], Array], x: Shaped[Array, "..."]
 ) -> Shaped[Array, "..."]:
     """`change(x)` of a permutation that is its own inverse, and its own transpose.
@@ -193,59 +201,49 @@ def _own_inverse(
     )
 
 
-def _along(flags: Bool[Array, " m"], axis: int) -> Bool[Array, "..."]:
-    return flags if axis == -1 else flags[:, None]
-
-
 def _swap_highest(
-    x: Shaped[Array, "..."], distance: Int[Array, ""], axis: int
+    x: Shaped[Array, "..."], distance: Int[Array, ""]
 ) -> Shaped[Array, "..."]:
     """Entries whose places have the highest bit and that of `distance` exchanged.
 
     All stay if that is the same bit.
     """
-    half = x.shape[axis] // 2
-    there = _along((jnp.arange(half, dtype=distance.dtype) & distance) != 0, axis)
-    first, second = jnp.split(x, 2, axis)
+    half = x.shape[-1] // 2
+    there = (jnp.arange(half, dtype=distance.dtype) & distance) != 0
+    first, second = jnp.split(x, 2, -1)
     # What lies beyond the half is not chosen.
     up, down = (
-        jax.lax.dynamic_slice_in_dim(x, start, half, axis)
+        jax.lax.dynamic_slice_in_dim(x, start, half, -1)
         for start in (distance, half - distance)
     )
     swapped = jnp.where(there, down, first), jnp.where(there, second, up)
-    return jnp.concatenate(swapped, axis)
+    return jnp.concatenate(swapped, -1)
 
 
-def _bitonic_partners(
-    x: Shaped[Array, "..."], one: Int[Array, "2"], axis: int
-) -> Array:
+def _bitonic_partners(x: Shaped[Array, "..."], one: Int[Array, "2"]) -> Array:
     """The entry at the other position of each pair."""
     _, distance = one
-    first = (jnp.arange(x.shape[axis], dtype=one.dtype) & distance) == 0
-    return _shift_pairs(x, first, distance, axis)
+    first = (jnp.arange(x.shape[-1], dtype=one.dtype) & distance) == 0
+    return _shift_pairs(x, first, distance)
 
 
 def _shift_pairs(
     x: Shaped[Array, "..."],
     first: Bool[Array, " n"],
     distance: Int[Array, ""] | int,
-    axis: int,
 ) -> Array:
     """Entries of `x` that distance on, at the first of two, and back at the second."""
-    on, back = (jnp.roll(x, by, axis) for by in (-distance, distance))
-    return jnp.where(_along(first, axis), on, back)
+    on, back = (jnp.roll(x, by, -1) for by in (-distance, distance))
+    return jnp.where(first, on, back)
 
 
-def _neighbours(x: Shaped[Array, "..."], one: Int[Array, ""], axis: int) -> Array:
+def _neighbours(x: Shaped[Array, "..."], one: Int[Array, ""]) -> Array:
     """The neighbour at each position, that of pairs which begin at even or odd ones."""
-    n = x.shape[axis]
+    n = x.shape[-1]
     position = jnp.arange(n, dtype=one.dtype)
     first = (position + one) % 2 == 0
     alone = position == jnp.where(first, n - 1, 0)
-    shifted = jnp.where(
-        _along(first, axis), jnp.roll(x, -1, axis), jnp.roll(x, 1, axis)
-    )
-    return jnp.where(_along(alone, axis), x, shifted)
+    return jnp.where(alone, x, _shift_pairs(x, first, 1))
 
 
 @functools.cache
@@ -285,15 +283,12 @@ def _with_bits_at(places: list[int]) -> Int[Array, " n"]:
 
 
 def _permuted(
-    x: Shaped[Array, "..."],
-    order: Int[Array, " n"],
-    inverse: Int[Array, " n"],
-    axis: int,
+    x: Shaped[Array, "..."], order: Int[Array, " n"], inverse: Int[Array, " n"]
 ) -> Shaped[Array, "..."]:
-    """`x[order]` along an axis, whose transpose is `x[inverse]`."""
+    """`x[..., order]`, whose transpose is `x[..., inverse]`."""
 
     def take(x: Array, order: Array) -> Array:
-        at = x.at[..., order] if axis == -1 else x.at[..., order, :]
+        at = x.at[..., order]
         return at.get(mode="promise_in_bounds", unique_indices=True)
 
     back = functools.partial(take, order=inverse)

@@ -20,7 +20,7 @@ from .._transition import Transition
 from ._exchange import exchange, mix
 from ._intervals import Intervals
 from ._method import Relaxation
-from ._networks import NETWORKS, Network
+from ._networks import NETWORKS, Network, own_inverse
 from ._rows import RowMethod
 from ._sample import Infinite, Sample, behind, places_in_front
 
@@ -171,23 +171,21 @@ class SortingNetwork(RowMethod):
     ) -> Float[Array, "*batch m n"]:
         """Weights of sorted places, as weights of the elements that reach them."""
         sample, place = _to_front(sample, relaxation)
-        network = self.network.of(sample.size)
+        # Rounds that move rows would take longer, and so would the steps of halves.
+        network = self.network.in_place()
         start, _ = self._start(sample, relaxation, network)
         start = start._replace(averaged=None)
         _, steps, rounds = self._scan(sample, relaxation, network, start, keep=True)
         shares, size = relaxation.shares, start.keys.shape[-1]
         # Rows come last, so that what changes places are rows of memory.
         weights = pad_last(weights, 0, size - sample.size).swapaxes(-1, -2)
-        weights = network.placed(shares.of(weights), -2)
+        weights = shares.of(weights)
 
-        # From the last round to the first; each exchange is its own transpose.
+        # From the last round to the first; each is its own transpose.
         def back(weights: Array, given: tuple[Array, Any]) -> tuple[Array, None]:
             one, steps = given
-            first, second = network.split(weights, one, -2)
-            pairs = (first, second), (second, first)
-            first, second = (shares.exchange(steps, *pair) for pair in pairs)
-            weights = network.join(first, second, -2)
-            return network.moved(weights, one, -2), None
+            others = _swapped(weights, network.partners(one, size))
+            return shares.exchange(steps, weights, others), None
 
         leaves = jax.tree.leaves(steps)
         shape = (*leaves[0].shape[1:-1], *weights.shape[-2:])
@@ -236,6 +234,19 @@ class SortingNetwork(RowMethod):
         positions = jnp.arange(1, sample.size + 1, dtype=sample.keys.dtype)
         ranks = self._weigh(sample, relaxation, positions[None])[..., 0, :]
         return jnp.add(sample.above, ranks)
+
+
+def _swapped(
+    rows: Float[Array, "*batch m n"], places: Int[Array, " m"]
+) -> Float[Array, "*batch m n"]:
+    """Rows at other places, which form a permutation that is its own inverse."""
+    places = varying_as(places, rows)
+
+    def swap(rows: Array) -> Array:
+        at = rows.at[..., places, :]
+        return at.get(mode="promise_in_bounds", unique_indices=True)
+
+    return own_inverse(swap, rows)
 
 
 def _to_front(
