@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,8 @@ from ._sample import Ordered, Sample
 _LEAST = 512
 """Up to this length, dense plans are as fast."""
 
-_DENSE = 4096
-"""Up to this length, there are dense plans where few nodes do not do."""
+_SHORT = 1024
+"""Up to this length, nodes may be as many as elements."""
 
 _NODES = 16
 """Nodes of a box."""
@@ -54,28 +55,24 @@ def _has_band(regularizer: Regularizer) -> bool:
     return not (parameters or regularizer.structure().steep)
 
 
-def _boxes(n: int) -> int:
-    """The number of boxes: more where sorting takes as long as more nodes do."""
-    return 5 if n <= _DENSE else 12
+def _boxes(n: int) -> tuple[int, ...]:
+    """Numbers of boxes to try, one after the other.
+
+    First as many as take no longer than sorting does; then more, which take as long as
+    systems of so many nodes do. Boxes of `_NODES` elements each resolve any plan.
+    """
+    few = 5 if n <= 4 * _SHORT else 12
+    return few, -(-n // _NODES) if n <= _SHORT else 40
 
 
 def read_line(
-    readout: Readout,
-    sample: Sample,
-    ordered: Ordered,
-    relaxation: Relaxation,
-    dense: Callable[[Array, Array], Array] | None = None,
+    readout: Readout, sample: Sample, ordered: Ordered, relaxation: Relaxation
 ) -> Float[Array, "..."]:
     """A readout of transport on a line, of the elements of a sample.
 
     With the entropy, that of a `CompressedTransport`. Where its nodes do not resolve
     the plan, for any row of a batch, and with sparse regularizers, it is that of a
     `BandedTransport`.
-
-    **Arguments:**
-
-    - `dense`: the same of the dense plan, from the ordered keys and the softness, for
-        short rows with the entropy.
     """
     regularizer = relaxation.regularizer
     start = jnp.asarray(sample.above)[..., 0]
@@ -83,27 +80,33 @@ def read_line(
 
     def band(readout, support, softness):
         problem = BandedTransport.on_line(support, softness[..., 0], start, count)
-        return evaluate_and_judge(problem, regularizer, readout)[0]
+        return evaluate_and_judge(problem, regularizer, readout)
+
+    def compressed(boxes, readout, support, softness):
+        problem = CompressedTransport.on_line(
+            support, softness[..., 0], regularizer, boxes, start, count, _NODES
+        )
+        return evaluate_and_judge(problem, regularizer, readout)
 
     args = readout, ordered.support, relaxation.softness
     if regularizer.structure().rate is None:
-        return band(*args)
-    problem = CompressedTransport.on_line(
-        ordered.support,
-        relaxation.softness[..., 0],
-        regularizer,
-        _boxes(sample.size),
-        start,
-        count,
-        _NODES,
-    )
-    out, converged = evaluate_and_judge(problem, regularizer, readout)
-    enough = ~anywhere(~converged)
+        return band(*args)[0]
+    few, *more = _boxes(sample.size)
+    found = compressed(few, *args)
+    others = [functools.partial(compressed, boxes) for boxes in more]
+    if sample.size > _SHORT:
+        others.append(band)
     # What is rarely needed, and large, is computed again for a gradient, and keeps
     # nothing but potentials: they are not searched for twice.
     keep: Any = jax.checkpoint_policies.save_only_these_names(KEPT)
-    if dense is None or sample.size > _DENSE:
-        band = jax.checkpoint(band, policy=keep)
-        return jax.lax.cond(enough, lambda *_: out, band, *args)
-    plan = jax.checkpoint(dense, policy=keep)
-    return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])
+    for other in others:
+        other = jax.checkpoint(other, policy=keep)
+        enough = ~anywhere(~found[1])
+        found = jax.lax.cond(
+            enough, lambda found, *_: found, _second(other), found, *args
+        )
+    return found[0]
+
+
+def _second(fn: Callable) -> Callable:
+    return lambda _, *args: fn(*args)

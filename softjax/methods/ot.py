@@ -192,38 +192,24 @@ class OptimalTransport(IndexMethod):
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         ordered, inner = _in_order(sample)
         values = Sample(ordered.values, None, ordered.where)
-
-        def dense(support, softness):
-            keys = dataclasses.replace(inner, keys=-support)
-            softened = dataclasses.replace(relaxation, softness=softness)
-            return expect(self._plan_in_order(keys, softened), values)
-
         if reads_line(sample, relaxation, self.linear_solver):
             readout = ColumnMeans(ordered.values)
-            return read_line(readout, sample, ordered, relaxation, dense)
-        return dense(ordered.support, relaxation.softness)
+            return read_line(readout, sample, ordered, relaxation)
+        return expect(self._plan_in_order(inner, relaxation), values)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         if sample.mass is not None:
             return self._weighted_rank(sample, relaxation)
         ordered, inner = _in_order(sample)
-
-        def dense(support, softness):
-            keys = dataclasses.replace(inner, keys=-support)
-            softened = dataclasses.replace(relaxation, softness=softness)
-            plan = self._plan_in_order(keys, softened)
-            positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
-            # Columns add up to 1. Counted from its hard rank, an element's soft one is
-            # accurate, and so is its derivative.
-            beyond = positions[:, None] - positions
-            return positions + jnp.sum(plan * beyond, axis=-2)
-
         if reads_line(sample, relaxation, self.linear_solver):
             readout = MeanPlaces(1 + jnp.asarray(sample.above))
-            ranks = read_line(readout, sample, ordered, relaxation, dense)
-        else:
-            ranks = dense(ordered.support, relaxation.softness)
-        return ordered.unsort(ranks)
+            return ordered.unsort(read_line(readout, sample, ordered, relaxation))
+        plan = self._plan_in_order(inner, relaxation)
+        positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
+        # Columns add up to 1. Counted from its hard rank, an element's soft one is
+        # accurate, and so is its derivative.
+        beyond = positions[:, None] - positions
+        return ordered.unsort(positions + jnp.sum(plan * beyond, axis=-2))
 
     def _weighted_rank(self, sample: Sample, relaxation: Relaxation) -> Array:
         """Mean positions of one copy of each element, among units of mass."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -142,6 +143,24 @@ def fold_sums(
         lambda _, block: block < blocks,
     )
     return tuple(map(join, sums))
+
+
+class Diagonals(eqx.Module):
+    """Entries of the rows of a square matrix, up to some blocks of diagonals."""
+
+    spacing: Float[Array, "*batch n-1"]
+    blocks: Int[Array, ""]
+
+    def fold_sums(
+        self,
+        terms: Callable[[Entry], tuple[Array, ...]],
+        own: tuple[Float[Array, "*batch n"], ...],
+        other: tuple[Float[Array, "*batch n"], ...],
+        by_rows: bool,
+        count: int = 1,
+    ) -> tuple[Float[Array, "*batch n"], ...]:
+        """As of the function of that name."""
+        return fold_sums(terms, own, other, self.spacing, by_rows, self.blocks, count)
 
 
 def reach(

@@ -15,6 +15,9 @@ from .chunks import map_chunks, sum_chunks
 _SPREAD = 16
 """Arrays of an entry for each point and box that are formed in a sum of them."""
 
+FEW = 64
+"""Up to so many boxes, products with all of them take less time than scattering does."""
+
 
 @functools.lru_cache
 def nodes(p: int) -> np.ndarray:
@@ -77,6 +80,11 @@ def moments(
     - `box`: that of each point; those beyond the last one do not count.
     """
 
+    if boxes > FEW:
+        terms = (y * _polynomials(s, p)).T
+        sums = jax.ops.segment_sum(terms, box, boxes, indices_are_sorted=True)
+        return exact_einsum("kj,jc->kc", sums, _coefficients(p).astype(s.dtype))
+
     # Of some points after the other, as all of them in all boxes are many numbers.
     def add(rows):
         (s, y, box), included = rows
@@ -117,6 +125,8 @@ def interpolate(
         return jnp.sum(jnp.where(_in_boxes(box, boxes), y, 0), axis=0)
 
     rows = s, jnp.minimum(box, boxes - 1)
+    if boxes > FEW:
+        return jnp.sum(table[rows[1]] * _polynomials(s, p).T, axis=-1)
     return map_chunks(some, rows, row_size=_SPREAD * boxes)
 
 

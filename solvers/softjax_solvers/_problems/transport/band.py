@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from ..._core.regularizer import Regularizer
 from ..._kernels.arrays import eps, pad_last, safe_divide
-from ..._kernels.bands import LOW, Entry, fold_sums
+from ..._kernels.bands import LOW, Diagonals, Entry
+from ..._kernels.box_bands import BoxLine
 from ..._kernels.cumulative import prefix_sums
 from ..._kernels.derivatives import derivative, opaque_linear_map
 from ..._kernels.normal_equations import solve_iteratively
@@ -22,21 +23,22 @@ from ..._kernels.normal_equations import solve_iteratively
 class Band(eqx.Module):
     """The entries `phi(f_i + g_j + B_ij)` of a plan with a band of a known width.
 
+    Of points and anchors, or of nodes.
+
     **Attributes:**
 
     - `f`, `g`: `*batch n`.
-    - `pull`: the derivative of B_ij in j, up to potentials; that in it is `j - i`.
-    - `spacing`: differences of `pull`, which B is made from.
+    - `pull`: the derivative of B_ij in the place of j, up to potentials; that in it is
+        how far j is from i.
+    - `line`: what B is made from.
     - `inside`: which rows and columns take part.
-    - `blocks`: the width, as of `fold`.
     """
 
     f: Float[Array, "*batch n"]
     g: Float[Array, "*batch n"]
     pull: Float[Array, "*batch n"]
-    spacing: Float[Array, "*batch n-1"]
+    line: Diagonals | BoxLine
     inside: Bool[Array, "*#batch n"]
-    blocks: Int[Array, ""]
     regularizer: Regularizer
 
     @property
@@ -60,7 +62,7 @@ class Band(eqx.Module):
         return tuple(self._fold(kind, jnp.stack(x)[None]))
 
     def _fold(self, kind: _Kind, x: Array) -> Array:
-        known = self.pull, self.spacing, self.blocks
+        known = self.pull, self.line
         return _fold(self.regularizer, kind, x, *self.potentials, *known)
 
     def of_tangents(self, kind: _Kind, x: Array) -> Array:
@@ -99,7 +101,7 @@ class _Kind(NamedTuple):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _fold(regularizer, kind, x, f, g, pull, spacing, blocks):
+def _fold(regularizer, kind, x, f, g, pull, line):
     sign = 1 if kind.by_rows else -1
     shape = x.shape[1:] if kind.gather else (len(kind.terms), *x.shape)
     out_shape = shape if kind.gather else (shape[0] * shape[1], *shape[2:])
@@ -119,18 +121,17 @@ def _fold(regularizer, kind, x, f, g, pull, spacing, blocks):
         return tuple(sums)
 
     own, other = (f, g) if kind.by_rows else (g, f)
-    out = fold_sums(
-        terms, (own,), (other, *flat), spacing, kind.by_rows, blocks, out_shape[0]
-    )
+    out = line.fold_sums(terms, (own,), (other, *flat), kind.by_rows, out_shape[0])
     return jnp.stack(out).reshape(shape)
 
 
 def _fold_jvp(regularizer, kind, primals, tangents):
-    x, f, g, pull, spacing, blocks = primals
+    x, f, g, pull, line = primals
     out = _fold(regularizer, kind, *primals)
-    band = Band(f, g, pull, spacing, f > LOW / 2, blocks, regularizer)
+    band = Band(f, g, pull, line, f > LOW / 2, regularizer)
     zero = jax.custom_derivatives.SymbolicZero
-    dx, df, dg, dpull, *_ = (None if type(t) is zero else t for t in tangents)
+    moves = (None if type(t) is zero else t for t in tangents[:4])
+    dx, df, dg, dpull = moves
     own, other = (df, dg) if kind.by_rows else (dg, df)
     steep, tilted = kind.steeper(0), kind.steeper(1)
     # What is linear in a tangent on the other axis, in one pass if it is summed.
@@ -210,7 +211,7 @@ class BandLaplacian(eqx.Module):
 
         band = self.band
         f, g = band.potentials
-        (out,) = fold_sums(terms, (f, x), (g, x), band.spacing, True, band.blocks)
+        (out,) = band.line.fold_sums(terms, (f, x), (g, x), True)
         return safe_divide(out, self.rows)
 
     def apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -221,7 +222,7 @@ class BandLaplacian(eqx.Module):
         band = self.band
         f, g = band.potentials
         other = f, x, self.means(x)
-        (out,) = fold_sums(terms, (g, x), other, band.spacing, False, band.blocks)
+        (out,) = band.line.fold_sums(terms, (g, x), other, False)
         return out
 
     def solve(
@@ -279,13 +280,9 @@ def graph_and_gap(
         tilt = -weight * (entry.beside + mean)
         return jnp.where(entry.beside == 0, 0, y), weight, tilt
 
-    total, aside, rows, moment = fold_sums(
-        of_rows, (f,), (g,), band.spacing, True, band.blocks, 4
-    )
+    total, aside, rows, moment = band.line.fold_sums(of_rows, (f,), (g,), True, 4)
     scale = jnp.where(inside, safe_divide(target, total), 0)
     other = f, scale, safe_divide(moment, rows)
-    comes, columns, tilt = fold_sums(
-        of_columns, (g,), other, band.spacing, False, band.blocks, 3
-    )
+    comes, columns, tilt = band.line.fold_sums(of_columns, (g,), other, False, 3)
     gap = jnp.where(inside, scale * aside - comes, 0)
     return BandLaplacian(band, rows, columns, tilt), gap

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..._kernels.arrays import eps, exact_einsum
 from ..._kernels.chebyshev import (
+    FEW,
     gauss_of_equal_distances,
     interpolate,
     last_coefficients,
@@ -32,6 +33,8 @@ class Grid(NamedTuple):
     - `a`, `v`: nodes among the anchors, and weights of a Gauss rule.
     - `centre_x`, `centre_a`, `low`, `high`, `slope`: of boxes, middles, the anchors
         where they begin and end, and `dx / da`.
+    - `centre`, `beside_a`, `beside_b`: in units of the distance of anchors, middles of
+        boxes from the first anchor, and nodes among the anchors from them.
     """
 
     own: Bool[Array, " k"]
@@ -50,6 +53,9 @@ class Grid(NamedTuple):
     low: Float[Array, " k"]
     high: Float[Array, " k"]
     slope: Float[Array, " k"]
+    centre: Float[Array, " k"]
+    beside_a: Float[Array, "k p"]
+    beside_b: Float[Array, "k p"]
 
 
 class CompressedRow(eqx.Module):
@@ -80,7 +86,10 @@ class CompressedRow(eqx.Module):
         length = stop - first
         own = length <= p
         index = jnp.arange(n)
-        box = jnp.sum(index >= edges[:, None], axis=0) - 1
+        if k > FEW:
+            box = jnp.searchsorted(edges, index, side="right") - 1
+        else:
+            box = jnp.sum(index >= edges[:, None], axis=0) - 1
         box = jnp.where(box < 0, k, box)
         slot = index - _at(first, box)
         low, high = _at(known, first), _at(known, stop - 1)
@@ -100,9 +109,10 @@ class CompressedRow(eqx.Module):
         present = slots < length[:, None]
         own_, size_, centre_ = own[:, None], size[:, None], centre[:, None]
         beside = jnp.minimum(slots, jnp.maximum(size_ - 1, 0)) - (size_ - 1) / 2
-        a = centre_ + jnp.where(own_, beside, places * size_ / 2)
         cheb = nodes(p).astype(x.dtype)
-        b = centre_ + jnp.where(own_, beside, cheb * (size_ - 1) / 2)
+        beside_a = jnp.where(own_, beside, places * size_ / 2)
+        beside_b = jnp.where(own_, beside, cheb * (size_ - 1) / 2)
+        a, b = centre_ + beside_a, centre_ + beside_b
         v = jnp.where(own_, present, weights * size_)
         own_x = _at(x, first[:, None] + slots)
         smooth = middle[:, None] + half[:, None] * cheb
@@ -128,6 +138,9 @@ class CompressedRow(eqx.Module):
             gap * (before - 0.5),
             gap * (before + size - 0.5),
             (high - low) / wide,
+            centre,
+            beside_a,
+            beside_b,
         )
 
     def scores(self, grid: Grid, a: Float[Array, " m"]) -> Float[Array, "m m"]:
