@@ -1,9 +1,7 @@
-"""Optimal transport of all elements of a row on a line: by few nodes, or in a band."""
+"""Optimal transport of all elements of a row on a line: by nodes, or in a band."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +13,7 @@ from softjax_solvers import Readout, Regularizer
 from softjax_solvers.internal import (
     KEPT,
     BandedTransport,
+    BoxedTransport,
     CompressedTransport,
     anywhere,
     evaluate_and_judge,
@@ -25,9 +24,6 @@ from ._sample import Ordered, Sample
 
 _LEAST = 512
 """Up to this length, dense plans are as fast."""
-
-_SHORT = 1024
-"""Up to this length, nodes may be as many as elements."""
 
 _NODES = 16
 """Nodes of a box."""
@@ -55,14 +51,9 @@ def _has_band(regularizer: Regularizer) -> bool:
     return not (parameters or regularizer.structure().steep)
 
 
-def _boxes(n: int) -> tuple[int, ...]:
-    """Numbers of boxes to try, one after the other.
-
-    First as many as take no longer than sorting does; then more, which take as long as
-    systems of so many nodes do. Boxes of `_NODES` elements each resolve any plan.
-    """
-    few = 5 if n <= 4 * _SHORT else 12
-    return few, -(-n // _NODES) if n <= _SHORT else 40
+def _boxes(n: int) -> int:
+    """The number of boxes: more where sorting takes as long as more nodes do."""
+    return 5 if n <= 4096 else 12
 
 
 def read_line(
@@ -71,42 +62,36 @@ def read_line(
     """A readout of transport on a line, of the elements of a sample.
 
     With the entropy, that of a `CompressedTransport`. Where its nodes do not resolve
-    the plan, for any row of a batch, and with sparse regularizers, it is that of a
-    `BandedTransport`.
+    the plan, for any row of a batch, it is that of a `BoxedTransport`, and with sparse
+    regularizers, that of a `BandedTransport`.
     """
     regularizer = relaxation.regularizer
     start = jnp.asarray(sample.above)[..., 0]
     count = jnp.asarray(sample.finite)[..., 0]
-
-    def band(readout, support, softness):
-        problem = BandedTransport.on_line(support, softness[..., 0], start, count)
-        return evaluate_and_judge(problem, regularizer, readout)
-
-    def compressed(boxes, readout, support, softness):
-        problem = CompressedTransport.on_line(
-            support, softness[..., 0], regularizer, boxes, start, count, _NODES
-        )
-        return evaluate_and_judge(problem, regularizer, readout)
-
-    args = readout, ordered.support, relaxation.softness
+    softness = relaxation.softness[..., 0]
     if regularizer.structure().rate is None:
-        return band(*args)[0]
-    few, *more = _boxes(sample.size)
-    found = compressed(few, *args)
-    others = [functools.partial(compressed, boxes) for boxes in more]
-    if sample.size > _SHORT:
-        others.append(band)
-    # What is rarely needed, and large, is computed again for a gradient, and keeps
-    # nothing but potentials: they are not searched for twice.
-    keep: Any = jax.checkpoint_policies.save_only_these_names(KEPT)
-    for other in others:
-        other = jax.checkpoint(other, policy=keep)
-        enough = ~anywhere(~found[1])
-        found = jax.lax.cond(
-            enough, lambda found, *_: found, _second(other), found, *args
+        band = BandedTransport.on_line(ordered.support, softness, start, count)
+        return evaluate_and_judge(band, regularizer, readout)[0]
+    few = CompressedTransport.on_line(
+        ordered.support,
+        softness,
+        regularizer,
+        _boxes(sample.size),
+        start,
+        count,
+        _NODES,
+    )
+    out, converged = evaluate_and_judge(few, regularizer, readout)
+
+    def by_more(readout, support, softness):
+        more = BoxedTransport.on_line(
+            support, softness, regularizer, start, count, _NODES
         )
-    return found[0]
+        return evaluate_and_judge(more, regularizer, readout)[0]
 
-
-def _second(fn: Callable) -> Callable:
-    return lambda _, *args: fn(*args)
+    # What is rarely needed is computed again for a gradient, and keeps nothing but
+    # potentials: they are not searched for twice.
+    keep: Any = jax.checkpoint_policies.save_only_these_names(KEPT)
+    by_more = jax.checkpoint(by_more, policy=keep)
+    args = readout, ordered.support, softness
+    return jax.lax.cond(~anywhere(~converged), lambda *_: out, by_more, *args)

@@ -1,4 +1,4 @@
-"""Folds over the entries of a plan on a line, between nodes in boxes near each other."""
+"""Folds over the entries of a plan on a line, between nodes of boxes nearby."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _SPREAD = 16
 """Arrays of an entry for each point and box that are formed in a sum of them."""
 
 FEW = 64
-"""Up to so many boxes, products with all of them take less time than scattering does."""
+"""Up to so many boxes, products with all of them take less time than scattering."""
 
 
 @functools.lru_cache

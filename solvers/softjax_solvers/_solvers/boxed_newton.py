@@ -5,6 +5,7 @@ from .._core.regularizer import Regularizer
 from .._core.solution import Solution
 from .._core.solver import Solver
 from .._kernels.arrays import eps
+from .._problems.transport.box_sums import lack
 from .._problems.transport.boxed import BoxedTransport
 from .compressed_newton import search
 
@@ -34,17 +35,16 @@ class BoxedNewton(Solver[BoxedTransport]):
         tolerance = max(8000 * unit, 1e-7) if self.tolerance is None else self.tolerance
 
         def solve_row(row):
-            line = row.line(row.grid.beside_a)
-
-            def lack(g):
-                return row.gap(row.band(row.fit(g), g, line))
+            sides = row.sides
 
             def newton(g, gap, ground):
-                graph = row.graph(row.band(row.fit(g), g, line))
+                graph = row.graph(sides.band(sides.fit(g), g))
                 return graph.solve(gap, ground, self.forcing, max_steps=60)
 
             start = row.row.start_of(row.grid)
-            state = search(lack, newton, start, row.grid.v, self.max_steps)
+            state = search(
+                lambda g: lack(g, sides), newton, start, row.grid.v, self.max_steps
+            )
             return state.g, state.steps, state.error
 
         g, steps, error = problem.each(solve_row, regularizer)

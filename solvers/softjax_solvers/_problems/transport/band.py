@@ -58,14 +58,14 @@ class Band(eqx.Module):
 
         That is of the link's derivative of this `order`, and of each x.
         """
-        kind = _Kind(((order, power),), by_rows, gather=True)
+        kind = Kind(((order, power),), by_rows, gather=True)
         return tuple(self._fold(kind, jnp.stack(x)[None]))
 
-    def _fold(self, kind: _Kind, x: Array) -> Array:
+    def _fold(self, kind: Kind, x: Array) -> Array:
         known = self.pull, self.line
         return _fold(self.regularizer, kind, x, *self.potentials, *known)
 
-    def of_tangents(self, kind: _Kind, x: Array) -> Array:
+    def of_tangents(self, kind: Kind, x: Array) -> Array:
         """`_fold` of an x that reverse mode goes back to."""
         like = x[0] if kind.gather else jnp.stack([x] * len(kind.terms))
         return opaque_linear_map(
@@ -76,7 +76,7 @@ class Band(eqx.Module):
         )
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """Linear functions with the entries `phi'(t_ij) (j - i)^power`.
 
     **Attributes:**
@@ -91,10 +91,10 @@ class _Kind(NamedTuple):
     by_rows: bool
     gather: bool
 
-    def transpose(self) -> _Kind:
-        return _Kind(self.terms, not self.by_rows, not self.gather)
+    def transpose(self) -> Kind:
+        return Kind(self.terms, not self.by_rows, not self.gather)
 
-    def steeper(self, power: int) -> _Kind:
+    def steeper(self, power: int) -> Kind:
         """Of one derivative more, and of so much more `power`."""
         terms = tuple((d + 1, k + power) for d, k in self.terms)
         return self._replace(terms=terms)
@@ -148,7 +148,7 @@ def _fold_jvp(regularizer, kind, primals, tangents):
         move = move + sum(band.of_tangents(part, y) for part, y in parts)
     lean = dpull if kind.by_rows else None
     if len(kind.terms) == 1 and own is not None and lean is not None:
-        both = _Kind(steep.terms + tilted.terms, kind.by_rows, gather=False)
+        both = Kind(steep.terms + tilted.terms, kind.by_rows, gather=False)
         first = x[0] if kind.gather else x
         sums = band._fold(both, first)
         moved = own * sums[0] + lean * sums[1]

@@ -52,7 +52,7 @@ class BoxedTransport(Problem):
 
     def optimality(self, dual, regularizer):
         def excess(row, g):
-            return -row.gap(row.band(row.fit(g), g))
+            return -row.gap(g)
 
         return self.each(excess, regularizer, dual)
 
@@ -60,13 +60,13 @@ class BoxedTransport(Problem):
         from ..._operators.boxed import BoxedLaplacian
 
         def graph(row, g):
-            return row.graph(row.band(row.fit(g), g))
+            return row.graph(row.band(g))
 
         return BoxedLaplacian(self.each(graph, regularizer, dual), len(dual.shape) - 1)
 
     def residual(self, dual, regularizer):
         def error(row, g):
-            return row.error(row.gap(row.band(row.fit(g), g)))
+            return row.error(row.gap(g))
 
         return self.each(error, regularizer, dual)
 
@@ -75,7 +75,7 @@ class BoxedTransport(Problem):
 
     def column_means(self, dual, regularizer, values):
         def means(row, g, values):
-            return row.column_means(row.fit(g), values)
+            return row.column_means(g, values)
 
         values = jnp.broadcast_to(values, self.nodes.points.shape)
         return self.each(means, regularizer, dual, values)
@@ -86,7 +86,7 @@ class BoxedTransport(Problem):
         """Mean places of points among the anchors, from 0 in the first one."""
 
         def means(row, g):
-            return row.mean_places(row.band(row.fit(g), g))
+            return row.mean_places(g)
 
         return self.each(means, regularizer, dual)
 

@@ -16,8 +16,8 @@ from ..._kernels.box_bands import BoxLine, width_of
 from ..._kernels.chebyshev import moments
 from ..._kernels.cumulative import prefix_sums
 from ..._kernels.normal_equations import solve_iteratively
-from ..._regularizers.entropy import Entropy
 from .band import Band
+from .box_sums import Sides, lack
 from .compressed_row import CompressedRow, Grid
 
 
@@ -144,26 +144,21 @@ class BoxedRow(eqx.Module):
         )
         return jax.lax.stop_gradient(line)
 
-    def band(
-        self, f: Float[Array, " m"], g: Float[Array, " m"], line: BoxLine | None = None
-    ) -> Band:
-        line = self.line(self.grid.beside_a) if line is None else line
+    @property
+    def sides(self) -> Sides:
+        grid = self.grid
         middle = jax.lax.stop_gradient(self.row.points)[self.row.start]
-        pull = self._rate * (self.grid.x - middle)
-        return Band(f, g, pull, line, self.inside, Entropy())
+        pull = self._rate * (grid.x - middle)
+        return Sides(pull, grid.w, grid.v, self.inside, self.line(grid.beside_a))
 
-    def fit(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
-        """The f by which rows have sums of 1."""
-        line = self.line(self.grid.beside_a)
-        known = jax.lax.stop_gradient(jnp.where(self.inside, g, LOW))
-        top = jnp.where(self.inside, line.tops(known), 0)
-        (total,) = self.band(-top, g, line).sums(self.grid.v)
-        return -top - jnp.log(jnp.where(self.inside, total, 1))
+    def band(self, g: Float[Array, " m"]) -> Band:
+        """The plan of some potentials, whose rows have their sums."""
+        sides = self.sides
+        return sides.band(sides.fit(g), g)
 
-    def gap(self, band: Band) -> Float[Array, " m"]:
+    def gap(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
         """Mass that columns lack."""
-        (columns,) = band.sums(self.grid.w, by_rows=False)
-        return self.grid.v * (1 - columns)
+        return lack(g, self.sides)
 
     def error(self, gap: Float[Array, " m"]) -> Float[Array, ""]:
         """The largest part that a column lacks of its sum."""
@@ -179,10 +174,11 @@ class BoxedRow(eqx.Module):
         return BoxGraph(band, w, v, v * columns, v * (apart - beside), places)
 
     def column_means(
-        self, f: Float[Array, " m"], values: Float[Array, " n"]
+        self, g: Float[Array, " m"], values: Float[Array, " n"]
     ) -> Float[Array, " n"]:
         """Means over points, by what anchors have of them."""
-        row, grid = self.row, self.grid
+        row, grid, sides = self.row, self.grid, self.sides
+        f = sides.fit(g)
         k, p = row.boxes, row.p
         known = jax.lax.stop_gradient(values)
         centre = _at(known, grid.first + grid.length // 2)
@@ -203,16 +199,16 @@ class BoxedRow(eqx.Module):
         line = self.line(grid.beside_b)
         low = jax.lax.stop_gradient(jnp.where(self.inside, f, LOW))
         top = jnp.where(self.inside, line.tops(low, by_rows=False), 0)
-        band = self.band(f, -top, line)
+        band = sides._replace(line=line).band(f, -top)
         total, mass = band.sums(sums.ravel(), grid.w, by_rows=False)
         means = (total / jnp.where(mass > 0, mass, 1)).reshape(k, p)
         means = means - (centre - middle)[:, None]
         means = row.spread(grid, row.places(grid), means.ravel())
         return means + _at(centre, grid.box)
 
-    def mean_places(self, band: Band) -> Float[Array, " n"]:
+    def mean_places(self, g: Float[Array, " m"]) -> Float[Array, " n"]:
         """Mean places of points among the anchors, from 0 in the first one."""
-        (means,) = band.sums(self.grid.v, power=1)
+        (means,) = self.band(g).sums(self.grid.v, power=1)
         means = self.row.spread(self.grid, self.grid.s, means)
         return means + _at(self.grid.centre, self.grid.box)
 

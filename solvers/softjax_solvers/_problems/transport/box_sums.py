@@ -1,0 +1,116 @@
+"""What columns of a plan between boxes lack of their masses, with its derivative."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..._kernels.arrays import safe_divide
+from ..._kernels.bands import LOW, Entry
+from ..._kernels.box_bands import BoxLine
+from ..._kernels.derivatives import linear_map, stop_gradient
+from ..._regularizers.entropy import Entropy
+from .band import Band, Kind
+
+
+class Sides(NamedTuple):
+    """What a plan depends on beside the potentials g.
+
+    **Attributes:**
+
+    - `pull`: as of a `Band`.
+    - `w`, `v`: masses of nodes among the points, and among the anchors.
+    - `inside`: which of them take part.
+    """
+
+    pull: Float[Array, " m"]
+    w: Float[Array, " m"]
+    v: Float[Array, " m"]
+    inside: Bool[Array, " m"]
+    line: BoxLine
+
+    def band(self, f: Float[Array, " m"], g: Float[Array, " m"]) -> Band:
+        return Band(f, g, self.pull, self.line, self.inside, Entropy())
+
+    def fit(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
+        """The f by which rows have sums of 1."""
+        known = jax.lax.stop_gradient(jnp.where(self.inside, g, LOW))
+        top = jnp.where(self.inside, self.line.tops(known), 0)
+        (total,) = self.band(-top, g).sums(self.v)
+        return -top - jnp.log(jnp.where(self.inside, total, 1))
+
+
+@jax.custom_jvp
+def lack(g: Float[Array, " m"], sides: Sides) -> Float[Array, " m"]:
+    """Mass that columns lack, if rows have theirs.
+
+    Its transposed derivative does not change by what is added to a tangent near a row:
+    sums are of differences, since parts that little connects may be far from each
+    other.
+    """
+    return _lack(g, sides)
+
+
+def _lack(g: Array, sides: Sides) -> Array:
+    (columns,) = sides.band(sides.fit(g), g).sums(sides.w, by_rows=False)
+    return sides.v * (1 - columns)
+
+
+def _lack_jvp(primals, tangents):
+    g, sides = primals
+    g_dot, (pull_dot, w_dot, *_) = tangents
+    zero = jax.custom_derivatives.SymbolicZero
+    gap = lack(g, sides)
+    move = jnp.zeros_like(gap)
+    if type(g_dot) is not zero:
+        move = move + jax.jvp(lambda g: _lack(g, sides), (g,), (g_dot,))[1]
+    band = sides.band(sides.fit(g), g)
+    total, mean = *band.sums(sides.v), *band.sums(sides.v, power=1)
+    mean = safe_divide(mean, total)
+    f_, g_, mean_, v_, w_ = stop_gradient((*band.potentials, mean, sides.v, sides.w))
+    line = sides.line
+
+    def of_pull(pull):
+        # Of both terms at once.
+        kind = Kind(((0, 1), (0, 0)), by_rows=False, gather=True)
+        pull = sides.w * pull
+        x = jnp.stack([pull, -mean * pull])[:, None]
+        return -sides.v * band.of_tangents(kind, x)[0]
+
+    def to_pull(x):
+        def terms(entry: Entry) -> tuple[Array, ...]:
+            _, mean, here = entry.own
+            _, there, v = entry.other
+            return (jnp.exp(entry.t) * v * (entry.beside - mean) * (there - here),)
+
+        (out,) = line.fold_sums(terms, (f_, mean_, x), (g_, x, v_), True)
+        return -w_ * out
+
+    def of_w(w):
+        kind = Kind(((0, 0),), by_rows=False, gather=True)
+        return -sides.v * band.of_tangents(kind, w[None, None])[0]
+
+    def to_w(x):
+        def terms(entry: Entry) -> tuple[Array, ...]:
+            return (
+                jnp.exp(entry.t) * entry.other[2] * (entry.other[1] - entry.own[1]),
+            )
+
+        # Sums of w over a box are constant, so that any number may be subtracted there.
+        boxes = x.reshape(line.pull.shape)
+        middle = boxes[:, boxes.shape[1] // 2, None] + jnp.zeros_like(boxes)
+        other = g_, x, v_
+        (out,) = line.fold_sums(terms, (f_, middle.ravel()), other, True)
+        return -out
+
+    if type(pull_dot) is not zero:
+        move = move + linear_map(of_pull, to_pull, pull_dot)
+    if type(w_dot) is not zero:
+        move = move + linear_map(of_w, to_w, w_dot)
+    return gap, move
+
+
+lack.defjvp(_lack_jvp, symbolic_zeros=True)
