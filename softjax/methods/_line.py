@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -24,6 +25,9 @@ from ._sample import Ordered, Sample
 
 _LEAST = 512
 """Up to this length, dense plans are as fast."""
+
+_DENSE = 1024
+"""Up to this length, there are dense plans where few nodes do not do."""
 
 _NODES = 16
 """Nodes of a box."""
@@ -57,13 +61,22 @@ def _boxes(n: int) -> int:
 
 
 def read_line(
-    readout: Readout, sample: Sample, ordered: Ordered, relaxation: Relaxation
+    readout: Readout,
+    sample: Sample,
+    ordered: Ordered,
+    relaxation: Relaxation,
+    dense: Callable[[Array, Array], Array] | None = None,
 ) -> Float[Array, "..."]:
     """A readout of transport on a line, of the elements of a sample.
 
     With the entropy, that of a `CompressedTransport`. Where its nodes do not resolve
     the plan, for any row of a batch, it is that of a `BoxedTransport`, and with sparse
     regularizers, that of a `BandedTransport`.
+
+    **Arguments:**
+
+    - `dense`: the same of the dense plan, from the ordered keys and the softness, for
+        short rows with the entropy.
     """
     regularizer = relaxation.regularizer
     start = jnp.asarray(sample.above)[..., 0]
@@ -89,9 +102,14 @@ def read_line(
         )
         return evaluate_and_judge(more, regularizer, readout)[0]
 
+    def by_plan(readout, support, softness):
+        assert dense is not None
+        return dense(support, softness[..., None])
+
     # What is rarely needed is computed again for a gradient, and keeps nothing but
     # potentials: they are not searched for twice.
     keep: Any = jax.checkpoint_policies.save_only_these_names(KEPT)
-    by_more = jax.checkpoint(by_more, policy=keep)
+    short = dense is not None and sample.size <= _DENSE
+    other = jax.checkpoint(by_plan if short else by_more, policy=keep)
     args = readout, ordered.support, softness
-    return jax.lax.cond(~anywhere(~converged), lambda *_: out, by_more, *args)
+    return jax.lax.cond(~anywhere(~converged), lambda *_: out, other, *args)

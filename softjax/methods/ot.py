@@ -34,12 +34,11 @@ class OptimalTransport(IndexMethod):
     Values of `sort` and `rank` of 512 elements or more take O(n) memory, without
     weights, and where neither a `solver` nor a `linear_solver` is given. With the
     entropy, that is in O(n log n) time: potentials are analytic, and are found at a few
-    nodes, whose number depends on the softness and the data, and not on n. Where a few
-    of them do not resolve the plan, more are taken, of which those nearby are summed:
-    sorting takes 2 to 3 times as long as `jnp.sort` with the first, and some hundred
-    times with the latter. With sparse regularizers, plans are 0 beyond a distance from
-    the diagonal, and nothing else is summed: a sum over all takes the time of n times
-    the width of that band.
+    nodes, whose number depends on the softness and the data, and not on n. Where few
+    nodes do not resolve the plan, there is a dense one of up to 1024 elements; of more
+    of them, there are as many nodes as it takes, of which those nearby are summed. With
+    sparse regularizers, plans are 0 beyond a distance from the diagonal, and nothing
+    else is summed: a sum over all takes the time of n times the width of that band.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
@@ -193,24 +192,38 @@ class OptimalTransport(IndexMethod):
     def sort(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         ordered, inner = _in_order(sample)
         values = Sample(ordered.values, None, ordered.where)
+
+        def dense(support, softness):
+            keys = dataclasses.replace(inner, keys=-support)
+            softened = dataclasses.replace(relaxation, softness=softness)
+            return expect(self._plan_in_order(keys, softened), values)
+
         if reads_line(sample, relaxation, self.linear_solver):
             readout = ColumnMeans(ordered.values)
-            return read_line(readout, sample, ordered, relaxation)
-        return expect(self._plan_in_order(inner, relaxation), values)
+            return read_line(readout, sample, ordered, relaxation, dense)
+        return dense(ordered.support, relaxation.softness)
 
     def rank(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "..."]:
         if sample.mass is not None:
             return self._weighted_rank(sample, relaxation)
         ordered, inner = _in_order(sample)
+
+        def dense(support, softness):
+            keys = dataclasses.replace(inner, keys=-support)
+            softened = dataclasses.replace(relaxation, softness=softness)
+            plan = self._plan_in_order(keys, softened)
+            positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
+            # Columns add up to 1. Counted from its hard rank, an element's soft one is
+            # accurate, and so is its derivative.
+            beyond = positions[:, None] - positions
+            return positions + jnp.sum(plan * beyond, axis=-2)
+
         if reads_line(sample, relaxation, self.linear_solver):
             readout = MeanPlaces(1 + jnp.asarray(sample.above))
-            return ordered.unsort(read_line(readout, sample, ordered, relaxation))
-        plan = self._plan_in_order(inner, relaxation)
-        positions = jnp.arange(1, sample.size + 1, dtype=plan.dtype)
-        # Columns add up to 1. Counted from its hard rank, an element's soft one is
-        # accurate, and so is its derivative.
-        beyond = positions[:, None] - positions
-        return ordered.unsort(positions + jnp.sum(plan * beyond, axis=-2))
+            ranks = read_line(readout, sample, ordered, relaxation, dense)
+        else:
+            ranks = dense(ordered.support, relaxation.softness)
+        return ordered.unsort(ranks)
 
     def _weighted_rank(self, sample: Sample, relaxation: Relaxation) -> Array:
         """Mean positions of one copy of each element, among units of mass."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +14,9 @@ from .bands import LOW, Entry
 
 _CHUNK = 32
 """Boxes whose entries are formed at once."""
+
+_WIDEST = 128
+"""The number of boxes away up to which entries count."""
 
 _FAR = 30
 """Costs beyond which entries are of no account, whatever potentials are."""
@@ -72,13 +76,37 @@ class BoxLine(eqx.Module):
         zero = jnp.zeros_like(potential)
         return self._fold(compare, LOW, (zero,), (potential,), by_rows, 1)[0]
 
-    def _fold(self, fn, fill, own, other, by_rows, count) -> Float[Array, "count m"]:
+    def log_sums(
+        self,
+        potential: Float[Array, " m"],
+        mass: Float[Array, " m"],
+    ) -> Float[Array, " m"]:
+        """Logarithms of the sums `sum_j mass_j exp(g_j + B_ij)` of rows.
+
+        Relative to the largest entry so far, so that nothing overflows.
+        """
+        zero = jnp.zeros_like(potential)
+
+        def add(state, entry):
+            top, total = state
+            new = jnp.maximum(top, jnp.max(entry.t, axis=(0, -1)))
+            terms = jnp.exp(entry.t - new[None, :, :, None]) * entry.other[1]
+            total = total * jnp.exp(top - new) + jnp.sum(terms, axis=(0, -1))
+            return jnp.stack([new, total])
+
+        start = jnp.asarray([LOW, 0])[:, None, None]
+        top, total = self._fold(add, start, (zero,), (potential, mass), True, 2)
+        return top + jnp.log(jnp.where(total > 0, total, 1))
+
+    def _fold(
+        self, fn, fill: Any, own, other, by_rows, count
+    ) -> Float[Array, "count m"]:
         k, p = self.pull.shape
-        chunk = min(_CHUNK, k)
+        chunk, widest = min(_CHUNK, k), min(_WIDEST, k)
 
         def pad(x, before, fill=0):
             x = x.reshape(k, -1)
-            widths = (before, k + chunk, 0), (0, 0, 0)
+            widths = (before, widest + chunk, 0), (0, 0, 0)
             return jax.lax.pad(x, jnp.asarray(fill, x.dtype), widths)
 
         def prepare(arrays, before):
@@ -87,7 +115,7 @@ class BoxLine(eqx.Module):
             arrays = pad(first, before, LOW), *(pad(x, before) for x in rest)
             return arrays, tuple(pad(x, before) for x in places)
 
-        near, far = prepare(own, 0), prepare(other, k)
+        near, far = prepare(own, 0), prepare(other, widest)
         ones = jnp.asarray([0, 1])[:, None, None]
 
         def read(arrays, start):
@@ -103,7 +131,10 @@ class BoxLine(eqx.Module):
 
             def advance(carry):
                 d, state, passed, before = carry
-                sides = read(far, k + start + d), read(far, k + start - d)
+                sides = (
+                    read(far, widest + start + d),
+                    read(far, widest + start - d),
+                )
                 theirs, (x_, a_, low_, high_, pull_, beside_) = jax.tree.map(
                     lambda *s: jnp.stack(s), *sides
                 )
@@ -139,7 +170,7 @@ class BoxLine(eqx.Module):
                 )
                 return d + 1, fn(state, entry), passed, before
 
-            state = jnp.full((count, chunk, p), fill, out.dtype)
+            state = jnp.broadcast_to(jnp.asarray(fill, out.dtype), (count, chunk, p))
             none = jnp.zeros((2, chunk, 1), out.dtype)
             before = jnp.broadcast_to(x, none.shape), none
             zero = jnp.zeros_like(start)
@@ -201,4 +232,5 @@ def width_of(
     zero = jnp.zeros_like(x)
     one = jnp.ones((), jnp.int32)
     start = one, zero, zero, near(one, zero, zero)
-    return jax.lax.while_loop(lambda carry: carry[3], advance, start)[0] - 1
+    width = jax.lax.while_loop(lambda carry: carry[3], advance, start)[0] - 1
+    return jnp.minimum(width, min(_WIDEST, k))

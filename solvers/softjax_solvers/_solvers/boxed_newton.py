@@ -38,7 +38,7 @@ class BoxedNewton(Solver[BoxedTransport]):
             sides = row.sides
 
             def newton(g, gap, ground):
-                graph = row.graph(sides.band(sides.fit(g), g))
+                graph = row.graph(sides.band(sides.fit_once(g), g))
                 return graph.solve(gap, ground, self.forcing, max_steps=60)
 
             start = row.row.start_of(row.grid)

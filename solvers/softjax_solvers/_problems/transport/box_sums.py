@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..._kernels.arrays import safe_divide
 from ..._kernels.bands import LOW, Entry
 from ..._kernels.box_bands import BoxLine
-from ..._kernels.derivatives import linear_map, stop_gradient
+from ..._kernels.derivatives import linear_map, replace_value, stop_gradient
 from ..._regularizers.entropy import Entropy
 from .band import Band, Kind
 
@@ -37,10 +36,15 @@ class Sides(NamedTuple):
 
     def fit(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
         """The f by which rows have sums of 1."""
-        known = jax.lax.stop_gradient(jnp.where(self.inside, g, LOW))
-        top = jnp.where(self.inside, self.line.tops(known), 0)
-        (total,) = self.band(-top, g).sums(self.v)
-        return -top - jnp.log(jnp.where(self.inside, total, 1))
+        known = self.fit_once(g)
+        (total,) = self.band(known, g).sums(self.v)
+        # What is known already has the derivative of another step.
+        return replace_value(known - jnp.log(jnp.where(self.inside, total, 1)), known)
+
+    def fit_once(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
+        """The same, without derivatives."""
+        g = jax.lax.stop_gradient(jnp.where(self.inside, g, LOW))
+        return jnp.where(self.inside, -self.line.log_sums(g, self.v), 0)
 
 
 @jax.custom_jvp
@@ -68,8 +72,7 @@ def _lack_jvp(primals, tangents):
     if type(g_dot) is not zero:
         move = move + jax.jvp(lambda g: _lack(g, sides), (g,), (g_dot,))[1]
     band = sides.band(sides.fit(g), g)
-    total, mean = *band.sums(sides.v), *band.sums(sides.v, power=1)
-    mean = safe_divide(mean, total)
+    (mean,) = band.sums(sides.v, power=1)
     f_, g_, mean_, v_, w_ = stop_gradient((*band.potentials, mean, sides.v, sides.w))
     line = sides.line
 

@@ -167,11 +167,17 @@ class BoxedRow(eqx.Module):
     def graph(self, band: Band) -> BoxGraph:
         w, v = self.grid.w, self.grid.v
         (mean,) = band.sums(v, power=1)
-        columns, beside = band.sums(w, w * mean, by_rows=False)
-        (apart,) = band.sums(w, by_rows=False, power=1)
+        f, g = band.potentials
+
+        def terms(entry: Entry) -> tuple[Array, ...]:
+            _, mean, w = entry.other
+            weight = jnp.exp(entry.t) * w
+            return weight, -weight * (entry.beside + mean)
+
+        columns, tilt = band.line.fold_sums(terms, (g,), (f, mean, w), False, 2)
         centre = self.grid.centre[:, None] - self.grid.centre[0]
         places = (centre + self.grid.beside_a).ravel()
-        return BoxGraph(band, w, v, v * columns, v * (apart - beside), places)
+        return BoxGraph(band, w, v, v * columns, v * tilt, places)
 
     def column_means(
         self, g: Float[Array, " m"], values: Float[Array, " n"]
