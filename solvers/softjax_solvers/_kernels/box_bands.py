@@ -104,7 +104,7 @@ class BoxLine(eqx.Module):
         k, p = self.pull.shape
         chunk, widest = min(_CHUNK, k), min(_WIDEST, k)
 
-        def pad(x, before, fill=0):
+        def pad(x, before, fill: float = 0):
             x = x.reshape(k, -1)
             widths = (before, widest + chunk, 0), (0, 0, 0)
             return jax.lax.pad(x, jnp.asarray(fill, x.dtype), widths)

@@ -1,0 +1,115 @@
+"""Transport of many points on a line by as many nodes as it takes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles.line import dense_line_gradients, dense_line_plan
+
+import softjax as sj
+from softjax_solvers.internal import BoxedTransport, MeanPlaces
+
+N = 300
+ENTROPY = sj.solvers.Entropy()
+rng = np.random.default_rng(0)
+INPUTS = {
+    "normal": rng.normal(size=N),
+    "clusters": np.append(rng.normal(size=150) / 100, 3 + rng.normal(size=150) / 10),
+    "ties": np.where(rng.uniform(size=N) < 0.5, 0.3, rng.uniform(size=N)),
+    "cauchy": rng.standard_cauchy(size=N),
+}
+WEIGHTS = np.cos(np.arange(N))
+
+
+def boxed(x, softness):
+    problem = BoxedTransport.on_line(x, softness, ENTROPY)
+    found = sj.solvers.solve(problem, ENTROPY)
+    values = found.read(sj.solvers.ColumnMeans(x))
+    places = found.read(MeanPlaces(jnp.zeros(1, jnp.int32))) / (N - 1)
+    return values, places, found.converged
+
+
+@jax.jit
+def results(x, softness):
+    weights = jnp.asarray(WEIGHTS, x.dtype)
+
+    def read(x):
+        values, places, converged = boxed(x, softness)
+        out = jnp.stack([values, places])
+        return out @ weights, (out, converged)
+
+    pullback, (out, converged) = jax.vjp(read, x, has_aux=True)[1:]
+    (slopes,) = jax.vmap(pullback)(jnp.eye(2, dtype=x.dtype))
+    return out, slopes, converged
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("softness", [1.0, 0.1, 0.01, 0.001, 1e-5])
+@pytest.mark.parametrize("name", list(INPUTS))
+def test_against_dense_plans(name, softness):
+    x = np.sort(INPUTS[name]).astype(np.float32)
+    plan = dense_line_plan(x, softness)
+    slopes = dense_line_gradients(x, plan, softness, WEIGHTS)
+    out, got, converged = results(x, jnp.float32(softness))
+    assert converged
+    np.testing.assert_allclose(out[0], plan.T @ x, atol=float(1e-5 * np.ptp(x)))
+    np.testing.assert_allclose(out[1], plan @ np.linspace(0, 1, N), atol=1e-5)
+    for i, kind in enumerate(("values", "places")):
+        largest = abs(slopes[kind]).max()
+        np.testing.assert_allclose(got[i], slopes[kind], atol=5e-3 * largest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clusters", "cauchy"])
+def test_exact_up_to_rounding(name, x64):
+    x, softness = np.sort(INPUTS[name]), 0.01
+    plan = dense_line_plan(x, softness)
+    slopes = dense_line_gradients(x, plan, softness, WEIGHTS)
+    out, got, converged = results(x, jnp.float64(softness))
+    assert converged
+    np.testing.assert_allclose(out[0], plan.T @ x, atol=1e-9 * np.ptp(x))
+    for i, kind in enumerate(("values", "places")):
+        largest = abs(slopes[kind]).max()
+        np.testing.assert_allclose(got[i], slopes[kind], atol=1e-6 * largest)
+
+
+@pytest.mark.slow
+def test_second_derivatives(x64):
+    x, softness = np.sort(INPUTS["normal"]), 0.1
+    move, step = np.sin(np.arange(N)), 1e-5
+
+    def slope(x):
+        return jax.grad(lambda x: jnp.vdot(WEIGHTS, boxed(x, softness)[0]))(x)
+
+    got = jax.jit(lambda x: jax.jvp(slope, (x,), (jnp.asarray(move),))[1])(x)
+
+    def end(sign):
+        moved = x + sign * step * move
+        plan = dense_line_plan(moved, softness)
+        return dense_line_gradients(moved, plan, softness, WEIGHTS)["values"]
+
+    want = (end(1) - end(-1)) / (2 * step)
+    np.testing.assert_allclose(got, want, atol=1e-4 * abs(want).max())
+
+
+def test_where_few_nodes_do_not_do():
+    # Between two clusters, an anchor changes sides over a small part of the softness.
+    n = 1100
+    x = np.append(rng.normal(size=n // 2) / 100, 3 + rng.normal(size=n // 2) / 10)
+    x = rng.permutation(x).astype(np.float32)
+    out = sj.sort(x, softness=0.001, method="ot")
+    plan = dense_line_plan(np.sort(x), 0.001)
+    np.testing.assert_allclose(out, plan.T @ np.sort(x), atol=3e-5)
+
+
+@pytest.mark.slow
+def test_batches():
+    n = 1100
+    rows = rng.standard_cauchy(size=(2, n)).astype(np.float32)
+    soft = functools.partial(sj.sort, softness=0.1, method="ot")
+    mapped = jax.jit(jax.vmap(soft))(rows)
+    extent = float(np.ptp(rows))
+    np.testing.assert_allclose(soft(rows), mapped, atol=1e-5 * extent)
+    np.testing.assert_allclose(soft(rows[1]), mapped[1], atol=1e-5 * extent)
