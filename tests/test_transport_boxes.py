@@ -9,6 +9,7 @@ import pytest
 from oracles.line import dense_line_gradients, dense_line_plan
 
 import softjax as sj
+import softjax.methods._line as line
 from softjax_solvers.internal import BoxedTransport, MeanPlaces
 
 N = 300
@@ -96,9 +97,17 @@ def test_second_derivatives(x64):
     np.testing.assert_allclose(got, want, atol=1e-4 * abs(want).max())
 
 
+@pytest.fixture
+def without_dense_plans(monkeypatch):
+    """Operators of short rows as beyond 4096 elements."""
+    monkeypatch.setattr(line, "_DENSE", 0)
+    monkeypatch.setattr(line, "_boxes", lambda n: 5)
+
+
+@pytest.mark.usefixtures("without_dense_plans")
 def test_where_few_nodes_do_not_do():
     # Between two clusters, an anchor changes sides over a small part of the softness.
-    n = 1100
+    n = 610
     x = np.append(rng.normal(size=n // 2) / 100, 3 + rng.normal(size=n // 2) / 10)
     x = rng.permutation(x).astype(np.float32)
     out = sj.sort(x, softness=0.001, method="ot")
@@ -107,8 +116,9 @@ def test_where_few_nodes_do_not_do():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_dense_plans")
 def test_batches():
-    n = 1100
+    n = 520
     rows = rng.standard_cauchy(size=(2, n)).astype(np.float32)
     soft = functools.partial(sj.sort, softness=0.1, method="ot")
     mapped = jax.jit(jax.vmap(soft))(rows)

@@ -26,7 +26,7 @@ from ._sample import Ordered, Sample
 _LEAST = 512
 """Up to this length, dense plans are as fast."""
 
-_DENSE = 1024
+_DENSE = 4096
 """Up to this length, there are dense plans where few nodes do not do."""
 
 _NODES = 16
@@ -57,7 +57,7 @@ def _has_band(regularizer: Regularizer) -> bool:
 
 def _boxes(n: int) -> int:
     """The number of boxes: more where sorting takes as long as more nodes do."""
-    return 5 if n <= 4096 else 12
+    return 5 if n <= _DENSE else 12
 
 
 def read_line(

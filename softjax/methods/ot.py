@@ -34,11 +34,12 @@ class OptimalTransport(IndexMethod):
     Values of `sort` and `rank` of 512 elements or more take O(n) memory, without
     weights, and where neither a `solver` nor a `linear_solver` is given. With the
     entropy, that is in O(n log n) time: potentials are analytic, and are found at a few
-    nodes, whose number depends on the softness and the data, and not on n. Where few
-    nodes do not resolve the plan, there is a dense one of up to 1024 elements; of more
-    of them, there are as many nodes as it takes, of which those nearby are summed. With
-    sparse regularizers, plans are 0 beyond a distance from the diagonal, and nothing
-    else is summed: a sum over all takes the time of n times the width of that band.
+    nodes, whose number depends on the softness and the data, and not on n. Where the
+    softness is too small for that, below about a thousandth of the range, up to 4096
+    elements have a dense plan; more of them have as many nodes as it takes, of which
+    those nearby are summed. With sparse regularizers, plans are 0 beyond a distance
+    from the diagonal, and nothing else is summed: a sum over all takes the time of n
+    times the width of that band.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an
