@@ -42,6 +42,11 @@ class Entry(NamedTuple):
     own: tuple[Array, ...]
     other: tuple[Array, ...]
 
+    @property
+    def score(self) -> Float[Array, "2 *batch n"]:
+        """t, and 0 where nothing takes part, for products with what is 0 there."""
+        return jnp.where(self.t > LOW / 2, self.t, 0)
+
 
 def two_sides(x: Float[Array, "*batch n"]) -> Float[Array, "2 *batch n"]:
     """An array, and the same turned around."""

@@ -32,6 +32,10 @@ class Band(eqx.Module):
         how far j is from i.
     - `line`: what B is made from.
     - `inside`: which rows and columns take part.
+    - `cooling`: for all rows, how much lower the softness is than that of the other
+        arrays, as a logarithm. It is 0, and has the derivative in the softness where
+        `pull` has none. Potentials are in units of the softness, so that t itself is
+        what grows: it is of order 1 where there is mass, and B need not be.
     """
 
     f: Float[Array, "*batch n"]
@@ -40,6 +44,7 @@ class Band(eqx.Module):
     line: Diagonals | BoxLine
     inside: Bool[Array, "*#batch n"]
     regularizer: Regularizer
+    cooling: Float[Array, "*batch n"] | None = None
 
     @property
     def potentials(self) -> tuple[Array, Array]:
@@ -53,16 +58,18 @@ class Band(eqx.Module):
         by_rows: bool = True,
         order: int = 0,
         power: int = 0,
+        score: int = 0,
     ) -> tuple[Float[Array, "*batch n"], ...]:
         """`sum_j phi'(t_ij) (j - i)^power x_j`, and over i of `x_i` if not `by_rows`.
 
-        That is of the link's derivative of this `order`, and of each x.
+        That is of the link's derivative of this `order`, of each x, and times t to the
+        power `score`.
         """
-        kind = Kind(((order, power),), by_rows, gather=True)
+        kind = Kind((Term(order, power, score),), by_rows, gather=True)
         return tuple(self._fold(kind, jnp.stack(x)[None]))
 
     def _fold(self, kind: Kind, x: Array) -> Array:
-        known = self.pull, self.line
+        known = self.pull, self.cooling, self.line
         return _fold(self.regularizer, kind, x, *self.potentials, *known)
 
     def of_tangents(self, kind: Kind, x: Array) -> Array:
@@ -76,40 +83,63 @@ class Band(eqx.Module):
         )
 
 
-class Kind(NamedTuple):
-    """Linear functions with the entries `phi'(t_ij) (j - i)^power`.
+class Term(NamedTuple):
+    """Entries `phi'(t_ij) (j - i)^power t_ij^score`.
 
     **Attributes:**
 
-    - `terms`: orders of derivatives, and powers.
+    - `order`: of the link's derivative.
+    - `score`: the power of a t that is known: it has no derivative.
+    """
+
+    order: int = 0
+    power: int = 0
+    score: int = 0
+
+
+class Kind(NamedTuple):
+    """Linear functions with the entries of some terms.
+
+    **Attributes:**
+
+    - `terms`: these.
     - `by_rows`: whether sums are over j, or over i.
     - `gather`: whether an array `m q *batch n` goes to the sum over its m terms, or
         one of `q *batch n` to all m of them.
     """
 
-    terms: tuple[tuple[int, int], ...]
+    terms: tuple[Term, ...]
     by_rows: bool
     gather: bool
 
     def transpose(self) -> Kind:
         return Kind(self.terms, not self.by_rows, not self.gather)
 
-    def steeper(self, power: int) -> Kind:
-        """Of one derivative more, and of so much more `power`."""
-        terms = tuple((d + 1, k + power) for d, k in self.terms)
+    def steeper(self, power: int = 0, score: int = 0) -> Kind:
+        """Of one derivative more, and of so much more `power` and `score`."""
+        terms = tuple(
+            Term(term.order + 1, term.power + power, term.score + score)
+            for term in self.terms
+        )
         return self._replace(terms=terms)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _fold(regularizer, kind, x, f, g, pull, line):
+def _fold(regularizer, kind, x, f, g, pull, cooling, line):
     sign = 1 if kind.by_rows else -1
     shape = x.shape[1:] if kind.gather else (len(kind.terms), *x.shape)
     out_shape = shape if kind.gather else (shape[0] * shape[1], *shape[2:])
     flat = x.reshape(-1, *f.shape)
 
     def terms(entry: Entry) -> tuple[Array, ...]:
-        weights = {d: weigh(regularizer, d, entry) for d, _ in kind.terms}
-        parts = [weights[d] * (sign * entry.beside) ** k for d, k in kind.terms]
+        orders = {term.order for term in kind.terms}
+        weights = {order: weigh(regularizer, order, entry) for order in orders}
+        parts = [
+            weights[term.order]
+            * (sign * entry.beside) ** term.power
+            * entry.score**term.score
+            for term in kind.terms
+        ]
         others = entry.other[1:]
         q = len(others) // (len(parts) if kind.gather else 1)
         if not kind.gather:
@@ -126,18 +156,22 @@ def _fold(regularizer, kind, x, f, g, pull, line):
 
 
 def _fold_jvp(regularizer, kind, primals, tangents):
-    x, f, g, pull, line = primals
+    x, f, g, pull, cooling, line = primals
     out = _fold(regularizer, kind, *primals)
-    band = Band(f, g, pull, line, f > LOW / 2, regularizer)
+    band = Band(f, g, pull, line, f > LOW / 2, regularizer, cooling)
     zero = jax.custom_derivatives.SymbolicZero
-    moves = (None if type(t) is zero else t for t in tangents[:4])
-    dx, df, dg, dpull = moves
+    moves = (None if type(t) is zero else t for t in tangents[:5])
+    dx, df, dg, dpull, dcooling = moves
+    if dcooling is not None:
+        # Of a t that grows as the exponential function does.
+        dcooling = jnp.exp(cooling) * dcooling
     own, other = (df, dg) if kind.by_rows else (dg, df)
-    steep, tilted = kind.steeper(0), kind.steeper(1)
+    of_rows = (kind.steeper(power=1), dpull), (kind.steeper(score=1), dcooling)
+    near, far = [(kind.steeper(), own)], [(kind.steeper(), other)]
+    near, far = (near + [*of_rows], far) if kind.by_rows else (near, far + [*of_rows])
     # What is linear in a tangent on the other axis, in one pass if it is summed.
     parts = [(kind, dx)]
-    parts += [(steep, None if other is None else x * other)]
-    parts += [(tilted, None if dpull is None or kind.by_rows else x * dpull)]
+    parts += [(part, None if move is None else x * move) for part, move in far]
     parts = [(part, y) for part, y in parts if y is not None]
     move = jnp.zeros_like(out)
     if kind.gather and parts:
@@ -146,16 +180,16 @@ def _fold_jvp(regularizer, kind, primals, tangents):
         move = move + band.of_tangents(kind._replace(terms=together), y)
     elif parts:
         move = move + sum(band.of_tangents(part, y) for part, y in parts)
-    lean = dpull if kind.by_rows else None
-    if len(kind.terms) == 1 and own is not None and lean is not None:
-        both = Kind(steep.terms + tilted.terms, kind.by_rows, gather=False)
+    near = [(part, factor) for part, factor in near if factor is not None]
+    if len(kind.terms) == 1 and len(near) > 1:
+        both = sum((part.terms for part, _ in near), ())
         first = x[0] if kind.gather else x
-        sums = band._fold(both, first)
-        moved = own * sums[0] + lean * sums[1]
+        sums = band._fold(Kind(both, kind.by_rows, gather=False), first)
+        pairs = zip(near, sums, strict=True)
+        moved = sum(factor * y for (_, factor), y in pairs)
         return out, move + (moved if kind.gather else moved[None])
-    for factor, part in ((own, steep), (lean, tilted)):
-        if factor is not None:
-            move = move + factor * band._fold(part, x)
+    for part, factor in near:
+        move = move + factor * band._fold(part, x)
     return out, move
 
 

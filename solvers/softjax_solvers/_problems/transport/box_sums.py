@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from ..._kernels.bands import LOW, Entry
 from ..._kernels.box_bands import BoxLine
 from ..._kernels.derivatives import linear_map, replace_value, stop_gradient
 from ..._regularizers.entropy import Entropy
-from .band import Band, Kind
+from .band import Band, Kind, Term
 
 
 class Sides(NamedTuple):
@@ -20,19 +21,21 @@ class Sides(NamedTuple):
 
     **Attributes:**
 
-    - `pull`: as of a `Band`.
+    - `pull`, `cooling`: as of a `Band`.
     - `w`, `v`: masses of nodes among the points, and among the anchors.
     - `inside`: which of them take part.
     """
 
     pull: Float[Array, " m"]
+    cooling: Float[Array, " m"]
     w: Float[Array, " m"]
     v: Float[Array, " m"]
     inside: Bool[Array, " m"]
     line: BoxLine
 
     def band(self, f: Float[Array, " m"], g: Float[Array, " m"]) -> Band:
-        return Band(f, g, self.pull, self.line, self.inside, Entropy())
+        known = self.pull, self.line, self.inside, Entropy()
+        return Band(f, g, *known, self.cooling)
 
     def fit(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
         """The f by which rows have sums of 1."""
@@ -65,35 +68,42 @@ def _lack(g: Array, sides: Sides) -> Array:
 
 def _lack_jvp(primals, tangents):
     g, sides = primals
-    g_dot, (pull_dot, w_dot, *_) = tangents
+    g_dot, (pull_dot, cooling_dot, w_dot, *_) = tangents
     zero = jax.custom_derivatives.SymbolicZero
     gap = lack(g, sides)
     move = jnp.zeros_like(gap)
     if type(g_dot) is not zero:
         move = move + jax.jvp(lambda g: _lack(g, sides), (g,), (g_dot,))[1]
     band = sides.band(sides.fit(g), g)
-    (mean,) = band.sums(sides.v, power=1)
-    f_, g_, mean_, v_, w_ = stop_gradient((*band.potentials, mean, sides.v, sides.w))
+    f_, g_, v_, w_ = stop_gradient((*band.potentials, sides.v, sides.w))
     line = sides.line
 
-    def of_pull(pull):
-        # Of both terms at once.
-        kind = Kind(((0, 1), (0, 0)), by_rows=False, gather=True)
-        pull = sides.w * pull
-        x = jnp.stack([pull, -mean * pull])[:, None]
-        return -sides.v * band.of_tangents(kind, x)[0]
+    def of_rows(term: Term, of_entry: Callable[[Entry], Array], move: Array) -> Array:
+        """Of a move of each row, times what `term` has beside the link."""
+        (mean,) = band.sums(sides.v, power=term.power, score=term.score)
+        mean_ = stop_gradient(mean)
 
-    def to_pull(x):
-        def terms(entry: Entry) -> tuple[Array, ...]:
-            _, mean, here = entry.own
-            _, there, v = entry.other
-            return (jnp.exp(entry.t) * v * (entry.beside - mean) * (there - here),)
+        def of(move):
+            # Of both terms at once.
+            kind = Kind((term, Term()), by_rows=False, gather=True)
+            move = sides.w * move
+            x = jnp.stack([move, -mean * move])[:, None]
+            return -sides.v * band.of_tangents(kind, x)[0]
 
-        (out,) = line.fold_sums(terms, (f_, mean_, x), (g_, x, v_), True)
-        return -w_ * out
+        def to(x):
+            def terms(entry: Entry) -> tuple[Array, ...]:
+                _, mean, here = entry.own
+                _, there, v = entry.other
+                weight = jnp.exp(entry.t) * v
+                return (weight * (of_entry(entry) - mean) * (there - here),)
+
+            (out,) = line.fold_sums(terms, (f_, mean_, x), (g_, x, v_), True)
+            return -w_ * out
+
+        return linear_map(of, to, move)
 
     def of_w(w):
-        kind = Kind(((0, 0),), by_rows=False, gather=True)
+        kind = Kind((Term(),), by_rows=False, gather=True)
         return -sides.v * band.of_tangents(kind, w[None, None])[0]
 
     def to_w(x):
@@ -110,7 +120,10 @@ def _lack_jvp(primals, tangents):
         return -out
 
     if type(pull_dot) is not zero:
-        move = move + linear_map(of_pull, to_pull, pull_dot)
+        move = move + of_rows(Term(power=1), lambda entry: entry.beside, pull_dot)
+    if type(cooling_dot) is not zero:
+        grown = jnp.exp(sides.cooling) * cooling_dot
+        move = move + of_rows(Term(score=1), lambda entry: entry.score, grown)
     if type(w_dot) is not zero:
         move = move + linear_map(of_w, to_w, w_dot)
     return gap, move

@@ -146,10 +146,13 @@ class BoxedRow(eqx.Module):
 
     @property
     def sides(self) -> Sides:
-        grid = self.grid
-        middle = jax.lax.stop_gradient(self.row.points)[self.row.start]
-        pull = self._rate * (grid.x - middle)
-        return Sides(pull, grid.w, grid.v, self.inside, self.line(grid.beside_a))
+        grid, softness = self.grid, self.row.softness
+        known = jax.lax.stop_gradient
+        # Both are 0. The first has the derivative in nodes, the other in the softness.
+        pull = self._rate * (grid.x - known(grid.x))
+        cooling = jnp.log(known(softness) / softness) + jnp.zeros_like(pull)
+        line = self.line(grid.beside_a)
+        return Sides(pull, cooling, grid.w, grid.v, self.inside, line)
 
     def band(self, g: Float[Array, " m"]) -> Band:
         """The plan of some potentials, whose rows have their sums."""
