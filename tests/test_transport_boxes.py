@@ -34,16 +34,23 @@ def boxed(x, softness):
 
 @jax.jit
 def results(x, softness):
+    """Values and places, how they change by both modes, and whether they converged."""
     weights = jnp.asarray(WEIGHTS, x.dtype)
 
-    def read(x):
+    def read(x, softness):
         values, places, converged = boxed(x, softness)
         out = jnp.stack([values, places])
         return out @ weights, (out, converged)
 
-    pullback, (out, converged) = jax.vjp(read, x, has_aux=True)[1:]
-    (slopes,) = jax.vmap(pullback)(jnp.eye(2, dtype=x.dtype))
-    return out, slopes, converged
+    pullback, (out, converged) = jax.vjp(read, x, softness, has_aux=True)[1:]
+    of_x, of_softness = jax.vmap(pullback)(jnp.eye(2, dtype=x.dtype))
+    one = jnp.ones_like(softness)
+    forward = jax.jvp(lambda softness: read(x, softness)[0], (softness,), (one,))[1]
+    return out, of_x, jnp.stack([of_softness, forward]), converged
+
+
+def close(got, want, error):
+    np.testing.assert_allclose(got, want, atol=error * max(1, abs(want)))
 
 
 @pytest.mark.slow
@@ -53,7 +60,7 @@ def test_against_dense_plans(name, softness):
     x = np.sort(INPUTS[name]).astype(np.float32)
     plan = dense_line_plan(x, softness)
     slopes = dense_line_gradients(x, plan, softness, WEIGHTS)
-    out, got, converged = results(x, jnp.float32(softness))
+    out, of_x, of_softness, converged = results(x, jnp.float32(softness))
     assert converged
     np.testing.assert_allclose(out[0], plan.T @ x, atol=float(1e-5 * np.ptp(x)))
     np.testing.assert_allclose(out[1], plan @ np.linspace(0, 1, N), atol=1e-5)
@@ -61,7 +68,10 @@ def test_against_dense_plans(name, softness):
         return  # Derivatives are too large for 32 bits.
     for i, kind in enumerate(("values", "places")):
         largest = abs(slopes[kind]).max()
-        np.testing.assert_allclose(got[i], slopes[kind], atol=5e-3 * largest)
+        np.testing.assert_allclose(of_x[i], slopes[kind], atol=5e-3 * largest)
+        # Costs of far points, by which terms are off, over the softness.
+        error = max(1e-3, 2e-8 * np.ptp(x) / softness)
+        close(of_softness[:, i], slopes[f"{kind} softness"], error)
 
 
 @pytest.mark.slow
@@ -70,31 +80,40 @@ def test_exact_up_to_rounding(name, x64):
     x, softness = np.sort(INPUTS[name]), 0.01
     plan = dense_line_plan(x, softness)
     slopes = dense_line_gradients(x, plan, softness, WEIGHTS)
-    out, got, converged = results(x, jnp.float64(softness))
+    out, of_x, of_softness, converged = results(x, jnp.float64(softness))
     assert converged
     np.testing.assert_allclose(out[0], plan.T @ x, atol=1e-9 * np.ptp(x))
     for i, kind in enumerate(("values", "places")):
         largest = abs(slopes[kind]).max()
-        np.testing.assert_allclose(got[i], slopes[kind], atol=1e-6 * largest)
+        np.testing.assert_allclose(of_x[i], slopes[kind], atol=1e-6 * largest)
+        close(of_softness[:, i], slopes[f"{kind} softness"], 1e-6)
 
 
 @pytest.mark.slow
-def test_second_derivatives(x64):
+@pytest.mark.parametrize("kind", ["values", "places"])
+def test_second_derivatives(kind, x64):
     x, softness = np.sort(INPUTS["normal"]), 0.1
-    move, step = np.sin(np.arange(N)), 1e-5
+    move, step = (np.sin(np.arange(N)), 0.3), 1e-5
 
-    def slope(x):
-        return jax.grad(lambda x: jnp.vdot(WEIGHTS, boxed(x, softness)[0]))(x)
+    def slope(x, softness):
+        def total(x, softness):
+            values, places, _ = boxed(x, softness)
+            return jnp.vdot(WEIGHTS, values if kind == "values" else places)
 
-    got = jax.jit(lambda x: jax.jvp(slope, (x,), (jnp.asarray(move),))[1])(x)
+        return jax.grad(total, argnums=(0, 1))(x, softness)
+
+    moves = jnp.asarray(move[0]), jnp.asarray(move[1])
+    got = jax.jit(lambda *args: jax.jvp(slope, args, moves)[1])(x, softness)
 
     def end(sign):
-        moved = x + sign * step * move
-        plan = dense_line_plan(moved, softness)
-        return dense_line_gradients(moved, plan, softness, WEIGHTS)["values"]
+        moved, warmer = x + sign * step * move[0], softness + sign * step * move[1]
+        plan = dense_line_plan(moved, warmer)
+        slopes = dense_line_gradients(moved, plan, warmer, WEIGHTS)
+        return slopes[kind], slopes[f"{kind} softness"]
 
-    want = (end(1) - end(-1)) / (2 * step)
-    np.testing.assert_allclose(got, want, atol=1e-4 * abs(want).max())
+    for here, up, down in zip(got, end(1), end(-1), strict=True):
+        want = (up - down) / (2 * step)
+        np.testing.assert_allclose(here, want, atol=1e-4 * np.max(abs(want)))
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ class Entry(NamedTuple):
     - `beside`: how much further on the other axis they are, `2 *ones`.
     - `size`: of the terms that t is the sum of.
     - `own`, `other`: what was given for the two axes, where they are.
+    - `level`: the difference of the levels of their row and their column, if any.
     """
 
     t: Float[Array, "2 *batch n"]
@@ -41,6 +42,7 @@ class Entry(NamedTuple):
     size: Float[Array, "2 *batch n"]
     own: tuple[Array, ...]
     other: tuple[Array, ...]
+    level: Any = 0
 
     @property
     def score(self) -> Float[Array, "2 *batch n"]:

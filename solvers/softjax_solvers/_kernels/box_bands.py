@@ -37,6 +37,7 @@ class BoxLine(eqx.Module):
     - `rate`: by which products of the two axes become costs.
     - `used`: the number of boxes that there are.
     - `width`: how many boxes away entries count.
+    - `level`: a number of each box, of which entries have differences.
     """
 
     x: Float[Array, " k"]
@@ -48,6 +49,7 @@ class BoxLine(eqx.Module):
     rate: Float[Array, ""]
     used: Int[Array, ""]
     width: Int[Array, ""]
+    level: Float[Array, " k"]
 
     def fold_sums(
         self,
@@ -112,6 +114,7 @@ class BoxLine(eqx.Module):
         def prepare(arrays, before):
             first, *rest = (x.reshape(k, p) for x in arrays)
             places = self.x, self.a, self.low, self.high, self.pull, self.beside
+            places = *places, self.level
             arrays = pad(first, before, LOW), *(pad(x, before) for x in rest)
             return arrays, tuple(pad(x, before) for x in places)
 
@@ -127,7 +130,7 @@ class BoxLine(eqx.Module):
         def of_chunk(carry):
             i, out = carry
             start = i * chunk
-            mine, (x, a, low, high, pull, beside) = read(near, start)
+            mine, (x, a, low, high, pull, beside, level) = read(near, start)
 
             def advance(carry):
                 d, state, passed, before = carry
@@ -135,9 +138,8 @@ class BoxLine(eqx.Module):
                     read(far, widest + start + d),
                     read(far, widest + start - d),
                 )
-                theirs, (x_, a_, low_, high_, pull_, beside_) = jax.tree.map(
-                    lambda *s: jnp.stack(s), *sides
-                )
+                theirs, there = jax.tree.map(lambda *s: jnp.stack(s), *sides)
+                x_, a_, low_, high_, pull_, beside_, level_ = there
                 if by_rows:
                     apart = a_ - a + beside_
                     entry = jnp.where(ones == 0, low_, high_)
@@ -157,7 +159,10 @@ class BoxLine(eqx.Module):
                     edge_ = jnp.where(ones == 0, high_, low_)
                     before = x_, jnp.abs(edge - edge_)
                     sign = -1
-                t = t + mine[0][:, :, None] + theirs[0][..., None, :]
+                # In one order, as rows are fitted in it to columns, and both compared.
+                both = mine[0][:, :, None], theirs[0][..., None, :]
+                of_rows, of_columns = both if by_rows else both[::-1]
+                t = (t + of_columns) + of_rows
                 # The diagonal is on one side only.
                 t = jnp.where((d > 0) | (ones[..., None] == 0), t, LOW)
                 apart = apart[..., None, :] if by_rows else apart[..., :, None]
@@ -167,6 +172,7 @@ class BoxLine(eqx.Module):
                     jnp.ones_like(self.rate),
                     tuple(y[:, :, None] for y in mine),
                     tuple(y[..., None, :] for y in theirs),
+                    (sign * (level - level_))[..., None],
                 )
                 return d + 1, fn(state, entry), passed, before
 

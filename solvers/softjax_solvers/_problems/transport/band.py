@@ -58,43 +58,44 @@ class Band(eqx.Module):
         by_rows: bool = True,
         order: int = 0,
         power: int = 0,
-        score: int = 0,
     ) -> tuple[Float[Array, "*batch n"], ...]:
         """`sum_j phi'(t_ij) (j - i)^power x_j`, and over i of `x_i` if not `by_rows`.
 
-        That is of the link's derivative of this `order`, of each x, and times t to the
-        power `score`.
+        That is of the link's derivative of this `order`, and of each x.
         """
-        kind = Kind((Term(order, power, score),), by_rows, gather=True)
-        return tuple(self._fold(kind, jnp.stack(x)[None]))
+        kind = Kind((Term(order, power),), by_rows, gather=True)
+        return tuple(self.fold(kind, jnp.stack(x)[None]))
 
-    def _fold(self, kind: Kind, x: Array) -> Array:
+    def fold(self, kind: Kind, x: Array) -> Array:
+        """Sums of a kind over the entries of the plan."""
         known = self.pull, self.cooling, self.line
         return _fold(self.regularizer, kind, x, *self.potentials, *known)
 
     def of_tangents(self, kind: Kind, x: Array) -> Array:
-        """`_fold` of an x that reverse mode goes back to."""
+        """`fold` of an x that reverse mode goes back to."""
         like = x[0] if kind.gather else jnp.stack([x] * len(kind.terms))
         return opaque_linear_map(
-            functools.partial(self._fold, kind),
-            functools.partial(self._fold, kind.transpose()),
+            functools.partial(self.fold, kind),
+            functools.partial(self.fold, kind.transpose()),
             x,
             like,
         )
 
 
 class Term(NamedTuple):
-    """Entries `phi'(t_ij) (j - i)^power t_ij^score`.
+    """Entries `phi'(t_ij) (j - i)^power t_ij^score level_ij^level`.
 
     **Attributes:**
 
     - `order`: of the link's derivative.
-    - `score`: the power of a t that is known: it has no derivative.
+    - `score`, `level`: powers of a t that is known, and of the difference of levels of
+        a `BoxLine`; both without derivatives.
     """
 
     order: int = 0
     power: int = 0
     score: int = 0
+    level: int = 0
 
 
 class Kind(NamedTuple):
@@ -118,7 +119,7 @@ class Kind(NamedTuple):
     def steeper(self, power: int = 0, score: int = 0) -> Kind:
         """Of one derivative more, and of so much more `power` and `score`."""
         terms = tuple(
-            Term(term.order + 1, term.power + power, term.score + score)
+            Term(term.order + 1, term.power + power, term.score + score, term.level)
             for term in self.terms
         )
         return self._replace(terms=terms)
@@ -138,6 +139,7 @@ def _fold(regularizer, kind, x, f, g, pull, cooling, line):
             weights[term.order]
             * (sign * entry.beside) ** term.power
             * entry.score**term.score
+            * entry.level**term.level
             for term in kind.terms
         ]
         others = entry.other[1:]
@@ -168,7 +170,7 @@ def _fold_jvp(regularizer, kind, primals, tangents):
     own, other = (df, dg) if kind.by_rows else (dg, df)
     of_rows = (kind.steeper(power=1), dpull), (kind.steeper(score=1), dcooling)
     near, far = [(kind.steeper(), own)], [(kind.steeper(), other)]
-    near, far = (near + [*of_rows], far) if kind.by_rows else (near, far + [*of_rows])
+    (near if kind.by_rows else far).extend(of_rows)
     # What is linear in a tangent on the other axis, in one pass if it is summed.
     parts = [(kind, dx)]
     parts += [(part, None if move is None else x * move) for part, move in far]
@@ -184,12 +186,13 @@ def _fold_jvp(regularizer, kind, primals, tangents):
     if len(kind.terms) == 1 and len(near) > 1:
         both = sum((part.terms for part, _ in near), ())
         first = x[0] if kind.gather else x
-        sums = band._fold(Kind(both, kind.by_rows, gather=False), first)
-        pairs = zip(near, sums, strict=True)
-        moved = sum(factor * y for (_, factor), y in pairs)
+        sums = band.fold(Kind(both, kind.by_rows, gather=False), first)
+        factors = [factor for _, factor in near]
+        # The factors are of rows, and sums have an axis of the arrays x before theirs.
+        moved = sum(map(jnp.multiply, factors, sums), jnp.zeros_like(sums[0]))
         return out, move + (moved if kind.gather else moved[None])
     for part, factor in near:
-        move = move + factor * band._fold(part, x)
+        move = move + factor * band.fold(part, x)
     return out, move
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import equinox as eqx
@@ -16,7 +17,7 @@ from ..._kernels.box_bands import BoxLine, width_of
 from ..._kernels.chebyshev import moments
 from ..._kernels.cumulative import prefix_sums
 from ..._kernels.normal_equations import solve_iteratively
-from .band import Band
+from .band import Band, Kind, Term
 from .box_sums import Sides, lack
 from .compressed_row import CompressedRow, Grid
 
@@ -130,17 +131,17 @@ class BoxedRow(eqx.Module):
         ends = jnp.where(self.inside.reshape(k, p), x, grid.centre_x[:, None])
         ends = jnp.min(ends, axis=1), jnp.max(ends, axis=1)
         width = width_of(*ends, grid.centre_x, size, self._rate, used)
-        offset = self._rate * (x - grid.centre_x[:, None])
         line = BoxLine(
             grid.centre_x,
             grid.centre,
-            offset,
+            self._rate * grid.beside_x,
             beside,
             low,
             high,
             self._rate,
             used.astype(jnp.int32),
             width,
+            jnp.zeros_like(grid.centre),
         )
         return jax.lax.stop_gradient(line)
 
@@ -149,7 +150,8 @@ class BoxedRow(eqx.Module):
         grid, softness = self.grid, self.row.softness
         known = jax.lax.stop_gradient
         # Both are 0. The first has the derivative in nodes, the other in the softness.
-        pull = self._rate * (grid.x - known(grid.x))
+        beside = grid.beside_x.ravel()
+        pull = self._rate * (beside - known(beside))
         cooling = jnp.log(known(softness) / softness) + jnp.zeros_like(pull)
         line = self.line(grid.beside_a)
         return Sides(pull, cooling, grid.w, grid.v, self.inside, line)
@@ -200,24 +202,28 @@ class BoxedRow(eqx.Module):
         sums = moments(grid.s, beside, grid.box, k, p)
         sums = jnp.where(grid.own[:, None], own, sums)
         sums = sums / row.count.astype(values.dtype)
-        # Sums over boxes are relative to the mean of all.
-        w = grid.w.reshape(k, p)
-        share = jax.lax.stop_gradient(jnp.sum(w, axis=1))
-        middle = jnp.sum(share * centre) / jnp.sum(share)
-        sums = sums + w * (centre - middle)[:, None]
         line = self.line(grid.beside_b)
+        line = dataclasses.replace(line, level=centre)
         low = jax.lax.stop_gradient(jnp.where(self.inside, f, LOW))
         top = jnp.where(self.inside, line.tops(low, by_rows=False), 0)
         band = sides._replace(line=line).band(f, -top)
-        total, mass = band.sums(sums.ravel(), grid.w, by_rows=False)
-        means = (total / jnp.where(mass > 0, mass, 1)).reshape(k, p)
-        means = means - (centre - middle)[:, None]
-        means = row.spread(grid, row.places(grid), means.ravel())
+        # Sums of what is relative to the box of the column, as what is far from all
+        # others has no part in it, and of masses.
+        kind = Kind((Term(level=1), Term()), by_rows=False, gather=True)
+        terms = jnp.stack([grid.w, jnp.zeros_like(grid.w), sums.ravel(), grid.w])
+        total, mass = band.fold(kind, terms.reshape(2, 2, -1))
+        means = total / jnp.where(mass > 0, mass, 1)
+        means = row.spread(grid, row.places(grid), means)
         return means + _at(centre, grid.box)
 
     def mean_places(self, g: Float[Array, " m"]) -> Float[Array, " n"]:
         """Mean places of points among the anchors, from 0 in the first one."""
-        (means,) = self.band(g).sums(self.grid.v, power=1)
+        sides = self.sides
+        band = sides.band(sides.fit_once(g), g)
+        # The potentials of rows cancel, but for their rounding.
+        kind = Kind((Term(power=1), Term()), by_rows=True, gather=False)
+        sums, total = band.fold(kind, sides.v[None])[:, 0]
+        means = sums / jnp.where(self.inside, total, 1)
         means = self.row.spread(self.grid, self.grid.s, means)
         return means + _at(self.grid.centre, self.grid.box)
 

@@ -33,6 +33,8 @@ class Grid(NamedTuple):
     - `a`, `v`: nodes among the anchors, and weights of a Gauss rule.
     - `centre_x`, `centre_a`, `low`, `high`, `slope`: of boxes, middles, the anchors
         where they begin and end, and `dx / da`.
+    - `beside_x`: nodes among the points from the middles of boxes. Those are rounded,
+        and nodes are not to be off the zeros of their polynomials by that.
     - `centre`, `beside_a`, `beside_b`: in units of the distance of anchors, middles of
         boxes from the first anchor, and nodes among the anchors from them.
     """
@@ -53,6 +55,7 @@ class Grid(NamedTuple):
     low: Float[Array, " k"]
     high: Float[Array, " k"]
     slope: Float[Array, " k"]
+    beside_x: Float[Array, "k p"]
     centre: Float[Array, " k"]
     beside_a: Float[Array, "k p"]
     beside_b: Float[Array, "k p"]
@@ -115,8 +118,9 @@ class CompressedRow(eqx.Module):
         a, b = centre_ + beside_a, centre_ + beside_b
         v = jnp.where(own_, present, weights * size_)
         own_x = _at(x, first[:, None] + slots)
-        smooth = middle[:, None] + half[:, None] * cheb
-        nodes_x = jnp.where(own_, jnp.where(present, own_x, middle[:, None]), smooth)
+        own_x = jnp.where(present, own_x - middle[:, None], 0)
+        beside_x = jnp.where(own_, own_x, half[:, None] * cheb)
+        nodes_x = middle[:, None] + beside_x
         w = moments(s, jnp.ones_like(s), box, k, p)
         w = jnp.where(own_, present, w)
         share = 1 / self.count.astype(x.dtype)
@@ -138,6 +142,7 @@ class CompressedRow(eqx.Module):
             gap * (before - 0.5),
             gap * (before + size - 0.5),
             (high - low) / wide,
+            beside_x,
             centre,
             beside_a,
             beside_b,
@@ -150,18 +155,18 @@ class CompressedRow(eqx.Module):
         what is far is negative.
         """
         k, p = self.boxes, self.p
-        x, a = grid.x.reshape(k, p), a.reshape(k, p)
+        a = a.reshape(k, p)
         apart = grid.centre_x - grid.centre_x[:, None]
         index = np.arange(k)
         terms = apart * (grid.high - grid.low)
-        lower = np.tri(k, k=-1, dtype=x.dtype)
+        lower = np.tri(k, k=-1, dtype=a.dtype)
         # Over the boxes between two: sums of terms of one sign.
         passed = exact_einsum("kl,lj->kj", terms * lower.T, lower.T)
         passed = passed - exact_einsum("kl,lj->kj", terms * lower, lower)
         entry = jnp.where(index[:, None] < index, grid.low, grid.high)
         beyond = passed[..., None] + apart[..., None] * (a - entry[..., None])
         inside = a - grid.centre_a[:, None, None]
-        offset = (x - grid.centre_x[:, None])[..., None, None]
+        offset = grid.beside_x[..., None, None]
         t = offset * inside[:, None] - beyond[:, None]
         return (2 / self.softness) * t.reshape(k * p, k * p)
 
