@@ -44,6 +44,16 @@ class Sides(NamedTuple):
         # What is known already has the derivative of another step.
         return replace_value(known - jnp.log(jnp.where(self.inside, total, 1)), known)
 
+    def scaled(self, g: Float[Array, " m"]) -> tuple[Band, Float[Array, " m"]]:
+        """The plan times the second, its rows' sums, which are 1 up to rounding.
+
+        That depends on the size of potentials. Of what is far from all others, columns
+        have their sums only if rows have theirs.
+        """
+        band = self.band(self.fit_once(g), g)
+        (total,) = band.sums(self.v)
+        return band, jnp.where(self.inside, total, 1)
+
     def fit_once(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
         """The same, without derivatives."""
         g = jax.lax.stop_gradient(jnp.where(self.inside, g, LOW))
@@ -62,7 +72,8 @@ def lack(g: Float[Array, " m"], sides: Sides) -> Float[Array, " m"]:
 
 
 def _lack(g: Array, sides: Sides) -> Array:
-    (columns,) = sides.band(sides.fit(g), g).sums(sides.w, by_rows=False)
+    band, total = sides.scaled(g)
+    (columns,) = band.sums(sides.w / total, by_rows=False)
     return sides.v * (1 - columns)
 
 
@@ -74,23 +85,21 @@ def _lack_jvp(primals, tangents):
     move = jnp.zeros_like(gap)
     if type(g_dot) is not zero:
         move = move + jax.jvp(lambda g: _lack(g, sides), (g,), (g_dot,))[1]
-    band = sides.band(sides.fit(g), g)
-    f_, g_, v_, w_ = stop_gradient((*band.potentials, sides.v, sides.w))
+    band, total = sides.scaled(g)
+    scaled = sides.v, sides.w / total, 1 / total
+    f_, g_, v_, w_, scale_ = stop_gradient((*band.potentials, *scaled))
     line = sides.line
 
     def of_rows(term: Term, of_entry: Callable[[Entry], Array], move: Array) -> Array:
         """Of a move of each row, times what `term` has beside the link."""
-        # Of rows whose sums are 1 up to rounding, which far from all others is all that
-        # is left of a difference.
-        both = Kind((term, Term()), by_rows=True, gather=False)
-        sums = band.fold(both, sides.v[None])[:, 0]
-        mean = sums[0] / jnp.where(sides.inside, sums[1], 1)
+        kind = Kind((term,), by_rows=True, gather=True)
+        mean = band.fold(kind, sides.v[None, None])[0] / total
         mean_ = stop_gradient(mean)
 
         def of(move):
             # Of both terms at once.
             kind = Kind((term, Term()), by_rows=False, gather=True)
-            move = sides.w * move
+            move = sides.w / total * move
             x = jnp.stack([move, -mean * move])[:, None]
             return -sides.v * band.of_tangents(kind, x)[0]
 
@@ -108,7 +117,7 @@ def _lack_jvp(primals, tangents):
 
     def of_w(w):
         kind = Kind((Term(),), by_rows=False, gather=True)
-        return -sides.v * band.of_tangents(kind, w[None, None])[0]
+        return -sides.v * band.of_tangents(kind, (w / total)[None, None])[0]
 
     def to_w(x):
         def terms(entry: Entry) -> tuple[Array, ...]:
@@ -121,7 +130,7 @@ def _lack_jvp(primals, tangents):
         middle = boxes[:, boxes.shape[1] // 2, None] + jnp.zeros_like(boxes)
         other = g_, x, v_
         (out,) = line.fold_sums(terms, (f_, middle.ravel()), other, True)
-        return -out
+        return -scale_ * out
 
     if type(pull_dot) is not zero:
         move = move + of_rows(Term(power=1), lambda entry: entry.beside, pull_dot)

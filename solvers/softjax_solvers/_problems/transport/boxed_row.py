@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..._kernels.arrays import eps, pad_last
-from ..._kernels.bands import LOW, Entry
+from ..._kernels.bands import Entry
 from ..._kernels.box_bands import BoxLine, width_of
 from ..._kernels.chebyshev import moments
 from ..._kernels.cumulative import prefix_sums
@@ -189,7 +189,7 @@ class BoxedRow(eqx.Module):
     ) -> Float[Array, " n"]:
         """Means over points, by what anchors have of them."""
         row, grid, sides = self.row, self.grid, self.sides
-        f = sides.fit(g)
+        band, total = sides.scaled(g)
         k, p = row.boxes, row.p
         known = jax.lax.stop_gradient(values)
         centre = _at(known, grid.first + grid.length // 2)
@@ -204,26 +204,23 @@ class BoxedRow(eqx.Module):
         sums = sums / row.count.astype(values.dtype)
         line = self.line(grid.beside_b)
         line = dataclasses.replace(line, level=centre)
-        low = jax.lax.stop_gradient(jnp.where(self.inside, f, LOW))
+        low = band.potentials[0]
         top = jnp.where(self.inside, line.tops(low, by_rows=False), 0)
-        band = sides._replace(line=line).band(f, -top)
+        band = sides._replace(line=line).band(band.f, -top)
         # Sums of what is relative to the box of the column, as what is far from all
         # others has no part in it, and of masses.
         kind = Kind((Term(level=1), Term()), by_rows=False, gather=True)
         terms = jnp.stack([grid.w, jnp.zeros_like(grid.w), sums.ravel(), grid.w])
-        total, mass = band.fold(kind, terms.reshape(2, 2, -1))
-        means = total / jnp.where(mass > 0, mass, 1)
+        sums, mass = band.fold(kind, (terms / total).reshape(2, 2, -1))
+        means = sums / jnp.where(mass > 0, mass, 1)
         means = row.spread(grid, row.places(grid), means)
         return means + _at(centre, grid.box)
 
     def mean_places(self, g: Float[Array, " m"]) -> Float[Array, " n"]:
         """Mean places of points among the anchors, from 0 in the first one."""
         sides = self.sides
-        band = sides.band(sides.fit_once(g), g)
-        # The potentials of rows cancel, but for their rounding.
-        kind = Kind((Term(power=1), Term()), by_rows=True, gather=False)
-        sums, total = band.fold(kind, sides.v[None])[:, 0]
-        means = sums / jnp.where(self.inside, total, 1)
+        band, total = sides.scaled(g)
+        means = band.sums(sides.v, power=1)[0] / total
         means = self.row.spread(self.grid, self.grid.s, means)
         return means + _at(self.grid.centre, self.grid.box)
 
