@@ -31,8 +31,8 @@ class Grid(NamedTuple):
     - `box`, `slot`, `s`: of points, their box, number and place in it.
     - `x`, `w`: nodes among the points, and sums of Lagrange polynomials over points.
     - `a`, `v`: nodes among the anchors, and weights of a Gauss rule.
-    - `centre_x`, `centre_a`, `low`, `high`, `slope`: of boxes, middles, the anchors
-        where they begin and end, and `dx / da`.
+    - `centre_x`, `centre_a`, `low`, `high`, `slope`: of boxes, middles, which of points
+        themselves are their means, the anchors where they begin and end, and `dx / da`.
     - `beside_x`: nodes among the points from the middles of boxes. Those are rounded,
         and nodes are not to be off the zeros of their polynomials by that.
     - `centre`, `beside_a`, `beside_b`: in units of the distance of anchors, middles of
@@ -118,9 +118,14 @@ class CompressedRow(eqx.Module):
         a, b = centre_ + beside_a, centre_ + beside_b
         v = jnp.where(own_, present, weights * size_)
         own_x = _at(x, first[:, None] + slots)
-        own_x = jnp.where(present, own_x - middle[:, None], 0)
+        # Potentials of the hard plan are then equal at both ends of a box, however far
+        # its points are from each other, and are not large beyond it.
+        mean = jnp.where(present, jax.lax.stop_gradient(own_x) - low[:, None], 0)
+        mean = low + jnp.sum(mean, axis=1) / jnp.maximum(size, 1)
+        centre_x = jnp.where(own, mean, middle)
+        own_x = jnp.where(present, own_x - centre_x[:, None], 0)
         beside_x = jnp.where(own_, own_x, half[:, None] * cheb)
-        nodes_x = middle[:, None] + beside_x
+        nodes_x = centre_x[:, None] + beside_x
         w = moments(s, jnp.ones_like(s), box, k, p)
         w = jnp.where(own_, present, w)
         share = 1 / self.count.astype(x.dtype)
@@ -137,7 +142,7 @@ class CompressedRow(eqx.Module):
             gap * a.ravel(),
             share * v.ravel(),
             gap * b.ravel(),
-            middle,
+            centre_x,
             gap * centre,
             gap * (before - 0.5),
             gap * (before + size - 0.5),
