@@ -63,7 +63,9 @@ def test_against_dense_plans(name, softness):
     out, of_x, of_softness, converged = results(x, jnp.float32(softness))
     assert converged
     np.testing.assert_allclose(out[0], plan.T @ x, atol=float(1e-5 * np.ptp(x)))
-    np.testing.assert_allclose(out[1], plan @ np.linspace(0, 1, N), atol=1e-5)
+    # Costs of neighbours are hundreds where the softness is the smallest.
+    error = 1e-5 if softness > 1e-4 else 2e-5
+    np.testing.assert_allclose(out[1], plan @ np.linspace(0, 1, N), atol=error)
     if softness < 0.001:
         return  # Derivatives are too large for 32 bits.
     for i, kind in enumerate(("values", "places")):
