@@ -1,4 +1,4 @@
-"""Optimal transport of all elements of a row on a line: by few nodes, or in a band."""
+"""Optimal transport of all elements of a row on a line: by nodes, or in a band."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from softjax_solvers import Readout, Regularizer
 from softjax_solvers.internal import (
     KEPT,
     BandedTransport,
+    BoxedTransport,
     CompressedTransport,
     anywhere,
     evaluate_and_judge,
@@ -69,8 +70,8 @@ def read_line(
     """A readout of transport on a line, of the elements of a sample.
 
     With the entropy, that of a `CompressedTransport`. Where its nodes do not resolve
-    the plan, for any row of a batch, and with sparse regularizers, it is that of a
-    `BandedTransport`.
+    the plan, for any row of a batch, it is that of a `BoxedTransport`, and with sparse
+    regularizers, that of a `BandedTransport`.
 
     **Arguments:**
 
@@ -80,30 +81,35 @@ def read_line(
     regularizer = relaxation.regularizer
     start = jnp.asarray(sample.above)[..., 0]
     count = jnp.asarray(sample.finite)[..., 0]
-
-    def band(readout, support, softness):
-        problem = BandedTransport.on_line(support, softness[..., 0], start, count)
-        return evaluate_and_judge(problem, regularizer, readout)[0]
-
-    args = readout, ordered.support, relaxation.softness
+    softness = relaxation.softness[..., 0]
     if regularizer.structure().rate is None:
-        return band(*args)
-    problem = CompressedTransport.on_line(
+        band = BandedTransport.on_line(ordered.support, softness, start, count)
+        return evaluate_and_judge(band, regularizer, readout)[0]
+    few = CompressedTransport.on_line(
         ordered.support,
-        relaxation.softness[..., 0],
+        softness,
         regularizer,
         _boxes(sample.size),
         start,
         count,
         _NODES,
     )
-    out, converged = evaluate_and_judge(problem, regularizer, readout)
-    enough = ~anywhere(~converged)
-    # What is rarely needed, and large, is computed again for a gradient, and keeps
-    # nothing but potentials: they are not searched for twice.
+    out, converged = evaluate_and_judge(few, regularizer, readout)
+
+    def by_more(readout, support, softness):
+        more = BoxedTransport.on_line(
+            support, softness, regularizer, start, count, _NODES
+        )
+        return evaluate_and_judge(more, regularizer, readout)[0]
+
+    def by_plan(readout, support, softness):
+        assert dense is not None
+        return dense(support, softness[..., None])
+
+    # What is rarely needed is computed again for a gradient, and keeps nothing but
+    # potentials: they are not searched for twice.
     keep: Any = jax.checkpoint_policies.save_only_these_names(KEPT)
-    if dense is None or sample.size > _DENSE:
-        band = jax.checkpoint(band, policy=keep)
-        return jax.lax.cond(enough, lambda *_: out, band, *args)
-    plan = jax.checkpoint(dense, policy=keep)
-    return jax.lax.cond(enough, lambda *_: out, plan, *args[1:])
+    short = dense is not None and sample.size <= _DENSE
+    other = jax.checkpoint(by_plan if short else by_more, policy=keep)
+    args = readout, ordered.support, softness
+    return jax.lax.cond(~anywhere(~converged), lambda *_: out, other, *args)

@@ -36,9 +36,10 @@ class OptimalTransport(IndexMethod):
     entropy, that is in O(n log n) time: potentials are analytic, and are found at a few
     nodes, whose number depends on the softness and the data, and not on n. Where the
     softness is too small for that, below about a thousandth of the range, up to 4096
-    elements have a dense plan. Of more of them, and with sparse regularizers, plans are
-    0, or of no account, beyond a distance from the diagonal, and nothing else is
-    summed: a sum over all takes the time of n times the width of that band.
+    elements have a dense plan; more of them have as many nodes as it takes, of which
+    those nearby are summed. With sparse regularizers, plans are 0 beyond a distance
+    from the diagonal, and nothing else is summed: a sum over all takes the time of n
+    times the width of that band.
 
     With weights, an anchor has the mass of what it stands for, which for the last unit
     may be a part, and a soft index the shares of elements in that. The rank of an

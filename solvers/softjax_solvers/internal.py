@@ -81,6 +81,7 @@ from ._platform.packed_sort import sort_pairs as sort_pairs
 from ._platform.varying import varying_as as varying_as
 from ._problems.sorted_rows.segments import deviation_scores as deviation_scores
 from ._problems.transport.banded import BandedTransport as BandedTransport
+from ._problems.transport.boxed import BoxedTransport as BoxedTransport
 from ._problems.transport.compressed import (
     CompressedTransport as CompressedTransport,
     MeanPlaces as MeanPlaces,

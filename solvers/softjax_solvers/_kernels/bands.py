@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,7 @@ class Entry(NamedTuple):
     - `beside`: how much further on the other axis they are, `2 *ones`.
     - `size`: of the terms that t is the sum of.
     - `own`, `other`: what was given for the two axes, where they are.
+    - `level`: the difference of the levels of their row and their column, if any.
     """
 
     t: Float[Array, "2 *batch n"]
@@ -40,6 +42,12 @@ class Entry(NamedTuple):
     size: Float[Array, "2 *batch n"]
     own: tuple[Array, ...]
     other: tuple[Array, ...]
+    level: Any = 0
+
+    @property
+    def score(self) -> Float[Array, "2 *batch n"]:
+        """t, and 0 where nothing takes part, for products with what is 0 there."""
+        return jnp.where(self.t > LOW / 2, self.t, 0)
 
 
 def two_sides(x: Float[Array, "*batch n"]) -> Float[Array, "2 *batch n"]:
@@ -142,6 +150,24 @@ def fold_sums(
         lambda _, block: block < blocks,
     )
     return tuple(map(join, sums))
+
+
+class Diagonals(eqx.Module):
+    """Entries of the rows of a square matrix, up to some blocks of diagonals."""
+
+    spacing: Float[Array, "*batch n-1"]
+    blocks: Int[Array, ""]
+
+    def fold_sums(
+        self,
+        terms: Callable[[Entry], tuple[Array, ...]],
+        own: tuple[Float[Array, "*batch n"], ...],
+        other: tuple[Float[Array, "*batch n"], ...],
+        by_rows: bool,
+        count: int = 1,
+    ) -> tuple[Float[Array, "*batch n"], ...]:
+        """As of the function of that name."""
+        return fold_sums(terms, own, other, self.spacing, by_rows, self.blocks, count)
 
 
 def reach(

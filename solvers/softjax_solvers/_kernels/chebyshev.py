@@ -15,6 +15,9 @@ from .chunks import map_chunks, sum_chunks
 _SPREAD = 16
 """Arrays of an entry for each point and box that are formed in a sum of them."""
 
+FEW = 64
+"""Up to so many boxes, products with all of them take less time than scattering."""
+
 
 @functools.lru_cache
 def nodes(p: int) -> np.ndarray:
@@ -80,10 +83,13 @@ def moments(
     # Of some points after the other, as all of them in all boxes are many numbers.
     def add(rows):
         (s, y, box), included = rows
+        if boxes > FEW:
+            terms = (included * y * _polynomials(s, p)).T
+            return jax.ops.segment_sum(terms, box, boxes, indices_are_sorted=True)
         inside = jnp.where(_in_boxes(box, boxes), y * included, 0)
         return exact_einsum("ki,ji->kj", inside, _polynomials(s, p))
 
-    sums = sum_chunks(add, (s, y, box), row_size=_SPREAD * boxes)
+    sums = sum_chunks(add, (s, y, box), row_size=_row_size(boxes, p))
     return exact_einsum("kj,jc->kc", sums, _coefficients(p).astype(s.dtype))
 
 
@@ -113,11 +119,13 @@ def interpolate(
     # gather's transpose, in which many points add to few numbers, is a serial loop.
     def some(rows):
         s, box = rows
+        if boxes > FEW:
+            return jnp.sum(table[box] * _polynomials(s, p).T, axis=-1)
         y = exact_einsum("kj,ji->ki", table, _polynomials(s, p))
         return jnp.sum(jnp.where(_in_boxes(box, boxes), y, 0), axis=0)
 
     rows = s, jnp.minimum(box, boxes - 1)
-    return map_chunks(some, rows, row_size=_SPREAD * boxes)
+    return map_chunks(some, rows, row_size=_row_size(boxes, p))
 
 
 @interpolate.defjvp
@@ -128,6 +136,10 @@ def _interpolate_jvp(primals, tangents):
     steep = interpolate(s, exact_einsum("kc,dc->kd", values, slopes), box)
     move = steep * s_dot + interpolate(s, values_dot, box)
     return interpolate(s, values, box), move
+
+
+def _row_size(boxes: int, p: int) -> int:
+    return _SPREAD * (boxes if boxes <= FEW else p)
 
 
 def _in_boxes(box: Int[Array, " n"], boxes: int) -> Bool[Array, "boxes n"]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ _STALLS = 2
 """Number of stalled steps in a row after which a row is done."""
 
 
-class _State(NamedTuple):
+class SearchState(NamedTuple):
     g: Float[Array, " m"]
     gap: Float[Array, " m"]
     error: Float[Array, ""]
@@ -62,7 +63,7 @@ class CompressedNewton(Solver[CompressedTransport]):
         tolerance = max(25 * unit, 1e-9) if self.tolerance is None else self.tolerance
 
         def solve_row(row, grid):
-            state = _search(row, grid, self.max_steps)
+            state = _search_row(row, grid, self.max_steps)
             f, plan = row.rows(grid, row.scores(grid, grid.a), state.g)
             error = row.unresolved(grid, f, plan)
             # That of a column is not one of the results, which are means.
@@ -73,18 +74,43 @@ class CompressedNewton(Solver[CompressedTransport]):
         return Solution(problem, regularizer, g, steps, error, converged)
 
 
-def _search(row: CompressedRow, grid: Grid, max_steps: int) -> _State:
+def _search_row(row: CompressedRow, grid: Grid, max_steps: int) -> SearchState:
     scores = row.scores(grid, grid.a)
-    unit = eps(scores)
-    aim, near = 16 * unit, 4000 * unit
-    smallest = jnp.min(jnp.where(grid.v > 0, grid.v, 1))
-    start = row.start_of(grid)
 
-    def advance(state: _State) -> _State:
-        g = state.g + state.step
+    def lack(g):
         _, plan = row.rows(grid, scores, g)
-        gap = row.gap(grid, plan)
-        error = row.error(grid, gap)
+        return row.gap(grid, plan)
+
+    def newton(g, gap, ground):
+        _, plan = row.rows(grid, scores, g)
+        return direct_solve(row.graph(grid, plan), ground, gap, refinements=0)
+
+    return search(lack, newton, row.start_of(grid), grid.v, max_steps)
+
+
+def search(
+    lack: Callable[[Float[Array, " m"]], Float[Array, " m"]],
+    newton: Callable[..., Float[Array, " m"]],
+    start: Float[Array, " m"],
+    v: Float[Array, " m"],
+    max_steps: int,
+) -> SearchState:
+    """The g by which columns have the masses v.
+
+    **Arguments:**
+
+    - `lack`: what they lack of them, of g.
+    - `newton`: of g, that and a ground, the step by which a linear model has none.
+    """
+    unit = eps(start)
+    aim, near = 16 * unit, 4000 * unit
+    smallest = jnp.min(jnp.where(v > 0, v, 1))
+    whole = jnp.where(v > 0, v, 1)
+
+    def advance(state: SearchState) -> SearchState:
+        g = state.g + state.step
+        gap = lack(g)
+        error = jnp.max(jnp.where(v > 0, jnp.abs(gap) / whole, 0))
         free = state.steps <= _ALTERNATIONS
         progress = exact_einsum("q,q->", state.gap / 2 + gap, state.step)
         good = (progress >= 0) & (error <= state.error)
@@ -99,23 +125,19 @@ def _search(row: CompressedRow, grid: Grid, max_steps: int) -> _State:
         stalls = jnp.where(error <= aim, _STALLS, stalls)
 
         def alternate():
-            share = gap / jnp.where(grid.v > 0, grid.v, 1)
             # A sum over signed weights may be anything where nothing is resolved.
-            return -jnp.log(jnp.maximum(1 - share, 1e-6))
+            return -jnp.log(jnp.maximum(1 - gap / whole, 1e-6))
 
-        def newton():
-            _, plan = row.rows(grid, scores, g)
-            edges = row.graph(grid, plan)
-            ground = smallest * error / radius
-            ground = jnp.broadcast_to(ground, gap.shape) + unit * grid.v
-            return direct_solve(edges, ground, gap, refinements=0)
+        def move():
+            ground = jnp.broadcast_to(smallest * error / radius, gap.shape)
+            return newton(g, gap, ground + unit * v)
 
-        step = jax.lax.cond(state.steps < _ALTERNATIONS, alternate, newton)
-        return _State(g, gap, error, step, radius, state.steps + 1, stalls)
+        step = jax.lax.cond(state.steps < _ALTERNATIONS, alternate, move)
+        return SearchState(g, gap, error, step, radius, state.steps + 1, stalls)
 
     zero = jnp.zeros_like(start)
     error = jnp.full((), jnp.inf, start.dtype)
     radius = jnp.full((), 20, start.dtype)
     none = jnp.zeros((), jnp.int32)
-    state = _State(start, zero, error, zero, radius, none, none)
-    return iterate(advance, state, max_steps, row.points)
+    state = SearchState(start, zero, error, zero, radius, none, none)
+    return iterate(advance, state, max_steps, start)

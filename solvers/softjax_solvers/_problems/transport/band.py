@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from ..._core.regularizer import Regularizer
 from ..._kernels.arrays import eps, pad_last, safe_divide
-from ..._kernels.bands import LOW, Entry, fold_sums
+from ..._kernels.bands import LOW, Diagonals, Entry
+from ..._kernels.box_bands import BoxLine
 from ..._kernels.cumulative import prefix_sums
 from ..._kernels.derivatives import derivative, opaque_linear_map
 from ..._kernels.normal_equations import solve_iteratively
@@ -22,22 +23,28 @@ from ..._kernels.normal_equations import solve_iteratively
 class Band(eqx.Module):
     """The entries `phi(f_i + g_j + B_ij)` of a plan with a band of a known width.
 
+    Of points and anchors, or of nodes.
+
     **Attributes:**
 
     - `f`, `g`: `*batch n`.
-    - `pull`: the derivative of B_ij in j, up to potentials; that in it is `j - i`.
-    - `spacing`: differences of `pull`, which B is made from.
+    - `pull`: the derivative of B_ij in the place of j, up to potentials; that in it is
+        how far j is from i.
+    - `line`: what B is made from.
     - `inside`: which rows and columns take part.
-    - `blocks`: the width, as of `fold`.
+    - `cooling`: for all rows, how much lower the softness is than that of the other
+        arrays, as a logarithm. It is 0, and has the derivative in the softness where
+        `pull` has none. Potentials are in units of the softness, so that t itself is
+        what grows: it is of order 1 where there is mass, and B need not be.
     """
 
     f: Float[Array, "*batch n"]
     g: Float[Array, "*batch n"]
     pull: Float[Array, "*batch n"]
-    spacing: Float[Array, "*batch n-1"]
+    line: Diagonals | BoxLine
     inside: Bool[Array, "*#batch n"]
-    blocks: Int[Array, ""]
     regularizer: Regularizer
+    cooling: Float[Array, "*batch n"] | None = None
 
     @property
     def potentials(self) -> tuple[Array, Array]:
@@ -56,58 +63,85 @@ class Band(eqx.Module):
 
         That is of the link's derivative of this `order`, and of each x.
         """
-        kind = _Kind(((order, power),), by_rows, gather=True)
-        return tuple(self._fold(kind, jnp.stack(x)[None]))
+        kind = Kind((Term(order, power),), by_rows, gather=True)
+        return tuple(self.fold(kind, jnp.stack(x)[None]))
 
-    def _fold(self, kind: _Kind, x: Array) -> Array:
-        known = self.pull, self.spacing, self.blocks
+    def fold(self, kind: Kind, x: Array) -> Array:
+        """Sums of a kind over the entries of the plan."""
+        known = self.pull, self.cooling, self.line
         return _fold(self.regularizer, kind, x, *self.potentials, *known)
 
-    def of_tangents(self, kind: _Kind, x: Array) -> Array:
-        """`_fold` of an x that reverse mode goes back to."""
+    def of_tangents(self, kind: Kind, x: Array) -> Array:
+        """`fold` of an x that reverse mode goes back to."""
         like = x[0] if kind.gather else jnp.stack([x] * len(kind.terms))
         return opaque_linear_map(
-            functools.partial(self._fold, kind),
-            functools.partial(self._fold, kind.transpose()),
+            functools.partial(self.fold, kind),
+            functools.partial(self.fold, kind.transpose()),
             x,
             like,
         )
 
 
-class _Kind(NamedTuple):
-    """Linear functions with the entries `phi'(t_ij) (j - i)^power`.
+class Term(NamedTuple):
+    """Entries `phi'(t_ij) (j - i)^power t_ij^score level_ij^level`.
 
     **Attributes:**
 
-    - `terms`: orders of derivatives, and powers.
+    - `order`: of the link's derivative.
+    - `score`, `level`: powers of a t that is known, and of the difference of levels of
+        a `BoxLine`; both without derivatives.
+    """
+
+    order: int = 0
+    power: int = 0
+    score: int = 0
+    level: int = 0
+
+
+class Kind(NamedTuple):
+    """Linear functions with the entries of some terms.
+
+    **Attributes:**
+
+    - `terms`: these.
     - `by_rows`: whether sums are over j, or over i.
     - `gather`: whether an array `m q *batch n` goes to the sum over its m terms, or
         one of `q *batch n` to all m of them.
     """
 
-    terms: tuple[tuple[int, int], ...]
+    terms: tuple[Term, ...]
     by_rows: bool
     gather: bool
 
-    def transpose(self) -> _Kind:
-        return _Kind(self.terms, not self.by_rows, not self.gather)
+    def transpose(self) -> Kind:
+        return Kind(self.terms, not self.by_rows, not self.gather)
 
-    def steeper(self, power: int) -> _Kind:
-        """Of one derivative more, and of so much more `power`."""
-        terms = tuple((d + 1, k + power) for d, k in self.terms)
+    def steeper(self, power: int = 0, score: int = 0) -> Kind:
+        """Of one derivative more, and of so much more `power` and `score`."""
+        terms = tuple(
+            Term(term.order + 1, term.power + power, term.score + score, term.level)
+            for term in self.terms
+        )
         return self._replace(terms=terms)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _fold(regularizer, kind, x, f, g, pull, spacing, blocks):
+def _fold(regularizer, kind, x, f, g, pull, cooling, line):
     sign = 1 if kind.by_rows else -1
     shape = x.shape[1:] if kind.gather else (len(kind.terms), *x.shape)
     out_shape = shape if kind.gather else (shape[0] * shape[1], *shape[2:])
     flat = x.reshape(-1, *f.shape)
 
     def terms(entry: Entry) -> tuple[Array, ...]:
-        weights = {d: weigh(regularizer, d, entry) for d, _ in kind.terms}
-        parts = [weights[d] * (sign * entry.beside) ** k for d, k in kind.terms]
+        orders = {term.order for term in kind.terms}
+        weights = {order: weigh(regularizer, order, entry) for order in orders}
+        parts = [
+            weights[term.order]
+            * (sign * entry.beside) ** term.power
+            * entry.score**term.score
+            * entry.level**term.level
+            for term in kind.terms
+        ]
         others = entry.other[1:]
         q = len(others) // (len(parts) if kind.gather else 1)
         if not kind.gather:
@@ -119,24 +153,27 @@ def _fold(regularizer, kind, x, f, g, pull, spacing, blocks):
         return tuple(sums)
 
     own, other = (f, g) if kind.by_rows else (g, f)
-    out = fold_sums(
-        terms, (own,), (other, *flat), spacing, kind.by_rows, blocks, out_shape[0]
-    )
+    out = line.fold_sums(terms, (own,), (other, *flat), kind.by_rows, out_shape[0])
     return jnp.stack(out).reshape(shape)
 
 
 def _fold_jvp(regularizer, kind, primals, tangents):
-    x, f, g, pull, spacing, blocks = primals
+    x, f, g, pull, cooling, line = primals
     out = _fold(regularizer, kind, *primals)
-    band = Band(f, g, pull, spacing, f > LOW / 2, blocks, regularizer)
+    band = Band(f, g, pull, line, f > LOW / 2, regularizer, cooling)
     zero = jax.custom_derivatives.SymbolicZero
-    dx, df, dg, dpull, *_ = (None if type(t) is zero else t for t in tangents)
+    moves = (None if type(t) is zero else t for t in tangents[:5])
+    dx, df, dg, dpull, dcooling = moves
+    if dcooling is not None:
+        # Of a t that grows as the exponential function does.
+        dcooling = jnp.exp(cooling) * dcooling
     own, other = (df, dg) if kind.by_rows else (dg, df)
-    steep, tilted = kind.steeper(0), kind.steeper(1)
+    of_rows = (kind.steeper(power=1), dpull), (kind.steeper(score=1), dcooling)
+    near, far = [(kind.steeper(), own)], [(kind.steeper(), other)]
+    (near if kind.by_rows else far).extend(of_rows)
     # What is linear in a tangent on the other axis, in one pass if it is summed.
     parts = [(kind, dx)]
-    parts += [(steep, None if other is None else x * other)]
-    parts += [(tilted, None if dpull is None or kind.by_rows else x * dpull)]
+    parts += [(part, None if move is None else x * move) for part, move in far]
     parts = [(part, y) for part, y in parts if y is not None]
     move = jnp.zeros_like(out)
     if kind.gather and parts:
@@ -145,16 +182,17 @@ def _fold_jvp(regularizer, kind, primals, tangents):
         move = move + band.of_tangents(kind._replace(terms=together), y)
     elif parts:
         move = move + sum(band.of_tangents(part, y) for part, y in parts)
-    lean = dpull if kind.by_rows else None
-    if len(kind.terms) == 1 and own is not None and lean is not None:
-        both = _Kind(steep.terms + tilted.terms, kind.by_rows, gather=False)
+    near = [(part, factor) for part, factor in near if factor is not None]
+    if len(kind.terms) == 1 and len(near) > 1:
+        both = sum((part.terms for part, _ in near), ())
         first = x[0] if kind.gather else x
-        sums = band._fold(both, first)
-        moved = own * sums[0] + lean * sums[1]
+        sums = band.fold(Kind(both, kind.by_rows, gather=False), first)
+        factors = [factor for _, factor in near]
+        # The factors are of rows, and sums have an axis of the arrays x before theirs.
+        moved = sum(map(jnp.multiply, factors, sums), jnp.zeros_like(sums[0]))
         return out, move + (moved if kind.gather else moved[None])
-    for factor, part in ((own, steep), (lean, tilted)):
-        if factor is not None:
-            move = move + factor * band._fold(part, x)
+    for part, factor in near:
+        move = move + factor * band.fold(part, x)
     return out, move
 
 
@@ -210,7 +248,7 @@ class BandLaplacian(eqx.Module):
 
         band = self.band
         f, g = band.potentials
-        (out,) = fold_sums(terms, (f, x), (g, x), band.spacing, True, band.blocks)
+        (out,) = band.line.fold_sums(terms, (f, x), (g, x), True)
         return safe_divide(out, self.rows)
 
     def apply(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -221,7 +259,7 @@ class BandLaplacian(eqx.Module):
         band = self.band
         f, g = band.potentials
         other = f, x, self.means(x)
-        (out,) = fold_sums(terms, (g, x), other, band.spacing, False, band.blocks)
+        (out,) = band.line.fold_sums(terms, (g, x), other, False)
         return out
 
     def solve(
@@ -279,13 +317,9 @@ def graph_and_gap(
         tilt = -weight * (entry.beside + mean)
         return jnp.where(entry.beside == 0, 0, y), weight, tilt
 
-    total, aside, rows, moment = fold_sums(
-        of_rows, (f,), (g,), band.spacing, True, band.blocks, 4
-    )
+    total, aside, rows, moment = band.line.fold_sums(of_rows, (f,), (g,), True, 4)
     scale = jnp.where(inside, safe_divide(target, total), 0)
     other = f, scale, safe_divide(moment, rows)
-    comes, columns, tilt = fold_sums(
-        of_columns, (g,), other, band.spacing, False, band.blocks, 3
-    )
+    comes, columns, tilt = band.line.fold_sums(of_columns, (g,), other, False, 3)
     gap = jnp.where(inside, scale * aside - comes, 0)
     return BandLaplacian(band, rows, columns, tilt), gap

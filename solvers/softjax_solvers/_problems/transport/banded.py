@@ -15,7 +15,7 @@ from ..._core.readout import ColumnMeans, Dual, Moves, Readout
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._kernels.arrays import eps, safe_divide
-from ..._kernels.bands import LOW, fold_sums, reach
+from ..._kernels.bands import LOW, Diagonals, fold_sums, reach
 from ..._kernels.derivatives import derivative, replace_value, tangent_of
 from ..._kernels.roots import bracketed_newton
 from .band import Band
@@ -101,7 +101,9 @@ class BandedTransport(Problem):
         return reach(jnp.where(inside, g, LOW), inside, spacing, span)
 
     def band(self, dual: Potentials, regularizer: Regularizer, blocks: Any) -> Band:
-        return Band(*dual, *self._pull, self.inside, blocks, regularizer)
+        pull, spacing = self._pull
+        line = Diagonals(spacing, blocks)
+        return Band(*dual, pull, line, self.inside, regularizer)
 
     def fit_rows(
         self,

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..._kernels.arrays import eps, exact_einsum
 from ..._kernels.chebyshev import (
+    FEW,
     gauss_of_equal_distances,
     interpolate,
     last_coefficients,
@@ -30,8 +31,12 @@ class Grid(NamedTuple):
     - `box`, `slot`, `s`: of points, their box, number and place in it.
     - `x`, `w`: nodes among the points, and sums of Lagrange polynomials over points.
     - `a`, `v`: nodes among the anchors, and weights of a Gauss rule.
-    - `centre_x`, `centre_a`, `low`, `high`, `slope`: of boxes, middles, the anchors
-        where they begin and end, and `dx / da`.
+    - `centre_x`, `centre_a`, `low`, `high`, `slope`: of boxes, middles, which of points
+        themselves are their means, the anchors where they begin and end, and `dx / da`.
+    - `beside_x`: nodes among the points from the middles of boxes. Those are rounded,
+        and nodes are not to be off the zeros of their polynomials by that.
+    - `centre`, `beside_a`, `beside_b`: in units of the distance of anchors, middles of
+        boxes from the first anchor, and nodes among the anchors from them.
     """
 
     own: Bool[Array, " k"]
@@ -50,6 +55,10 @@ class Grid(NamedTuple):
     low: Float[Array, " k"]
     high: Float[Array, " k"]
     slope: Float[Array, " k"]
+    beside_x: Float[Array, "k p"]
+    centre: Float[Array, " k"]
+    beside_a: Float[Array, "k p"]
+    beside_b: Float[Array, "k p"]
 
 
 class CompressedRow(eqx.Module):
@@ -80,7 +89,10 @@ class CompressedRow(eqx.Module):
         length = stop - first
         own = length <= p
         index = jnp.arange(n)
-        box = jnp.sum(index >= edges[:, None], axis=0) - 1
+        if k > FEW:
+            box = jnp.searchsorted(edges, index, side="right") - 1
+        else:
+            box = jnp.sum(index >= edges[:, None], axis=0) - 1
         box = jnp.where(box < 0, k, box)
         slot = index - _at(first, box)
         low, high = _at(known, first), _at(known, stop - 1)
@@ -100,13 +112,20 @@ class CompressedRow(eqx.Module):
         present = slots < length[:, None]
         own_, size_, centre_ = own[:, None], size[:, None], centre[:, None]
         beside = jnp.minimum(slots, jnp.maximum(size_ - 1, 0)) - (size_ - 1) / 2
-        a = centre_ + jnp.where(own_, beside, places * size_ / 2)
         cheb = nodes(p).astype(x.dtype)
-        b = centre_ + jnp.where(own_, beside, cheb * (size_ - 1) / 2)
+        beside_a = jnp.where(own_, beside, places * size_ / 2)
+        beside_b = jnp.where(own_, beside, cheb * (size_ - 1) / 2)
+        a, b = centre_ + beside_a, centre_ + beside_b
         v = jnp.where(own_, present, weights * size_)
         own_x = _at(x, first[:, None] + slots)
-        smooth = middle[:, None] + half[:, None] * cheb
-        nodes_x = jnp.where(own_, jnp.where(present, own_x, middle[:, None]), smooth)
+        # Potentials of the hard plan are then equal at both ends of a box, however far
+        # its points are from each other, and are not large beyond it.
+        mean = jnp.where(present, jax.lax.stop_gradient(own_x) - low[:, None], 0)
+        mean = low + jnp.sum(mean, axis=1) / jnp.maximum(size, 1)
+        centre_x = jnp.where(own, mean, middle)
+        own_x = jnp.where(present, own_x - centre_x[:, None], 0)
+        beside_x = jnp.where(own_, own_x, half[:, None] * cheb)
+        nodes_x = centre_x[:, None] + beside_x
         w = moments(s, jnp.ones_like(s), box, k, p)
         w = jnp.where(own_, present, w)
         share = 1 / self.count.astype(x.dtype)
@@ -123,11 +142,15 @@ class CompressedRow(eqx.Module):
             gap * a.ravel(),
             share * v.ravel(),
             gap * b.ravel(),
-            middle,
+            centre_x,
             gap * centre,
             gap * (before - 0.5),
             gap * (before + size - 0.5),
             (high - low) / wide,
+            beside_x,
+            centre,
+            beside_a,
+            beside_b,
         )
 
     def scores(self, grid: Grid, a: Float[Array, " m"]) -> Float[Array, "m m"]:
@@ -137,18 +160,18 @@ class CompressedRow(eqx.Module):
         what is far is negative.
         """
         k, p = self.boxes, self.p
-        x, a = grid.x.reshape(k, p), a.reshape(k, p)
+        a = a.reshape(k, p)
         apart = grid.centre_x - grid.centre_x[:, None]
         index = np.arange(k)
         terms = apart * (grid.high - grid.low)
-        lower = np.tri(k, k=-1, dtype=x.dtype)
+        lower = np.tri(k, k=-1, dtype=a.dtype)
         # Over the boxes between two: sums of terms of one sign.
         passed = exact_einsum("kl,lj->kj", terms * lower.T, lower.T)
         passed = passed - exact_einsum("kl,lj->kj", terms * lower, lower)
         entry = jnp.where(index[:, None] < index, grid.low, grid.high)
         beyond = passed[..., None] + apart[..., None] * (a - entry[..., None])
         inside = a - grid.centre_a[:, None, None]
-        offset = (x - grid.centre_x[:, None])[..., None, None]
+        offset = grid.beside_x[..., None, None]
         t = offset * inside[:, None] - beyond[:, None]
         return (2 / self.softness) * t.reshape(k * p, k * p)
 
