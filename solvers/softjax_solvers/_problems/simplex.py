@@ -33,8 +33,7 @@ from .thresholds import (
     weighted_bracket,
 )
 
-_FAR = 1e15
-"""Distance in units of softness at which exponential links are 0, at any rate."""
+_FAR = 1e15  # distance, in units of softness, at which exponential links are 0
 
 
 class Simplex(Candidates):
@@ -56,23 +55,19 @@ class Simplex(Candidates):
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
-        """`(z - max z) / softness`, 0 where masked."""
-        return self.masked(self.apart) / self.softness
-
-    @property
-    def apart(self) -> Float[Array, "*batch n"]:
-        """`z - max z`, of anything where masked.
+        """`(z - max z) / softness`, 0 where masked.
 
         y does not depend on the shift, which may thus count as a constant.
         """
         if self.largest is not None:
-            return self.z - jax.lax.stop_gradient(self.largest)
+            apart = self.z - jax.lax.stop_gradient(self.largest)
+            return self.masked(apart) / self.softness
         apart = self.z - self.largest_of(jax.lax.stop_gradient(self.z))
-        if self.weights is not None:  # see `cut_off`
-            return apart
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
-        return apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
+        if self.weights is None:  # else see `cut_off`
+            apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
+        return self.masked(apart) / self.softness
 
     def largest_of(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch #n"]:
         """The largest of what counts in the group of each candidate."""
@@ -114,9 +109,8 @@ class Simplex(Candidates):
         scores = self.scores
         if self.weights is not None:
             here = jnp.where(self.mask, scores, jnp.inf)
-            lowest = self.groups.min(here)
             each = jnp.where(self.mask, self.weights, 0)
-            parts = here, lowest, each, self.total, self.groups
+            parts = here, self.groups.min(here), each, self.total, self.groups
             return weighted_bracket(regularizer, *parts)
         if self.where is None and self.groups.are_rows:
             count = jnp.full(scores.shape[:-1], scores.shape[-1], scores.dtype)
@@ -137,8 +131,7 @@ class Simplex(Candidates):
         return Simplex(z, self.softness[..., None], where, weights, Rows(), largest)
 
     def default_solver(self, regularizer: Regularizer) -> str:
-        # Beats the sorting of closed forms on a CPU, where there are any (measured by
-        # `benchmarks/simplex_solvers.py`).
+        # Beats closed forms, which sort, on a CPU (`benchmarks/simplex_solvers.py`).
         return "newton"
 
     def closed_form(self, regularizer: Regularizer) -> Callable[[], Array] | None:
@@ -340,14 +333,9 @@ class _Softmax(Simplex):
     cancels: ClassVar = frozenset({Primal, LogPrimal, Means})
 
     def arguments(self, dual):
-        if self.where is None:
-            return self.scores
         # So far below that links and slopes are 0, and need no mask of their own.
-        below = -_FAR * jax.lax.stop_gradient(self.softness)
-        return jnp.where(self.where, self.apart, below) / self.softness
-
-    def links(self, dual, regularizer):
-        return regularizer.link(self.arguments(dual))
+        scores = self.scores
+        return scores if self.where is None else jnp.where(self.where, scores, -_FAR)
 
     def counted(self, links):
         return links if self.weights is None else self.weights * links
