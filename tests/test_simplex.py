@@ -114,6 +114,20 @@ def test_a_largest_that_is_known():
         SimplexProjection(z, softness, largest=largest[:, 0])
 
 
+@pytest.mark.parametrize("softness", [0.05, 0.5, 1e3])
+def test_slopes_in_the_softness_of_masked_halves(softness):
+    """The derivative `-p0 p1 (z0 - z1) / softness^2` of two that are left of three."""
+    z = jnp.asarray([1.0, 2.0, np.nan], jnp.float16)
+    where = jnp.asarray([True, True, False])
+
+    def first(softness):
+        return solve(SimplexProjection(z, softness, where), "smooth").value[0]
+
+    slope = jax.grad(first)(jnp.asarray(softness, jnp.float16))
+    p = 1 / (1 + np.exp(1 / softness))
+    assert_close(slope, p * (1 - p) / softness**2, atol=2e-3)
+
+
 @each("case", REGULARIZERS, fast=("smooth", "c0", "quintic"))
 def test_nothing_left_by_the_mask(case):
     z, softness, values = _inputs()
