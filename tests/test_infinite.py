@@ -176,7 +176,7 @@ def test_infinities_in_other_types():
     ("size", "softness"), [(1e38, 0.1), (-1e30, 0.1), (3.0, 1e-30)]
 )
 def test_absent_beside_huge_or_at_tiny_softness(size, softness):
-    """What is -inf takes no part where a width is less than rounding."""
+    """Elements that are -inf take no part where a width is less than rounding."""
     x = jnp.asarray([-np.inf, size, -np.inf, size], jnp.float32)
     assert_close(sj.argmax(x, softness=softness), [0.0, 0.5, 0.0, 0.5])
     assert_close(sj.max(x, softness=softness), jnp.float32(size))

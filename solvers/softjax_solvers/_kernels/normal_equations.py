@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._platform.batches import any_true
 from .._platform.varying import varying_as
-from .arrays import eps, exact_einsum, safe_divide
+from .arrays import eps, exact_einsum, pad_last, safe_divide
 
 _ZERO = 30
 """Units of rounding up to which eigenvalues of a scaled matrix are 0."""
@@ -137,6 +137,37 @@ class _State(NamedTuple):
     error: Float[Array, "*batch"]  # of the best
     done: Bool[Array, "*batch"]
     steps: Int[Array, ""]
+
+
+def solve_along_path(
+    apply: Callable[[Float[Array, "*batch m"]], Float[Array, "*batch m"]],
+    flow: Float[Array, "*batch m-1"],
+    degree: Float[Array, "*batch m"],
+    ground: Float[Array, "*batch m"],
+    rhs: Float[Array, "*batch m"],
+    tolerance: Float[Array, "*batch"] | float,
+    max_steps: int,
+) -> Float[Array, "*batch m"]:
+    """x in `apply(x) + ground x = rhs`, of the Laplacian of a graph with few far edges.
+
+    By conjugate gradients. On what changes slowly, the graph is a path, of the
+    conductances by which a linear function flows, `flow`; what changes fast meets the
+    diagonal, `degree`. Together they are nearly the inverse for all wavelengths.
+    """
+    before, after = pad_last(flow, 1, 0), pad_last(flow, 0, 1)
+    floor = jnp.where(ground > 0, ground, 1)
+    # Pivots of what is hardly grounded are no more than rounding.
+    diagonal = (1 + 4 * eps(rhs)) * (before + after) + floor
+
+    def precondition(rhs: Array) -> Array:
+        path = jax.lax.linalg.tridiagonal_solve(
+            -before, diagonal, -after, rhs[..., None]
+        )[..., 0]
+        return path + rhs / (degree + floor)
+
+    return solve_iteratively(
+        lambda x: apply(x) + ground * x, precondition, rhs, tolerance, max_steps
+    )
 
 
 def solve_iteratively(

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..._core.regularizer import Regularizer
-from ..._kernels.arrays import eps, pad_last, safe_divide
+from ..._kernels.arrays import eps, safe_divide
 from ..._kernels.bands import LOW, Diagonals, Entry
 from ..._kernels.box_bands import BoxLine
 from ..._kernels.cumulative import prefix_sums
 from ..._kernels.derivatives import derivative, opaque_linear_map
-from ..._kernels.normal_equations import solve_iteratively
+from ..._kernels.normal_equations import solve_along_path
 
 
 class Band(eqx.Module):
@@ -117,7 +117,7 @@ class Kind(NamedTuple):
         return Kind(self.terms, not self.by_rows, not self.gather)
 
     def steeper(self, power: int = 0, score: int = 0) -> Kind:
-        """Of one derivative more, and of so much more `power` and `score`."""
+        """The kind with one derivative more, and so much more `power` and `score`."""
         terms = tuple(
             Term(term.order + 1, term.power + power, term.score + score, term.level)
             for term in self.terms
@@ -269,34 +269,12 @@ class BandLaplacian(eqx.Module):
         tolerance: float,
         max_steps: int,
     ) -> Float[Array, "*batch n"]:
-        """x in `apply(x) + ground x = rhs`, by conjugate gradients.
-
-        On what changes slowly, the graph is a path of the conductances by which a
-        linear function flows; what changes fast meets the diagonal. Together they
-        are nearly the inverse for all wavelengths.
-        """
+        """x in `apply(x) + ground x = rhs`, by conjugate gradients."""
         flow = -prefix_sums(self.tilt)[..., :-1]
         both = self.band.inside[..., 1:] & self.band.inside[..., :-1]
         flow = jnp.where(both, jnp.maximum(flow, 0), 0)
-        before, after = pad_last(flow, 1, 0), pad_last(flow, 0, 1)
-        floor = jnp.where(ground > 0, ground, 1)
-        # Pivots of what is hardly grounded are no more than rounding.
-        diagonal = (1 + 4 * eps(rhs)) * (before + after) + floor
-        degree = self.columns + floor
-
-        def precondition(rhs):
-            path = jax.lax.linalg.tridiagonal_solve(
-                -before, diagonal, -after, rhs[..., None]
-            )[..., 0]
-            return path + rhs / degree
-
-        return solve_iteratively(
-            lambda x: self.apply(x) + ground * x,
-            precondition,
-            rhs,
-            tolerance,
-            max_steps,
-        )
+        given = self.columns, ground, rhs, tolerance, max_steps
+        return solve_along_path(self.apply, flow, *given)
 
 
 def graph_and_gap(

@@ -1,4 +1,4 @@
-"""What columns of a plan between boxes lack of their masses, with its derivative."""
+"""The mass that columns of a plan between boxes lack, with its derivative."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .band import Band, Kind, Term
 
 
 class Sides(NamedTuple):
-    """What a plan depends on beside the potentials g.
+    """All that a plan depends on beside the potentials g.
 
     **Attributes:**
 
@@ -55,7 +55,7 @@ class Sides(NamedTuple):
         return band, jnp.where(self.inside, total, 1)
 
     def fit_once(self, g: Float[Array, " m"]) -> Float[Array, " m"]:
-        """The same, without derivatives."""
+        """The f after one step, without derivatives."""
         g = jax.lax.stop_gradient(jnp.where(self.inside, g, LOW))
         return jnp.where(self.inside, -self.line.log_sums(g, self.v), 0)
 
@@ -91,7 +91,7 @@ def _lack_jvp(primals, tangents):
     line = sides.line
 
     def of_rows(term: Term, of_entry: Callable[[Entry], Array], move: Array) -> Array:
-        """Of a move of each row, times what `term` has beside the link."""
+        """The tangent by a move of each row, times the factors of a term."""
         kind = Kind((term,), by_rows=True, gather=True)
         mean = band.fold(kind, sides.v[None, None])[0] / total
         mean_ = stop_gradient(mean)

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..._kernels.arrays import eps, pad_last
 from ..._kernels.bands import Entry
 from ..._kernels.box_bands import BoxLine, width_of
 from ..._kernels.chebyshev import moments
 from ..._kernels.cumulative import prefix_sums
-from ..._kernels.normal_equations import solve_iteratively
+from ..._kernels.normal_equations import solve_along_path
 from .band import Band, Kind, Term
 from .box_sums import Sides, lack
 from .compressed_row import CompressedRow, Grid
@@ -49,7 +48,7 @@ class BoxGraph(eqx.Module):
         return self.v * (columns * x - flow)
 
     def apply(self, x: Float[Array, " m"]) -> Float[Array, " m"]:
-        """The same, accurate also where differences of x are small."""
+        """The product, accurate also where differences of x are small."""
 
         def of_rows(entry: Entry) -> tuple[Array, ...]:
             x, v = entry.other[1:]
@@ -73,35 +72,14 @@ class BoxGraph(eqx.Module):
         tolerance: float,
         max_steps: int,
     ) -> Float[Array, " m"]:
-        """x in `mv(x) + ground x = rhs`, by conjugate gradients.
-
-        They are preconditioned as those of a `BandLaplacian`: by a path of conductances
-        by which a linear function flows, and the diagonal.
-        """
+        """x in `mv(x) + ground x = rhs`, by conjugate gradients."""
         inside = self.band.inside
         both = inside[1:] & inside[:-1]
         apart = jnp.where(both, self.places[1:] - self.places[:-1], 1)
         flow = -prefix_sums(self.tilt)[:-1] / apart
         flow = jnp.where(both, jnp.maximum(flow, 0), 0)
-        before, after = pad_last(flow, 1, 0), pad_last(flow, 0, 1)
-        floor = jnp.where(ground > 0, ground, 1)
-        # Pivots of what is hardly grounded are no more than rounding.
-        diagonal = (1 + 4 * eps(rhs)) * (before + after) + floor
-        degree = jnp.maximum(self.columns, 0) + floor
-
-        def precondition(rhs):
-            path = jax.lax.linalg.tridiagonal_solve(
-                -before, diagonal, -after, rhs[:, None]
-            )[:, 0]
-            return path + rhs / degree
-
-        return solve_iteratively(
-            lambda x: self.apply(x) + ground * x,
-            precondition,
-            rhs,
-            tolerance,
-            max_steps,
-        )
+        given = jnp.maximum(self.columns, 0), ground, rhs, tolerance, max_steps
+        return solve_along_path(self.apply, flow, *given)
 
 
 class BoxedRow(eqx.Module):
