@@ -125,6 +125,7 @@ def without_dense_plans(monkeypatch):
     monkeypatch.setattr(line, "_boxes", lambda n: 5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_dense_plans")
 def test_where_few_nodes_do_not_do():
     # Between two clusters, an anchor changes sides over a small part of the softness.
