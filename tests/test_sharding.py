@@ -23,6 +23,7 @@ ALONE = {
     "softsort": BY_ROWS,
     "neuralsort": BY_ROWS,
     "sorting_network": ["sort", "rank", "argmax", "top_k_values"],
+    "fast_soft_sort": ["sort", "rank", "max", "median", "top_k_values"],
     "smooth_sort": ["sort", "rank", "max", "top_k_values"],
 }
 
@@ -49,7 +50,7 @@ def check(found: dict[str, dict]) -> None:
     assert {name: each["collectives"] for name, each in found.items()} == {
         name: [] for name in found
     }
-    assert max(each["difference"] for each in found.values()) < 1e-5
+    assert all(each["difference"] < 1e-5 for each in found.values())
 
 
 # Where the types of arrays say how they are distributed, each device has a program of
@@ -69,7 +70,10 @@ def test_explicit_axes(case, method):
     ("method", "mode"), [("softsort", "c0"), ("neuralsort", "smooth"), ("ot", "c0")]
 )
 def test_explicit_axes_of_weighted_rows(method, mode):
-    check(run("explicit+weights", method, mode, ["sort", "rank", "argmax", "median"]))
+    names = ["sort", "rank", "argmax", "median"]
+    if method == "neuralsort":
+        names.remove("rank")  # which it takes no weights for
+    check(run("explicit+weights", method, mode, names))
 
 
 @pytest.mark.slow
@@ -115,7 +119,6 @@ def test_partitioner_with_others(method):
     [
         pytest.param("softsort", "smooth", "top_k_mask", marks=pytest.mark.slow),
         pytest.param("softsort", "c0", "argmax", marks=pytest.mark.slow),
-        pytest.param("fast_soft_sort", "c0", "sort", marks=pytest.mark.slow),
     ],
 )
 def test_partitioner_reduces(method, mode, name):

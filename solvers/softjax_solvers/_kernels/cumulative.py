@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from .._platform.varying import is_manual
 from .arrays import exact_einsum, pad_last, slice_last
 
 _BLOCK = 64
@@ -22,7 +23,9 @@ def prefix_sums(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """
     *batch, n = x.shape
     if n <= _BLOCK:
-        return exact_einsum("...j,ij->...i", x, np.tri(n, dtype=x.dtype))
+        # Constants cost nothing; JAX 0.10 mistakes their types in a linear solve.
+        tri = jnp.tri if is_manual() else np.tri
+        return exact_einsum("...j,ij->...i", x, tri(n, dtype=x.dtype))
     blocks = -(-n // _BLOCK)
     x = pad_last(x, 0, blocks * _BLOCK - n).reshape(*batch, blocks, _BLOCK)
     inside = prefix_sums(x)

@@ -10,6 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 
+def is_manual() -> bool:
+    """Whether this is traced inside of `jax.shard_map`."""
+    return bool(jax.sharding.get_abstract_mesh().manual_axes)
+
+
 def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
     """`tree`, as arrays that differ between devices if any of `like` does.
 
@@ -18,7 +23,7 @@ def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
     the type of what it will write to them. Outside of it, nothing differs, and
     selections would only be traced.
     """
-    if not jax.sharding.get_abstract_mesh().manual_axes:
+    if not is_manual():
         return tree
     ones = (jnp.ones_like(x, bool, shape=()) for x in like)
     true = functools.reduce(operator.and_, ones)
