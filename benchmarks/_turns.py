@@ -151,14 +151,19 @@ def _prepare(
 ) -> dict[tuple[str, str], Record]:
     """First records of a size: compilations and first calls, values first.
 
-    A value is prepared anew if the gradient after it stopped the worker.
+    A value is prepared anew if the gradient after it stopped the worker. A gradient,
+    which includes the value, is late where that is.
     """
     found: dict[tuple[str, str], Record] = {}
     for library, kind in growing:
+        value = found.get((library, "value"), {})
+        if value.get("status") == "late":
+            found[library, kind] = dict(value)
+            continue
         ask = functools.partial(processes[library].ask, patience, do="prepare", **order)
         found[library, kind] = ask(kind=kind)
         fresh = not processes[library].started
-        if fresh and found.get((library, "value"), {}).get("status") == "ok":
+        if fresh and value.get("status") == "ok":
             found[library, "value"] = ask(kind="value")
     return found
 

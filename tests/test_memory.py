@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from parametrize import each
+from cases import METHODS, OPERATORS, REGULARIZERS
+from facts import has
+from parametrize import each, each_pair, pick
 
 import softjax as sj
 
@@ -19,6 +21,7 @@ LINEAR = [
     ("sort", "c0", "fast_soft_sort"),
     ("rank", "smooth", "fast_soft_sort"),
     ("rank", "c0", "fast_soft_sort"),
+    ("sort", "smooth", "ot"),
 ]
 
 
@@ -43,7 +46,9 @@ def peak(operator, size=SIZE, **keywords) -> int:
 @pytest.mark.parametrize(
     ("operator", "mode", "method"),
     [
-        pytest.param(*row, marks=[pytest.mark.slow] * (row[0] == "rank"))
+        pytest.param(
+            *row, marks=[pytest.mark.slow] * (row[0] == "rank" or row[2] == "ot")
+        )
         for row in LINEAR
     ],
 )
@@ -55,3 +60,19 @@ def test_a_million_numbers(operator, mode, method):
 def test_quadratic_time_in_linear_memory(operator):
     size = 10_000
     assert peak(operator, size, method="smooth_sort") < 300 * size
+
+
+@each_pair(pick(REGULARIZERS, "smooth", "c0"), dict.fromkeys(METHODS))
+def test_constants_do_not_grow(case, method):
+    """Programs hold no arrays of a size that is more than in proportion to n."""
+    x = jax.ShapeDtypeStruct((2**16,), jnp.float32)
+    names = ["sort", "rank", "max", "top_k_values", "median", "argmedian", "top_k_mask"]
+    for operator in pick(OPERATORS, *names):
+        if has(method, operator):
+
+            def loss(x, operator=operator):
+                out = operator.call(x, mode=case.mode, method=method, softness=0.1)
+                return jnp.sum(jnp.sin(out))
+
+            program = jax.export.export(jax.jit(jax.value_and_grad(loss)))(x)
+            assert len(program.mlir_module_serialized) < 2**22, operator.name

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..._kernels.arrays import eps, exact_einsum
+from ..._kernels.arrays import eps, exact_einsum, pad_last
 from ..._kernels.chebyshev import (
     FEW,
     gauss_of_equal_distances,
@@ -19,6 +19,7 @@ from ..._kernels.chebyshev import (
     moments,
     nodes,
 )
+from ..._kernels.cumulative import prefix_sums
 
 
 class Grid(NamedTuple):
@@ -187,7 +188,7 @@ class CompressedRow(eqx.Module):
         ends = jnp.concatenate([grid.low[:, None], a, grid.high[:, None]], axis=1)
         terms = (ends[:, 1:] - ends[:, :-1]) * (there[:, 1:] + there[:, :-1])
         inside = exact_einsum("kt,qt->kq", terms, np.tri(p + 1, dtype=a.dtype))
-        before = exact_einsum("k,jk->j", inside[:, -1], np.tri(k, k=-1, dtype=a.dtype))
+        before = pad_last(prefix_sums(inside[:, -1]), 1, -1)
         g = -(inside[:, :-1] + before[:, None]) / self.softness
         return jax.lax.stop_gradient(g.ravel())
 
