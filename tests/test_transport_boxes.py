@@ -10,7 +10,8 @@ from oracles.line import dense_line_gradients, dense_line_plan
 
 import softjax as sj
 import softjax.methods._line as line
-from softjax_solvers.internal import BoxedTransport, MeanPlaces
+import softjax_solvers._kernels.box_bands as box_bands
+from softjax_solvers.internal import BoxedTransport, CompressedTransport, MeanPlaces
 
 N = 300
 ENTROPY = sj.solvers.Entropy()
@@ -24,8 +25,15 @@ INPUTS = {
 WEIGHTS = np.cos(np.arange(N))
 
 
+@pytest.fixture(autouse=True)
+def several_chunks(monkeypatch):
+    """Few boxes are taken at once, as of long rows."""
+    monkeypatch.setattr(box_bands, "_CHUNK", 8)
+
+
 def boxed(x, softness):
-    problem = BoxedTransport.on_line(x, softness, ENTROPY)
+    nodes = CompressedTransport.on_line(x, softness, ENTROPY, -(-N // 16))
+    problem = BoxedTransport(nodes)
     found = sj.solvers.solve(problem, ENTROPY)
     values = found.read(sj.solvers.ColumnMeans(x))
     places = found.read(MeanPlaces(jnp.zeros(1, jnp.int32))) / (N - 1)

@@ -85,21 +85,17 @@ def read_line(
     if regularizer.structure().rate is None:
         band = BandedTransport.on_line(ordered.support, softness, start, count)
         return evaluate_and_judge(band, regularizer, readout)[0]
-    few = CompressedTransport.on_line(
-        ordered.support,
-        softness,
-        regularizer,
-        _boxes(sample.size),
-        start,
-        count,
-        _NODES,
-    )
+
+    def nodes(support: Array, softness: Array, boxes: int) -> CompressedTransport:
+        return CompressedTransport.on_line(
+            support, softness, regularizer, boxes, start, count, _NODES
+        )
+
+    few = nodes(ordered.support, softness, _boxes(sample.size))
     out, converged = evaluate_and_judge(few, regularizer, readout)
 
     def by_more(readout, support, softness):
-        more = BoxedTransport.on_line(
-            support, softness, regularizer, start, count, _NODES
-        )
+        more = BoxedTransport(nodes(support, softness, -(-sample.size // _NODES)))
         return evaluate_and_judge(more, regularizer, readout)[0]
 
     def by_plan(readout, support, softness):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
-from softjax_solvers.internal import varying_as
+from softjax_solvers.internal import reorder, varying_as
 
 _SMALL = 128
 """The number of elements up to which pairs are computed twice (measured on a CPU)."""
@@ -119,7 +119,10 @@ class Bitonic(Network):
         return own_inverse(lambda x: _swap_highest(x, distance), x)
 
     def ordered(self, x):
-        return _permuted(x, *_places(x.shape[-1]))
+        # One order of all rows.
+        axes = tuple(range(x.ndim - 1))
+        order, inverse = (jnp.expand_dims(p, axes) for p in _places(x.shape[-1]))
+        return reorder(x, order, inverse)
 
     def needed(
         self, one: Int[Array, "3"], count: Int[Array, "*batch 1"]
@@ -280,21 +283,6 @@ def _with_bits_at(places: list[int]) -> Int[Array, " n"]:
     half = len(places) // 2
     high, low = jnp.asarray(table(places[half:])), jnp.asarray(table(places[:half]))
     return (high[:, None] + low).reshape(-1)
-
-
-def _permuted(
-    x: Shaped[Array, "..."], order: Int[Array, " n"], inverse: Int[Array, " n"]
-) -> Shaped[Array, "..."]:
-    """`x[..., order]`, whose transpose is `x[..., inverse]`."""
-
-    def take(x: Array, order: Array) -> Array:
-        at = x.at[..., order]
-        return at.get(mode="promise_in_bounds", unique_indices=True)
-
-    back = functools.partial(take, order=inverse)
-    return jax.lax.custom_linear_solve(
-        back, x, lambda _, x: take(x, order), lambda _, x: back(x)
-    )
 
 
 NETWORKS: dict[str, type[Network]] = {"bitonic": Bitonic, "odd_even": OddEven}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .bands import LOW, Entry
 
@@ -22,34 +22,74 @@ _FAR = 30
 """Costs beyond which entries are of no account, whatever potentials are."""
 
 
-class BoxLine(eqx.Module):
+class Places(NamedTuple):
     """Where the p nodes in each of k boxes are, on both axes.
+
+    **Attributes:**
+
+    - `x`, `a`: middles of boxes.
+    - `low`, `high`: anchors where boxes begin and end.
+    - `level`: a number of each box, of which entries have differences.
+    - `pull`: nodes among the points relative to the middle, times the rate.
+    - `beside`: nodes among the anchors, relative to the middle.
+    """
+
+    x: Float[Array, "*k 1"]
+    a: Float[Array, "*k 1"]
+    low: Float[Array, "*k 1"]
+    high: Float[Array, "*k 1"]
+    level: Float[Array, "*k 1"]
+    pull: Float[Array, "*k p"]
+    beside: Float[Array, "*k p"]
+
+
+class BoxLine(eqx.Module):
+    """The nodes of boxes on a line, and how far away from a box others count.
 
     Entries are functions of `t_ij = f_i + g_j + B_ij`, with `B_ij = 2 x_i a_j /
     softness` relative to the middles of boxes: what is far is negative.
 
     **Attributes:**
 
-    - `x`, `a`: middles of boxes.
-    - `pull`: nodes among the points relative to the middle, times the `rate`.
-    - `beside`: nodes among the anchors, relative to the middle.
-    - `low`, `high`: anchors where boxes begin and end.
+    - `places`: all `Places`, and boxes beyond both ends, as one array: that is read
+        from at once.
     - `rate`: by which products of the two axes become costs.
     - `used`: the number of boxes that there are.
     - `width`: how many boxes away entries count.
-    - `level`: a number of each box, of which entries have differences.
+    - `shape`: the number of boxes, and of nodes in each.
     """
 
-    x: Float[Array, " k"]
-    a: Float[Array, " k"]
-    pull: Float[Array, "k p"]
-    beside: Float[Array, "k p"]
-    low: Float[Array, " k"]
-    high: Float[Array, " k"]
+    places: Float[Array, "rows columns"]
     rate: Float[Array, ""]
     used: Int[Array, ""]
     width: Int[Array, ""]
-    level: Float[Array, " k"]
+    shape: tuple[int, int] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        places: Places,
+        rate: Float[Array, ""],
+        used: Int[Array, ""],
+        width: Int[Array, ""],
+    ):
+        self.shape = places.pull.shape
+        self.places = self._pad(jnp.concatenate(places, axis=1), 0)
+        self.rate, self.used, self.width = rate, used, width
+
+    @property
+    def _reach(self) -> tuple[int, int]:
+        """How many boxes are read at once, and how far beyond the ends."""
+        return min(_CHUNK, self.shape[0]), min(_WIDEST, self.shape[0])
+
+    def _pad(self, x: Float[Array, "k c"], fill: float) -> Float[Array, "rows c"]:
+        chunk, widest = self._reach
+        widths = (widest, widest + chunk, 0), (0, 0, 0)
+        return jax.lax.pad(x, jnp.asarray(fill, x.dtype), widths)
+
+    def _split(self, places: Float[Array, "... columns"]) -> Places:
+        p = self.shape[1]
+        ends = *range(1, 6), 5 + p
+        return Places(*jnp.split(places, ends, axis=-1))
 
     def fold_sums(
         self,
@@ -103,98 +143,118 @@ class BoxLine(eqx.Module):
     def _fold(
         self, fn, fill: Any, own, other, by_rows, count
     ) -> Float[Array, "count m"]:
-        k, p = self.pull.shape
-        chunk, widest = min(_CHUNK, k), min(_WIDEST, k)
+        (k, p), (chunk, widest) = self.shape, self._reach
+        costs_of = _costs_of_rows if by_rows else _costs_of_columns
 
-        def pad(x, before, fill: float = 0):
-            x = x.reshape(k, -1)
-            widths = (before, widest + chunk, 0), (0, 0, 0)
-            return jax.lax.pad(x, jnp.asarray(fill, x.dtype), widths)
-
-        def prepare(arrays, before):
-            first, *rest = (x.reshape(k, p) for x in arrays)
-            places = self.x, self.a, self.low, self.high, self.pull, self.beside
-            places = *places, self.level
-            arrays = pad(first, before, LOW), *(pad(x, before) for x in rest)
-            return arrays, tuple(pad(x, before) for x in places)
-
-        near, far = prepare(own, 0), prepare(other, widest)
-        ones = jnp.asarray([0, 1])[:, None, None]
+        def prepare(arrays):
+            # Beyond the ends, potentials are so low that nothing else counts.
+            rows = jnp.stack([x.reshape(k, p) for x in arrays], axis=1)
+            return self._pad(rows.reshape(k, -1), LOW), self.places
 
         def read(arrays, start):
             def of(x):
-                return jax.lax.dynamic_slice_in_dim(x, start, chunk)
+                return jax.lax.dynamic_slice_in_dim(x, widest + start, chunk)
 
             return jax.tree.map(of, arrays)
 
-        def of_chunk(carry):
-            i, out = carry
-            start = i * chunk
-            mine, (x, a, low, high, pull, beside, level) = read(near, start)
+        def split(rows, places):
+            rows = jnp.split(rows, rows.shape[-1] // p, axis=-1)
+            return tuple(rows), self._split(places)
 
-            def advance(carry):
-                d, state, passed, before = carry
-                sides = (
-                    read(far, widest + start + d),
-                    read(far, widest + start - d),
-                )
-                theirs, there = jax.tree.map(lambda *s: jnp.stack(s), *sides)
-                x_, a_, low_, high_, pull_, beside_, level_ = there
-                if by_rows:
-                    apart = a_ - a + beside_
-                    entry = jnp.where(ones == 0, low_, high_)
-                    beyond = passed + (x_ - x) * (a_ - entry + beside_)
-                    t = pull[:, :, None] * apart[..., None, :]
-                    t = t - self.rate * beyond[..., None, :]
-                    passed = passed + jnp.abs(x_ - x) * (high_ - low_)
-                    sign = 1
-                else:
-                    apart = a - a_ + beside
-                    # So many anchors are between the box that was passed and this.
-                    edge = jnp.where(ones == 0, high, low)
-                    passed = passed + jnp.abs(x_ - before[0]) * before[1]
-                    beyond = passed + (x - x_) * (a - edge + beside)
-                    t = pull_[..., None, :] * apart[..., :, None]
-                    t = t - self.rate * beyond[..., :, None]
-                    edge_ = jnp.where(ones == 0, high_, low_)
-                    before = x_, jnp.abs(edge - edge_)
-                    sign = -1
-                # In one order, as rows are fitted in it to columns, and both compared.
-                both = mine[0][:, :, None], theirs[0][..., None, :]
-                of_rows, of_columns = both if by_rows else both[::-1]
-                t = (t + of_columns) + of_rows
+        near, far = prepare(own), prepare(other)
+        ahead = jnp.asarray([True, False])[:, None, None]
+
+        # One loop over chunks and distances: two of them are twice as much to compile.
+        def advance(carry):
+            start, d, path, out = carry
+            mine, here = split(*read(near, start))
+            sides = read(far, start + d), read(far, start - d)
+            theirs, there = split(*jax.tree.map(lambda *s: jnp.stack(s), *sides))
+            path = jax.tree.map(lambda x: jnp.where(d > 0, x, 0), path)
+            costs, path = costs_of(here, there, ahead, path)
+            t = costs.gain - self.rate * costs.beyond
+            # In one order, as rows are fitted in it to columns, and both compared.
+            both = mine[0][:, :, None], theirs[0][..., None, :]
+            of_rows, of_columns = both if by_rows else both[::-1]
+            t = (t + of_columns) + of_rows
+            entry = Entry(
                 # The diagonal is on one side only.
-                t = jnp.where((d > 0) | (ones[..., None] == 0), t, LOW)
-                apart = apart[..., None, :] if by_rows else apart[..., :, None]
-                entry = Entry(
-                    t,
-                    sign * apart,
-                    jnp.ones_like(self.rate),
-                    tuple(y[:, :, None] for y in mine),
-                    tuple(y[..., None, :] for y in theirs),
-                    (sign * (level - level_))[..., None],
-                )
-                return d + 1, fn(state, entry), passed, before
+                jnp.where((d > 0) | ahead[..., None], t, LOW),
+                costs.apart,
+                jnp.ones_like(self.rate),
+                tuple(y[:, :, None] for y in mine),
+                tuple(y[..., None, :] for y in theirs),
+                costs.level[..., None],
+            )
+            state = jax.lax.dynamic_slice_in_dim(out, start, chunk, axis=1)
+            state = fn(state, entry)
+            out = jax.lax.dynamic_update_slice_in_dim(out, state, start, axis=1)
+            last = d >= self.width
+            start = start + jnp.where(last, chunk, 0)
+            return start, jnp.where(last, 0, d + 1), path, out
 
-            state = jnp.broadcast_to(jnp.asarray(fill, out.dtype), (count, chunk, p))
-            none = jnp.zeros((2, chunk, 1), out.dtype)
-            before = jnp.broadcast_to(x, none.shape), none
-            zero = jnp.zeros_like(start)
-            state = jax.lax.while_loop(
-                lambda carry: carry[0] <= self.width,
-                advance,
-                (zero, state, none, before),
-            )[1]
-            new = jax.lax.dynamic_update_slice_in_dim(out, state, start, axis=1)
-            return i + 1, new
-
-        out = jnp.zeros((count, k + chunk, p), self.pull.dtype)
+        fill = jnp.asarray(fill, self.places.dtype)
+        out = jnp.broadcast_to(fill, (count, k + chunk, p))
+        path = (jnp.zeros((2, chunk, 1), out.dtype),) * 3
+        zero = jnp.zeros((), jnp.int32)
         out = jax.lax.while_loop(
-            lambda carry: carry[0] * chunk < self.used,
-            of_chunk,
-            (jnp.zeros((), jnp.int32), out),
-        )[1]
+            lambda carry: carry[0] < self.used, advance, (zero, zero, path, out)
+        )[-1]
         return out[:, :k].reshape(count, k * p)
+
+
+class _Costs(NamedTuple):
+    """Costs `B = gain - rate * beyond` between nodes of boxes.
+
+    **Attributes:**
+
+    - `apart`: how far anchors are from the middle of the point's box.
+    - `level`: by how much the level of the point's box is above that of theirs.
+    """
+
+    gain: Float[Array, "2 c p p"]
+    beyond: Float[Array, "2 c ..."]
+    apart: Float[Array, "2 c ..."]
+    level: Float[Array, "2 c 1"]
+
+
+def _costs_of_rows(
+    here: Places, there: Places, ahead: Bool[Array, "2 1 1"], path: Any
+) -> tuple[_Costs, Any]:
+    """Of points here with anchors there; and the path to the next boxes.
+
+    **Arguments:**
+
+    - `path`: costs of the way past the boxes between, and, as columns need it, of the
+        last one of them the middle and how many anchors are from its edge to here. All
+        are 0 at first.
+    """
+    passed, *last = path
+    apart = there.a - here.a + there.beside
+    entry = jnp.where(ahead, there.low, there.high)
+    way = there.x - here.x
+    beyond = passed + way * (there.a - entry + there.beside)
+    passed = passed + jnp.abs(way) * (there.high - there.low)
+    apart = apart[..., None, :]
+    gain = here.pull[:, :, None] * apart
+    costs = _Costs(gain, beyond[..., None, :], apart, here.level - there.level)
+    return costs, (passed, *last)
+
+
+def _costs_of_columns(
+    here: Places, there: Places, ahead: Bool[Array, "2 1 1"], path: Any
+) -> tuple[_Costs, Any]:
+    """Of points there with anchors here, as `_costs_of_rows`."""
+    passed, x, anchors = path
+    apart = here.a - there.a + here.beside
+    edge = jnp.where(ahead, here.high, here.low)
+    passed = passed + jnp.abs(there.x - x) * anchors
+    beyond = passed + (here.x - there.x) * (here.a - edge + here.beside)
+    apart = apart[..., :, None]
+    gain = there.pull[..., None, :] * apart
+    anchors = jnp.abs(edge - jnp.where(ahead, there.high, there.low))
+    costs = _Costs(gain, beyond[..., :, None], -apart, there.level - here.level)
+    return costs, (passed, there.x, anchors)
 
 
 def width_of(

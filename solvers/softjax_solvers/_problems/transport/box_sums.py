@@ -126,7 +126,7 @@ def _lack_jvp(primals, tangents):
             )
 
         # Sums of w over a box are constant, so that any number may be subtracted there.
-        boxes = x.reshape(line.pull.shape)
+        boxes = x.reshape(line.shape)
         middle = boxes[:, boxes.shape[1] // 2, None] + jnp.zeros_like(boxes)
         other = g_, x, v_
         (out,) = line.fold_sums(terms, (f_, middle.ravel()), other, True)

@@ -18,7 +18,7 @@ class BoxedTransport(Problem):
     """`CompressedTransport` in any number of boxes, of which those nearby have entries.
 
     Those are formed when they are summed, in O(n) memory, so that there may be a box
-    for each few points, which resolve any plan.
+    for each p points, which resolve any plan.
 
     **Attributes:**
 
@@ -26,21 +26,6 @@ class BoxedTransport(Problem):
     """
 
     nodes: CompressedTransport
-
-    @classmethod
-    def on_line(
-        cls,
-        points: Float[Array, "*batch n"],
-        softness: Any,
-        regularizer: Regularizer,
-        start: Any = 0,
-        count: Any = None,
-        p: int = 16,
-    ) -> BoxedTransport:
-        """As of `CompressedTransport`, in as many boxes as are needed."""
-        boxes = -(-points.shape[-1] // p)
-        args = points, softness, regularizer, boxes, start, count, p
-        return cls(CompressedTransport.on_line(*args))
 
     def each(self, fn: Callable, regularizer: Regularizer, *args: Array) -> Any:
         """`fn(row, *args)` of all rows, with their entries of the arguments."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import equinox as eqx
@@ -12,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..._kernels.bands import Entry
-from ..._kernels.box_bands import BoxLine, width_of
+from ..._kernels.box_bands import BoxLine, Places, width_of
 from ..._kernels.chebyshev import moments
 from ..._kernels.cumulative import prefix_sums
 from ..._kernels.normal_equations import solve_along_path
@@ -97,8 +96,10 @@ class BoxedRow(eqx.Module):
         last = jnp.maximum(self.row.count - 1, 1).astype(self.grid.x.dtype)
         return 2 / (last * self.row.softness)
 
-    def line(self, beside: Float[Array, "k p"]) -> BoxLine:
-        """The line, with some nodes among the anchors."""
+    def line(
+        self, beside: Float[Array, "k p"], level: Float[Array, " k"] | float = 0
+    ) -> BoxLine:
+        """The line, with some nodes among the anchors, and levels of boxes."""
         row, grid = self.row, self.grid
         k, p = row.boxes, row.p
         size = grid.length.astype(grid.x.dtype)
@@ -109,18 +110,11 @@ class BoxedRow(eqx.Module):
         ends = jnp.where(self.inside.reshape(k, p), x, grid.centre_x[:, None])
         ends = jnp.min(ends, axis=1), jnp.max(ends, axis=1)
         width = width_of(*ends, grid.centre_x, size, self._rate, used)
-        line = BoxLine(
-            grid.centre_x,
-            grid.centre,
-            self._rate * grid.beside_x,
-            beside,
-            low,
-            high,
-            self._rate,
-            used.astype(jnp.int32),
-            width,
-            jnp.zeros_like(grid.centre),
-        )
+        level = jnp.broadcast_to(level, size.shape)
+        boxes = grid.centre_x, grid.centre, low, high, level
+        nodes = self._rate * grid.beside_x, beside
+        places = Places(*(x[:, None] for x in boxes), *nodes)
+        line = BoxLine(places, self._rate, used.astype(jnp.int32), width)
         return jax.lax.stop_gradient(line)
 
     @property
@@ -180,8 +174,7 @@ class BoxedRow(eqx.Module):
         sums = moments(grid.s, beside, grid.box, k, p)
         sums = jnp.where(grid.own[:, None], own, sums)
         sums = sums / row.count.astype(values.dtype)
-        line = self.line(grid.beside_b)
-        line = dataclasses.replace(line, level=centre)
+        line = self.line(grid.beside_b, centre)
         low = band.potentials[0]
         top = jnp.where(self.inside, line.tops(low, by_rows=False), 0)
         band = sides._replace(line=line).band(band.f, -top)

@@ -32,8 +32,8 @@ class Grid(NamedTuple):
     - `box`, `slot`, `s`: of points, their box, number and place in it.
     - `x`, `w`: nodes among the points, and sums of Lagrange polynomials over points.
     - `a`, `v`: nodes among the anchors, and weights of a Gauss rule.
-    - `centre_x`, `centre_a`, `low`, `high`, `slope`: of boxes, middles, which of points
-        themselves are their means, the anchors where they begin and end, and `dx / da`.
+    - `centre_x`, `centre_a`, `low`, `high`: of boxes, middles, which of points
+        themselves are their means, and the anchors where they begin and end.
     - `beside_x`: nodes among the points from the middles of boxes. Those are rounded,
         and nodes are not to be off the zeros of their polynomials by that.
     - `centre`, `beside_a`, `beside_b`: in units of the distance of anchors, middles of
@@ -55,7 +55,6 @@ class Grid(NamedTuple):
     centre_a: Float[Array, " k"]
     low: Float[Array, " k"]
     high: Float[Array, " k"]
-    slope: Float[Array, " k"]
     beside_x: Float[Array, "k p"]
     centre: Float[Array, " k"]
     beside_a: Float[Array, "k p"]
@@ -130,7 +129,6 @@ class CompressedRow(eqx.Module):
         w = moments(s, jnp.ones_like(s), box, k, p)
         w = jnp.where(own_, present, w)
         share = 1 / self.count.astype(x.dtype)
-        wide = jnp.maximum(size - 1, 1) * gap
         return Grid(
             own,
             first,
@@ -147,7 +145,6 @@ class CompressedRow(eqx.Module):
             gap * centre,
             gap * (before - 0.5),
             gap * (before + size - 0.5),
-            (high - low) / wide,
             beside_x,
             centre,
             beside_a,
