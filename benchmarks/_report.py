@@ -32,6 +32,7 @@ def render(results: Results, figures: set[str]) -> str:
         operators="\n".join(
             _operator(results, op, figures) for op in FLOORS if results.cases(op)
         ),
+        faster=_tables.faster_table(results) or "None.",
         failures=_tables.failures(results),
         machine=_machine(machine),
         **{key: value for key, value in settings.items() if key != "batch"},

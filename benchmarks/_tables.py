@@ -1,5 +1,6 @@
 """Tables of ratios, in Markdown."""
 
+import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -192,6 +193,24 @@ def summary_table(results: Results) -> str | None:
             counts.append(f"{faster} of {len(pairs[kind])}")
         rows.append([peer, *cells, " / ".join(counts)])
     header = ("library", "value", "gradient", "compile", "memory", "faster")
+    return markdown(header, rows) if rows else None
+
+
+def faster_table(results: Results) -> str | None:
+    """Table of the cases in which a peer is faster, with its ratio at each such n."""
+    rows = []
+    for case in results.cases():
+        for peer, kind in itertools.product(PEERS, KINDS):
+            cells = []
+            for n in results.sizes():
+                found = [results.find(case, n, each, kind) for each in (HERE, peer)]
+                pair = [each for each in found if each and each["status"] == "ok"]
+                ratio = _ratio(pair, "seconds") if len(pair) == 2 else None
+                cells.append("" if ratio is None or ratio >= 1 else number(ratio))
+            if any(cells):
+                rows.append([*_code(case), kind, peer, *cells])
+    sizes = [f"n = {n}" for n in results.sizes()]
+    header = ("operator", "method", "mode", "of", "library", *sizes)
     return markdown(header, rows) if rows else None
 
 

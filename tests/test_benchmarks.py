@@ -90,6 +90,7 @@ def test_page(benchmarks, tmp_path):
             _record("softjax 0.1.1", kind, n=4096, status="memory", **compiled),
         ]
     records += [
+        _record("jaxopt", "value", seconds=1e-3, **compiled),
         _record("scipy", "value", status="raises", why="ValueError: a | b"),
         _record("scipy", "gradient", status="none"),
     ]
@@ -108,6 +109,7 @@ def test_page(benchmarks, tmp_path):
     assert "| `softsort` | `c0` | 2 / 2 | 3 / 3 | 2.5 | 2 KiB at n = 4096 |" in page
     assert "| softjax 0.1.1 | 1.5 / 1.5\\* | memory | 1 | 1 |" in page
     assert "| scipy | raises | — |" in page
+    assert "| `sort` | `softsort` | `c0` | value | jaxopt | 0.25 |  |" in page
     assert "`ValueError: a / b`" in page
     assert tmp_path / "images/performance_sort.png" in written
     assert all(each.stat().st_size < 150_000 for each in written)
