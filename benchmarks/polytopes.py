@@ -5,6 +5,7 @@ Run: `python -m benchmarks.polytopes`. In float32, times are minima of several c
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,11 +17,11 @@ import numpy as np
 from softjax import solvers, structured as st
 
 
-def milliseconds(fn: Callable[..., Any], *args: Any, repeats: int = 7) -> float:
-    """The least time of a call that is compiled already."""
+def milliseconds(fn: Callable[..., Any], *args: Any, budget: float = 0.1) -> float:
+    """The least time of a call that is compiled already, of calls for some seconds."""
     jax.block_until_ready(fn(*args))
-    times = []
-    for _ in range(repeats):
+    times: list[float] = []
+    while len(times) < 7 or sum(times) < budget:
         started = time.perf_counter()
         jax.block_until_ready(fn(*args))
         times.append(time.perf_counter() - started)
@@ -46,7 +47,7 @@ def oracles(rng: np.random.Generator) -> dict[str, tuple[st.Structure, Any]]:
     return found | {"chain, 20 x 5": (st.Chain(), chain)}
 
 
-def print_oracles() -> None:
+def print_oracles(max_atoms: int | None) -> None:
     print(
         f"{'c0':<20} {'softness':>8} {'steps':>6} {'atoms':>6} {'gap':>8} {'ms':>7} "
         f"{'gradient':>9}   {'Frank-Wolfe: steps':>18} {'gap':>8} {'ms':>7}"
@@ -54,7 +55,8 @@ def print_oracles() -> None:
     for name, (structure, scores) in oracles(np.random.default_rng(0)).items():
         for softness in (1.0, 0.1):
             cells = []
-            for solver in (solvers.ActiveSet(), solvers.FrankWolfe()):
+            active_set = solvers.ActiveSet(max_atoms=max_atoms)
+            for solver in (active_set, solvers.FrankWolfe()):
 
                 def problem(z, softness=softness, structure=structure):
                     return solvers.OracleProjection(z, softness, structure.oracle)
@@ -70,7 +72,7 @@ def print_oracles() -> None:
                 program = jax.jit(project)
                 weights, steps, gap, _ = program(scores)
                 took = milliseconds(program, scores)
-                if solver == solvers.ActiveSet():
+                if solver is active_set:
                     slope = milliseconds(jax.jit(jax.value_and_grad(square)), scores)
                     atoms = int(jnp.sum(weights > 0))
                     cells += [
@@ -135,5 +137,7 @@ def print_programs() -> None:
 
 
 if __name__ == "__main__":
-    print_oracles()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--max-atoms", type=int, help="places of the active set")
+    print_oracles(parser.parse_args().max_atoms)
     print_programs()

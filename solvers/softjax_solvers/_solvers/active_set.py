@@ -225,8 +225,8 @@ class _Search(eqx.Module):
         index = jnp.argmax(answer.place)
         vertices = _with(found.vertices, index, answer.vertex, join, axis=0)
         if gram is not None and products is not None:
-            gram = _with(gram, index, products, join, axis=0)
-            gram = _with(gram, index, products, join, axis=1)
+            new = place[:, None] | place
+            gram = jnp.where(new, jnp.where(place, products[:, None], products), gram)
         found = Set(vertices, weights, gap)
         return _State(found, gram, corrections, steps, done), over
 
