@@ -32,7 +32,7 @@ class Set(NamedTuple):
         def of_places(size: int) -> Array:
             return mean(self.weights[:size], self.vertices[:size])
 
-        return over_taken(self.weights > 0, of_places)
+        return over_taken(self.weights > 0, of_places, self.vertices.size)
 
 
 class Answer(NamedTuple):
@@ -80,7 +80,7 @@ def consult(
         same = (weights[:size] > 0) & jnp.all(vertices[:size] == vertex, axis=-1)
         return gap, jnp.pad(same, (0, len(weights) - size))
 
-    gap, same = over_taken(weights > 0, compare)
+    gap, same = over_taken(weights > 0, compare, vertices.size)
     known = any_true(same)
     free = jnp.argmin(weights)
     place = jnp.where(known, same, jnp.arange(len(weights)) == free)
