@@ -54,10 +54,14 @@ def _cell(results: Results, case: Case, n: int, library: str, to: str) -> str:
             words.append(_why_not(results, record))
     if len(set(words)) == 1 and not words[0][0].isdigit():
         words = words[:1]
+    return " / ".join(words) + _mark(results, case, n, library)
+
+
+def _mark(results: Results, case: Case, n: int, library: str) -> str:
+    """What follows a ratio if results differ."""
     record = results.find(case, n, library, "value") or {}
     difference = record.get("difference", 0.0)
-    off = difference is None or difference > OFF
-    return " / ".join(words) + ("\\*" if off else "")
+    return "\\*" if difference is None or difference > OFF else ""
 
 
 def _has_none(results: Results, case: Case, library: str, kind: str) -> bool:
@@ -206,7 +210,10 @@ def faster_table(results: Results) -> str | None:
                 found = [results.find(case, n, each, kind) for each in (HERE, peer)]
                 pair = [each for each in found if each and each["status"] == "ok"]
                 ratio = _ratio(pair, "seconds") if len(pair) == 2 else None
-                cells.append("" if ratio is None or ratio >= 1 else number(ratio))
+                if ratio is None or ratio >= 1:
+                    cells.append("")
+                else:
+                    cells.append(number(ratio) + _mark(results, case, n, peer))
             if any(cells):
                 rows.append([*_code(case), kind, peer, *cells])
     sizes = [f"n = {n}" for n in results.sizes()]
