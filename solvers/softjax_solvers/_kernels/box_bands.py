@@ -72,7 +72,8 @@ class BoxLine(eqx.Module):
         used: Int[Array, ""],
         width: Int[Array, ""],
     ):
-        self.shape = places.pull.shape
+        k, p = places.pull.shape
+        self.shape = k, p
         self.places = self._pad(jnp.concatenate(places, axis=1), 0)
         self.rate, self.used, self.width = rate, used, width
 

@@ -111,9 +111,15 @@ class BoxedRow(eqx.Module):
         ends = jnp.min(ends, axis=1), jnp.max(ends, axis=1)
         width = width_of(*ends, grid.centre_x, size, self._rate, used)
         level = jnp.broadcast_to(level, size.shape)
-        boxes = grid.centre_x, grid.centre, low, high, level
-        nodes = self._rate * grid.beside_x, beside
-        places = Places(*(x[:, None] for x in boxes), *nodes)
+        places = Places(
+            x=grid.centre_x[:, None],
+            a=grid.centre[:, None],
+            low=low[:, None],
+            high=high[:, None],
+            level=level[:, None],
+            pull=self._rate * grid.beside_x,
+            beside=beside,
+        )
         line = BoxLine(places, self._rate, used.astype(jnp.int32), width)
         return jax.lax.stop_gradient(line)
 
