@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from cases import METHODS, OPERATORS, REGULARIZERS
 from facts import has
@@ -98,6 +100,26 @@ def test_shard_map_of_others(case, method):
     names = [each.name for each in pick(OPERATORS, *NAMES) if has(method, each)]
     others = [name for name in names if name not in FAST]
     check(run("checked", method, case.name, others))
+
+
+@each_pair(
+    pick(REGULARIZERS, "smooth", "c0", "c1"),
+    dict.fromkeys(METHODS) | {"neuralsort": "smooth"},
+)
+def test_shard_map_of_long_rows(case, method):
+    """Types of arrays that may differ between devices are kept, in derivatives too."""
+    mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("batch",))
+    spec = jax.sharding.PartitionSpec("batch")
+    for operator in pick(OPERATORS, "sort", "rank", "max", "median", "top_k_values"):
+        if not has(method, operator):
+            continue
+
+        @jax.grad
+        def slope(x, operator=operator):
+            return jnp.sum(jnp.sin(operator.call(x, method=method, mode=case.mode)))
+
+        mapped = jax.shard_map(slope, mesh=mesh, in_specs=spec, out_specs=spec)
+        jax.jit(mapped).lower(jnp.zeros((1, 600)))
 
 
 def test_partitioner():

@@ -155,3 +155,19 @@ def test_batches():
     extent = float(np.ptp(rows))
     np.testing.assert_allclose(soft(rows), mapped, atol=1e-5 * extent)
     np.testing.assert_allclose(soft(rows[1]), mapped[1], atol=1e-5 * extent)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_dense_plans")
+def test_shard_map():
+    """Loops keep the types that arrays have inside, which `jax.shard_map` checks."""
+    x = rng.standard_cauchy(size=(1, 520)).astype(np.float32)
+
+    @jax.grad
+    def slope(x):
+        return jnp.sum(jnp.sin(sj.sort(x, softness=0.1, method="ot")))
+
+    mesh = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), ("batch",))
+    spec = jax.sharding.PartitionSpec("batch")
+    mapped = jax.shard_map(slope, mesh=mesh, in_specs=spec, out_specs=spec)
+    np.testing.assert_allclose(jax.jit(mapped)(x), jax.jit(slope)(x), atol=1e-4)

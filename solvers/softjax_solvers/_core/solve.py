@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._kernels.derivatives import stop_gradient
+from .._platform.varying import all_varying
 from .modes import get_regularizer
 from .problem import Problem
 from .readout import Dual, Readout
@@ -47,6 +48,7 @@ def solve(
     """
     regularizer = get_regularizer(regularizer)
     problem, solver = prepare(problem, regularizer, solver, linear_solver)
+    problem, regularizer = all_varying((problem, regularizer))
     found = solve_and_read(
         problem, regularizer, Dual(), find=Search(solver), linear_solver=linear_solver
     )
@@ -79,6 +81,7 @@ def evaluate(
     """
     regularizer = get_regularizer(regularizer)
     problem, solver = prepare(problem, regularizer, solver, linear_solver)
+    problem, regularizer, readout = all_varying((problem, regularizer, readout))
     return problem.evaluated_by(solver, regularizer, readout, linear_solver)
 
 

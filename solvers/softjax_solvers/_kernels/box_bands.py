@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from .._platform.varying import varying_as
 from .bands import LOW, Entry
 
 _CHUNK = 32
@@ -198,9 +199,8 @@ class BoxLine(eqx.Module):
         out = jnp.broadcast_to(fill, (count, k + chunk, p))
         path = (jnp.zeros((2, chunk, 1), out.dtype),) * 3
         zero = jnp.zeros((), jnp.int32)
-        out = jax.lax.while_loop(
-            lambda carry: carry[0] < self.used, advance, (zero, zero, path, out)
-        )[-1]
+        start = varying_as((zero, zero, path, out), self.places, *own, *other)
+        out = jax.lax.while_loop(lambda carry: carry[0] < self.used, advance, start)[-1]
         return out[:, :k].reshape(count, k * p)
 
 
@@ -298,6 +298,6 @@ def width_of(
 
     zero = jnp.zeros_like(x)
     one = jnp.ones((), jnp.int32)
-    start = one, zero, zero, near(one, zero, zero)
+    start = varying_as((one, zero, zero, near(one, zero, zero)), x)
     width = jax.lax.while_loop(lambda carry: carry[3], advance, start)[0] - 1
     return jnp.minimum(width, min(_WIDEST, k))

@@ -205,7 +205,7 @@ def _loop_while_near(
         return near, distance + 1, totals
 
     start = jnp.ones((), bool), jnp.zeros((), jnp.int32), sweep.start()
-    start = varying_as(start, jax.tree.leaves(args)[0])
+    start = varying_as(start, *jax.tree.leaves(args))
     _, beyond, totals = jax.lax.while_loop(lambda state: state[0], step, start)
     return beyond - 1, sweep.end(totals)
 

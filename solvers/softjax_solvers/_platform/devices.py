@@ -11,6 +11,8 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, PyTree
 
+from .varying import all_varying
+
 
 def on_each_device(
     fn: Callable[..., PyTree[Array]], x: Float[Array, "*batch n"], *others: Any
@@ -30,7 +32,7 @@ def on_each_device(
     *batch, last = (*sharding.spec, *[None] * (x.ndim - len(sharding.spec)))
     axes = {name for entry in batch if entry is not None for name in _names(entry)}
     if not axes or last is not None:
-        return fn(x, *others)
+        return fn(*all_varying((x, *others)))
     arrays, static = eqx.partition(others, eqx.is_array)
 
     def place(leaf: Array) -> PartitionSpec:

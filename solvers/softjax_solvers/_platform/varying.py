@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
@@ -26,5 +27,16 @@ def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
     if not is_manual():
         return tree
     ones = (jnp.ones_like(x, bool, shape=()) for x in like)
-    true = functools.reduce(operator.and_, ones)
+    true = functools.reduce(operator.and_, ones, jnp.asarray(True))
     return jax.tree.map(lambda x: jnp.where(true, x, jnp.zeros((), x.dtype)), tree)
+
+
+def all_varying(tree: PyTree) -> PyTree:
+    """`tree`, all arrays of which differ between devices if any of them does.
+
+    JAX 0.10 mistakes the types of what does not in functions that a linear solve holds.
+    """
+    if not is_manual():
+        return tree
+    arrays, static = eqx.partition(tree, eqx.is_array)
+    return eqx.combine(varying_as(arrays, *jax.tree.leaves(arrays)), static)
