@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said(name):
     assert "problem(s):" in str(report)
 
 
-@each("case", [*STRUCTURES, *SETS], fast=("grid_path",))
+@each("case", [*STRUCTURES, *SETS], fast=())
 def test_structures_are_consistent(case):
     """Those of the library, and how many there are."""
     report = st.check_structure(case.structure, case.scores("check"))

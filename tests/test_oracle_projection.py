@@ -128,12 +128,12 @@ DEDICATED = {
     ("name", "mode"),
     [
         pytest.param("simplex", "smooth", marks=pytest.mark.slow),
-        ("hypersimplex", "c1"),
+        pytest.param("hypersimplex", "c1", marks=pytest.mark.slow),
         pytest.param("transport", "c0", marks=pytest.mark.slow),
         pytest.param("simplex", "c0", marks=pytest.mark.slow),
         pytest.param("simplex", "pseudohuber", marks=pytest.mark.slow),
         pytest.param("simplex", "cubic", marks=pytest.mark.slow),
-        pytest.param("hypersimplex", "c0", marks=pytest.mark.slow),
+        ("hypersimplex", "c0"),
         pytest.param("hypersimplex", "smooth", marks=pytest.mark.slow),
     ],
 )

@@ -113,6 +113,7 @@ def test_some_are_copies(x64, method, name):
     assert_copies(method, COUNTS[:1], 1e-7, only=[name], softness=0.4)
 
 
+@pytest.mark.slow
 def test_hard_weights(x64):
     assert_copies("hard", COUNTS, 1e-12, mode="hard")
 
