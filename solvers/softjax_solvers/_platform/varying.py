@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import operator
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
+
+_Tree = TypeVar("_Tree")
 
 
 def is_manual() -> bool:
@@ -31,12 +34,17 @@ def varying_as(tree: PyTree[Array], *like: Array) -> PyTree[Array]:
     return jax.tree.map(lambda x: jnp.where(true, x, jnp.zeros((), x.dtype)), tree)
 
 
-def all_varying(tree: PyTree) -> PyTree:
+def all_varying(tree: _Tree) -> _Tree:
     """`tree`, all arrays of which differ between devices if any of them does.
 
     JAX 0.10 mistakes the types of what does not in functions that a linear solve holds.
     """
     if not is_manual():
         return tree
-    arrays, static = eqx.partition(tree, eqx.is_array)
+    arrays, static = eqx.partition(tree, _holds_numbers)
     return eqx.combine(varying_as(arrays, *jax.tree.leaves(arrays)), static)
+
+
+def _holds_numbers(leaf: Any) -> bool:
+    """Whether it is an array, and not one of random keys."""
+    return eqx.is_array(leaf) and not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
