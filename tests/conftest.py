@@ -1,5 +1,6 @@
 """Set-up of all tests: the compilation cache, hypothesis, 64-bit numbers."""
 
+import gc
 import os
 import zlib
 from importlib.metadata import version
@@ -38,6 +39,10 @@ jax.config.update(
 )
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+# Tracing makes many small objects that live for long, and looking for cycles among
+# them at Python's own thresholds takes a fifth of the time.
+gc.set_threshold(50_000, 20, 50)
 
 _common = dict(
     deadline=None,  # the first example compiles
