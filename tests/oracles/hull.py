@@ -24,7 +24,8 @@ def hull_oracle(vertices, scores, r: Link):
         constraints=dict(type="eq", fun=lambda weights: weights.sum() - 1),
         options=dict(ftol=1e-15, maxiter=1000),
     )
-    return loss, best.x @ vertices
+    # Of weights that add up to 1 only nearly, the loss may be less than the least.
+    return loss, best.x @ vertices / best.x.sum()
 
 
 def distance_to_hull(vertices, y):

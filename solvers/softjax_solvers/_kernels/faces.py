@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._platform.batches import any_true, anywhere
 from .arrays import eps, exact_einsum
 from .iteration import iterate
-from .semidefinite import semidefinite_solve
+from .semidefinite import Factor
 
 _GAIN = 1e-3
 """Least part of a noise of order 1 that is more than the rounding of what cancels."""
@@ -50,6 +50,7 @@ def span_face(
     scores: Float[Array, " d"],
     vertices: Float[Array, "m d"],
     weights: Float[Array, " m"],
+    gram: Factor,
     count: int,
 ) -> Face:
     """Directions that complete the smallest face around a mean of vertices.
@@ -65,19 +66,19 @@ def span_face(
     - `scores`: those by which all vertices of the face are best.
     - `vertices`, `weights`: what the mean is of, with copies of the heaviest vertex in
         places of weight 0.
+    - `gram`: that of the inner products of edges from the heaviest vertex.
     - `count`: the largest number of directions.
     """
     unit = eps(scores)
     origin = vertices[jnp.argmax(weights)]
     edges, mean = vertices - origin, exact_einsum("m,md->d", weights, vertices)
-    gram = exact_einsum("md,nd->mn", edges, edges)
     size = jnp.max(jnp.abs(scores), initial=1, where=mean > 0)
     numbers = np.random.default_rng(0).normal(size=scores.size)
     numbers = jnp.asarray(numbers, scores.dtype)
 
     def unknown(x: Float[Array, " d"], directions: Array) -> Float[Array, " d"]:
         """The part of x that is orthogonal to all that is known."""
-        along = semidefinite_solve(gram, exact_einsum("md,d->m", edges, x))
+        along = gram.solve(exact_einsum("md,d->m", edges, x))
         x = x - exact_einsum("m,md->d", along, edges)
 
         def across(x: Float[Array, " d"]) -> Float[Array, " d"]:

@@ -14,20 +14,14 @@ from .._core.readout import Dual, Means, Moves, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import check_softness
 from .._core.solution import Solution
-from .._kernels.arrays import eps, exact_einsum, inexact
-from .._kernels.derivatives import derivative, stop_gradient, tangent_of
+from .._kernels.arrays import exact_einsum, inexact
+from .._kernels.derivatives import stop_gradient, tangent_of
 from .._kernels.faces import Face, span_face
 from .._kernels.reproducible import mean, products, total
-from .._kernels.semidefinite import semidefinite_solve
+from .._kernels.semidefinite import Factor, factorize
 from .._platform.batches import anywhere
 from .callables import Oracle
-
-_LEAST = 1e-20
-"""Least argument of r', so that it is finite."""
-
-_MOST = 1e30
-"""Largest value of r'', which multiplies 0 where it is infinite."""
-
+from .finite_links import curvature, free_to_move, gradient
 
 _FACES = 64
 """Largest number of directions of a face that are looked for, by default."""
@@ -37,6 +31,9 @@ _FACE_NUMBERS = 2**19
 
 _FEW = 128
 """Number of rows up to which a system is solved at once."""
+
+_REFINEMENTS = 2
+"""Number of times that derivatives of weights are refined."""
 
 
 class Atoms(eqx.Module):
@@ -227,7 +224,13 @@ class OracleProjection(MaximizationProblem):
     def default_solver(self, regularizer: Regularizer) -> str:
         return "active_set"
 
-    def face(self, dual: Atoms, regularizer: Regularizer) -> Face:
+    def gram(self, dual: Atoms) -> Factor:
+        """Inner products of edges from the heaviest vertex."""
+        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
+        rows = edges(vertices, weights)
+        return factorize(exact_einsum("md,nd->mn", rows, rows))
+
+    def face(self, dual: Atoms, regularizer: Regularizer, gram: Factor) -> Face:
         """The face that a solution is inside of, beyond its vertices."""
         regularizer = stop_gradient(regularizer)
         weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
@@ -236,26 +239,29 @@ class OracleProjection(MaximizationProblem):
         most = dual.faces
         if most is None:
             most = min(scores.size, max(_FACES, _FACE_NUMBERS // scores.size))
-        return span_face(self.best, steep, vertices, weights, most)
+        return span_face(self.best, steep, vertices, weights, gram, most)
 
     def spanned(self, dual: Atoms, regularizer: Regularizer) -> Bool[Array, ""]:
         """Whether `faces` directions are enough for derivatives to be complete.
 
         If not, derivatives are those along a part of the face.
         """
-        return self.face(dual, regularizer).spanned
+        return self.face(dual, regularizer, self.gram(dual)).spanned
 
     def on_face(self, solution: Solution, moves: Moves) -> tuple[Array, Array]:
         """y and its tangent, as vectors, on the face that the solution is inside of."""
 
-        def at(dual: Atoms) -> tuple[Array, Array]:
-            here = solution.at(self, solution.regularizer, dual)
-            return self.flat_primal_and_tangents(here, moves)[:2]
+        regularizer = solution.regularizer
+
+        def at(dual: Atoms, gram: Factor | None = None) -> tuple[Array, Array]:
+            here = solution.at(self, regularizer, dual)
+            return self.flat_primal_and_tangents(here, moves, gram)[:2]
 
         dual = stop_gradient(solution.dual)
         if dual.faces == 0:
             return at(dual)
-        directions, _ = self.face(dual, solution.regularizer)
+        gram = self.gram(dual)
+        directions, _ = self.face(dual, regularizer, gram)
 
         def with_directions() -> tuple[Array, Array]:
             weights, vertices = dual.weights, self.vertices(dual)
@@ -267,23 +273,28 @@ class OracleProjection(MaximizationProblem):
         # Usually the vertices span it.
         more = anywhere(directions[0] != 0)
         spanned = Atoms(dual.vertices, dual.weights, 0)
-        return jax.lax.cond(more, with_directions, lambda: at(spanned))
+        # With a linear link, r'' is the same for all entries.
+        known = gram if regularizer.structure().linear else None
+        return jax.lax.cond(more, with_directions, lambda: at(spanned, known))
 
     # With B = `edges` and H = r''(y), a move of the scores moves weights by
     # (B H B^T)^+ B times it, and y by B^T times that. It is unique even where weights
     # are not.
     def flat_primal_and_tangents(
-        self, solution: Solution, moves: Moves
+        self, solution: Solution, moves: Moves, known: Factor | None = None
     ) -> tuple[Array, Array, Array]:
-        """y and its tangent, as vectors, and that of the weights."""
+        """y and its tangent, as vectors, and that of the weights.
+
+        `known` are the inner products of edges where r'' times them is what to solve.
+        """
         regularizer = solution.regularizer
         dual = stop_gradient(solution.dual)
         # Re-entering, so that higher derivatives follow the rule too.
         y, _ = ravel_pytree(solution.at(self, regularizer, dual).value)
         move = tangent_of(lambda p: p.scores, (self,), (moves.problem,))
         # The derivative of NaN is NaN, also in reverse.
-        known = jnp.where(jnp.isnan(jax.lax.stop_gradient(y)), jnp.nan, 1)
-        move = known * move
+        unless_nan = jnp.where(jnp.isnan(jax.lax.stop_gradient(y)), jnp.nan, 1)
+        move = unless_nan * move
         rows = edges(self.vertices(dual), dual.weights)
         inside = free_to_move(y, rows)
         if jax.tree.leaves(moves.regularizer):
@@ -296,16 +307,23 @@ class OracleProjection(MaximizationProblem):
             product = bend * exact_einsum("m,md->d", x, rows)
             return exact_einsum("md,d->m", rows, product)
 
-        scaled = rows * jax.lax.stop_gradient(bend)
+        constant = jax.lax.stop_gradient(bend)
+
+        def solve(_, rhs):
+            if known is None:
+                return _solve_rows(rows * constant, rows, rhs)
+            return known.solve(rhs, _REFINEMENTS) / constant[0]
+
         change = jax.lax.custom_linear_solve(
             gram,
             exact_einsum("md,d->m", rows, move),
-            lambda _, rhs: _solve_rows(scaled, rows, rhs),
+            solve,
             symmetric=True,
         )
         heaviest = jnp.argmax(dual.weights)
         weights_move = change.at[heaviest].add(-jnp.sum(change))
-        return y, known * exact_einsum("m,md->d", change, rows), weights_move
+        y_move = unless_nan * exact_einsum("m,md->d", change, rows)
+        return y, y_move, weights_move
 
     def primal_and_tangent(
         self, solution: Solution, readout: Primal, moves: Moves, linear_solver: Any
@@ -346,7 +364,7 @@ def _solve_rows(
 
     def solve(size: int) -> Float[Array, " m"]:
         matrix = exact_einsum("md,nd->mn", scaled[:size], rows[:size])
-        x = semidefinite_solve(matrix, rhs[:size], refinements=2)
+        x = factorize(matrix).solve(rhs[:size], _REFINEMENTS)
         return jnp.pad(x, (0, len(rows) - size))
 
     few, many = min(_FEW, len(rows)), len(rows)
@@ -354,27 +372,6 @@ def _solve_rows(
         return solve(many)
     more = anywhere(rows[few:] != 0)
     return jax.lax.cond(more, lambda: solve(many), lambda: solve(few))
-
-
-def gradient(regularizer: Regularizer, y: Float[Array, " d"]) -> Float[Array, " d"]:
-    """`r'(y)`, finite also where y is 0 or, up to rounding, 1."""
-    t = regularizer.gradient(jnp.maximum(y, _LEAST))
-    top = regularizer.gradient(jnp.asarray(1 - eps(y), y.dtype))
-    return jnp.where((y > 1 / 2) & ~jnp.isfinite(t), top, t)
-
-
-def curvature(regularizer: Regularizer, y: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`r''(y)`, finite also where y is 0."""
-    _, bend = derivative(regularizer.gradient, jnp.maximum(y, _LEAST))
-    return jnp.where(jnp.isfinite(bend), jnp.minimum(bend, _MOST), _MOST)
-
-
-def free_to_move(
-    y: Float[Array, " d"], moves: Float[Array, "*m d"]
-) -> Float[Array, " d"]:
-    """y, and 1/2 where nothing moves it: r'' may be infinite there."""
-    moving = jnp.any(moves != 0, axis=tuple(range(moves.ndim - 1)))
-    return jnp.where(moving, y, 1 / 2)
 
 
 def rise(

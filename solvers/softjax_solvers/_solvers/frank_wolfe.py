@@ -17,7 +17,8 @@ from .._kernels.places import over_taken
 from .._kernels.reproducible import mean, total
 from .._kernels.roots import bracketed_newton
 from .._platform.batches import any_true, anywhere
-from .._problems.oracle import OracleProjection, curvature, free_to_move, gradient, rise
+from .._problems.finite_links import curvature, free_to_move, gradient
+from .._problems.oracle import OracleProjection, rise
 
 
 class Set(NamedTuple):
@@ -81,7 +82,14 @@ def consult(
         return gap, jnp.pad(same, (0, len(weights) - size))
 
     gap, same = over_taken(weights > 0, compare, vertices.size)
-    known = any_true(same)
+    return place_of(found, vertex, same, gap)
+
+
+def place_of(
+    found: Set, vertex: Float[Array, " d"], same: Bool[Array, " m"], gap: Array
+) -> Answer:
+    """An answer that is the `same` as a vertex of a set, or else takes a free place."""
+    weights, known = found.weights, any_true(same)
     free = jnp.argmin(weights)
     place = jnp.where(known, same, jnp.arange(len(weights)) == free)
     return Answer(vertex, place, known, ~known & (weights[free] > 0), gap)
