@@ -58,7 +58,7 @@ def _cell(results: Results, case: Case, n: int, library: str, to: str) -> str:
 
 
 def _mark(results: Results, case: Case, n: int, library: str) -> str:
-    """What follows a ratio if results differ."""
+    """The mark of a ratio whose results differ."""
     record = results.find(case, n, library, "value") or {}
     difference = record.get("difference", 0.0)
     return "\\*" if difference is None or difference > OFF else ""
