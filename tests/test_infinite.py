@@ -109,7 +109,7 @@ def test_equal_infinities_share_places(method):
     )
 
 
-@each("method", METHODS, fast=("fast_soft_sort",))
+@each("method", METHODS, fast=("softsort",))
 def test_nothing_but_infinities(method):
     up, both = jnp.full(3, INF), jnp.array([INF, -INF, -INF])
     for standardize in (False, True):

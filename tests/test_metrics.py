@@ -30,6 +30,7 @@ def _hard_ndcg(scores, relevance, k):
     return gains[order][:k] @ discount / ideal if ideal > 0 else 0.0
 
 
+@pytest.mark.slow
 def test_metrics_in_the_hard_limit():
     keywords = dict(softness=1e-4)
     auc = losses.auc(SCORES, LABELS, **keywords)

@@ -207,7 +207,7 @@ def test_no_square_array(method):
         assert dense >= 500**2
 
 
-@each("solver", TRANSPORT_SOLVERS, fast=("default",))
+@each("solver", TRANSPORT_SOLVERS, fast=())
 def test_transport(solver):
     """Plans of a multiple of the entropy, by each solver: few columns, and many."""
     for columns in (3, 20):

@@ -122,6 +122,7 @@ def test_shard_map_of_long_rows(case, method):
         jax.jit(mapped).lower(jnp.zeros((1, 600)))
 
 
+@pytest.mark.slow
 def test_partitioner():
     check(run("partitioner", "softsort", "smooth", ["sort", "argmax"]))
 

@@ -101,6 +101,7 @@ def test_largest(x):
                 assert found.dtype == dtype
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_largest():
     """Derivatives are those of the entries found, to second order and under `vmap`."""
     x = jnp.asarray(inputs.rng("largest").normal(size=(2, 3, 7)), jnp.float32)
