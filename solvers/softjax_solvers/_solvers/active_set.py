@@ -153,7 +153,7 @@ def _approach(rule: Rule, number: Array, carry: tuple[_State, Array]) -> tuple:
     roomy = (number == 0) | (4 * count < 3 * len(found.weights))
     wanted = (corrections == 0) & roomy & ~over & ~done
     # A batch asks as long as any of it wants to.
-    (answer, size, note) = jax.lax.cond(
+    answer, size, note = jax.lax.cond(
         anywhere(wanted),
         lambda: rule.ask(found, memory, start),
         lambda: rule.no_proposal(found, memory),

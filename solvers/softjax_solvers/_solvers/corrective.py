@@ -62,12 +62,12 @@ class Rule(eqx.Module):
     ) -> tuple[Float[Array, " m"], Bool[Array, ""]]:
         """Weights after Newton's step, and whether it was the last at these vertices.
 
-        They are not normalized, and of the first places, if `found` is.
+        They are not normalized. A set of fewer places has the first of them.
         """
 
 
 class _Products(NamedTuple):
-    """What is known of vertices with a linear link, with which r(y) is a square."""
+    """Facts about vertices from which steps follow if r is a square."""
 
     gram: Float[Array, "m m"]  # inner products
     lead: Float[Array, " m"]  # by how much they are better than the first, at y = 0
@@ -76,7 +76,7 @@ class _Products(NamedTuple):
 
 
 class _Note(NamedTuple):
-    """What joins them with a vertex."""
+    """Facts about one more vertex."""
 
     products: Float[Array, " m"]
     lead: Float[Array, ""]
@@ -133,11 +133,9 @@ class Squares(Rule):
         lead = of_scores - of_slope
         reach = exact_einsum("mn,n->m", products - memory.gram, weights)
         better = (lead - memory.lead) - self.bend * reach
-        gain, squared, size = exact_einsum(
-            "km,m->k",
-            jnp.stack([better, own - products - reach, memory.level]),
-            weights,
-        )
+        # The mean of <v, v - u> - <v - u, y> over the vertices u is |v - y|^2.
+        terms = jnp.stack([better, own - products - reach, memory.level])
+        gain, squared, size = exact_einsum("km,m->k", terms, weights)
         answer = place_of(found, vertex, same, gain / jnp.maximum(size, 1))
         size = jnp.clip(safe_divide(gain, self.bend * squared), 0, 1)
         note = _Note(jnp.where(answer.place, own, products), lead, level, origin)
