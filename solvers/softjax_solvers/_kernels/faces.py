@@ -66,7 +66,7 @@ def span_face(
     - `scores`: those by which all vertices of the face are best.
     - `vertices`, `weights`: what the mean is of, with copies of the heaviest vertex in
         places of weight 0.
-    - `gram`: that of the inner products of edges from the heaviest vertex.
+    - `gram`: the factorization of inner products of edges from the heaviest vertex.
     - `count`: the largest number of directions.
     """
     unit = eps(scores)

@@ -46,6 +46,7 @@ class Factor(NamedTuple):
 
 
 def factorize(matrix: Float[Array, "m m"]) -> Factor:
+    """The factorization of a semidefinite matrix, which may be singular."""
     diagonal = jnp.diagonal(matrix)
     some = diagonal > 0
     scale = jnp.where(some, jax.lax.rsqrt(jnp.where(some, diagonal, 1)), 0)

@@ -225,7 +225,7 @@ class OracleProjection(MaximizationProblem):
         return "active_set"
 
     def gram(self, dual: Atoms) -> Factor:
-        """Inner products of edges from the heaviest vertex."""
+        """The factorization of inner products of edges from the heaviest vertex."""
         weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
         rows = edges(vertices, weights)
         return factorize(exact_einsum("md,nd->mn", rows, rows))
@@ -285,7 +285,7 @@ class OracleProjection(MaximizationProblem):
     ) -> tuple[Array, Array, Array]:
         """y and its tangent, as vectors, and that of the weights.
 
-        `known` are the inner products of edges where r'' times them is what to solve.
+        `known` is `gram` where the matrix to solve with is that times r''.
         """
         regularizer = solution.regularizer
         dual = stop_gradient(solution.dual)

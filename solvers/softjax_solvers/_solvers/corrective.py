@@ -107,7 +107,7 @@ class Squares(Rule):
 
     def ask(self, found: Set, memory: _Products, first: Array) -> Proposal:
         scores, (vertices, weights, _) = self.problem.scores, found
-        slope = gradient(self.regularizer, found.mean)
+        bend, slope = self.bend, gradient(self.regularizer, found.mean)
         vertex = self.problem.best(scores - jnp.where(first, 0, slope))
 
         def compare(size: int) -> tuple[Array, Array]:
@@ -132,12 +132,12 @@ class Squares(Rule):
         )
         lead = of_scores - of_slope
         reach = exact_einsum("mn,n->m", products - memory.gram, weights)
-        better = (lead - memory.lead) - self.bend * reach
+        better = (lead - memory.lead) - bend * reach
         # The mean of <v, v - u> - <v - u, y> over the vertices u is |v - y|^2.
         terms = jnp.stack([better, own - products - reach, memory.level])
         gain, squared, size = exact_einsum("km,m->k", terms, weights)
         answer = place_of(found, vertex, same, gain / jnp.maximum(size, 1))
-        size = jnp.clip(safe_divide(gain, self.bend * squared), 0, 1)
+        size = jnp.clip(safe_divide(gain, bend * squared), 0, 1)
         note = _Note(jnp.where(answer.place, own, products), lead, level, origin)
         return Proposal(answer, size, note)
 
@@ -166,9 +166,10 @@ class Squares(Rule):
         from_it = memory.gram[:size, :size] - memory.gram[heaviest, :size]
         reach = exact_einsum("mn,n->m", from_it, weights)
         lead = memory.lead[:size] - memory.lead[heaviest]
-        better = lead - self.bend * reach
-        matrix = self.bend * (from_it - from_it[:, heaviest, None])
-        move, _ = _newton(matrix, better, weights, weights > 0)
+        bend = self.bend
+        better = lead - bend * reach
+        matrix = bend * (from_it - from_it[:, heaviest, None])
+        move, _ = _newton(matrix, better, weights)
         size, ratio = _to_the_end(weights, move)
         return _moved(weights, move, size, ratio), size >= 1
 
@@ -209,7 +210,7 @@ class AnyLink(Rule):
         bend = curvature(regularizer, free_to_move(y, rows))
         better = rise(rows, scores, slope)
         matrix = exact_einsum("md,nd->mn", rows * bend, rows)
-        move, decrement = _newton(matrix, better, weights, weights > 0)
+        move, decrement = _newton(matrix, better, weights)
         size, ratio = _to_the_end(weights, move)
         direction = exact_einsum("m,md->d", move, vertices)
         size = search(scores, regularizer, y, direction, size)
@@ -250,9 +251,9 @@ def _newton(
     matrix: Float[Array, "m m"],
     better: Float[Array, " m"],
     weights: Float[Array, " m"],
-    active: Bool[Array, " m"],
 ) -> tuple[Float[Array, " m"], Float[Array, ""]]:
-    """Newton's step of the weights that are active, and its squared length."""
+    """Newton's step of the weights that are positive, and its squared length."""
+    active = weights > 0
     better = jnp.where(active, better, 0)
     matrix = jnp.where(active[:, None] & active, matrix, 0)
     move = factorize(matrix).solve(better)
