@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -24,6 +25,9 @@ class Network(eqx.Module):
     A round first moves entries, then splits them into those of two, and joins what has
     become of these, along the last axis.
     """
+
+    ahead: ClassVar[bool] = False
+    """Whether rounds are run by `scan_ahead`."""
 
     def of(self, n: int) -> Network:
         """The form of this network that sorts n elements fastest. Default: itself."""
@@ -89,6 +93,8 @@ class Bitonic(Network):
     array are the pairs, each of which is computed once.
     """
 
+    ahead: ClassVar[bool] = True
+
     def of(self, n: int) -> Network:
         return self.in_place() if n <= _SMALL else self
 
@@ -116,7 +122,10 @@ class Bitonic(Network):
     def moved(self, x, one):
         _, _, distance = one
         distance = varying_as(distance, x)
-        return own_inverse(lambda x: _swap_highest(x, distance), x)
+        moved = own_inverse(lambda x: _swap_highest(x, distance), x)
+        # For rows, XLA's kernel of moves and mixtures takes one element at a time.
+        alone = x.size == x.shape[-1]
+        return jax.lax.optimization_barrier(moved) if alone else moved
 
     def ordered(self, x):
         # One order of all rows.
@@ -189,6 +198,25 @@ class OddEven(Network):
         self, one: Int[Array, ""], count: Int[Array, "*batch 1"]
     ) -> Bool[Array, "*batch 1"]:
         return one < count
+
+
+def scan_ahead(
+    step: Callable[[Any, Array], tuple[Any, Any]], start: Any, rounds: Int[Array, "..."]
+) -> tuple[Any, Any]:
+    """`jax.lax.scan`, with the labels of a round read in the round before it.
+
+    What reads them from a table itself, to address entries by them, is not compiled to
+    vector instructions by XLA on CPUs.
+    """
+
+    def pass_on(carry: tuple[Any, Array], following: Array) -> tuple[Any, Any]:
+        state, one = carry
+        state, out = step(state, one)
+        return (state, following), out
+
+    following = jnp.roll(rounds, -1, axis=0)
+    (end, _), out = jax.lax.scan(pass_on, (start, rounds[0]), following)
+    return end, out
 
 
 def own_inverse(

@@ -20,7 +20,7 @@ from .._transition import Transition
 from ._exchange import exchange, mix
 from ._intervals import Intervals
 from ._method import Relaxation
-from ._networks import NETWORKS, Network, own_inverse
+from ._networks import NETWORKS, Network, own_inverse, scan_ahead
 from ._rows import RowMethod
 from ._sample import Infinite, Sample, behind, places_in_front
 
@@ -163,7 +163,8 @@ class SortingNetwork(RowMethod):
             return wires, shares.steps(transition, apart, stays) if keep else None
 
         rounds = network.rounds(start.keys.shape[-1])
-        end, steps = jax.lax.scan(step, start, rounds)
+        scan = scan_ahead if network.ahead else jax.lax.scan
+        end, steps = scan(step, start, rounds)
         return end, steps, rounds
 
     def _weigh(
