@@ -1,11 +1,14 @@
 """Steps and times of projections onto polytopes: by an oracle, and by constraints.
 
-Run: `python -m benchmarks.polytopes`. In float32, times are minima of several calls.
+Run: `python -m benchmarks.polytopes`. In float32, times are minima of several calls
+that take turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,16 +19,23 @@ import numpy as np
 
 from softjax import solvers, structured as st
 
+from ._wolfe import plain_projection
 
-def milliseconds(fn: Callable[..., Any], *args: Any, budget: float = 0.1) -> float:
-    """The least time of a call that is compiled already, of calls for some seconds."""
-    jax.block_until_ready(fn(*args))
-    times: list[float] = []
-    while len(times) < 7 or sum(times) < budget:
-        started = time.perf_counter()
-        jax.block_until_ready(fn(*args))
-        times.append(time.perf_counter() - started)
-    return 1e3 * min(times)
+
+def milliseconds(*programs: Callable[[], Any], budget: float = 0.1) -> list[float]:
+    """The least time of a call of each that is compiled already, taken in turns.
+
+    `budget` is in seconds, for each of them.
+    """
+    times: list[list[float]] = [[] for _ in programs]
+    for program in programs:
+        jax.block_until_ready(program())
+    while len(times[0]) < 7 or sum(map(sum, times)) < budget * len(programs):
+        for program, taken in zip(programs, times, strict=True):
+            started = time.perf_counter()
+            jax.block_until_ready(program())
+            taken.append(time.perf_counter() - started)
+    return [1e3 * min(taken) for taken in times]
 
 
 def oracles(rng: np.random.Generator) -> dict[str, tuple[st.Structure, Any]]:
@@ -48,39 +58,63 @@ def oracles(rng: np.random.Generator) -> dict[str, tuple[st.Structure, Any]]:
 
 
 def print_oracles(max_atoms: int | None) -> None:
+    """Of `ActiveSet`, Wolfe's algorithm in its plain form, and `FrankWolfe`.
+
+    Gradients are taken with and without the question whether the solution is inside of
+    a larger face; the plain form does not ask.
+    """
     print(
-        f"{'c0':<20} {'softness':>8} {'steps':>6} {'atoms':>6} {'gap':>8} {'ms':>7} "
-        f"{'gradient':>9}   {'Frank-Wolfe: steps':>18} {'gap':>8} {'ms':>7}"
+        f"{'c0':<18} {'softness':>8} {'steps':>5} {'atoms':>5} {'gap':>6} {'ms':>6} "
+        f"{'gradient':>9} {'no question':>11} {'plain ms':>9} {'gradient':>9} "
+        f"{'Frank-Wolfe: steps':>19} {'gap':>6} {'ms':>6}"
     )
+    solver = solvers.ActiveSet(max_atoms=max_atoms)
+    unasked = dataclasses.replace(solver, faces=0)
+    pairwise = solvers.FrankWolfe()
     for name, (structure, scores) in oracles(np.random.default_rng(0)).items():
         for softness in (1.0, 0.1):
-            cells = []
-            active_set = solvers.ActiveSet(max_atoms=max_atoms)
-            for solver in (active_set, solvers.FrankWolfe()):
 
-                def problem(z, softness=softness, structure=structure):
-                    return solvers.OracleProjection(z, softness, structure.oracle)
+            def problem(z, softness=softness, structure=structure):
+                return solvers.OracleProjection(z, softness, structure.oracle)
 
-                def project(z, solver=solver, problem=problem):
+            def values(solver, problem=problem, scores=scores):
+                def project(z):
                     found = solvers.solve(problem(z), "c0", solver)
-                    return found.dual.weights, found.steps, found.residual, found.value
+                    steps, gap = found.steps, found.residual
+                    return found.dual.weights, steps, gap, found.value
 
-                def square(z, solver=solver, problem=problem):
-                    y = solvers.evaluate(problem(z), "c0", solvers.Primal(), solver)
-                    return sum(jnp.sum(y**2) for y in jax.tree.leaves(y))
+                return functools.partial(jax.jit(project), scores)
 
-                program = jax.jit(project)
-                weights, steps, gap, _ = program(scores)
-                took = milliseconds(program, scores)
-                if solver is active_set:
-                    slope = milliseconds(jax.jit(jax.value_and_grad(square)), scores)
-                    atoms = int(jnp.sum(weights > 0))
-                    cells += [
-                        f"{steps:>6} {atoms:>6} {gap:8.0e} {took:7.2f} {slope:9.2f}"
-                    ]
-                else:
-                    cells.append(f"{steps:>18} {gap:8.0e} {took:7.2f}")
-            print(f"{name:<20} {softness:>8} {'   '.join(cells)}", flush=True)
+            def slopes(project, scores=scores):
+                def square(z):
+                    return sum(jnp.sum(y**2) for y in jax.tree.leaves(project(z)))
+
+                return functools.partial(jax.jit(jax.value_and_grad(square)), scores)
+
+            def projection(solver, problem=problem):
+                return lambda z: solvers.evaluate(
+                    problem(z), "c0", solvers.Primal(), solver
+                )
+
+            plain = plain_projection(structure.oracle, softness, max_atoms or 64)
+            ours, theirs = values(solver), values(pairwise)
+            weights, steps, gap, _ = ours()
+            _, their_steps, their_gap, _ = theirs()
+            value, slope, no_question, plain_value, plain_slope = milliseconds(
+                ours,
+                slopes(projection(solver)),
+                slopes(projection(unasked)),
+                functools.partial(jax.jit(plain), scores),
+                slopes(plain),
+            )
+            (their_value,) = milliseconds(theirs)
+            print(
+                f"{name:<18} {softness:>8} {steps:>5} {jnp.sum(weights > 0):>5} "
+                f"{gap:6.0e} {value:6.2f} {slope:9.2f} {no_question:11.2f} "
+                f"{plain_value:9.2f} {plain_slope:9.2f} "
+                f"{their_steps:>19} {their_gap:6.0e} {their_value:6.2f}",
+                flush=True,
+            )
 
 
 def grid_arcs(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,7 +164,7 @@ def print_programs() -> None:
 
                 z = jnp.asarray(scores, jnp.float32)
                 steps, converged, _ = project(z)
-                took = milliseconds(project, z)
+                (took,) = milliseconds(functools.partial(project, z))
                 mark = "" if converged else " not converged"
                 cells.append(f"{f'{steps} steps, {took:.2f} ms{mark}':>20}")
             print(f"{name:<20} {mode:<7}", *cells, flush=True)

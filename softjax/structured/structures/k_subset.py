@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
@@ -64,7 +65,8 @@ class KSubset(DynamicProgram):
         return "marginals"
 
     def oracle(self, scores: Float[Array, "n"]) -> Float[Array, "n"]:
-        best = jnp.argsort(-scores, stable=True)[: self.k]
+        # Of equal scores the first, as which 0 and -0 count.
+        _, best = jax.lax.top_k(jnp.where(scores == 0, 0, scores), self.k)
         return unless_nan(jnp.zeros_like(scores).at[best].set(1), scores)
 
     def recursion(

@@ -12,8 +12,8 @@ from softjax_solvers import Regularizer
 from .._counts import parse_integer
 from .._semirings import Semiring
 from .._structure import DynamicProgram
-from ._checks import check_shape
-from ._items import best_of_items
+from ._checks import check_shape, unless_nan
+from ._items import best_of_items, best_subset
 
 
 class Knapsack(DynamicProgram):
@@ -66,10 +66,17 @@ class Knapsack(DynamicProgram):
     def default_method(self, regularizer: Regularizer) -> str:
         return "marginals"
 
+    @property
+    def room(self) -> int:
+        """The capacity, of which more is of no use than all items need."""
+        return min(self.capacity, sum(self.sizes))
+
+    def oracle(self, scores: Float[Array, "n"]) -> Float[Array, "n"]:
+        best = best_subset(scores, np.asarray(self.sizes), self.room)
+        return unless_nan(best, scores)
+
     def recursion(
         self, scores: Float[Array, "n"], semiring: Semiring
     ) -> Float[Array, "..."]:
-        # More is of no use than all items need.
-        capacity = min(self.capacity, sum(self.sizes))
-        states = best_of_items(scores, np.asarray(self.sizes), capacity, semiring)
+        states = best_of_items(scores, np.asarray(self.sizes), self.room, semiring)
         return semiring.max(states, 0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -16,9 +17,9 @@ from .._core.rows import check_softness
 from .._core.solution import Solution
 from .._kernels.arrays import exact_einsum, inexact
 from .._kernels.derivatives import stop_gradient, tangent_of
-from .._kernels.faces import Face, span_face
+from .._kernels.faces import Edges, Face, Inquiry, span_face
 from .._kernels.reproducible import mean, products, total
-from .._kernels.semidefinite import Factor, factorize
+from .._kernels.semidefinite import factorize, solve_rows
 from .._platform.batches import anywhere
 from .callables import Oracle
 from .finite_links import curvature, free_to_move, gradient
@@ -28,9 +29,6 @@ _FACES = 64
 
 _FACE_NUMBERS = 2**19
 """Most numbers in them where that allows for more directions."""
-
-_FEW = 128
-"""Number of rows up to which a system is solved at once."""
 
 _REFINEMENTS = 2
 """Number of times that derivatives of weights are refined."""
@@ -46,6 +44,8 @@ class Atoms(eqx.Module):
         heaviest, in a place that was not needed.
     - `faces`: the largest number of further directions of a face that a derivative
         asks for; None for its default.
+    - `products`: `m x m`, the inner products of edges from the heaviest vertex to each,
+        if the solver knows them.
 
     **Example:**
 
@@ -63,6 +63,7 @@ class Atoms(eqx.Module):
     vertices: PyTree[Array]
     weights: Float[Array, " m"]
     faces: int | None = eqx.field(static=True)
+    products: Float[Array, "m m"] | None = None
 
 
 class OracleProjection(MaximizationProblem):
@@ -176,11 +177,12 @@ class OracleProjection(MaximizationProblem):
         vertices: Float[Array, "m d"],
         weights: Float[Array, " m"],
         faces: int | None,
+        products: Float[Array, "m m"] | None = None,
     ) -> Atoms:
         """Vertices as rows, in the structure of z."""
         heaviest = vertices[jnp.argmax(weights)]
         vertices = jnp.where(weights[:, None] > 0, vertices, heaviest)
-        return Atoms(jax.vmap(self.unravel)(vertices), weights, faces)
+        return Atoms(jax.vmap(self.unravel)(vertices), weights, faces, products)
 
     def vertices(self, dual: Atoms) -> Float[Array, "m d"]:
         """The vertices of a dual, as rows."""
@@ -202,7 +204,7 @@ class OracleProjection(MaximizationProblem):
         """By how much each vertex is better than the heaviest, where y is."""
         slope = gradient(regularizer, self.flat_primal(dual))
         error = rise(edges(self.vertices(dual), dual.weights), self.scores, slope)
-        return Atoms(jax.tree.map(jnp.zeros_like, dual.vertices), error, dual.faces)
+        return _of_weights(dual, error)
 
     def residual(self, dual: Atoms, regularizer: Regularizer) -> Float[Array, ""]:
         """The duality gap, relative to `<|z|, y> / softness` where that is above 1."""
@@ -224,68 +226,75 @@ class OracleProjection(MaximizationProblem):
     def default_solver(self, regularizer: Regularizer) -> str:
         return "active_set"
 
-    def gram(self, dual: Atoms) -> Factor:
-        """The factorization of inner products of edges from the heaviest vertex."""
-        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
-        rows = edges(vertices, weights)
-        return factorize(exact_einsum("md,nd->mn", rows, rows))
+    def edges(self, dual: Atoms) -> Edges:
+        """Edges from the heaviest vertex, without derivatives."""
+        dual = stop_gradient(dual)
+        rows, products = edges(self.vertices(dual), dual.weights), dual.products
+        if products is None:
+            products = exact_einsum("md,nd->mn", rows, rows)
+        return Edges(rows, factorize(products))
 
-    def face(self, dual: Atoms, regularizer: Regularizer, gram: Factor) -> Face:
-        """The face that a solution is inside of, beyond its vertices."""
-        regularizer = stop_gradient(regularizer)
-        weights, vertices = stop_gradient((dual.weights, self.vertices(dual)))
+    def inquiry(self, dual: Atoms, regularizer: Regularizer, known: Edges) -> Inquiry:
+        """How to find the face that a solution is inside of, beyond its vertices."""
+        dual, regularizer = stop_gradient((dual, regularizer))
+        y = dual.weights @ self.vertices(dual)
         scores = jax.lax.stop_gradient(self.scores)
-        steep = scores - gradient(regularizer, weights @ vertices)
-        most = dual.faces
-        if most is None:
-            most = min(scores.size, max(_FACES, _FACE_NUMBERS // scores.size))
-        return span_face(self.best, steep, vertices, weights, gram, most)
+        return Inquiry(self.best, scores - gradient(regularizer, y), y, known)
+
+    def face(self, inquiry: Inquiry, faces: int | None) -> Face:
+        """The face of an inquiry."""
+        size = inquiry.scores.size
+        most = min(size, max(_FACES, _FACE_NUMBERS // size))
+        return span_face(inquiry, most if faces is None else faces)
 
     def spanned(self, dual: Atoms, regularizer: Regularizer) -> Bool[Array, ""]:
         """Whether `faces` directions are enough for derivatives to be complete.
 
         If not, derivatives are those along a part of the face.
         """
-        return self.face(dual, regularizer, self.gram(dual)).spanned
+        inquiry = self.inquiry(dual, regularizer, self.edges(dual))
+        return self.face(inquiry, dual.faces).spanned
 
     def on_face(self, solution: Solution, moves: Moves) -> tuple[Array, Array]:
         """y and its tangent, as vectors, on the face that the solution is inside of."""
-
         regularizer = solution.regularizer
 
-        def at(dual: Atoms, gram: Factor | None = None) -> tuple[Array, Array]:
+        def at(dual: Atoms, known: Edges | None = None) -> tuple[Array, Array]:
             here = solution.at(self, regularizer, dual)
-            return self.flat_primal_and_tangents(here, moves, gram)[:2]
+            return self.flat_primal_and_tangents(here, moves, known)[:2]
 
         dual = stop_gradient(solution.dual)
+        known = self.edges(dual)
+        # With a linear link, r'' is the same for all entries.
+        same = known if regularizer.structure().linear else None
+        spanned = dataclasses.replace(dual, faces=0)
         if dual.faces == 0:
-            return at(dual)
-        gram = self.gram(dual)
-        directions, _ = self.face(dual, regularizer, gram)
+            return at(dual, same)
+        inquiry = self.inquiry(dual, regularizer, known)
 
+        # What is kept for a gradient of one branch is filled with zeros by the other.
+        @jax.checkpoint
         def with_directions() -> tuple[Array, Array]:
+            directions, _ = self.face(inquiry, dual.faces)
             weights, vertices = dual.weights, self.vertices(dual)
             points = vertices[jnp.argmax(weights)] + directions
             vertices = jnp.concatenate([vertices, points])
             weights = jnp.concatenate([weights, jnp.zeros_like(points[:, 0])])
             return at(Atoms(jax.vmap(self.unravel)(vertices), weights, 0))
 
-        # Usually the vertices span it.
-        more = anywhere(directions[0] != 0)
-        spanned = Atoms(dual.vertices, dual.weights, 0)
-        # With a linear link, r'' is the same for all entries.
-        known = gram if regularizer.structure().linear else None
-        return jax.lax.cond(more, with_directions, lambda: at(spanned, known))
+        # Usually the vertices span it, and a question tells so.
+        more = anywhere(inquiry.open())
+        return jax.lax.cond(more, with_directions, lambda: at(spanned, same))
 
     # With B = `edges` and H = r''(y), a move of the scores moves weights by
     # (B H B^T)^+ B times it, and y by B^T times that. It is unique even where weights
     # are not.
     def flat_primal_and_tangents(
-        self, solution: Solution, moves: Moves, known: Factor | None = None
+        self, solution: Solution, moves: Moves, known: Edges | None = None
     ) -> tuple[Array, Array, Array]:
         """y and its tangent, as vectors, and that of the weights.
 
-        `known` is `gram` where the matrix to solve with is that times r''.
+        `known` are the edges where r'' is the same for all entries.
         """
         regularizer = solution.regularizer
         dual = stop_gradient(solution.dual)
@@ -296,12 +305,13 @@ class OracleProjection(MaximizationProblem):
         unless_nan = jnp.where(jnp.isnan(jax.lax.stop_gradient(y)), jnp.nan, 1)
         move = unless_nan * move
         rows = edges(self.vertices(dual), dual.weights)
-        inside = free_to_move(y, rows)
+        linear = regularizer.structure().linear
+        inside = y if linear else free_to_move(y, rows)
         if jax.tree.leaves(moves.regularizer):
             move = move - tangent_of(
                 lambda r: gradient(r, inside), (regularizer,), (moves.regularizer,)
             )
-        bend = curvature(regularizer, inside)
+        bend = curvature(regularizer, jnp.full_like(y[:1], 0.5) if linear else inside)
 
         def gram(x):
             product = bend * exact_einsum("m,md->d", x, rows)
@@ -311,8 +321,8 @@ class OracleProjection(MaximizationProblem):
 
         def solve(_, rhs):
             if known is None:
-                return _solve_rows(rows * constant, rows, rhs)
-            return known.solve(rhs, _REFINEMENTS) / constant[0]
+                return solve_rows(rows * constant, rows, rhs, _REFINEMENTS)
+            return known.solve(rhs, _REFINEMENTS) / constant
 
         change = jax.lax.custom_linear_solve(
             gram,
@@ -345,10 +355,8 @@ class OracleProjection(MaximizationProblem):
     def dual_and_tangent(
         self, solution: Solution, readout: Dual, moves: Moves, linear_solver: Any
     ) -> tuple[Atoms, Atoms]:
-        dual = solution.dual
         *_, move = self.flat_primal_and_tangents(solution, moves)
-        still = jax.tree.map(jnp.zeros_like, dual.vertices)
-        return dual, Atoms(still, move, dual.faces)
+        return solution.dual, _of_weights(solution.dual, move)
 
     fused: ClassVar = {
         Primal: primal_and_tangent,
@@ -357,21 +365,9 @@ class OracleProjection(MaximizationProblem):
     }
 
 
-def _solve_rows(
-    scaled: Float[Array, "m d"], rows: Float[Array, "m d"], rhs: Float[Array, " m"]
-) -> Float[Array, " m"]:
-    """The x in `(scaled rows^T) x = rhs`, in less time if only the first rows count."""
-
-    def solve(size: int) -> Float[Array, " m"]:
-        matrix = exact_einsum("md,nd->mn", scaled[:size], rows[:size])
-        x = factorize(matrix).solve(rhs[:size], _REFINEMENTS)
-        return jnp.pad(x, (0, len(rows) - size))
-
-    few, many = min(_FEW, len(rows)), len(rows)
-    if few == many:
-        return solve(many)
-    more = anywhere(rows[few:] != 0)
-    return jax.lax.cond(more, lambda: solve(many), lambda: solve(few))
+def _of_weights(dual: Atoms, weights: Float[Array, " m"]) -> Atoms:
+    """A change of a dual that is one of its weights alone."""
+    return dataclasses.replace(jax.tree.map(jnp.zeros_like, dual), weights=weights)
 
 
 def rise(

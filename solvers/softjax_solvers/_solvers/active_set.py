@@ -19,7 +19,7 @@ from .corrective import AnyLink, Rule, Squares
 from .frank_wolfe import Set, conclude, no_vertices
 
 _ASKS = 3
-"""Number of vertices that join before a Newton step: fewer of these are needed."""
+"""Most vertices that join before a Newton step, of which fewer are needed then."""
 
 _PLACES = 64
 """Least number of places for vertices, unless `max_atoms` is less."""
@@ -35,6 +35,7 @@ class _State(NamedTuple):
     found: Set
     memory: PyTree[Array]  # what a rule knows of the vertices
     corrections: Int[Array, ""]  # since a vertex joined; 0 if the oracle is asked next
+    held: Int[Array, ""]  # number of vertices where the oracle was asked last
     steps: Int[Array, ""]
     done: Bool[Array, ""]
 
@@ -43,10 +44,10 @@ class ActiveSet(Solver[OracleProjection]):
     """Newton's method in the weights of a set of vertices that an oracle adds to.
 
     The vertex that is best in the direction of the gradient joins the set, with the
-    weight that is best for it, and then two more. Then the maximum over the set is
-    found, by Newton's method in its affine hull with an exact search along each step,
-    and vertices that lose all their weight leave the set. With a linear link one such
-    step is enough unless a vertex leaves, and the method is that of Wolfe (1976).
+    weight that is best for it, and then up to two more. Then the maximum over the set
+    is found, by Newton's method in its affine hull with an exact search along each
+    step, and vertices that lose all their weight leave the set. With a linear link one
+    such step is enough unless a vertex leaves, and the method is that of Wolfe (1976).
 
     **Arguments:**
 
@@ -98,12 +99,14 @@ class ActiveSet(Solver[OracleProjection]):
         rule = (Squares if linear else AnyLink)(problem, regularizer, tolerance)
         found = no_vertices(problem, _places(scores.size, self.max_atoms, linear))
         none, done = jnp.zeros((), jnp.int32), ~jnp.all(jnp.isfinite(scores))
-        state = _State(found, rule.start(found), none, none, done)
+        held = jnp.full_like(none, -_ASKS)
+        state = _State(found, rule.start(found), none, held, none, done)
         state = iterate(lambda s: _advance(rule, s), state, self.max_steps, scores)
         # The weights are exact up to rounding, other than the gap.
         limit = max(self.tolerance or 0.0, 128 * eps(scores))
+        found, products = state.found, rule.products(state.found, state.memory)
         return conclude(
-            problem, regularizer, state.found, self.faces, state.steps, limit
+            problem, regularizer, found, self.faces, state.steps, limit, products
         )
 
 
@@ -120,11 +123,19 @@ def _places(scores: int, max_atoms: int | None, linear: bool) -> int:
 def _advance(rule: Rule, state: _State) -> _State:
     """Further vertices, and Newton's step in the weights of all."""
     # The oracle is compiled once, as the first pass of the loop asks for the start.
-    carry = state, jnp.asarray(False)
+    asked, count = state.corrections == 0, jnp.sum(state.found.weights > 0)
+    # One more than stayed: near the solution, most of several would leave at once.
+    asks = jnp.where(asked, jnp.clip(count - state.held + 1, 1, _ASKS), 0)
+    state = state._replace(held=jnp.where(asked, count, state.held))
+    # One bound for a batch.
+    most = sum(anywhere(asks > i).astype(jnp.int32) for i in range(_ASKS))
     state, over = jax.lax.fori_loop(
-        0, _ASKS, lambda number, carry: _approach(rule, number, carry), carry
+        0,
+        most,
+        lambda number, carry: _approach(rule, number, asks, carry),
+        (state, jnp.asarray(False)),
     )
-    found, memory, corrections, steps, _ = state
+    found, memory, corrections, held, steps, _ = state
 
     def correct(size: int) -> tuple[Array, Array]:
         first = Set(found.vertices[:size], found.weights[:size], found.gap)
@@ -140,18 +151,20 @@ def _advance(rule: Rule, state: _State) -> _State:
     weights = jnp.where(over, found.weights, moved)
     corrections = jnp.where(settled, 0, corrections + 1)
     found = found._replace(weights=weights)
-    return _State(found, memory, corrections, steps + 1, over)
+    return _State(found, memory, corrections, held, steps + 1, over)
 
 
-def _approach(rule: Rule, number: Array, carry: tuple[_State, Array]) -> tuple:
+def _approach(
+    rule: Rule, number: Array, asks: Array, carry: tuple[_State, Array]
+) -> tuple:
     """Ask for a vertex, and go toward it as far as is best."""
     state, over = carry
-    found, memory, corrections, steps, done = state
+    found, memory, corrections, held, steps, done = state
     start = (steps == 0) & (number == 0)
     # A further one may depend on the others; the last places are kept free.
     count = jnp.sum(found.weights > 0)
     roomy = (number == 0) | (4 * count < 3 * len(found.weights))
-    wanted = (corrections == 0) & roomy & ~over & ~done
+    wanted = (number < asks) & roomy & ~over & ~done
     # A batch asks as long as any of it wants to.
     answer, size, note = jax.lax.cond(
         anywhere(wanted),
@@ -174,7 +187,7 @@ def _approach(rule: Rule, number: Array, carry: tuple[_State, Array]) -> tuple:
     vertices = _with(found.vertices, index, answer.vertex, join)
     found = Set(vertices, weights, gap)
     memory = rule.remember(memory, place, note)
-    return _State(found, memory, corrections, steps, done), over
+    return _State(found, memory, corrections, held, steps, done), over
 
 
 def _with(

@@ -65,6 +65,10 @@ class Rule(eqx.Module):
         They are not normalized. A set of fewer places has the first of them.
         """
 
+    @abc.abstractmethod
+    def products(self, found: Set, memory: PyTree[Array]) -> Array | None:
+        """Inner products of edges from the heaviest vertex, if they are known."""
+
 
 class _Products(NamedTuple):
     """Facts about vertices from which steps follow if r is a square."""
@@ -162,16 +166,22 @@ class Squares(Rule):
         self, found: Set, memory: _Products, corrections: Array
     ) -> tuple[Float[Array, " m"], Bool[Array, ""]]:
         weights, size = found.weights, len(found.weights)
-        heaviest = jnp.argmax(weights)
+        heaviest, bend = jnp.argmax(weights), self.bend
         from_it = memory.gram[:size, :size] - memory.gram[heaviest, :size]
         reach = exact_einsum("mn,n->m", from_it, weights)
         lead = memory.lead[:size] - memory.lead[heaviest]
-        bend = self.bend
         better = lead - bend * reach
-        matrix = bend * (from_it - from_it[:, heaviest, None])
+        matrix = bend * self.products(found, memory)
         move, _ = _newton(matrix, better, weights)
         size, ratio = _to_the_end(weights, move)
         return _moved(weights, move, size, ratio), size >= 1
+
+    def products(self, found: Set, memory: _Products) -> Float[Array, "m m"]:
+        weights, size = found.weights, len(found.weights)
+        heaviest, active = jnp.argmax(weights), weights > 0
+        from_it = memory.gram[:size, :size] - memory.gram[heaviest, :size]
+        products = from_it - from_it[:, heaviest, None]
+        return jnp.where(active[:, None] & active, products, 0)
 
 
 class AnyLink(Rule):
@@ -227,6 +237,9 @@ class AnyLink(Rule):
         settled = settled | (corrections >= _CORRECTIONS) | ~(size > 0)
         return _moved(weights, move, size, ratio), settled
 
+    def products(self, found: Set, memory: None) -> None:
+        return None
+
 
 def _to_the_end(
     weights: Float[Array, " m"], move: Float[Array, " m"]
@@ -252,9 +265,10 @@ def _newton(
     better: Float[Array, " m"],
     weights: Float[Array, " m"],
 ) -> tuple[Float[Array, " m"], Float[Array, ""]]:
-    """Newton's step of the weights that are positive, and its squared length."""
-    active = weights > 0
-    better = jnp.where(active, better, 0)
-    matrix = jnp.where(active[:, None] & active, matrix, 0)
+    """Newton's step of the weights that are positive, and its squared length.
+
+    The matrix is 0 in rows and columns of the others.
+    """
+    better = jnp.where(weights > 0, better, 0)
     move = factorize(matrix).solve(better)
     return move.at[jnp.argmax(weights)].add(-jnp.sum(move)), better @ move

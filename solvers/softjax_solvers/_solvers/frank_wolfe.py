@@ -132,6 +132,7 @@ def conclude(
     faces: int | None,
     steps: Int[Array, ""],
     limit: Float[Array, ""] | float,
+    products: Float[Array, "m m"] | None = None,
 ) -> Solution:
     """The solution that is the mean of a set; NaN if that has no vertices.
 
@@ -140,7 +141,7 @@ def conclude(
     some = steps > 0
     weights = jnp.where(some, found.weights, jnp.nan)
     gap = jnp.where(some, jnp.maximum(found.gap, 0), jnp.nan)
-    dual = problem.to_dual(found.vertices, weights, faces)
+    dual = problem.to_dual(found.vertices, weights, faces, products)
     return Solution(problem, regularizer, dual, steps, gap, gap <= limit)
 
 
