@@ -271,6 +271,45 @@ def test_programs_do_not_grow(network):
     assert size(256) == size(1024) > 100
 
 
+@each("rows", ["one", "mapped", "several"], fast=("one",))
+def test_halves_of_one_row_and_of_several(rows):
+    """Networks that move entries do so in a kernel of its own for one row."""
+    rng = inputs.rng("network", "halves")
+    x, v, weights = rng.normal(size=(3, 150))
+
+    def total(x):
+        values = sj.sort(x, softness=SOFTNESS, method="sorting_network")
+        return jnp.sum(weights.astype(x.dtype) * values), values
+
+    def compute(x):
+        return jax.grad(total, has_aux=True)(x)
+
+    def truth(x):
+        return oracles.sorting_network_oracle(-x, SOFTNESS, SMOOTH) @ x
+
+    forms = dict(one=compute, mapped=jax.vmap(compute), several=compute)
+    there = x if rows == "one" else np.stack([x, -x])
+    found = jax.jit(forms[rows])(jnp.asarray(there, jnp.float32))
+    gradient, values = found if rows == "one" else [y[0] for y in found]
+    assert_close(values, truth(x), atol=1e-5)
+    slope = finite_difference(lambda x: weights @ truth(x), (x,), (v,))
+    assert_close(gradient @ v, slope, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_second_derivatives_of_halves(x64):
+    rng = inputs.rng("network", "halves")
+    x, v, weights = rng.normal(size=(3, 150))
+
+    @jax.jit
+    @jax.grad
+    def gradient(x):
+        return weights @ sj.sort(x, softness=SOFTNESS, method="sorting_network")
+
+    _, move = jax.jit(lambda x, v: jax.jvp(gradient, (x,), (v,)))(x, v)
+    assert_close(move, finite_difference(gradient, (x,), (v,)), atol=1e-6)
+
+
 @each("present", [100, 70, 1], fast=("100", "1"))
 def test_far_from_zero_and_from_an_outlier(present):
     """Digits of differences are all there where numbers have few left."""

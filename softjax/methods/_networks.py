@@ -123,7 +123,8 @@ class Bitonic(Network):
         _, _, distance = one
         distance = varying_as(distance, x)
         moved = own_inverse(lambda x: _swap_highest(x, distance), x)
-        # For rows, XLA's kernel of moves and mixtures takes one element at a time.
+        # Of one row, XLA joins moves and mixtures in a kernel that takes one element at
+        # a time. Of several it does not, and joining saves a pass over memory.
         alone = x.size == x.shape[-1]
         return jax.lax.optimization_barrier(moved) if alone else moved
 
@@ -203,10 +204,10 @@ class OddEven(Network):
 def scan_ahead(
     step: Callable[[Any, Array], tuple[Any, Any]], start: Any, rounds: Int[Array, "..."]
 ) -> tuple[Any, Any]:
-    """`jax.lax.scan`, with the labels of a round read in the round before it.
+    """`jax.lax.scan`, with the labels of a round looked up in the round before it.
 
-    What reads them from a table itself, to address entries by them, is not compiled to
-    vector instructions by XLA on CPUs.
+    On CPUs, XLA makes no vector instructions of what looks up in a table the places
+    that it reads from.
     """
 
     def pass_on(carry: tuple[Any, Array], following: Array) -> tuple[Any, Any]:

@@ -237,7 +237,7 @@ class OracleProjection(MaximizationProblem):
     def inquiry(self, dual: Atoms, regularizer: Regularizer, known: Edges) -> Inquiry:
         """How to find the face that a solution is inside of, beyond its vertices."""
         dual, regularizer = stop_gradient((dual, regularizer))
-        y = dual.weights @ self.vertices(dual)
+        y = exact_einsum("m,md->d", dual.weights, self.vertices(dual))
         scores = jax.lax.stop_gradient(self.scores)
         return Inquiry(self.best, scores - gradient(regularizer, y), y, known)
 
