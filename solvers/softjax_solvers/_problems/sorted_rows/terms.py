@@ -13,7 +13,8 @@ def _argument(shared, centre, other, lag, gap):
     """The argument of the link for an entry of a row."""
     _, inverse_softness = shared
     pair, dual, _, _ = centre
-    return -gap(pair, other[0], lag) * inverse_softness - dual
+    # The sign is that of a row, not of each entry.
+    return gap(pair, other[0], lag) * -inverse_softness - dual
 
 
 def _entry(y, centre, other, side):
