@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -53,15 +54,12 @@ def plain_projection(
             stop = ((vertex - y) @ (scores - y) <= tolerance) | known
             stop = stop | (weights[free] > 0)
             row = (vertices @ vertex).at[free].set(vertex @ vertex)
-            more = vertices.at[free].set(vertex), gram.at[free].set(row)
-            more = more[0], more[1].at[:, free].set(row)
-            kept = [
-                jnp.where(stop, *pair)
-                for pair in zip((vertices, gram), more, strict=True)
-            ]
-            return state._replace(vertices=kept[0], gram=kept[1], done=stop), jnp.where(
-                stop, -1, free
+            joined = state._replace(
+                vertices=vertices.at[free].set(vertex),
+                gram=gram.at[free].set(row).at[:, free].set(row),
             )
+            state = jax.tree.map(functools.partial(jnp.where, stop), state, joined)
+            return state._replace(done=stop), jnp.where(stop, -1, free)
 
         def step(state: _State) -> _State:
             none = jnp.asarray(-1)

@@ -42,8 +42,8 @@ def best_subset(
 ) -> Float[Array, "n"]:
     """The best subset, as zeros and ones; the smallest of equal ones.
 
-    It is the gradient of the recursion, in a quarter of the time: only the choice that
-    was made is followed back, not all states.
+    It is the gradient of the recursion, in less time: only the choice that was made is
+    followed back, not all states.
     """
     total = jnp.arange(capacity + 1)
     empty = jnp.where(total == 0, 0, ABSENT).astype(scores.dtype)
