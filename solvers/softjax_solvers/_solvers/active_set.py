@@ -123,7 +123,8 @@ def _places(scores: int, max_atoms: int | None, linear: bool) -> int:
 def _advance(rule: Rule, state: _State) -> _State:
     """Further vertices, and Newton's step in the weights of all."""
     # The oracle is compiled once, as the first pass of the loop asks for the start.
-    asked, count = state.corrections == 0, jnp.sum(state.found.weights > 0)
+    asked = state.corrections == 0
+    count = jnp.sum(state.found.weights > 0, dtype=jnp.int32)
     # One more than stayed: near the solution, most of several would leave at once.
     asks = jnp.where(asked, jnp.clip(count - state.held + 1, 1, _ASKS), 0)
     state = state._replace(held=jnp.where(asked, count, state.held))
