@@ -55,7 +55,9 @@ def _edges(axes: Axes, first, second, pairs, marginals, color: str) -> None:
     for (i, j), share in zip(pairs, marginals, strict=True):
         ends = np.array([first[i], second[j]]).T
         if share > 1e-3:
-            style = dict(lw=0.4 + 3 * share, alpha=float(0.15 + 0.85 * share))
+            # A share of 1 may be more by rounding.
+            alpha = min(float(0.15 + 0.85 * share), 1.0)
+            style = dict(lw=0.4 + 3 * share, alpha=alpha)
             axes.plot(*ends, color=color, solid_capstyle="round", **style)
 
 
