@@ -22,16 +22,15 @@ from softjax import solvers, structured as st
 from ._wolfe import plain_projection
 
 
-def milliseconds(*programs: Callable[[], Any], budget: float = 0.1) -> list[float]:
+def milliseconds(*programs: Callable[[], Any], budget: float = 0.2) -> list[float]:
     """The least time of a call of each that is compiled already, taken in turns.
 
-    `budget` is in seconds, for each of them.
+    A turn is a call after one that does not count. `budget` is in seconds, for each.
     """
     times: list[list[float]] = [[] for _ in programs]
-    for program in programs:
-        jax.block_until_ready(program())
     while len(times[0]) < 7 or sum(map(sum, times)) < budget * len(programs):
         for program, taken in zip(programs, times, strict=True):
+            jax.block_until_ready(program())
             started = time.perf_counter()
             jax.block_until_ready(program())
             taken.append(time.perf_counter() - started)
