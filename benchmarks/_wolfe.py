@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
-_RIDGE = 3e-6
-"""What is added to a diagonal of ones, so that Cholesky's factorization succeeds."""
+from softjax_solvers._kernels.semidefinite import factorize
 
 
 class _State(NamedTuple):
@@ -71,7 +70,7 @@ def plain_projection(
             heaviest, lead = jnp.argmax(weights), vertices @ scores
             better = (lead - lead[heaviest]) - (gram - gram[heaviest]) @ weights
             matrix = jnp.where(active[:, None] & active, _edges(gram, heaviest), 0)
-            move = _solve(matrix, jnp.where(active, better, 0))
+            move = factorize(matrix).solve(jnp.where(active, better, 0))
             move = move.at[heaviest].add(-jnp.sum(move))
             ends = -weights / jnp.where(move < 0, move, -1)
             ends = jnp.where(move < 0, ends, jnp.inf)
@@ -108,7 +107,7 @@ def plain_projection(
         change = jax.lax.custom_linear_solve(
             lambda x: matrix @ x,
             rows @ (ravel_pytree(tangents[0])[0] / softness),
-            lambda _, rhs: _solve(matrix, rhs),
+            lambda _, rhs: factorize(matrix).solve(rhs),
             symmetric=True,
         )
         return unravel(weights @ vertices), unravel(change @ rows)
@@ -120,25 +119,3 @@ def _edges(gram: Float[Array, "m m"], heaviest: Array) -> Float[Array, "m m"]:
     """Inner products of edges from the heaviest vertex, by those of vertices."""
     from_it = gram - gram[heaviest]
     return from_it - from_it[:, heaviest, None]
-
-
-def _solve(matrix: Float[Array, "m m"], rhs: Float[Array, " m"]) -> Array:
-    """By Cholesky's factorization of a scaled matrix, refined once."""
-    diagonal = jnp.diagonal(matrix)
-    some = diagonal > 0
-    scale = jnp.where(some, jax.lax.rsqrt(jnp.where(some, diagonal, 1)), 0)
-    scaled = matrix * scale * scale[:, None]
-    lift = jnp.diag(jnp.where(some, _RIDGE, 1.0))
-    root = jnp.linalg.cholesky(scaled + lift, symmetrize_input=False)
-
-    def approximate(x: Array) -> Array:
-        x = x[:, None]
-        for transpose in (False, True):
-            x = jax.lax.linalg.triangular_solve(
-                root, x, left_side=True, lower=True, transpose_a=transpose
-            )
-        return x[:, 0]
-
-    goal = rhs * scale
-    x = approximate(goal)
-    return scale * (x + approximate(goal - scaled @ x))

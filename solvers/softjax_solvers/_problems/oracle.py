@@ -267,7 +267,6 @@ class OracleProjection(MaximizationProblem):
         known = self.edges(dual)
         # With a linear link, r'' is the same for all entries.
         same = known if regularizer.structure().linear else None
-        spanned = dataclasses.replace(dual, faces=0)
         if dual.faces == 0:
             return at(dual, same)
         inquiry = self.inquiry(dual, regularizer, known)
@@ -283,6 +282,7 @@ class OracleProjection(MaximizationProblem):
             return at(Atoms(jax.vmap(self.unravel)(vertices), weights, 0))
 
         # Usually the vertices span it, and a question tells so.
+        spanned = dataclasses.replace(dual, faces=0)
         more = anywhere(inquiry.open())
         return jax.lax.cond(more, with_directions, lambda: at(spanned, same))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._core.regularizer import Regularizer
 from .._kernels.arrays import eps, exact_einsum, safe_divide
@@ -165,11 +165,10 @@ class Squares(Rule):
     def correct(
         self, found: Set, memory: _Products, corrections: Array
     ) -> tuple[Float[Array, " m"], Bool[Array, ""]]:
-        weights, size = found.weights, len(found.weights)
-        heaviest, bend = jnp.argmax(weights), self.bend
-        from_it = memory.gram[:size, :size] - memory.gram[heaviest, :size]
+        weights, bend = found.weights, self.bend
+        heaviest, from_it = _from_heaviest(weights, memory)
         reach = exact_einsum("mn,n->m", from_it, weights)
-        lead = memory.lead[:size] - memory.lead[heaviest]
+        lead = memory.lead[: len(weights)] - memory.lead[heaviest]
         better = lead - bend * reach
         matrix = bend * self.products(found, memory)
         move, _ = _newton(matrix, better, weights)
@@ -177,11 +176,17 @@ class Squares(Rule):
         return _moved(weights, move, size, ratio), size >= 1
 
     def products(self, found: Set, memory: _Products) -> Float[Array, "m m"]:
-        weights, size = found.weights, len(found.weights)
-        heaviest, active = jnp.argmax(weights), weights > 0
-        from_it = memory.gram[:size, :size] - memory.gram[heaviest, :size]
-        products = from_it - from_it[:, heaviest, None]
+        heaviest, from_it = _from_heaviest(found.weights, memory)
+        products, active = from_it - from_it[:, heaviest, None], found.weights > 0
         return jnp.where(active[:, None] & active, products, 0)
+
+
+def _from_heaviest(
+    weights: Float[Array, " m"], memory: _Products
+) -> tuple[Int[Array, ""], Float[Array, "m m"]]:
+    """The heaviest vertex, and products of edges from it with the first vertices."""
+    size, heaviest = len(weights), jnp.argmax(weights)
+    return heaviest, memory.gram[:size, :size] - memory.gram[heaviest, :size]
 
 
 class AnyLink(Rule):
