@@ -1,6 +1,6 @@
 """Worker processes that take turns, so that other load falls on all alike."""
 
-import functools
+import concurrent.futures
 import json
 import os
 import queue
@@ -149,23 +149,66 @@ def _prepare(
     order: dict[str, Any],
     patience: float,
 ) -> dict[tuple[str, str], Record]:
-    """First records of a size: compilations and first calls, values first.
+    """First records of a size: compilations and first calls.
 
-    A value is prepared anew if the gradient after it stopped the worker. A gradient,
-    which includes the value, is late where that is.
+    As many libraries compile at a time as there are cores. Calls, which need all of
+    them, are made one after another.
     """
-    found: dict[tuple[str, str], Record] = {}
+    kinds: dict[str, list[str]] = {}
     for library, kind in growing:
-        value = found.get((library, "value"), {})
+        kinds.setdefault(library, []).append(kind)
+    programs = {
+        library: _Programs(processes[library], order, patience) for library in kinds
+    }
+
+    def compile_all(library: str) -> None:
+        programs[library].compile(kinds[library])
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_all, kinds))
+    for library in kinds:
+        programs[library].begin(kinds[library])
+    return {key: programs[key[0]].records[key[1]] for key in growing}
+
+
+class _Programs:
+    """Programs of one library and size, with a record of each kind, values first.
+
+    A program is compiled anew if a later one stopped the worker. A gradient, which
+    includes the value, is late where that is.
+    """
+
+    def __init__(self, process: Process, order: dict[str, Any], patience: float):
+        self.process = process
+        self.order = order
+        self.patience = patience
+        self.records: dict[str, Record] = {}
+
+    def compile(self, kinds: Sequence[str]) -> None:
+        for kind in kinds:
+            self.records[kind] = self._ask(do="compile", kind=kind, **self.order)
+
+    def begin(self, kinds: Sequence[str]) -> None:
+        for kind in kinds:
+            self._begin(kind)
+        # What stopped the worker is not called again, and the others are.
+        if not self.process.started:
+            for kind in kinds:
+                self._begin(kind)
+
+    def _begin(self, kind: str) -> None:
+        if self.records[kind]["status"] == "ok" and not self.process.started:
+            self.compile([kind])
+        if self.records[kind]["status"] == "ok":
+            answer = self._ask(do="begin", kind=kind)
+            before = self.records[kind] if answer["status"] == "ok" else {}
+            self.records[kind] = before | answer
+
+    def _ask(self, **order: Any) -> Record:
+        value = self.records.get("value", {})
         if value.get("status") == "late":
-            found[library, kind] = dict(value)
-            continue
-        ask = functools.partial(processes[library].ask, patience, do="prepare", **order)
-        found[library, kind] = ask(kind=kind)
-        fresh = not processes[library].started
-        if fresh and value.get("status") == "ok":
-            found[library, "value"] = ask(kind="value")
-    return found
+            return dict(value)
+        return self.process.ask(self.patience, **order)
 
 
 def _take_turns(

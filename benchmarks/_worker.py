@@ -1,8 +1,9 @@
 """Worker process of one library, which takes orders as lines of JSON.
 
 A script, so that the repository, whose package is named like that of the reference, is
-not on its path. Told to `prepare` a case, it compiles and says how long that takes and
-how much memory the program needs; told to `run`, it says how long a call takes.
+not on its path. Told to `compile` a case, it says how long that takes and how much
+memory the program needs; told to `begin`, it calls the program for the first times;
+told to `run`, it says how long a call takes.
 """
 
 import gc
@@ -56,7 +57,7 @@ class Worker:
             packages={name: found for name in PACKAGES if (found := _version(name))},
         )
 
-    def prepare(
+    def compile(
         self,
         case: list[str],
         kind: str,
@@ -64,51 +65,58 @@ class Worker:
         softness: float,
         memory_limit: float,
     ) -> dict[str, Any]:
-        """Compile a program, and call it; or answer why not."""
+        """Compile a program, and say what that took; or answer why not.
+
+        Seconds are of the processor, as other libraries may compile meanwhile.
+        """
         self.runs.pop(kind, None)
         fn = build(self.library, Case(*case), softness)
         x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         # This library projects onto permutahedra in units of it, and others as x is.
         x /= x.std(axis=-1, keepdims=True)
-        found: dict[str, Any] = {}
-        if differentiable(self.library):
-            arguments: tuple = (x,)
-            # Imports what is imported on first use, so that it is not counted below.
-            out = jax.eval_shape(fn, x)
+        if not differentiable(self.library):
             if kind == "gradient":
-                if not jnp.issubdtype(out.dtype, jnp.floating):
-                    return dict(status="none")
-                # An argument: a large constant would be folded in compilation.
-                weights = np.cos(np.arange(math.prod(out.shape), dtype=np.float32))
-                arguments = x, weights.reshape(out.shape)
-            call = _programs(fn)[kind]
-            jax.clear_caches()
-            # Objects from before are not searched for garbage while time is measured.
-            gc.collect()
-            gc.freeze()
-            start = time.perf_counter()
-            call = jax.jit(call).lower(*arguments).compile()
-            found["compile_s"] = time.perf_counter() - start
-            gc.unfreeze()
-            used = call.memory_analysis()
-            assert used is not None
-            found["memory"] = used.temp_size_in_bytes
-            around = used.output_size_in_bytes + used.argument_size_in_bytes
-            if used.temp_size_in_bytes + around > memory_limit:
-                return dict(status="memory", **found)
-            self.runs[kind] = call, *jax.device_put(arguments)
-        elif kind == "gradient":
-            return dict(status="none")
-        else:
+                return dict(status="none")
             self.runs[kind] = fn, x
+            return dict(status="ok")
+        arguments: tuple = (x,)
+        # Imports what is imported on first use, so that it is not counted below.
+        out = jax.eval_shape(fn, x)
+        if kind == "gradient":
+            if not jnp.issubdtype(out.dtype, jnp.floating):
+                return dict(status="none")
+            # An argument: a large constant would be folded in compilation.
+            weights = np.cos(np.arange(math.prod(out.shape), dtype=np.float32))
+            arguments = x, weights.reshape(out.shape)
+        call = _programs(fn)[kind]
+        jax.clear_caches()
+        # Objects from before are not searched for garbage while time is measured.
+        gc.collect()
+        gc.freeze()
+        start = time.process_time()
+        call = jax.jit(call).lower(*arguments).compile()
+        found = dict(compile_s=time.process_time() - start)
+        gc.unfreeze()
+        used = call.memory_analysis()
+        assert used is not None
+        found["memory"] = used.temp_size_in_bytes
+        around = used.output_size_in_bytes + used.argument_size_in_bytes
+        if used.temp_size_in_bytes + around > memory_limit:
+            return dict(status="memory", **found)
+        self.runs[kind] = call, *jax.device_put(arguments)
+        return dict(status="ok", **found)
+
+    def begin(self, kind: str) -> dict[str, Any]:
+        """Call a program for the first times; its result, if it is a value."""
         taken = seconds(*self.runs[kind])
         if taken < 1:  # the first call warms up
             taken = min(seconds(*self.runs[kind]) for _ in range(3))
         self.calls[kind] = min(MOST_CALLS, math.ceil(TURN / taken))
+        found: dict[str, Any] = dict(seconds=taken)
         if kind == "value":
             call, *given = self.runs[kind]
             found["result"] = _shown(call(*given))
-        return dict(status="ok", seconds=taken, **found)
+        return dict(status="ok", **found)
 
     def run(self, kind: str) -> dict[str, Any]:
         """Time of a call in seconds, as the mean of a turn."""
