@@ -162,7 +162,9 @@ class SortingNetwork(RowMethod):
             wires, stays, apart = self._round(network, wires, one, *parts)
             return wires, shares.steps(transition, apart, stays) if keep else None
 
+        # Of a constant, a gradient would keep the labels of each round once more.
         rounds = network.rounds(start.keys.shape[-1])
+        rounds = jax.lax.optimization_barrier(rounds)
         scan = scan_ahead if network.ahead else jax.lax.scan
         end, steps = scan(step, start, rounds)
         return end, steps, rounds
