@@ -154,6 +154,20 @@ def parse_index(value: Any, name: str) -> int:
         raise TypeError(f"{name} must be an integer, {got(value)}") from None
 
 
+def parse_first(k: Any, size: int, name: str) -> int:
+    """How many of the first of `size` elements to take, at least one.
+
+    **Raises:** `ValueError` if it is not from 1 to `size`; `TypeError` if it is not a
+    whole number that is known.
+    """
+    count = parse_integer(k, f"{name}: k")
+    if not 1 <= count <= size:
+        raise ValueError(
+            f"{name}: k={k} must be from 1 to the size of the axis, {size}."
+        )
+    return count
+
+
 def check_count(k: Any, size: float, name: str) -> None:
     """Check how many of `size` candidates to choose: a number, or an array of them.
 

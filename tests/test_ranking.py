@@ -227,3 +227,33 @@ def test_what_weights_are_refused():
     # Behind the mask they may be anything.
     where = np.arange(N) < 4
     losses.auc(SCORES, BINARY, weights=np.where(where, WEIGHTS, np.nan), where=where)
+
+
+@each(
+    "name", ["ndcg", "mrr", "average_precision", "top_k_cross_entropy"], fast=("ndcg",)
+)
+def test_how_many_of_the_first(name):
+    """From 1 to all, or an error that names the loss; a number of NumPy's will do."""
+    loss = getattr(losses, name)
+    target = scipy.special.softmax(SCORES, axis=-1)
+    for k in (-1, 0, N + 1):
+        message = f"^{name}: k={k} must be from 1 to the size of the axis, {N}"
+        with pytest.raises(ValueError, match=message):
+            loss(SCORES, target, k)
+    for k in (True, 1.5):
+        with pytest.raises(TypeError, match=f"^{name}: k must be an integer"):
+            loss(SCORES, target, k)
+    out = loss(SCORES, target, np.int64(2))
+    np.testing.assert_array_equal(out, loss(SCORES, target, 2))
+
+
+@each("name", ["precision", "recall", "mrr", "average_precision", "auc"], fast=("auc",))
+def test_grades(name):
+    """Those above 1 count as 1, and of those below 0 there is an error."""
+    loss = getattr(losses, name)
+    np.testing.assert_array_equal(loss(SCORES, RELEVANCE), loss(SCORES, BINARY))
+    masked = np.where(BINARY > 0, RELEVANCE, -1)
+    kept = loss(SCORES, masked, where=masked >= 0)
+    np.testing.assert_array_equal(kept, loss(SCORES, BINARY, where=masked >= 0))
+    with pytest.raises(ValueError, match=f"^{name}: .* must be nonnegative, got -1"):
+        loss(SCORES, 2 * BINARY - 1)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from softjax_solvers.internal import permute
 
-from .._keywords import as_array, parse_integer
+from .._keywords import as_array, parse_first, parse_integer
 from .._layout import Layout, parse_axis, split_mask
 from .._types import SoftIndex
 from ..methods import Intervals, Sample, ValueMethod, get_method
@@ -83,12 +83,7 @@ def _positions(x, softness, *, operation, axis, keywords, descending):
 
 def _largest(x, softness, *, operation, axis, keywords, k):
     def check(layout: Layout, dtype: Any) -> tuple[int]:
-        count = parse_integer(k, "top_k: k")
-        if not 1 <= count <= layout.size:
-            raise ValueError(
-                f"top_k: k={k} must be from 1 to the size of the axis, {layout.size}."
-            )
-        return (count,)
+        return (parse_first(k, layout.size, "top_k"),)
 
     (values, index), layout = run(operation, x, softness, axis, keywords, options=check)
     assert values is not None

@@ -145,3 +145,18 @@ def check_if_known(weights: Array, name: str) -> None:
     """**Raises:** `ValueError` if a weight is known to be negative or not finite."""
     if not is_traced(weights):
         check_weights(np.asarray(weights), name)
+
+
+def chance(relevance: Float[Array, "*batch n"], name: str) -> Float[Array, "*batch n"]:
+    """The probability of being relevant: grades above 1 are so for sure.
+
+    **Raises:** `ValueError` if a grade is known to be negative.
+    """
+    if not is_traced(relevance):
+        least = np.min(np.asarray(relevance), initial=0)
+        if least < 0:
+            raise ValueError(
+                f"{name} must be nonnegative, got {least:g}. Of labels -1 and 1, pass "
+                "labels > 0."
+            )
+    return jnp.where(relevance > 1, 1, relevance)

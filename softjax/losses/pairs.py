@@ -11,7 +11,7 @@ from softjax_solvers import Regularizer
 from softjax_solvers.internal import safe_divide
 
 from .. import comparison
-from ._rows import Rows, parse_rows
+from ._rows import Rows, chance, parse_rows
 
 
 def _above(rows: Rows, mode: str | Regularizer) -> Float[Array, "*batch n n"]:
@@ -41,8 +41,8 @@ def auc(
     **Arguments:**
 
     - `scores`: any shape.
-    - `labels`: 1 for positives and 0 for negatives, or probabilities; of the shape of
-        `scores`.
+    - `labels`: 1 for positives and 0 for negatives, or probabilities; larger grades
+        count as 1. Of the shape of `scores`.
     - `axis`: the axis of the samples.
     - `softness`, `mode`: as for [`softjax.greater`][]; a softness that is an array
         broadcasts against `scores` with size 1 along the axis.
@@ -52,6 +52,8 @@ def auc(
 
     **Returns:** values in [0, 1], of the shape of `scores` without the axis; NaN
     if there are no positives, or no negatives.
+
+    **Raises:** `ValueError` if a label is known to be negative.
 
     **Example:**
 
@@ -71,7 +73,7 @@ def auc(
         "auc", axis, keywords, weights=weights, scores=scores, labels=labels
     )
     above = _above(rows, mode)
-    p = rows.arrays[1].astype(above.dtype)
+    p = chance(rows.arrays[1], "auc: labels").astype(above.dtype)
     positive, negative = p, 1 - p
     if rows.mass is not None:
         positive, negative = positive * rows.mass, negative * rows.mass

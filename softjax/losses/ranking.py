@@ -17,9 +17,9 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import pad_last, safe_divide
 
 from .. import axiswise
-from .._keywords import check_count, parse_count
+from .._keywords import check_count, parse_count, parse_first
 from .._layout import split_parameter
-from ._rows import Rows, parse_rows
+from ._rows import Rows, chance, parse_rows
 
 _einsum = functools.partial(jnp.einsum, precision="highest")
 
@@ -27,6 +27,7 @@ _einsum = functools.partial(jnp.einsum, precision="highest")
 def _top_k_index(
     name: str, rows: Rows, k: int, weights: Array | None = None
 ) -> Float[Array, "*batch k n"]:
+    k = parse_first(k, rows.arrays[0].shape[-1], name)
     given: dict[str, Any] = {} if weights is None else dict(weights=weights)
     _, index = axiswise.top_k(rows.arrays[0], k, **rows.keywords | given)
     if index is None:
@@ -85,7 +86,11 @@ def top_k_cross_entropy(
         name, axis, keywords, weights=weights, scores=scores, target=target
     )
     right = rows.arrays[1]
-    looked = np.eye(k)[-1] if isinstance(k, int) else np.asarray(k, np.float64)
+    if np.ndim(k) == 0:
+        k = parse_first(k, right.shape[-1], name)
+        looked = np.arange(1, k + 1) == k
+    else:
+        looked = np.asarray(k, np.float64)
     if looked.ndim != 1 or np.any(looked < 0) or abs(looked.sum() - 1) > 1e-6:
         raise ValueError(
             "top_k_cross_entropy: k must be a positive integer or probabilities that "
@@ -94,8 +99,8 @@ def top_k_cross_entropy(
     index = _top_k_index(name, rows, looked.size, rows.weights)
     # The i-th index counts for all j >= i.
     reach = jnp.asarray(np.cumsum(looked[::-1])[::-1], index.dtype)
-    chance = _einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
-    return rows.finish(-jnp.log(jnp.clip(chance, jnp.finfo(chance.dtype).tiny)))
+    found = _einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
+    return rows.finish(-jnp.log(jnp.clip(found, jnp.finfo(found.dtype).tiny)))
 
 
 def ndcg(
@@ -153,11 +158,6 @@ def ndcg(
     return rows.finish(safe_divide(reached, ideal))
 
 
-def _chance(relevance: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """The probability of being relevant: grades above 1 are so for sure."""
-    return jnp.where(relevance > 1, 1, relevance)
-
-
 def _found(
     name: str,
     scores: Any,
@@ -168,7 +168,7 @@ def _found(
 ) -> tuple[Rows, Float[Array, "*batch"], Array, Array]:
     """Relevant ones among the k largest, in all, and k, as far as there are so many."""
     rows = parse_rows(name, axis, keywords, scores=scores, relevance=relevance)
-    z, p = rows.arrays[0], _chance(rows.arrays[1])
+    z, p = rows.arrays[0], chance(rows.arrays[1], f"{name}: relevance")
     k = z.shape[-1] if k is None else k
     check_count(k, z.shape[-1], name)
     k = split_parameter(parse_count(k, name).astype(z.dtype), rows.layout, name, "k")
@@ -203,6 +203,9 @@ def precision(
     **Returns:** values in [0, 1], of the shape of `scores` without the axis; 0 where
     nothing is.
 
+    **Raises:** `ValueError` if a grade is known to be negative, or `k` is not from 0 to
+    the size of the axis.
+
     **Example:**
 
         >>> scores, relevance = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 1, 0])
@@ -232,7 +235,7 @@ def recall(
     `sum_i y_i p_i / sum_i p_i` with the soft mask y of the k largest and the
     probability p that an element is relevant. 0 if nothing is.
 
-    **Arguments, returns:** those of [`softjax.losses.precision`][].
+    **Arguments, returns, raises:** those of [`softjax.losses.precision`][].
 
     **Example:**
 
@@ -261,7 +264,7 @@ def _finds(
 ) -> tuple[Rows, Float[Array, "*batch k n"], Float[Array, "*batch n"], np.ndarray]:
     """Probabilities that places have a relevant element; p; numbers of places."""
     rows = parse_rows(name, axis, keywords, scores=scores, relevance=relevance)
-    p = _chance(rows.arrays[1])
+    p = chance(rows.arrays[1], f"{name}: relevance")
     index = _top_k_index(name, rows, p.shape[-1] if k is None else k)
     places = np.arange(1, index.shape[-2] + 1)
     return rows, index * p[..., None, :], p, places
@@ -293,6 +296,9 @@ def mrr(
 
     **Returns:** values in [0, 1], of the shape of `scores` without the axis, as far as
     no element is in more than one place, as with `mode="hard"` or `method="ot"`.
+
+    **Raises:** `ValueError` if a grade is known to be negative, or `k` is not from 1 to
+    the size of the axis.
 
     **Example:**
 
@@ -342,6 +348,9 @@ def average_precision(
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; at most 1 if no
     element is in more than one place, as with `mode="hard"` or `method="ot"`.
+
+    **Raises:** `ValueError` if a grade is known to be negative, or `k` is not from 1 to
+    the size of the axis.
 
     **Example:**
 
