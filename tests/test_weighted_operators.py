@@ -301,6 +301,22 @@ def test_infinite_elements_with_weights(mode):
         np.testing.assert_allclose(found, whole, atol=1e-5, err_msg=name)
 
 
+@each("method", WEIGHTED, fast=("softsort",))
+def test_infinite_elements_of_any_weight(method):
+    """Soft indices sum to 1, though an infinite element has but a part of a unit."""
+    x = np.array([0.3, np.inf, -0.2, -np.inf, 0.1])
+    weights = [[1, 0.5, 1, 0.25, 2], [0.5, 0.25, 0.25, 0.5, 0.5], [0, 0.5, 0, 1.5, 0]]
+    names = [name for name in weighted(method) if name in INDICES]
+    for mode in ("smooth", "c0"):
+        given = dict(weights=jnp.asarray(weights), **keywords_of(method, mode))
+        for name in names:
+            index = ALL[name](np.broadcast_to(x, (3, 5)), **given)
+            total = np.asarray(index).sum(axis=-1)
+            if name == "argsort":  # of which there is none for units beyond the mass
+                total = np.where(total == 0, 1, total)
+            np.testing.assert_allclose(total, 1, atol=1e-5, err_msg=f"{name} {mode}")
+
+
 def test_median_and_quantile_of_weights():
     """NumPy's quantiles, and the mean of what has half of the mass on either side."""
     x = np.array([3.0, 1.0, 4.0, 1.5, 9.0])

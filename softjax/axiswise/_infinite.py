@@ -214,6 +214,10 @@ def put_indices(
     # Half way to an infinite element, the finite ones keep their shares of the rest.
     rest = jnp.where((outer.up | outer.down)[..., None, :], shares.nothing, out)
     beside = shares.beside(parts, 1 - taken, shares.over_sum(rest))
+    if outer.mass is not None:
+        # Where they have none, all is shared by the infinite ones.
+        some = jnp.any(rest != shares.nothing, axis=-1, keepdims=True)
+        beside = jnp.where(some, beside, shares.of(safe_divide(parts, taken)))
     return jnp.where(taken > 0, beside, out)
 
 
