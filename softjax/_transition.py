@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -42,6 +43,14 @@ class Transition(eqx.Module):
         near = jnp.abs(x) < _FAR * self.unit
         step = self.regularizer.sigmoid(jnp.where(near, x, 0) / self.unit)
         return jnp.where(near, step, (1 + jnp.sign(x)) / 2)
+
+    def heaviside_of_numbers(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`heaviside` where nothing is NaN, in fewer operations if it is logistic."""
+        if self.regularizer.structure().rate is None:
+            return self.heaviside(x)
+        # Such a step ends at 0 and 1 by itself.
+        far = _FAR * jax.lax.stop_gradient(self.unit)
+        return self.regularizer.sigmoid(jnp.clip(x, -far, far) / self.unit)
 
     def log_heaviside(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         near = jnp.abs(x) < _FAR * self.unit

@@ -30,15 +30,17 @@ def exchange(
     is the step if it is. The rule keeps one array a round for the gradient of mixtures
     in x, where JAX would keep every factor.
     """
-    difference = x - other
-    apart = sign * difference
-    stays = transition.heaviside(apart) if known is None else known
+    apart = sign * (x - other)
+    # Of two that are -inf, the difference is NaN.
+    near, chosen = jnp.abs(apart) < jnp.inf, apart >= 0
+    if known is None:
+        known = transition.heaviside_of_numbers(_numbers(apart, complete))
+    stays = known
     if needed is not None:
         stays = jnp.where(needed, stays, 1)
     first, second = mix(x, other, stays), mix(other, x, stays)
     if complete:
         return first, second, stays
-    near, chosen = jnp.abs(difference) < jnp.inf, apart >= 0
     if needed is not None:
         chosen = chosen | ~needed
     return (
@@ -53,13 +55,14 @@ def _exchange_jvp(primals, tangents, *, complete):
     x, other, transition, sign, needed, _ = primals
     x_dot, other_dot, transition_dot, *_ = tangents
     difference = x - other
-    apart = sign * difference
-    step, slope = derivative(transition.heaviside, apart)
+    apart = _numbers(sign * difference, complete)
+    step, slope = derivative(transition.heaviside_of_numbers, apart)
     out = exchange(x, other, transition, sign, needed, step, complete=complete)
-    slope = sign * slope  # which is 0 at infinity
+    near = jnp.abs(difference) < jnp.inf
+    slope = sign * slope if complete else jnp.where(near, sign * slope, 0)
     if needed is not None:
         slope = jnp.where(needed, slope, 0)
-    difference = jnp.where(jnp.abs(difference) < jnp.inf, difference, 0)
+    difference = jnp.where(near, difference, 0)
     moves = jnp.zeros_like(x) if x_dot is None else x_dot
     others = jnp.zeros_like(x) if other_dot is None else other_dot
     apart_dot = moves - others
@@ -67,13 +70,18 @@ def _exchange_jvp(primals, tangents, *, complete):
     change = (out[2] + difference * slope) * apart_dot
     if jax.tree.leaves(transition_dot):
         softens = tangent_of(
-            lambda transition: transition.heaviside(apart),
+            lambda transition: transition.heaviside_of_numbers(apart),
             (transition,),
             (transition_dot,),
         )
         softens = softens if needed is None else jnp.where(needed, softens, 0)
         stays_dot, change = stays_dot + softens, change + difference * softens
     return out, (others + change, moves - change, stays_dot)
+
+
+def _numbers(apart: Array, complete: bool) -> Array:
+    """Distances, and 0 where they are infinite or NaN, unless they are `complete`."""
+    return apart if complete else jnp.where(jnp.abs(apart) < jnp.inf, apart, 0)
 
 
 def mix(x: Array, other: Array, stays: Array) -> Array:
