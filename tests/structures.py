@@ -257,7 +257,7 @@ def short_and_padded(name: str, seed, filler: float):
 
 
 def assert_padded(longer, short, check=np.testing.assert_array_equal):
-    """What is padded is 0, and the rest as without padding."""
+    """Padding has 0, and the rest is as without padding."""
     pairs = zip(jax.tree.leaves(longer), jax.tree.leaves(short), strict=True)
     for y, x in pairs:
         expected = np.zeros(y.shape)

@@ -143,7 +143,7 @@ def test_what_is_no_regularizer():
 
 
 class Scattered(Regularizer):
-    """Of an array, as parameters that are learned are: methods have no hash."""
+    """A size that is an array, as learned parameters are: methods have no hash."""
 
     size: jnp.ndarray
 

@@ -110,7 +110,7 @@ def test_what_is_wrong_is_said(name):
 
 @each("case", [*STRUCTURES, *SETS], fast=())
 def test_structures_are_consistent(case):
-    """Those of the library, and how many there are."""
+    """Structures of the library, and how many members their sets have."""
     report = st.check_structure(case.structure, case.scores("check"))
     assert report.consistent, report
     count = len(case.enumerate())

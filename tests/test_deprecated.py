@@ -58,7 +58,7 @@ def test_former_calls(monkeypatch):
 
 @pytest.mark.slow
 def test_former_functions():
-    """What stands behind names that are calls of another shape today."""
+    """Former names of what is called in another way today."""
     problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
     values = jnp.array([0.0, 1.0, 2.0])
     primal = _deprecated.primal(problem, "c0")

@@ -42,7 +42,7 @@ PROGRAMS = [
 
 @pytest.mark.parametrize(("operator", "method", "case"), PROGRAMS)
 def test_steps(operator: Operator, method: str, case: Case):
-    """Of values and gradients: no callback, and no loop over single elements."""
+    """Values and gradients: no callback, and no loop over single elements."""
 
     def loss(x):
         return jnp.sum(operator.call(x, method=method, mode=case.mode) ** 2)
@@ -62,7 +62,7 @@ def test_steps(operator: Operator, method: str, case: Case):
 
 
 def test_exported_programs_are_for_both():
-    """What JAX exports is the module that is looked into."""
+    """An exported program is the module that the other tests look into."""
     (sort,) = pick(OPERATORS, "sort")
 
     def fn(x):

@@ -69,7 +69,7 @@ def chain_at_zero(times, states, mode, faces=None):
     ("times", "states", "mode"), [(3, 2, "c0"), (10, 4, "c0"), (10, 4, "c1")]
 )
 def test_every_dimension_of_a_face(times, states, mode):
-    """Of which there are 5, and 111: more than there are places for vertices."""
+    """5 dimensions, and 111: more than there are places for vertices."""
     (mu, mu_move, move), spanned = chain_at_zero(times, states, mode)
     expected = [np.full(times * states, 1 / states)]
     expected.append(np.full((times - 1) * states**2, states**-2.0))

@@ -62,7 +62,7 @@ def test_known_curves(landscape, x64, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["smooth", "c1"])
 def test_curvature_of_a_maximum(landscape, x64, mode):
-    """Of the soft maximum of five, against derivatives in closed form."""
+    """The soft maximum of five, against derivatives in closed form."""
     s = 0.7
     ((bias, bend, ratio),) = landscape.trace(landscape.largest, mode, (s,))
     t = np.linspace(-1, 1, landscape.GRID)

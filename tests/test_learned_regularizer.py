@@ -74,7 +74,7 @@ def test_link_inverse_potential_and_projection(example, x64):
 
 @pytest.mark.slow
 def test_gradients_in_its_parameters(example, x64):
-    """Of a soft maximum, against finite differences."""
+    """A soft maximum, against finite differences."""
     x = jnp.asarray([0.3, 1.0, -0.2])
 
     def fn(r):

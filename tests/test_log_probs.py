@@ -81,7 +81,7 @@ def exact_rows(scores):
 
 
 def scores_of(method, x, softness):
-    """Those of the rows of argsort, from the smallest."""
+    """Scores of the rows of argsort, from the smallest."""
     s = np.sort(x)
     if method == "softsort":
         return -np.abs(s[:, None] - x) / softness
@@ -93,7 +93,7 @@ def scores_of(method, x, softness):
 @each("method", ["softsort", "neuralsort"])
 @each("dtype", ["float32", "float64"])
 def test_underflow(x64, method, dtype):
-    """Of rows, of mixtures of two, and of the first: in float32 with gaps of 1e4."""
+    """Rows, mixtures of two, and the first: in float32 with gaps of 1e4."""
     x = np.array([0.25, 8.0, 1.0, -1.5]) * (1e4 if dtype == "float32" else 64)
     rows = exact_rows(scores_of(method, x, 0.5))
     share = 0.25
@@ -302,7 +302,7 @@ def test_zeros_and_floor():
 
 @pytest.mark.slow
 def test_floor_of_copies():
-    """Of whole weights, it is that of so many copies."""
+    """With whole weights, the floor is that of so many copies."""
     x, weights = jnp.array([0.2, 1.0, 0.7]), jnp.array([1, 3, 2])
     keywords = dict(log_prob_eps=jnp.float32(0.01), softness=0.2, **LOGS)
     for mode, method in itertools.product(("smooth", "c0"), ("softsort", "ot")):
@@ -338,7 +338,7 @@ def test_own_method_and_rates():
 
 
 def test_values_beside():
-    """Of `top_k`, values are those without logarithms, and stay so if they are gated"""
+    """Values of `top_k` are those without logarithms, and stay so if they are gated."""
     x = jnp.array([0.2, 1.0, 0.7])
     values, index = sj.top_k(x, 2)
     same, logs = sj.top_k(x, 2, **LOGS)

@@ -60,7 +60,7 @@ def _case(side_by_side, mode):
 
 
 def _gradient(y, slope):
-    """Of `<cos(0, 1, ...), y>`, from the slopes `phi'` at which y is projected."""
+    """Gradient of `<cos(0, 1, ...), y>`, by the slopes `phi'` where y is projected."""
     w = np.cos(np.arange(len(y)))
     return slope * (w - slope @ w / slope.sum()) / SOFTNESS
 
