@@ -20,7 +20,7 @@ from softjax_solvers import (
     evaluate,
     solve,
 )
-from softjax_solvers.internal import evaluate_all
+from softjax_solvers.internal import evaluate_all, exact_einsum
 
 from ._intervals import Intervals
 from ._sample import Sample
@@ -287,7 +287,7 @@ def expect(
     values = sample.values
     if sample.where is not None:
         values = jnp.where(sample.where, values, 0)
-    return jnp.sum(index * values[..., None, :], axis=-1)
+    return exact_einsum("...mn,...n->...m", index, values)
 
 
 class ValueMethod(Method):

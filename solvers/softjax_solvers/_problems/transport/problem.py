@@ -13,7 +13,7 @@ from ..._core.problem import ConcaveDualProblem, MaximizationProblem
 from ..._core.readout import LogPrimal, Moves, Primal, reading_and_tangent
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
-from ..._kernels.arrays import eps, safe_divide
+from ..._kernels.arrays import eps, exact_einsum, safe_divide
 from ..._kernels.derivatives import stop_gradient, tangent_of
 from ..._kernels.laplacian import eliminate_rows
 from ..._kernels.logarithms import log_over_sum, safe_log
@@ -188,11 +188,12 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         # Most of a column's mass usually is from rows that have nearly all of theirs
         # there. Such a row counts as whole, which is exact where marginals are whole
         # numbers, less what it has elsewhere. Products with 0 and 1 are compiled into
-        # the sums, which selections are not.
+        # the sums, which selections are not. Those with one number a row are a product
+        # of matrices, which takes a fraction of the time.
         major = jnp.where(plan > mu / 2, jnp.ones_like(plan), 0)
         minor = plan - plan * major
         elsewhere = jnp.sum(minor, axis=-2, keepdims=True)
-        whole = jnp.sum(self.count_entries(major * mu), axis=-1)
+        whole = exact_einsum("...jn,...n->...j", major, self.count(self.mu))
         rest = jnp.sum(self.count_entries(major * elsewhere - minor), axis=-1)
         residual = (jnp.asarray(self.nu) - whole) + rest
         return residual if self.weights is None else self._balance(residual)
