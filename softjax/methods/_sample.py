@@ -104,7 +104,7 @@ class Ordered(eqx.Module):
             return intervals.take(x, axis)
         shares = self.shares(intervals)
         if axis == -1:
-            return jnp.sum(shares * x[..., None, :], axis=-1)
+            return exact_einsum("...mn,...n->...m", shares, x)
         return exact_einsum("...in,...nj->...ij", shares, x)
 
     def cell_means(

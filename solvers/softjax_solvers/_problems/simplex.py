@@ -163,7 +163,7 @@ class Simplex(Candidates):
         """y, which is 0 where masked, over the sum of its group."""
         total = self.groups.sum(y if self.weights is None else self.counted(y))
         # A product, as one quotient a group is all that it takes.
-        return y * self.groups.spread(self.over(total, regularizer))
+        return self.groups.scale(y, self.over(total, regularizer))
 
     def over(self, total: Array, regularizer: Regularizer, x: Array | float = 1.0):
         """x over sums of links, and 0 where those are 0: of no candidate."""
