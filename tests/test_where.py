@@ -155,3 +155,26 @@ def test_errors():
         sj.sort(x, where=jnp.array([1, 0, 1]))
     with pytest.raises(ValueError, match=r"max: where of shape \(2,\).*\(3,\)"):
         sj.max(x, where=np.array([True, False]))
+
+
+@each("mode", ["smooth", "c0"])
+def test_long_rows_by_few_anchors(mode):
+    """Sums of columns of long rows are formed in another way, to the same numbers."""
+    size = 2**15
+    x = inputs.rng("long").normal(size=size).astype(np.float32)
+    where = np.arange(size) < size - 64
+
+    def both(x, where):
+        def value(x):
+            values, index = sj.top_k(x, 2, method="ot", mode=mode, where=where)
+            return jnp.sum(values), index.sum(axis=-1)
+
+        (out, total), slope = jax.value_and_grad(value, has_aux=True)(x)
+        return out, total, slope
+
+    long, short = both(x, where), both(x[where], None)
+    np.testing.assert_allclose(long[1], [1, 1], atol=1e-4)
+    np.testing.assert_allclose(long[0], short[0], rtol=1e-5)
+    scale = np.abs(short[2]).max()
+    np.testing.assert_allclose(long[2][where], short[2], atol=1e-3 * scale)
+    np.testing.assert_array_equal(long[2][~where], 0)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .arrays import eps, exact_einsum, safe_divide
+from .arrays import eps, exact_einsum, safe_divide, sum_of_rows
 
 _MORE = 32
 """Units of rounding by which diagonals are larger in factorizations."""
@@ -161,7 +161,7 @@ def eliminate_rows(
     **Returns:** the sums of `weight` over j, the shares of its entries in them, and the
     edges of that graph, with a diagonal of 0.
     """
-    total = jnp.sum(weight, axis=-2)
+    total = sum_of_rows(weight)
     share = weight * safe_divide(1, total)[..., None, :]
     counted = weight if counts is None else weight * counts[..., None, :]
     edges = exact_einsum("...jn,...kn->...jk", counted, share)

@@ -13,7 +13,7 @@ from ..._core.problem import ConcaveDualProblem, MaximizationProblem
 from ..._core.readout import LogPrimal, Moves, Primal, reading_and_tangent
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
-from ..._kernels.arrays import eps, exact_einsum, safe_divide
+from ..._kernels.arrays import eps, exact_einsum, safe_divide, sum_of_rows
 from ..._kernels.derivatives import stop_gradient, tangent_of
 from ..._kernels.laplacian import eliminate_rows
 from ..._kernels.logarithms import log_over_sum, safe_log
@@ -144,7 +144,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch m n"]:
         """The transposed plan, in which each row of the plan sums to mu exactly."""
         plan = self.unnormalized(dual, regularizer)
-        scale = safe_divide(jnp.asarray(self.mu), jnp.sum(plan, axis=-2))
+        scale = safe_divide(jnp.asarray(self.mu), sum_of_rows(plan))
         return plan * scale[..., None, :]
 
     def primal(
@@ -192,7 +192,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         # of matrices, which takes a fraction of the time.
         major = jnp.where(plan > mu / 2, jnp.ones_like(plan), 0)
         minor = plan - plan * major
-        elsewhere = jnp.sum(minor, axis=-2, keepdims=True)
+        elsewhere = sum_of_rows(minor)[..., None, :]
         whole = exact_einsum("...jn,...n->...j", major, self.count(self.mu))
         rest = jnp.sum(self.count_entries(major * elsewhere - minor), axis=-1)
         residual = (jnp.asarray(self.nu) - whole) + rest
@@ -269,7 +269,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
             (moves.regularizer,),
         )
         excess = Potentials(
-            jnp.sum(move, axis=-2) - rows,
+            sum_of_rows(move) - rows,
             jnp.sum(self.count_entries(move), axis=-1) - columns,
         )
         system = BipartiteLaplacian(weight, self.weights, Potentials)

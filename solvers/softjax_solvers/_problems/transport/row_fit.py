@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..._core.regularizer import Regularizer
-from ..._kernels.arrays import eps
+from ..._kernels.arrays import eps, max_of_rows, sum_of_rows
 from ..._kernels.derivatives import derivative
 from ..._kernels.roots import bracketed_newton
 
@@ -30,7 +30,7 @@ def fit_exponential(
     # Nothing overflows where the largest is 0.
     terms = jnp.exp(rate * (scores - top[..., None, :]))
     terms = terms if weights is None else weights * terms
-    total = jnp.sum(jnp.where(present, terms, 0), axis=-2)
+    total = sum_of_rows(jnp.where(present, terms, 0))
     alone = regularizer.gradient(target)
     return jnp.where(inside, alone - jnp.log(total) / rate - top, 0)
 
@@ -73,7 +73,7 @@ def fit(
     def residual(dual):
         y = regularizer.link(centred - dual[..., None, :])
         y = y if weights is None else weights * y
-        total = jnp.sum(jnp.where(present, y, 0), axis=-2)
+        total = sum_of_rows(jnp.where(present, y, 0))
         return regularizer.contrast(total, target)
 
     # A plan's rows are normalized in the end, so that no more than this is needed.
@@ -125,5 +125,5 @@ def _prepare(
     """Targets, 1/2 where there is no mass; where there is; the largest scores."""
     low = jnp.finfo(scores.dtype).min
     inside = target > 0
-    top = jnp.max(jnp.where(present, scores, low), axis=-2)
+    top = max_of_rows(jnp.where(present, scores, low))
     return jnp.where(inside, target, 1 / 2), inside, top
