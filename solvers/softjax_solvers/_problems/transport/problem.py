@@ -193,7 +193,9 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         major = jnp.where(plan > mu / 2, jnp.ones_like(plan), 0)
         minor = plan - plan * major
         elsewhere = sum_of_rows(minor)[..., None, :]
-        whole = exact_einsum("...jn,...n->...j", major, self.count(self.mu))
+        whole = exact_einsum(
+            "...jn,...n->...j", major, self.count(jnp.asarray(self.mu))
+        )
         rest = jnp.sum(self.count_entries(major * elsewhere - minor), axis=-1)
         residual = (jnp.asarray(self.nu) - whole) + rest
         return residual if self.weights is None else self._balance(residual)
