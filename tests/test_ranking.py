@@ -249,7 +249,7 @@ def test_how_many_of_the_first(name):
 
 @each("name", ["precision", "recall", "mrr", "average_precision", "auc"], fast=("auc",))
 def test_grades(name):
-    """Those above 1 count as 1, and of those below 0 there is an error."""
+    """Grades above 1 count as 1, and negative ones are refused."""
     loss = getattr(losses, name)
     np.testing.assert_array_equal(loss(SCORES, RELEVANCE), loss(SCORES, BINARY))
     masked = np.where(BINARY > 0, RELEVANCE, -1)

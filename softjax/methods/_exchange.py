@@ -32,15 +32,15 @@ def exchange(
     """
     apart = sign * (x - other)
     # Of two that are -inf, the difference is NaN.
-    near, chosen = jnp.abs(apart) < jnp.inf, apart >= 0
-    if known is None:
-        known = transition.heaviside_of_numbers(_numbers(apart, complete))
-    stays = known
+    near = jnp.abs(apart) < jnp.inf
+    numbers = apart if complete else jnp.where(near, apart, 0)
+    stays = transition.heaviside_of_numbers(numbers) if known is None else known
     if needed is not None:
         stays = jnp.where(needed, stays, 1)
     first, second = mix(x, other, stays), mix(other, x, stays)
     if complete:
         return first, second, stays
+    chosen = apart >= 0
     if needed is not None:
         chosen = chosen | ~needed
     return (
@@ -55,10 +55,11 @@ def _exchange_jvp(primals, tangents, *, complete):
     x, other, transition, sign, needed, _ = primals
     x_dot, other_dot, transition_dot, *_ = tangents
     difference = x - other
-    apart = _numbers(sign * difference, complete)
+    near = jnp.abs(difference) < jnp.inf
+    apart = sign * difference
+    apart = apart if complete else jnp.where(near, apart, 0)
     step, slope = derivative(transition.heaviside_of_numbers, apart)
     out = exchange(x, other, transition, sign, needed, step, complete=complete)
-    near = jnp.abs(difference) < jnp.inf
     slope = sign * slope if complete else jnp.where(near, sign * slope, 0)
     if needed is not None:
         slope = jnp.where(needed, slope, 0)
@@ -77,11 +78,6 @@ def _exchange_jvp(primals, tangents, *, complete):
         softens = softens if needed is None else jnp.where(needed, softens, 0)
         stays_dot, change = stays_dot + softens, change + difference * softens
     return out, (others + change, moves - change, stays_dot)
-
-
-def _numbers(apart: Array, complete: bool) -> Array:
-    """Distances, and 0 where they are infinite or NaN, unless they are `complete`."""
-    return apart if complete else jnp.where(jnp.abs(apart) < jnp.inf, apart, 0)
 
 
 def mix(x: Array, other: Array, stays: Array) -> Array:

@@ -184,18 +184,15 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
     ) -> Float[Array, "*batch m"]:
         """Residuals of the columns: `nu - sum_i weights_i P_ij`."""
         plan = self.transposed(dual, regularizer)
-        mu = self.mu[..., None, :]
+        mu = jnp.asarray(self.mu)
         # Most of a column's mass usually is from rows that have nearly all of theirs
         # there. Such a row counts as whole, which is exact where marginals are whole
         # numbers, less what it has elsewhere. Products with 0 and 1 are compiled into
-        # the sums, which selections are not. Those with one number a row are a product
-        # of matrices, which takes a fraction of the time.
-        major = jnp.where(plan > mu / 2, jnp.ones_like(plan), 0)
+        # the sums, which selections are not, or are a fast product of matrices.
+        major = jnp.where(plan > mu[..., None, :] / 2, jnp.ones_like(plan), 0)
         minor = plan - plan * major
         elsewhere = sum_of_rows(minor)[..., None, :]
-        whole = exact_einsum(
-            "...jn,...n->...j", major, self.count(jnp.asarray(self.mu))
-        )
+        whole = exact_einsum("...jn,...n->...j", major, self.count(mu))
         rest = jnp.sum(self.count_entries(major * elsewhere - minor), axis=-1)
         residual = (jnp.asarray(self.nu) - whole) + rest
         return residual if self.weights is None else self._balance(residual)
