@@ -9,6 +9,7 @@ figures; results of an earlier run stay where this one measures nothing with `--
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +64,23 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def make_processes(options: argparse.Namespace) -> dict[str, Process]:
-    """Worker processes of all libraries; without that on PyPI if it can't be had."""
-    pythons = dict.fromkeys((HERE, FLOOR, *options.peers), sys.executable)
-    if options.peers:
+def find_pythons(peers: Sequence[str], options: argparse.Namespace) -> dict[str, str]:
+    """The interpreter of each library; without that on PyPI if it can't be had."""
+    pythons = dict.fromkeys((HERE, FLOOR, *peers), sys.executable)
+    if peers:
         try:
             python = prepare(options.environment, options.python)
-            pythons |= dict.fromkeys(options.peers, python)
+            pythons |= dict.fromkeys(peers, python)
         except NoEnvironment as error:
             print(f"Without {REFERENCE}: {error}", file=sys.stderr)
             pythons.pop(REFERENCE, None)
-    return {name: Process(name, python) for name, python in pythons.items()}
+    return pythons
 
 
 def run(options: argparse.Namespace, path: Path) -> None:
     """Measure, writing the file anew after each case, so that nothing is lost."""
-    processes = make_processes(options)
+    pythons = find_pythons(options.peers, options)
+    processes = {name: Process(name, python) for name, python in pythons.items()}
     limits = Limits(options.repeats, options.budget, options.patience, options.memory)
     todo = _cases.cases(options.ops, options.methods, options.modes)
     settings = dict(softness=options.softness, batch=options.batch, **limits._asdict())

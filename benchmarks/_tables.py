@@ -200,25 +200,43 @@ def summary_table(results: Results) -> str | None:
     return markdown(header, rows) if rows else None
 
 
+Ratio = tuple[Case, int, str, str]
+"""What is compared: a case, its n, the other library, and value or gradient."""
+
+
+def faster(results: Results) -> dict[Ratio, float]:
+    """Ratios of the times of peers that are faster, by case, peer, kind and size."""
+    found = {}
+    for case, peer, kind in itertools.product(results.cases(), PEERS, KINDS):
+        for n in results.sizes():
+            pair = [results.find(case, n, each, kind) for each in (HERE, peer)]
+            pair = [each for each in pair if each and each["status"] == "ok"]
+            ratio = _ratio(pair, "seconds") if len(pair) == 2 else None
+            if ratio is not None and ratio < 1:
+                found[case, n, peer, kind] = ratio
+    return found
+
+
 def faster_table(results: Results) -> str | None:
     """Table of the cases in which a peer is faster, with its ratio at each such n."""
-    rows = []
-    for case in results.cases():
-        for peer, kind in itertools.product(PEERS, KINDS):
-            cells = []
-            for n in results.sizes():
-                found = [results.find(case, n, each, kind) for each in (HERE, peer)]
-                pair = [each for each in found if each and each["status"] == "ok"]
-                ratio = _ratio(pair, "seconds") if len(pair) == 2 else None
-                if ratio is None or ratio >= 1:
-                    cells.append("")
-                else:
-                    cells.append(number(ratio) + _mark(results, case, n, peer))
-            if any(cells):
-                rows.append([*_code(case), kind, peer, *cells])
-    sizes = [f"n = {n}" for n in results.sizes()]
-    header = ("operator", "method", "mode", "of", "library", *sizes)
-    return markdown(header, rows) if rows else None
+    rows: dict[tuple[Case, str, str], dict[int, str]] = {}
+    for (case, n, peer, kind), ratio in faster(results).items():
+        cells = rows.setdefault((case, kind, peer), {})
+        cells[n] = number(ratio) + _mark(results, case, n, peer)
+    sizes = results.sizes()
+    header = (
+        "operator",
+        "method",
+        "mode",
+        "of",
+        "library",
+        *(f"n = {n}" for n in sizes),
+    )
+    lines = [
+        [*_code(case), kind, peer, *(cells.get(n, "") for n in sizes)]
+        for (case, kind, peer), cells in rows.items()
+    ]
+    return markdown(header, lines) if lines else None
 
 
 def _spread(ratios: list[float]) -> str:

@@ -24,10 +24,14 @@ START_LIMIT = 180.0
 
 
 class Process:
-    """Process of a library, started when it is first asked, and again if it died."""
+    """Process of a library, started when it is first asked, and again if it died.
 
-    def __init__(self, library: str, python: str):
+    Its programs run `inline` in the thread that calls them, or as JAX does by default.
+    """
+
+    def __init__(self, library: str, python: str, *, inline: bool = False):
         self.library, self.python = library, python
+        self.words = ["inline"] if inline else []
         self.started = False
 
     def start(self) -> dict[str, Any]:
@@ -42,7 +46,7 @@ class Process:
         self.elsewhere = tempfile.TemporaryDirectory()
         self.log = Path(self.elsewhere.name) / "log"
         self.process = subprocess.Popen(
-            [self.python, str(SCRIPT), self.library],
+            [self.python, str(SCRIPT), self.library, *self.words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log.open("w"),

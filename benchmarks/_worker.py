@@ -152,7 +152,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
-    worker = Worker(sys.argv[1])
+    library, *words = sys.argv[1:]
+    if "inline" in words:  # JAX reads this from no environment
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    worker = Worker(library)
     for line in sys.stdin:
         order = json.loads(line)
         try:
