@@ -98,6 +98,36 @@ def test_extremes(case, mode):
     assert np.isnan(best[-1]).all()
 
 
+@each("case", PROGRAMS, fast=FAST)
+def test_derivatives_of_the_entropy(case):
+    """Of `H(p)`, with `p ~ exp(<z, v> / s)`: covariances of scores and structures."""
+
+    @jax.jit
+    def slopes(z, softness):
+        given: Any = dict(mode="smooth", method="recursion")
+
+        def entropy(z, softness):
+            return st.entropy(case.structure, z, softness=softness, **given)
+
+        return jax.grad(entropy, argnums=(0, 1))(z, softness)
+
+    structures = case.enumerate()
+    # The last one has structures of no probability in float32.
+    for softness, scale in ((0.5, 1), (2, 1), (0.1, 30)):
+        z = _stacked([case.scores(2, scale=scale)])
+        z = jax.tree.map(lambda x: x[0], z)
+        found = slopes(z, np.float32(softness))
+        scores = structures @ flat(z).astype(np.float64)
+        p = np.exp((scores - scores.max()) / softness)
+        p /= p.sum()
+        moves = scores - p @ scores
+        slope = -(p * moves) @ (structures - p @ structures) / softness**2
+        scale = max(1, np.abs(slope).max())
+        assert_close(flat(found[0]), slope.astype(np.float32), atol=2e-4 * scale)
+        steep = p @ moves**2 / softness**3
+        assert_close(found[1], np.float32(steep), atol=2e-4 * max(1, steep))
+
+
 @pytest.mark.parametrize("mode", ["smooth", "c0"])
 @pytest.mark.parametrize("filler", [7.0, np.nan], ids=["number", "nan"])
 @each("name", list(LENGTHS), fast=("chain",))

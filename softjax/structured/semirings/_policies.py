@@ -90,7 +90,9 @@ class _Softmax(Policy):
 
     @staticmethod
     def term(y, softness):
-        return -softness * jnp.sum(jax.scipy.special.xlogy(y, y), axis=0)
+        # Not by `xlogy`, whose derivative at 0 is infinite, where y does not move.
+        inside = jnp.where(y > 0, y, 1)
+        return -softness * jnp.sum(inside * jnp.log(inside), axis=0)
 
     def choose(self, x, here):
         scores = _relative(x, here, self.softness, -jnp.inf)
