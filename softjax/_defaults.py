@@ -241,25 +241,42 @@ def reads_defaults(
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
 
-        @functools.wraps(fn)
-        def operator(*args: Any, **keywords: Any) -> Any:
-            context = _context.value
-            if context is None:
-                return fn(*args, **keywords)
+        def found(context: Defaults) -> tuple[dict[str, Any], bool]:
+            """The keywords for it, and whether it is straight-through."""
             given = context.given(kind)
             through = given.pop("straight_through", False) and hard and variant
             if not fits(given.get("method")):
                 given.pop("method", None)
             if given.get("mode") == "hard" and not hard:
                 given.pop("mode")
-            given = {name: value for name, value in given.items() if name in names}
+            return {
+                name: value for name, value in given.items() if name in names
+            }, through
+
+        @functools.wraps(fn)
+        def operator(*args: Any, **keywords: Any) -> Any:
+            context = _context.value
+            if context is None:
+                return fn(*args, **keywords)
+            given, through = found(context)
             # What it calls has been given everything.
             with _context(None):
                 return (st(fn) if through else fn)(*args, **{**given, **keywords})
 
+        operator.found = found  # pyright: ignore[reportAttributeAccessIssue]
         return operator  # pyright: ignore[reportReturnType]
 
     return decorate
+
+
+def is_hard_by_default(operator: Any) -> bool:
+    """Whether a context makes an operator hard, and no straight-through one."""
+    context = _context.value
+    if context is None:
+        return False
+    given, through = operator.found(context)
+    mode = given.get("mode")
+    return isinstance(mode, str) and mode == "hard" and not through
 
 
 def _show(fn: Callable[..., Any], keywords: Mapping[str, Any]) -> None:

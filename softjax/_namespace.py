@@ -129,7 +129,7 @@ class _Call:
             surrogate,
         )
         self.signature = _signature(theirs, surrogate)
-        like = ours if surrogate.like is None else getattr(_api, surrogate.like)
+        self.like = ours if surrogate.like is None else getattr(_api, surrogate.like)
         own = inspect.signature(ours).parameters
         kinds = {p.kind for p in self.signature.parameters.values()}
         self.variadic = inspect.Parameter.VAR_POSITIONAL in kinds
@@ -156,7 +156,7 @@ class _Call:
         # A keyword of ours -> its parameter, by the long name where theirs has it.
         taken = self.signature.parameters
         self.keywords: dict[str, inspect.Parameter] = {}
-        for p in inspect.signature(like).parameters.values():
+        for p in inspect.signature(self.like).parameters.values():
             if p.kind is p.KEYWORD_ONLY and p.name not in self.mapped.values():
                 p = p.replace(default=surrogate.preset.get(p.name, p.default))
                 long = f"soft_{p.name}"
@@ -209,7 +209,7 @@ class _Call:
         if not given.keys().isdisjoint(theirs):
             self.signature.bind(*args, **theirs)  # which says what is given twice
         given |= theirs
-        hard = self.surrogate.hard_as_theirs and _is_hard(own)
+        hard = self.surrogate.hard_as_theirs and self._is_hard(own)
         if hard or not _is_soft(given.get(name) for name in self.decides):
             return self.theirs(*args, **theirs)
         passed = dict(self.defaults)
@@ -219,6 +219,13 @@ class _Call:
             elif (target := self.mapped[name]) is not None:
                 passed[target] = value
         return self.ours(**passed, **{**self.surrogate.preset, **own})
+
+    def _is_hard(self, own: dict[str, Any]) -> bool:
+        from ._defaults import is_hard_by_default
+
+        if "mode" not in own:
+            return is_hard_by_default(self.like)
+        return isinstance(own["mode"], str) and own["mode"] == "hard"
 
     def _variadic(
         self, args: tuple[Any, ...], theirs: dict[str, Any], own: dict[str, Any]
@@ -256,11 +263,6 @@ def _signature(theirs: Any, surrogate: Surrogate) -> inspect.Signature:
         for name in ("out", "where")
     ]
     return inspect.Signature([inspect.Parameter(n, kind) for n in names] + rest)
-
-
-def _is_hard(own: dict[str, Any]) -> bool:
-    mode = own.get("mode")
-    return isinstance(mode, str) and mode == "hard"
 
 
 def _is_soft(values: Any) -> bool:

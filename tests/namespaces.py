@@ -107,6 +107,7 @@ _ALL = [
     # jax.lax
     *_each("lax.abs lax.sign lax.floor lax.ceil lax.round", X + 0.125),
     *_each("lax.round", X, jax.lax.RoundingMethod.TO_NEAREST_EVEN),
+    *_each("lax.round", X),
     *_each("lax.max lax.min lax.gt lax.ge lax.lt lax.le lax.eq lax.ne", X, Y),
     Sample("lax.clamp", (np.float32(-1.0), X, np.float32(1.0)), moved=1),
     *_each("lax.argmax lax.argmin", X, 1, np.int32),
