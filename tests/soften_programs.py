@@ -316,6 +316,20 @@ def first_crossing(x):
     return jnp.where(jnp.any(crossed), times[jnp.argmax(crossed)], 1.0)
 
 
+def discounted_rank(x):
+    """Powers of how many are larger, and of the place of the largest."""
+    return x[0] ** jnp.argmax(x) + 0.5 ** jnp.sum(x > 0.45) + jnp.sum(x) ** 2
+
+
+def branches_of_rows(x):
+    """`jax.vmap` makes selections of conditions, also of operands of branches."""
+    signed = jax.vmap(lambda v: lax.cond(v > 0, lambda v: 2 * v, lambda v: -v, v))
+    parts = [jnp.square, jnp.exp, lambda row: row[::-1]]
+    rows = jax.vmap(lambda row: lax.switch(jnp.argmax(row), parts, row))
+    pieces = jnp.piecewise(x, [x < 0, x > 0.5], [jnp.negative, jnp.sin, jnp.tanh])
+    return signed(x), rows(x.reshape(2, 3)), pieces
+
+
 def _line(n, scale=1.0):
     return scale * np.random.default_rng(n).normal(size=n)
 
@@ -324,11 +338,13 @@ PROGRAMS = {
     "argmax_policy": Program(argmax_policy, 0.3 * _line(6)),
     "beam_search_step": Program(beam_search_step, _line(12).reshape(3, 4), False),
     "bouncing_ball": Program(bouncing_ball, np.array([0.3, 0.1]), False),
+    "branches_of_rows": Program(branches_of_rows, _line(6), False),
     "clipped_policy_objective": Program(
         clipped_policy_objective, np.array([1.3, 1.25, 0.9, 0.75]), False
     ),
     "dead_zone": Program(dead_zone, np.array([-1.0, -0.3, 0.2, 0.6]), False),
     "decision_tree": Program(decision_tree, np.array([0.1, -0.3, 0.8])),
+    "discounted_rank": Program(discounted_rank, np.array([0.31, 0.7, 0.53]), False),
     "early_exit": Program(early_exit, np.array([0.2, 0.11]), False, forward_only=True),
     "first_crossing": Program(first_crossing, np.linspace(-0.3, 1.15, 6)),
     "fixed_point": Program(fixed_point, np.array([-0.9, 0.31, 0.8, 2.2]), True, 0.02),

@@ -189,3 +189,19 @@ def test_functions_of_libraries(library, functions):
     for found, wanted, slope in zip(soft, hard, slopes, strict=True):
         assert_close(found, np.asarray(wanted), atol=2e-4)
         assert np.count_nonzero(slope) == SCORES.size
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: jnp.ones(4).at[jnp.argmax(x)].mul(3.0),
+        lambda x: jax.ops.segment_prod(x, jnp.digitize(x, jnp.array([0.1, 0.6])), 3),
+    ],
+    ids=["at", "segment_prod"],
+)
+def test_products_at_soft_places_are_hard_and_named(fn):
+    with pytest.warns(UserWarning, match="products at soft places"):
+        found = sj.soften(fn)(SCORES)
+    assert_close(found, np.asarray(fn(SCORES)), atol=1e-6)
+    with pytest.raises(NotImplementedError, match="scatter"):
+        sj.soften(fn, on_unsupported="raise")(SCORES)

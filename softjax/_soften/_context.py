@@ -41,6 +41,10 @@ class Context(NamedTuple):
     read: Callable[[Any], Value] = _unread
     scope: Any = None
 
+    def maker(self, atom: Any) -> JaxprEqn | None:
+        """The equation that a variable is from, if it is from one of this jaxpr."""
+        return (self.made_by or {}).get(atom) if isinstance(atom, Var) else None
+
     def place_of(self, eqn: JaxprEqn) -> str:
         return self.place or _jaxprs.place(eqn)
 

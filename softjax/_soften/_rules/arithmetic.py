@@ -25,6 +25,7 @@ from .._values import (
     is_float,
     is_integral,
     new_key,
+    of_mean,
 )
 
 _INTEGRAL = {"add", "sub", "mul", "neg", "reduce_sum", "cumsum", "dot_general"}
@@ -39,14 +40,20 @@ igamma_grad_a igammac imag integer_pow lgamma linear_call log log1p log2 logisti
 lu_pivots_to_permutation mul name neg one_minus_square optimization_barrier ormqr
 polygamma polynomial pow psum pvary qr ragged_dot_general random_gamma real
 reduce_precision reduce_prod reduce_sum reduce_window_sum
-regularized_incomplete_beta rsqrt scatter-mul scatter_mul schur select_and_gather_add
+regularized_incomplete_beta rsqrt schur select_and_gather_add
 select_and_scatter_add sharding_constraint sin sinh sqrt square sub svd
 symmetric_product tan tanh triangular_solve tridiagonal tridiagonal_solve zeta
 """
 
 _LINEAR = {"add", "sub", "mul", "neg", "reduce_sum", "cumsum", "dot_general"}
-_LINEAR |= {"add_any", "copy", "copy_p", "optimization_barrier", "device_put"}
-_LINEAR |= {"conv_general_dilated", "reduce_window_sum", "sharding_constraint"}
+_LINEAR |= {"add_any", "conv_general_dilated", "device_put", "reduce_window_sum"}
+_LINEAR |= {"sharding_constraint"}
+
+_OF_BOTH = {"pow"}
+"""Primitives that make floats of floats and integers, entry by entry."""
+
+_UNCHANGED = {"copy", "copy_p", "name", "optimization_barrier"}
+"""Primitives that return what they are given."""
 
 _OF_INTEGERS = """
 abs sign max min clamp rem div and or xor not shift_left shift_right_logical
@@ -56,15 +63,22 @@ _INTEGERS = _OF_INTEGERS.split()
 
 
 def smooth(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """Functions smooth in floats, and sums and products of soft integers."""
+    """Functions smooth in floats, and sums and products of soft integers.
+
+    **Raises:** `Unsupported` if a soft integer is no number that is computed with.
+    """
     if all(isinstance(value, Known | Real) for value in operands):
         return real(eqn, operands)
-    if is_float(_jaxprs.aval(eqn).dtype):
-        avals: list[Any] = [atom.aval for atom in eqn.invars]
-        pairs = zip(operands, avals, strict=True)
-        arrays = [value.mean().astype(aval.dtype) for value, aval in pairs]
-        return [Real(array) for array in _jaxprs.bind(eqn, *arrays)]
-    return integers(context, eqn, operands)
+    if eqn.primitive.name in _UNCHANGED:
+        return list(operands)
+    if not is_float(_jaxprs.aval(eqn).dtype):
+        return integers(context, eqn, operands)
+    if eqn.primitive.name in _LINEAR:
+        return _of_means(eqn, operands)
+    out = pointwise(eqn, operands) if eqn.primitive.name in _OF_BOTH else None
+    if out is None:
+        raise Unsupported("of soft integers")
+    return out
 
 
 def real(eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
@@ -105,7 +119,7 @@ def _of_means(eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
         params["preferred_element_type"] = dtype
     out = eqn.primitive.bind(*(mean.astype(dtype) for mean in means), **params)
     (out,) = out if eqn.primitive.multiple_results else (out,)
-    return Count(out, _jaxprs.aval(eqn).dtype)
+    return of_mean(out, _jaxprs.aval(eqn).dtype)
 
 
 def pointwise(eqn: JaxprEqn, operands: Sequence[Value]) -> Value | None:

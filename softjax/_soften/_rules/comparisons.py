@@ -129,9 +129,9 @@ _PASSED = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "copy"}
 def _with_extremum(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
     """The probability that `x == max(x)` or `x == clip(x)`, or None for others."""
     for i in (0, 1):
-        source = _made_by(context, eqn.invars[1 - i])
+        source = context.maker(eqn.invars[1 - i])
         while source is not None and source.primitive.name in _PASSED:
-            source = _made_by(context, source.invars[0])
+            source = context.maker(source.invars[0])
         if source is None:
             continue
         atoms, x = list(source.invars), operands[i].mean()
@@ -166,12 +166,6 @@ def _bounds(context: Context, source: JaxprEqn, x: Any) -> list[tuple[Value, Any
     if name == "clip" and atoms[0] is x and len(atoms) == 3:
         return [(read(atoms[1]), above), (read(atoms[2]), below)]
     return []
-
-
-def _made_by(context: Context, atom: Any) -> JaxprEqn | None:
-    if isinstance(atom, Literal) or not isinstance(atom, Var):
-        return None
-    return (context.made_by or {}).get(atom)
 
 
 def _is_finite(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:

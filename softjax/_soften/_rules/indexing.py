@@ -256,6 +256,19 @@ def _scatter(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
     return _written(out, eqn, (operand, updates))
 
 
+def _scatter_product(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    operand, indices, updates = operands
+    if not isinstance(indices, Known):
+        raise Unsupported("products at soft places")
+    array, new = _means(operand, updates)
+    numbers, mode = eqn.params["dimension_numbers"], eqn.params["mode"]
+    unique = eqn.params["unique_indices"]
+    out = jax.lax.scatter_mul(
+        array, indices.array, new, numbers, unique_indices=unique, mode=mode
+    )
+    return _written(out, eqn, (operand, updates))
+
+
 def _scatter_extremum(
     context: Context, eqn: JaxprEqn, operands: Sequence[Value]
 ) -> Value:
@@ -267,6 +280,7 @@ INDEXING = {
     "dynamic_slice": _slice,
     "dynamic_update_slice": _update,
     **dict.fromkeys(_SCATTERS, _scatter),
+    **dict.fromkeys(("scatter-mul", "scatter_mul"), _scatter_product),
     **dict.fromkeys(
         ("scatter-max", "scatter_max", "scatter-min", "scatter_min"), _scatter_extremum
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
@@ -13,6 +14,7 @@ from ... import elementwise, rounding
 from .. import _jaxprs
 from .._context import Context
 from .._settings import ELEMENTWISE
+from .._signs import never_negative
 from .._values import Count, Known, Real, Value, is_integral
 from .arithmetic import integers, real
 from .structure import trunc
@@ -24,6 +26,8 @@ def _abs(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
         return integers(context, eqn, operands)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         return real(eqn, operands)
+    if never_negative(context, eqn.invars[0]):
+        return x
     context.softened(eqn, "abs", "soft absolute value")
     return Real(elementwise.abs(x.array, **context.keywords("abs")), x.integral)
 
@@ -32,6 +36,8 @@ def _sign(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
     (x,) = operands
     if not isinstance(x, Real):
         return integers(context, eqn, operands)
+    if never_negative(context, eqn.invars[0]):
+        return Known(jnp.sign(jax.lax.stop_gradient(x.array)))
     context.softened(eqn, "sign", "soft sign")
     return Real(elementwise.sign(x.array, **context.keywords("sign")))
 

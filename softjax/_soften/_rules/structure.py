@@ -165,6 +165,9 @@ def _select(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value
             return jax.lax.select_n(condition, *arrays)
 
         return _each(values, join)
+    operand = _operand_of_branch(context, eqn)
+    if operand is not None:
+        return operand
     dtype = cases[0].dtype
     if not is_float(dtype) and of_one_variable(operands):
         out = pointwise(eqn, operands)
@@ -175,6 +178,29 @@ def _select(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value
         if masked is not None:
             return masked
     return mix(chances(which, len(cases), cases[0].shape), cases)
+
+
+def _operand_of_branch(context: Context, eqn: JaxprEqn) -> Value | None:
+    """The operand x of one of several branches, or None for any other selection.
+
+    `jax.vmap` makes it `select_n(index == i, stop_gradient(x), x)`, so that derivatives
+    of a branch that is not taken can't be NaN. What the branches return is mixed, and
+    so are their derivatives, which would have the share of the branch twice.
+    """
+    flag, *cases = eqn.invars
+    source = context.maker(flag)
+    while source is not None and source.primitive.name == "broadcast_in_dim":
+        source = context.maker(source.invars[0])
+    if len(cases) != 2 or source is None or source.primitive.name != "eq":
+        return None
+    index: Any = source.invars[0].aval
+    if not jnp.issubdtype(index.dtype, jnp.integer):
+        return None
+    stopped, x = cases
+    stop = context.maker(stopped)
+    if stop is not None and stop.primitive.name == "stop_gradient":
+        stopped = stop.invars[0]
+    return context.read(x) if stopped is x else None
 
 
 def _masked(which: Value, cases: Sequence[Value]) -> Value | None:

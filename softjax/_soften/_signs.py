@@ -1,0 +1,76 @@
+"""What is never negative, by how it is made: its absolute value has no kink."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jax.extend.core import JaxprEqn, Literal, Var
+
+from . import _jaxprs
+from ._context import Context
+from ._values import Known, Value, concrete
+
+_NONNEGATIVE = {"abs", "cosh", "exp", "exp2", "logistic", "sqrt", "square"}
+_IF_FIRST_IS = {"broadcast_in_dim", "convert_element_type", "copy", "cummax", "cummin"}
+_IF_FIRST_IS |= {"cumsum", "expand_dims", "pow", "reduce_max", "reduce_min"}
+_IF_FIRST_IS |= {"reduce_sum", "reshape", "rev", "slice", "squeeze", "stop_gradient"}
+_IF_FIRST_IS |= {"transpose"}
+_IF_ALL_ARE = {"add", "add_any", "concatenate", "div", "max", "min", "mul"}
+_CALLS = {"jit", "pjit"}
+
+
+def never_negative(context: Context, atom: Any) -> bool:
+    """Whether all entries are sure to be 0 or more, or NaN."""
+
+    def is_given(atom: Any) -> bool:
+        return _is_known(context.read(atom))
+
+    return _follow(context.made_by or {}, is_given)(atom)
+
+
+def _is_known(value: Value) -> bool:
+    numbers = concrete(value)
+    return numbers is not None and bool(np.all(numbers >= 0))
+
+
+def _follow(
+    made_by: Mapping[Var, JaxprEqn], is_given: Callable[[Any], bool]
+) -> Callable[[Any], bool]:
+    """What tells of a variable; `is_given` answers for what no equation has made."""
+
+    def follow(atom: Any) -> bool:
+        if isinstance(atom, Literal):
+            return _is_known(Known(atom.val))
+        return of_variable(atom)
+
+    @functools.cache
+    def of_variable(atom: Var) -> bool:
+        eqn = made_by.get(atom)
+        if eqn is None:
+            return is_given(atom)
+        name = eqn.primitive.name
+        if name in _NONNEGATIVE or (name == "integer_pow" and eqn.params["y"] % 2 == 0):
+            return True
+        if name in _IF_FIRST_IS:
+            return follow(eqn.invars[0])
+        if name in _IF_ALL_ARE:
+            return all(map(follow, eqn.invars))
+        if name == "select_n":
+            return all(map(follow, eqn.invars[1:]))
+        return name in _CALLS and is_called(eqn, atom)
+
+    def is_called(eqn: JaxprEqn, atom: Any) -> bool:
+        inner, consts = _jaxprs.open_jaxpr(eqn.params["jaxpr"])
+        given = dict(zip(inner.invars, eqn.invars, strict=True))
+        known = dict(zip(inner.constvars, map(Known, consts), strict=True))
+
+        def is_given_inside(atom: Any) -> bool:
+            return follow(given[atom]) if atom in given else _is_known(known[atom])
+
+        out = inner.outvars[eqn.outvars.index(atom)]
+        return _follow(_jaxprs.producers(inner), is_given_inside)(out)
+
+    return follow
