@@ -3,8 +3,9 @@
 `python -m benchmarks.floors` takes from a file of results the cases and sizes in which
 another library is faster, and measures them in three ways: as JAX runs programs by
 default; in the thread that calls them, without a pool of threads to hand them to; and
-so on a single core. Times of the other library over those of this one: where they rise
-to 1, what is slower is the handing over, and not the program.
+so on a single core. Prints times of the other library over those of this one, and these
+in parentheses: where ratios rise to 1, what is slower is the handing over, and not the
+program.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from .__main__ import find_pythons
 from ._cases import HERE
 from ._environment import default_folder
 from ._results import Results
-from ._tables import Ratio, faster, markdown, number
+from ._tables import Ratio, faster, markdown, number, seconds
 from ._turns import Limits, Process, measure
 
 
@@ -96,11 +97,13 @@ def main() -> None:
 
 
 def ratio_of(results: Results, compared: Ratio) -> str:
+    """Time of the other library over that of this one, which is in parentheses."""
     case, n, library, kind = compared
     ours, others = (results.find(case, n, name, kind) for name in (HERE, library))
     if not ours or not others or {ours["status"], others["status"]} != {"ok"}:
         return ""
-    return number(others["seconds"] / ours["seconds"])
+    ratio = others["seconds"] / ours["seconds"]
+    return f"{number(ratio)} ({seconds(ours['seconds'])})"
 
 
 if __name__ == "__main__":
