@@ -8,7 +8,6 @@ are below it is the mean of that.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ from softjax_solvers.internal import is_traced
 from ._defaults import reads_defaults
 from ._dispatch import dispatch
 from ._edges import counts_below, positions, to_common, total_positions, transition_of
-from ._keywords import as_array, as_float, check_softness, parse_mode
+from ._keywords import as_array, as_float, check_softness, parse_index, parse_mode
 from ._types import SoftIndex
 
 
@@ -274,6 +273,20 @@ def _bincount(softness, x, *, mode, weights, length):
     return counts.astype(dtype)
 
 
+def _least_length(x: np.ndarray) -> int:
+    """The largest of the numbers, rounded, plus 1.
+
+    **Raises:** `ValueError` if an array can't be so long.
+    """
+    largest = np.max(np.round(x), initial=-1)
+    if not largest < np.iinfo(np.int32).max:  # NaN too
+        raise ValueError(
+            f"bincount: without length, x must be finite and below 2**31 - 1, got "
+            f"{largest:g}. Beyond a length numbers are left out."
+        )
+    return int(largest) + 1
+
+
 @reads_defaults("comparison")
 def bincount(
     x: Any,
@@ -299,6 +312,9 @@ def bincount(
     - `length`: the length itself, which is needed for numbers that are traced. What is
         beyond is left out.
 
+    **Raises:** `ValueError` if there is no length, and numbers are traced, or one of
+    them is NaN, inf or above `2**31 - 2`.
+
     **Example:**
 
         >>> x = jnp.array([[0.2, 1.0, 0.7], [0.9, 0.1, 0.2]])
@@ -316,10 +332,10 @@ def bincount(
         raise ValueError("bincount: length must be given for numbers that are traced.")
     size = np.shape(x)[-1]
     if length is None and numbers:
-        size = int(np.max(np.round(np.asarray(x, float)), initial=-1)) + 1
-    size = max(size, operator.index(minlength))
+        size = _least_length(np.asarray(x, float))
+    size = max(size, parse_index(minlength, "bincount: minlength"))
     weights = None if weights is None else as_array(weights, "weights")
-    length = size if length is None else operator.index(length)
+    length = size if length is None else parse_index(length, "bincount: length")
     options = dict(mode=mode, weights=weights, length=length)
     return dispatch(_bincount, softness, x, **options)
 
@@ -355,5 +371,9 @@ def one_hot(
         >>> print(sj.one_hot(sj.argmax(jnp.array([0.2, 1.0, 0.7])), 3))
         [0.    0.952 0.047]
     """
-    options = dict(num_classes=operator.index(num_classes), dtype=dtype, axis=axis)
+    options = dict(
+        num_classes=parse_index(num_classes, "one_hot: num_classes"),
+        dtype=dtype,
+        axis=axis,
+    )
     return dispatch(_one_hot, as_array(x), **options)

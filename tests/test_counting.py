@@ -199,6 +199,11 @@ ERRORS = [
     (lambda: sj.bincount(1.0), ValueError, "must have an axis"),
     (lambda: jax.jit(sj.bincount)(X), ValueError, "length must be given"),
     (lambda: sj.one_hot(X, 3), ValueError, "over the 3 classes"),
+    (lambda: sj.bincount([0, np.nan]), ValueError, "x must be finite.* got nan"),
+    (lambda: sj.bincount([0, np.inf, 1]), ValueError, "x must be finite.* got inf"),
+    (lambda: sj.bincount([0, 1e30]), ValueError, r"below 2\*\*31 - 1, got 1e\+30"),
+    (lambda: sj.bincount([0.0, 1], length=1.5), TypeError, "length must be an integer"),
+    (lambda: sj.bincount([1.0], minlength=1.5), TypeError, "minlength must be an int"),
 ]
 
 

@@ -319,6 +319,24 @@ def test_losses_in_float32():
             "must be nonnegative and leave something of 5",
         ),
         (lambda: losses.spearman(SCORES, ONE_HOT[0]), ValueError, "shapes"),
+        *(
+            (
+                lambda k=k: losses.top_k_cross_entropy(SCORES, ONE_HOT, k),
+                error,
+                "top_k_cross_entropy: k must be a positive integer or probabilities",
+            )
+            for k, error in [
+                ((np.nan, 1.0), ValueError),
+                ((np.inf, 1.0), ValueError),
+                (("a", 1.0), TypeError),
+                (None, TypeError),
+            ]
+        ),
+        (
+            lambda: jax.jit(losses.top_k_cross_entropy)(SCORES, ONE_HOT, 2),
+            TypeError,
+            "k must be .* got a traced array: pass a constant",
+        ),
     ],
 )
 def test_what_is_refused(call, error, message):
@@ -334,3 +352,26 @@ def test_a_parameter_of_the_regularizer(x64):
 
     expected = finite_difference(jax.jit(total), (jnp.asarray(1.4),), (1.0,))
     assert_close(jax.grad(total)(jnp.asarray(1.4)), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("axes", "error", "message"),
+    [
+        ((0, 5), ValueError, r"axes=\(0, 5\) are out of bounds .* -2 to 1"),
+        ((-3, 0), ValueError, r"axes=\(-3, 0\) are out of bounds"),
+        ((0, 0), ValueError, r"axes=\(0, 0\) are the same"),
+        ((0, -2), ValueError, r"axes=\(0, -2\) are the same"),
+        (1, TypeError, "axes must be a pair of integers, got 1"),
+        ((0, 1, 2), TypeError, r"axes must be a pair of integers, got \(0, 1, 2\)"),
+        ((None, 1), TypeError, r"axes must be a pair of integers, got \(None, 1\)"),
+        ((0.0, True), TypeError, r"axes must be a pair of integers, got \(0.0, True\)"),
+    ],
+)
+def test_axes_of_permutations_that_are_refused(axes, error, message):
+    with pytest.raises(error, match=f"permutation_loss: {message}"):
+        losses.permutation_loss(np.eye(3), np.eye(3), axes=axes)
+
+
+def test_masks_of_permutations_are_one_or_two():
+    with pytest.raises(ValueError, match=r"where must be a mask, or a pair.* got 1"):
+        losses.permutation_loss(np.eye(3), np.eye(3), where=(np.ones(3, bool),))

@@ -5,8 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
-from assertions import assert_close
+from assertions import assert_close, finite_difference
 from parametrize import each
 
 import softjax as sj
@@ -102,6 +103,133 @@ def test_trimmed_mean(x64):
     hard = losses.trimmed_mean(SCORES, 0.25, weights=weights, mode="hard")
     assert_close(hard, scipy.stats.trim_mean(SCORES[OWNER], 0.25), atol=1e-9)
     assert np.isnan(losses.trimmed_mean(SCORES, 0.1, weights=jnp.zeros(6)))
+
+
+def _soft_ranks(z, w):
+    """Of SoftSort at a softness of 0.3: means of hard ranks of all copies."""
+    above, equal = z[None, :] > z[:, None], z[None, :] == z[:, None]
+    positions = above @ w + (equal @ w + 1) / 2
+    rows = w * np.exp(-np.abs(z[:, None] - z) / 0.3)
+    return rows @ positions / rows.sum(axis=-1), positions
+
+
+def _correlation(r, s, w):
+    covariance = np.cov(r, s, aweights=w)
+    return covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+
+
+def _auc(z, t, w):
+    step = scipy.special.expit((z[:, None] - z) / 0.3)
+    pairs = np.outer(w * t, w * (1 - t))
+    return np.sum(pairs * step) / np.sum(pairs)
+
+
+def _ndcg(z, t, w):
+    rows = np.exp(-np.abs(-np.sort(-z)[:, None] - z) / 0.3)
+    gains, discount = w * (2**t - 1), 1 / np.log2(np.arange(2, len(z) + 2))
+    found = rows @ gains / rows.sum(axis=-1)
+    return found @ discount / (-np.sort(-gains) @ discount)
+
+
+def _pairwise(z, t, w):
+    """Relative to the largest weight."""
+    better = t[:, None] > t
+    step = scipy.special.expit((z - z[:, None]) / 0.3)
+    return np.sum(w[:, None] * better * step) / np.sum(better) / np.max(w)
+
+
+# name -> a loss, and its definition, of scores, of targets and of weights.
+RELATIVE = {
+    "spearman": (
+        lambda z, t, w: losses.spearman(z, t, softness=0.3, weights=w),
+        lambda z, t, w: _correlation(_soft_ranks(z, w)[0], _soft_ranks(t, w)[1], w),
+    ),
+    "spearman_hard": (
+        lambda z, t, w: losses.spearman(z, t, mode="hard", weights=w),
+        lambda z, t, w: _correlation(_soft_ranks(z, w)[1], _soft_ranks(t, w)[1], w),
+    ),
+    "spearman_masked": (
+        lambda z, t, w: losses.spearman(
+            z, t, softness=0.3, weights=w, where=jnp.arange(6) < 5
+        ),
+        lambda z, t, w: RELATIVE["spearman"][1](z[:5], t[:5], w[:5]),
+    ),
+    "auc": (lambda z, t, w: losses.auc(z, t, softness=0.3, weights=w), _auc),
+    "ndcg": (
+        lambda z, t, w: losses.ndcg(z, 10 * t, softness=0.3, weights=w),
+        lambda z, t, w: _ndcg(z, 10 * t, w),
+    ),
+    "pairwise_loss": (
+        lambda z, t, w: (
+            losses.pairwise_loss(z, t, softness=0.3, weights=w)
+            / jax.lax.stop_gradient(jnp.max(w))
+        ),
+        _pairwise,
+    ),
+}
+
+
+TARGETS = np.array([0.2, 0.9, 0.4, 0.7, 0.1, 0.6])
+WEIGHTS = np.array([2.0, 1.5, 3.0, 0.5, 1.0, 2.5])
+# From 1e-30 to where the sum is next to the largest number of float32.
+SCALES = np.array([1e-30, 1e-7, 1.0, 2e6, 1e20, 1e30, 2.5e37], np.float32)
+
+
+@each("name", list(RELATIVE), fast=("spearman", "auc"))
+def test_the_scale_of_weights_is_irrelevant(name):
+    """In float32; of gradients in scores too, and those in weights scale inversely."""
+    loss, define = RELATIVE[name]
+    z, t, w = SCORES, TARGETS, WEIGHTS
+    rng = inputs.rng("scales of weights")
+    z_dot, w_dot = rng.normal(size=6), rng.normal(size=6) * (w < w.max())
+    expected = define(z, t, w)
+    slope = finite_difference(lambda z: define(z, t, w), (z,), (z_dot,))
+    weight_slope = finite_difference(lambda w: define(z, t, w), (w,), (w_dot,))
+    run = jax.jit(jax.value_and_grad(loss, (0, 2)))
+    for scale in SCALES:
+        value, (of_z, of_w) = run(
+            jnp.asarray(z, jnp.float32),
+            jnp.asarray(t, jnp.float32),
+            jnp.asarray(w, jnp.float32) * scale,
+        )
+        assert_close(value, expected, atol=2e-6)
+        assert_close(np.asarray(of_z, float) @ z_dot, slope, atol=2e-5)
+        found = (np.asarray(of_w, float) * scale) @ w_dot
+        # Derivatives below 1e-38 are 0 in float32.
+        if scale < 1e30:
+            assert_close(found, weight_slope, atol=2e-5)
+
+
+def test_spearman_of_constant_rows():
+    """0 with a gradient of 0, also where sums of unequal weights are rounded."""
+    rng = inputs.rng("constant rows")
+    for method in ("softsort", "fast_soft_sort"):
+        for scale in (1e-20, 1.0, 1e20):
+            weights = jnp.asarray(scale * rng.uniform(0.1, 3, size=(20, 6)), "float32")
+            varied = jnp.asarray(rng.normal(size=(20, 6)), "float32")
+            same = jnp.full((20, 6), 0.3, "float32")
+
+            def total(x, y, weights=weights, method=method):
+                out = losses.spearman(x, y, weights=weights, method=method, mode="c0")
+                return jnp.sum(jnp.abs(out)), out
+
+            run = jax.jit(jax.value_and_grad(total, has_aux=True))
+            for x, y in ((same, varied), (varied, same), (same, same)):
+                (_, out), gradient = run(x, y)
+                np.testing.assert_array_equal(out, 0)
+                np.testing.assert_array_equal(gradient, 0)
+
+
+def test_shares_of_whole_weights_are_whole():
+    """What is dropped is a whole number, also where float32 rounds it down."""
+    x = np.linspace(-1, 2, 10) ** 3
+    for total, thousandths in ((1625, 72), (1750, 72), (2875, 72), (1900, 130)):
+        counts = np.full(10, total // 10)
+        counts[0] += total % 10
+        expected = np.repeat(x, counts)[total * thousandths // 1000 :].mean()
+        share = thousandths / 1000, 0.0
+        out = losses.trimmed_mean(x, share, weights=counts, mode="hard")
+        assert_close(out, expected, atol=1e-6)
 
 
 def test_errors():

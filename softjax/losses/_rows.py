@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
-from softjax_solvers.internal import is_traced
+from softjax_solvers.internal import is_traced, safe_divide
 
-from .._keywords import as_array, as_float, check_softness, parse_softness
+from .._keywords import as_array, as_float, check_softness, got, parse_softness
 from .._layout import Layout, parse_axis, split_mask, split_parameter, split_weights
 from ..axiswise._measure import check_weights
+from ..axiswise._operation import Operation
+
+_LOGARITHMS = (
+    " What is made of soft indices has no logarithms of them, which softjax.top_k and "
+    "softjax.argsort return."
+)
+_INSTEAD = dict(
+    return_log_probs=_LOGARITHMS,
+    log_prob_eps=_LOGARITHMS,
+    descending=" For the other order pass minus the first array.",
+)
 
 
 class Present(NamedTuple):
@@ -97,11 +109,28 @@ def check_shapes(name: str, **arrays: Any) -> None:
             )
 
 
+def check_keywords(name: str, keywords: dict[str, Any], operation: Operation) -> None:
+    """Check keywords that are passed on to an operator that is read, not returned.
+
+    **Raises:** `TypeError` for those that the operator has not, and for those that say
+    what it returns.
+    """
+    allowed = [word for word in operation.keywords() if word not in _INSTEAD]
+    for word, value in keywords.items():
+        if word not in allowed:
+            listed = ", ".join(word for word in allowed if word != "weights")
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument {word}={value!r}. "
+                f"Besides its own arguments it takes {listed}.{_INSTEAD.get(word, '')}"
+            )
+
+
 def parse_rows(
     name: str,
     axis: int,
     keywords: dict[str, Any],
     *,
+    operation: Operation | None = None,
     weights: Any = None,
     **arrays: Any,
 ) -> Rows:
@@ -110,10 +139,14 @@ def parse_rows(
     **Arguments:**
 
     - `keywords`: of which `softness` and `where` are laid out too.
+    - `operation`: the operator that the keywords are of; None where they are known.
     - `weights`: nonnegative, broadcasts to the arrays.
 
-    **Raises:** `TypeError` if there are weights among the keywords.
+    **Raises:** `TypeError` if there are weights among the keywords, or what the
+    operator does not take.
     """
+    if operation is not None:
+        check_keywords(name, keywords, operation)
     if keywords.get("weights") is not None:
         raise TypeError(f"{name}: takes no weights.")
     parsed = {key: as_float(x, f"{name}: {key}") for key, x in arrays.items()}
@@ -145,6 +178,32 @@ def check_if_known(weights: Array, name: str) -> None:
     """**Raises:** `ValueError` if a weight is known to be negative or not finite."""
     if not is_traced(weights):
         check_weights(np.asarray(weights), name)
+
+
+def relative(
+    weights: Float[Array, "*batch n"],
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch 1"]]:
+    """Weights over the largest of a row, and that: products of them stay in range."""
+    largest = jax.lax.stop_gradient(jnp.max(weights, axis=-1, keepdims=True))
+    # The reciprocal of the largest numbers underflows.
+    unit = jnp.where(largest > 1, 2.0**-8, 1).astype(weights.dtype)
+    return safe_divide(unit * weights, unit * largest), largest
+
+
+def known_numbers(value: Any, wanted: str) -> np.ndarray:
+    """A number, or an array of them, whose value is known.
+
+    **Raises:** `TypeError`, with what is `wanted`, if it is traced or anything else.
+    """
+    if is_traced(value):
+        raise TypeError(f"{wanted}, {got(value)}")
+    try:
+        known = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        known = np.asarray(None)
+    if known.dtype.kind not in "biuf":
+        raise TypeError(f"{wanted}, {got(value)}")
+    return known
 
 
 def chance(relevance: Float[Array, "*batch n"], name: str) -> Float[Array, "*batch n"]:

@@ -21,7 +21,7 @@ from softjax_solvers import (
 )
 from softjax_solvers.internal import is_traced, safe_divide
 
-from .._keywords import check_count, parse_count
+from .._keywords import check_count, got, parse_count
 from .._layout import parse_axis, split_parameter
 from ..methods import MaskMethod, Sample, get_mask_method
 from ..methods._anchors import gaps
@@ -211,6 +211,41 @@ def rank_loss(
     return given.finish(steps[..., 0] * loss)
 
 
+def _check_pair(shape: tuple[int, ...], axes: Any, where: Any) -> None:
+    """Check that there are two axes of equal size, and masks of both or of neither."""
+    name, ndim = "permutation_loss", len(shape)
+    if ndim < 2:
+        raise ValueError(
+            f"{name}: scores must have two axes of equal size, got shape {shape}."
+        )
+    whole = isinstance(axes, tuple | list) and all(
+        isinstance(axis, int | np.integer) and not isinstance(axis, bool)
+        for axis in axes
+    )
+    if not whole or len(axes) != 2:
+        raise TypeError(f"{name}: axes must be a pair of integers, {got(axes)}")
+    if not all(-ndim <= axis < ndim for axis in axes):
+        raise ValueError(
+            f"{name}: axes={axes} are out of bounds for scores of shape {shape}; "
+            f"allowed are {-ndim} to {ndim - 1}."
+        )
+    if (axes[0] - axes[1]) % ndim == 0:
+        raise ValueError(
+            f"{name}: axes={axes} are the same one of scores of shape {shape}; give "
+            "that of rows and that of columns."
+        )
+    if shape[axes[0]] != shape[axes[1]]:
+        raise ValueError(
+            f"{name}: scores must have two axes of equal size, got shape {shape} and "
+            f"axes={axes}."
+        )
+    if isinstance(where, tuple) and len(where) != 2:
+        raise ValueError(
+            f"{name}: where must be a mask, or a pair of rows' and columns', got "
+            f"{len(where)} of them."
+        )
+
+
 def permutation_loss(
     scores: Any,
     target: Any,
@@ -243,7 +278,8 @@ def permutation_loss(
     **Returns:** nonnegative, of the shape of `scores` without the axes; 0 where nothing
     is left, and NaN where rows and columns are not equally many.
 
-    **Raises:** `ValueError` if they are known not to be.
+    **Raises:** `ValueError` if they are known not to be, or `axes` are not two of equal
+    size; `TypeError` if those are no pair of integers.
 
     **Example:**
 
@@ -260,13 +296,7 @@ def permutation_loss(
         Gumbel-Sinkhorn networks", ICLR 2018; Blondel, Martins and Niculae, "Learning
         with Fenchel-Young losses", JMLR 21 (2020).
     """
-    shape = jnp.shape(scores)
-    if len(shape) < 2 or shape[axes[0]] != shape[axes[1]]:
-        raise ValueError(
-            "permutation_loss: scores must have two axes of equal size, got shape "
-            f"{shape} and axes={axes}."
-        )
-
+    _check_pair(jnp.shape(scores), axes, where)
     wheres = where if isinstance(where, tuple) else (where, where)
     given = parse_given(
         "permutation_loss", scores, target, axes, wheres, softness, mode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,11 +11,44 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from softjax_solvers.internal import safe_divide
+
 from .. import axiswise
+from .._keywords import got
 from ..axiswise._operation import VALUE, Operation
 from ..axiswise._run import call, run
+from ..axiswise.ordering import RANK, SORT
 from ..methods import Intervals, Method, Relaxation, Sample, SoftSort
-from ._rows import parse_rows
+from ._rows import known_numbers, parse_rows, relative
+
+
+def _of_resolved_ranks(weights: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Weights whose sum is at least 1, and at most a number that can be squared.
+
+    Of less than one copy in all, ranks would be 1/2 and a rest that is rounded away.
+    """
+    share, largest = relative(weights)
+    count = jnp.sum(share, axis=-1, keepdims=True)
+    total = largest * count  # infinite, maybe
+    limit = math.sqrt(jnp.finfo(weights.dtype).max)
+    kept = jnp.clip(jax.lax.stop_gradient(total), 1, limit)
+    return jnp.where(kept == total, weights, safe_divide(share, count) * kept)
+
+
+def _constant(x: Float[Array, "*batch n"], share: Float[Array, "*batch n"]) -> Array:
+    """Where all that count are equal: soft ranks of them are only up to rounding."""
+    one = jnp.take_along_axis(x, jnp.argmax(share, axis=-1, keepdims=True), axis=-1)
+    return jnp.all((x == one) | (share == 0), axis=-1)
+
+
+def _centred(
+    ranks: Float[Array, "*batch n"], share: Float[Array, "*batch n"]
+) -> Float[Array, "*batch n"]:
+    """Ranks less their mean, in [-1, 1]: squares of large ones would overflow."""
+    ranks = ranks - jnp.sum(share * ranks, axis=-1, keepdims=True)
+    counted = jnp.where(share > 0, jnp.abs(jax.lax.stop_gradient(ranks)), 0)
+    size = jnp.max(counted, axis=-1, keepdims=True)
+    return ranks / jnp.where(size > 0, size, 1)
 
 
 def spearman(
@@ -23,18 +57,20 @@ def spearman(
     """Spearman's correlation of soft ranks of x with the ranks of y.
 
     Pearson's correlation `cov(r, s) / (std r std s)` of the soft ranks r of x and the
-    ranks s of y, where equal elements have the mean of theirs. 0 if either is constant.
+    ranks s of y, where equal elements have the mean of theirs. 0 if either is constant,
+    with a gradient of 0.
 
     **Arguments:**
 
     - `x`, `y`: of equal shape; gradients are those in x.
     - `axis`: the axis along which to rank.
     - `weights`: how often pairs count, nonnegative, broadcasts to `x`; None for once.
-        Ranks and moments are those of all copies.
-    - `keywords`: those of [`softjax.rank`][]; `where` masks both x and y.
+        Ranks and moments are those of all copies; less than one copy in all counts
+        as one.
+    - `keywords`: those of [`softjax.AxisKeywords`][]; `where` masks both x and y.
 
     **Returns:** values in [-1, 1], of the shape of `x` without the axis; 0 where
-    nothing is.
+    nothing is, and NaN where x or y has one.
 
     **Example:**
 
@@ -47,36 +83,35 @@ def spearman(
         Spearman, 1904; Blondel, Teboul, Berthet and Djolonga, "Fast differentiable
         sorting and ranking", ICML 2020.
     """
-    rows = parse_rows("spearman", axis, keywords, weights=weights, x=x, y=y)
-    (x, y), where, weights = rows.arrays, rows.where, rows.weights
-    given: dict[str, Any] = dict(axis=-1, where=where, weights=weights)
+    arrays: dict[str, Any] = dict(weights=weights, x=x, y=y)
+    rows = parse_rows("spearman", axis, keywords, operation=RANK, **arrays)
+    (x, y), weights, mass = rows.arrays, rows.weights, rows.mass
+    if weights is not None:
+        weights = _of_resolved_ranks(weights)
+    given: dict[str, Any] = dict(axis=-1, where=rows.where, weights=weights)
     soft = axiswise.rank(x, **rows.keywords | given)
     hard = axiswise.rank(jax.lax.stop_gradient(y), mode="hard", **given)
-    ranks = soft, hard.astype(soft.dtype)
-    if weights is None:
-        centred = (r - jnp.mean(r, -1, keepdims=True, where=where) for r in ranks)
-    else:
-        total = jnp.sum(weights, axis=-1, keepdims=True)
-        total = jnp.where(total > 0, total, 1)
-        means = (jnp.sum(weights * r, -1, keepdims=True) / total for r in ranks)
-        centred = (r - mean for r, mean in zip(ranks, means, strict=True))
-    soft, hard = centred
-    if where is not None:
-        soft, hard = (jnp.where(where, r, 0) for r in (soft, hard))
+    share, _ = relative(jnp.ones_like(x) if mass is None else mass)
+    share = safe_divide(share, jnp.sum(share, axis=-1, keepdims=True))
+    soft, hard = (_centred(r.astype(soft.dtype), share) for r in (soft, hard))
 
     def product(a, b):
-        terms = a * b if weights is None else weights * a * b
-        return jnp.sum(terms, axis=-1)
+        return jnp.sum(share * a * b, axis=-1)
 
-    square = product(soft, soft) * product(hard, hard)
-    varies = square > 0
-    norm = jnp.sqrt(jnp.where(varies, square, 1))
-    return rows.finish(jnp.where(varies, product(soft, hard) / norm, 0))
+    flat = _constant(x, share) | _constant(y, share)
+    norm = 1.0
+    for ranks in (soft, hard):
+        square = product(ranks, ranks)
+        flat = flat | (square == 0)
+        norm = norm * jnp.sqrt(jnp.where(flat, 1, square))
+    return rows.finish(jnp.where(flat, 0, product(soft, hard) / norm))
 
 
 def _kept(sample: Sample, drop: Float[Array, "2"]) -> tuple[Intervals, bool]:
     """The interval of mass that is left when shares are dropped on either side."""
-    last, first = jnp.split(jnp.floor(sample.total * drop + 1e-6), 2, axis=-1)
+    # Products that are whole may be rounded down.
+    share = drop * (1 + jnp.finfo(drop.dtype).eps)
+    last, first = jnp.split(jnp.floor(sample.total * share + 1e-6), 2, axis=-1)
     return Intervals(first, sample.total - last), True
 
 
@@ -116,9 +151,28 @@ def _weighted_trimmed_mean(x, softness, *, operation, axis, keywords, drop):
     return out
 
 
+def _parse_proportion(proportion: Any) -> tuple[float, float]:
+    """The shares to drop of the smallest and of the largest.
+
+    **Raises:** `TypeError` if they are traced or no numbers; `ValueError` if they are
+    not one or two from 0 on and below 1.
+    """
+    wanted = "trimmed_mean: proportion must be a number, or a pair of them"
+    shares = known_numbers(proportion, wanted)
+    if shares.shape not in ((), (2,)):
+        raise ValueError(f"{wanted}, {got(proportion)}")
+    if not np.all((shares >= 0) & (shares < 1)):  # NaN too
+        raise ValueError(
+            f"trimmed_mean: proportion={proportion} must be nonnegative and leave "
+            "something."
+        )
+    lower, upper = np.broadcast_to(shares.astype(float), 2).tolist()
+    return lower, upper
+
+
 def trimmed_mean(
     x: Any,
-    proportion: float | tuple[float, float],
+    proportion: float | Sequence[float],
     axis: int = -1,
     *,
     weights: Any = None,
@@ -134,15 +188,19 @@ def trimmed_mean(
 
     - `x`: any shape.
     - `proportion`: the share to drop on each side, or a pair of shares of the smallest
-        and the largest; they sum to less than 1. The numbers are rounded down.
+        and the largest; they sum to less than 1. The numbers are rounded down. They
+        have to be known: under `jax.jit` pass them by `static_argnames`.
     - `axis`: the axis along which to sort.
     - `weights`: how often elements count, nonnegative, broadcasts to `x`; None for
         once. n is their sum W, and the mean that over the mass from `floor(l W)` to
         `W - floor(u W)`. Only by `"softsort"` and `mode="hard"`.
-    - `keywords`: those of [`softjax.sort`][].
+    - `keywords`: those of [`softjax.ValueKeywords`][].
 
     **Returns:** an array of the shape of x without the axis; NaN where nothing is, as a
     mean has it.
+
+    **Raises:** `TypeError` if shares are traced or no numbers; `ValueError` if they are
+    negative or NaN, leave nothing, or are more than two.
 
     **Example:**
 
@@ -154,26 +212,26 @@ def trimmed_mean(
 
         Rousseeuw, "Least median of squares regression", JASA 79 (1984).
     """
-    rows = parse_rows("trimmed_mean", axis, keywords, weights=weights, x=x)
+    pair = _parse_proportion(proportion)
+    arrays: dict[str, Any] = dict(weights=weights, x=x)
+    rows = parse_rows("trimmed_mean", axis, keywords, operation=SORT, **arrays)
     (x,) = rows.arrays
     n = x.shape[-1]
-    pair = proportion if isinstance(proportion, tuple) else (proportion, proportion)
     if weights is not None:
-        if min(pair) < 0 or sum(pair) >= 1:
+        if sum(pair) >= 1:
             raise ValueError(
                 f"trimmed_mean: proportion={proportion} must be nonnegative and leave "
                 "something."
             )
         given = rows.keywords | dict(weights=rows.weights)
-        drop = tuple(float(share) for share in pair)
-        out = call(_weighted_trimmed_mean, _TRIMMED_MEAN, x, -1, given, drop=drop)
+        out = call(_weighted_trimmed_mean, _TRIMMED_MEAN, x, -1, given, drop=pair)
         return rows.finish(out, jnp.nan)
     # By the number of elements, whose product with a share float32 would round.
     drop = np.array([[int(share * m + 1e-9) for m in range(n + 1)] for share in pair])
     counts = np.arange(n + 1)
     possible = counts[1:] if rows.present is not None else counts[n:]
     lower, upper = drop[:, possible]
-    if min(pair) < 0 or np.any(lower + upper >= possible):
+    if np.any(lower + upper >= possible):
         raise ValueError(
             f"trimmed_mean: proportion={proportion} must be nonnegative and leave "
             f"something of {n} elements{'' if rows.present is None else ' or less'}."

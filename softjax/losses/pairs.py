@@ -11,7 +11,7 @@ from softjax_solvers import Regularizer
 from softjax_solvers.internal import safe_divide
 
 from .. import comparison
-from ._rows import Rows, chance, parse_rows
+from ._rows import Rows, chance, parse_rows, relative
 
 
 def _above(rows: Rows, mode: str | Regularizer) -> Float[Array, "*batch n n"]:
@@ -76,16 +76,17 @@ def auc(
     p = chance(rows.arrays[1], "auc: labels").astype(above.dtype)
     positive, negative = p, 1 - p
     if rows.mass is not None:
-        positive, negative = positive * rows.mass, negative * rows.mass
-    total = jnp.einsum(
+        mass, _ = relative(rows.mass)
+        positive, negative = positive * mass, negative * mass
+    totals = [jnp.sum(part, axis=-1, keepdims=True) for part in (positive, negative)]
+    # Shares of each, since the product of their totals may overflow, or underflow.
+    positive, negative = map(safe_divide, (positive, negative), totals)
+    mean = jnp.einsum(
         "...i,...ij,...j->...", positive, above, negative, precision="highest"
     )
-    pairs = jnp.sum(positive, axis=-1) * jnp.sum(negative, axis=-1)
     # NaN only as the value: that of 0 / 0 would be the derivative's too.
-    none = pairs == 0
-    return rows.finish(
-        jnp.where(none, jnp.nan, total / jnp.where(none, 1, pairs)), jnp.nan
-    )
+    none = ((totals[0] == 0) | (totals[1] == 0))[..., 0]
+    return rows.finish(jnp.where(none, jnp.nan, mean), jnp.nan)
 
 
 def pairwise_loss(
@@ -149,9 +150,12 @@ def pairwise_loss(
         given = rows.present.given
         better &= given[..., :, None] & given[..., None, :]
     better = better.astype(above.dtype)
-    cost = better if rows.weights is None else better * rows.weights[..., :, None]
+    cost, unit = better, 1
+    if rows.weights is not None:  # whose sum over pairs may overflow
+        weights, largest = relative(rows.weights)
+        cost, unit = better * weights[..., :, None], largest[..., 0]
     total = jnp.sum(cost * above.swapaxes(-1, -2), axis=(-1, -2))
-    mean = safe_divide(total, jnp.sum(better, axis=(-1, -2)))
+    mean = unit * safe_divide(total, jnp.sum(better, axis=(-1, -2)))
     # NaN has no order, which a comparison does not say.
     known = ~jnp.any(jnp.isnan(r), axis=-1)
     return rows.finish(jnp.where(known, mean, jnp.nan))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -19,7 +20,9 @@ from softjax_solvers.internal import pad_last, safe_divide
 from .. import axiswise
 from .._keywords import check_count, parse_count, parse_first
 from .._layout import split_parameter
-from ._rows import Rows, chance, parse_rows
+from ..axiswise.masks import TOP_K_MASK
+from ..axiswise.ordering import TOP_K
+from ._rows import Rows, chance, known_numbers, parse_rows, relative
 
 _einsum = functools.partial(jnp.einsum, precision="highest")
 
@@ -62,10 +65,13 @@ def top_k_cross_entropy(
     - `weights`: how often classes count, nonnegative, broadcasts to `scores`; None for
         once. A class of weight 2 takes two of the first places, and A has the sum of
         both; with the entropy and k = 1 weights are a prior.
-    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+    - `keywords`: those of [`softjax.ValueKeywords`][], with a method that has soft
+        indices.
 
     **Returns:** nonnegative up to rounding, of the shape of `scores` without the axis;
     0 where nothing is.
+
+    **Raises:** `ValueError` if `k` is neither; `TypeError` if it is traced.
 
     **Example:**
 
@@ -82,25 +88,32 @@ def top_k_cross_entropy(
         learning", ICML 2022.
     """
     name = "top_k_cross_entropy"
-    rows = parse_rows(
-        name, axis, keywords, weights=weights, scores=scores, target=target
-    )
+    arrays: dict[str, Any] = dict(weights=weights, scores=scores, target=target)
+    rows = parse_rows(name, axis, keywords, operation=TOP_K, **arrays)
     right = rows.arrays[1]
-    if np.ndim(k) == 0:
-        k = parse_first(k, right.shape[-1], name)
-        looked = np.arange(1, k + 1) == k
-    else:
-        looked = np.asarray(k, np.float64)
-    if looked.ndim != 1 or np.any(looked < 0) or abs(looked.sum() - 1) > 1e-6:
-        raise ValueError(
-            "top_k_cross_entropy: k must be a positive integer or probabilities that "
-            f"sum to 1, got {k}."
-        )
+    looked = _looked_at(k, right.shape[-1], name)
     index = _top_k_index(name, rows, looked.size, rows.weights)
     # The i-th index counts for all j >= i.
     reach = jnp.asarray(np.cumsum(looked[::-1])[::-1], index.dtype)
     found = _einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
     return rows.finish(-jnp.log(jnp.clip(found, jnp.finfo(found.dtype).tiny)))
+
+
+def _looked_at(k: Any, size: int, name: str) -> np.ndarray:
+    """The probabilities of k = 1, 2, ..., of a number or as they are.
+
+    **Raises:** `ValueError` if they are none, or a number is not from 1 to `size`;
+    `TypeError` if they are traced or no numbers.
+    """
+    wanted = f"{name}: k must be a positive integer or probabilities that sum to 1"
+    looked = known_numbers(k, wanted).astype(np.float64)
+    if looked.ndim == 0:
+        k = parse_first(k, size, name)
+        return np.arange(1, k + 1) == k
+    # NaN is not less than anything.
+    if looked.ndim > 1 or not (np.all(looked >= 0) and abs(looked.sum() - 1) <= 1e-6):
+        raise ValueError(f"{wanted}, got {k}.")
+    return looked
 
 
 def ndcg(
@@ -126,9 +139,11 @@ def ndcg(
     - `k`: how many of the first count; None for all.
     - `axis`: the axis of the candidates.
     - `weights`: nonnegative, broadcasts to `scores`; None for 1.
-    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+    - `keywords`: those of [`softjax.ValueKeywords`][], with a method that has soft
+        indices.
 
-    **Returns:** values in [0, 1], of the shape of `scores` without the axis; the hard
+    **Returns:** nonnegative, of the shape of `scores` without the axis; at most 1 if no
+    element is in more than one place, as with `mode="hard"` or `method="ot"`. The hard
     NDCG@k as softness goes to 0.
 
     **Example:**
@@ -144,12 +159,15 @@ def ndcg(
         Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", ACM
         TOIS 20 (2002); Pobrotyn and Bialobrzeski, "NeuralNDCG", 2021.
     """
-    rows = parse_rows(
-        "ndcg", axis, keywords, weights=weights, scores=scores, relevance=relevance
-    )
+    arrays: dict[str, Any] = dict(weights=weights, scores=scores, relevance=relevance)
+    rows = parse_rows("ndcg", axis, keywords, operation=TOP_K, **arrays)
     z, relevance = rows.arrays
-    gains = (jnp.exp2(relevance) - 1).astype(z.dtype)
-    gains = gains if rows.weights is None else gains * rows.weights
+    # Over a power of 2, since those of large grades overflow.
+    highest = jnp.max(jax.lax.stop_gradient(relevance), axis=-1, keepdims=True)
+    unit = jnp.maximum(jnp.floor(highest) - 64, 0)
+    gains = (jnp.exp2(relevance - unit) - jnp.exp2(-unit)).astype(z.dtype)
+    if rows.weights is not None:
+        gains = gains * relative(rows.weights)[0]
     k = z.shape[-1] if k is None else k
     index = _top_k_index("ndcg", rows, k)
     discount = 1 / jnp.log2(2 + jnp.arange(k, dtype=z.dtype))
@@ -167,7 +185,8 @@ def _found(
     keywords: dict[str, Any],
 ) -> tuple[Rows, Float[Array, "*batch"], Array, Array]:
     """Relevant ones among the k largest, in all, and k, as far as there are so many."""
-    rows = parse_rows(name, axis, keywords, scores=scores, relevance=relevance)
+    arrays: dict[str, Any] = dict(scores=scores, relevance=relevance)
+    rows = parse_rows(name, axis, keywords, operation=TOP_K_MASK, **arrays)
     z, p = rows.arrays[0], chance(rows.arrays[1], f"{name}: relevance")
     k = z.shape[-1] if k is None else k
     check_count(k, z.shape[-1], name)
@@ -263,7 +282,8 @@ def _finds(
     keywords: dict[str, Any],
 ) -> tuple[Rows, Float[Array, "*batch k n"], Float[Array, "*batch n"], np.ndarray]:
     """Probabilities that places have a relevant element; p; numbers of places."""
-    rows = parse_rows(name, axis, keywords, scores=scores, relevance=relevance)
+    arrays: dict[str, Any] = dict(scores=scores, relevance=relevance)
+    rows = parse_rows(name, axis, keywords, operation=TOP_K, **arrays)
     p = chance(rows.arrays[1], f"{name}: relevance")
     index = _top_k_index(name, rows, p.shape[-1] if k is None else k)
     places = np.arange(1, index.shape[-2] + 1)
@@ -292,7 +312,8 @@ def mrr(
         `scores`.
     - `k`: how many of the first count; None for all.
     - `axis`: the axis of the candidates.
-    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+    - `keywords`: those of [`softjax.ValueKeywords`][], with a method that has soft
+        indices.
 
     **Returns:** values in [0, 1], of the shape of `scores` without the axis, as far as
     no element is in more than one place, as with `mode="hard"` or `method="ot"`.
@@ -344,7 +365,8 @@ def average_precision(
     - `k`: how many of the first count; None for all. All that are relevant stay in the
         denominator, as in Rax.
     - `axis`: the axis of the candidates.
-    - `keywords`: those of [`softjax.top_k`][], with a method that has soft indices.
+    - `keywords`: those of [`softjax.ValueKeywords`][], with a method that has soft
+        indices.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; at most 1 if no
     element is in more than one place, as with `mode="hard"` or `method="ot"`.
