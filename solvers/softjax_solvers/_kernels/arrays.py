@@ -42,6 +42,11 @@ def slice_last(x: Array, start: Array, size: int) -> Array:
     )
 
 
+def safe_multiply(x: Array, share: Array) -> Array:
+    """`x * share`, 0 where the share is 0 and x is infinite."""
+    return jnp.where((share == 0) & jnp.isinf(x), 0, x) * share
+
+
 def safe_divide(
     numerator: Array | float | np.ndarray, denominator: Array | float | np.ndarray
 ) -> Array:

@@ -23,6 +23,16 @@ class Candidates(ScalarDualProblem, MaximizationProblem):
     weights: eqx.AbstractVar[Float[Array, "*#batch #n"] | None]
     groups: eqx.AbstractVar[Groups]
 
+    @property
+    @abc.abstractmethod
+    def apart(self) -> Float[Array, "*batch n"]:
+        """z from a constant on, 0 where masked."""
+
+    @property
+    def scores(self) -> Float[Array, "*batch n"]:
+        """`apart / softness`."""
+        return self.apart / self.softness
+
     def masked(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
         """`x`, 0 where masked."""
         return x if self.where is None else jnp.where(self.where, x, 0)

@@ -17,7 +17,7 @@ from .._core.rows import (
     per_row,
     softness_per_row,
 )
-from .._kernels.arrays import inexact, safe_divide
+from .._kernels.arrays import inexact, safe_divide, safe_multiply
 from .._kernels.derivatives import replace_value, tangent_of
 from .by_primal import means_and_tangent
 from .candidates import Candidates
@@ -81,15 +81,15 @@ class Hypersimplex(Candidates):
         return jnp.broadcast_to(target, (*batch, *groups))
 
     @property
-    def scores(self) -> Float[Array, "*batch n"]:
-        """`(z - threshold) / softness`, 0 where masked."""
-        return self.masked(self.z - self.threshold) / self.softness
+    def apart(self) -> Float[Array, "*batch n"]:
+        """`z - threshold`, 0 where masked."""
+        return self.masked(self.z - self.threshold)
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        terms = self.weighted(self.scores * y - regularizer.value(y))
-        return self.softness[..., 0] * self.groups.sum(terms, self.mask)
+        terms = safe_multiply(self.apart, y) - self.softness * regularizer.value(y)
+        return self.groups.sum(self.weighted(terms), self.mask)
 
     def _clipped(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer

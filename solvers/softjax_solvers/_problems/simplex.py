@@ -20,7 +20,7 @@ from .._core.rows import (
     softness_per_row,
 )
 from .._core.solution import Solution
-from .._kernels.arrays import inexact, safe_divide
+from .._kernels.arrays import inexact, safe_divide, safe_multiply
 from .._kernels.derivatives import derivative, tangent_of
 from .by_primal import means_and_tangent
 from .candidates import Candidates
@@ -54,20 +54,19 @@ class Simplex(Candidates):
         return jnp.broadcast_to(mask, self.z.shape)
 
     @property
-    def scores(self) -> Float[Array, "*batch n"]:
-        """`(z - max z) / softness`, 0 where masked.
+    def apart(self) -> Float[Array, "*batch n"]:
+        """`z - max z`, 0 where masked.
 
         y does not depend on the shift, which may thus count as a constant.
         """
         if self.largest is not None:
-            apart = self.z - jax.lax.stop_gradient(self.largest)
-            return self.masked(apart) / self.softness
+            return self.masked(self.z - jax.lax.stop_gradient(self.largest))
         apart = self.z - self.largest_of(jax.lax.stop_gradient(self.z))
         # A compiler may compute z twice, and round it differently: above the largest,
         # the link of something large over the softness might overflow.
         if self.weights is None:  # else see `cut_off`
             apart = apart - jax.lax.stop_gradient(jnp.maximum(apart, 0))
-        return self.masked(apart) / self.softness
+        return self.masked(apart)
 
     def largest_of(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch #n"]:
         """The largest of what counts in the group of each candidate."""
@@ -94,14 +93,13 @@ class Simplex(Candidates):
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        if self.weights is None:
-            terms = self.scores * y - regularizer.value(y)
-        else:
+        apart = self.apart
+        if self.weights is not None:
             # From a shift that is that of all forms of the problem.
-            largest = jax.lax.stop_gradient(self.largest_of(self.z))
-            scores = (self.z - largest) / self.softness
-            terms = self.weights * (scores * y - regularizer.value(y))
-        return self.softness[..., 0] * self.groups.sum(terms, self.mask)
+            apart = self.z - jax.lax.stop_gradient(self.largest_of(self.z))
+        terms = safe_multiply(apart, y) - self.softness * regularizer.value(y)
+        terms = terms if self.weights is None else self.weights * terms
+        return self.groups.sum(terms, self.mask)
 
     def bracket(
         self, regularizer: Regularizer

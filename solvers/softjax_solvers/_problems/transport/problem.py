@@ -13,6 +13,7 @@ from ..._core.problem import ConcaveDualProblem, MaximizationProblem
 from ..._core.readout import LogPrimal, Moves, Primal, reading_and_tangent
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
+from ..._kernels import arrays
 from ..._kernels.arrays import eps, exact_einsum, safe_divide, sum_of_rows
 from ..._kernels.derivatives import stop_gradient, tangent_of
 from ..._kernels.laplacian import eliminate_rows
@@ -126,11 +127,12 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
         self, y: Float[Array, "*batch n m"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         share = y.swapaxes(-1, -2) / self.mass[..., None]
-        terms = self.scores * share - regularizer.value(share)
+        terms = arrays.safe_multiply(-self.cost.swapaxes(-1, -2), share)
+        terms = terms - self.softness * regularizer.value(share)
         # The feasible set counts as constant, of which the weights are a part.
         terms = stop_gradient(self).count_entries(terms)
         total = jnp.sum(terms, axis=(-1, -2), where=self.mask)
-        return self.softness[..., 0, 0] * self.mass[..., 0] * total
+        return total * self.mass[..., 0]
 
     def optimality(self, dual: Potentials, regularizer: Regularizer) -> Potentials:
         plan = self.unnormalized(dual, regularizer)

@@ -1,0 +1,71 @@
+"""Scores of -inf, of what can't be chosen: maxima and losses are those without it."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from assertions import assert_close
+
+from softjax import losses, solvers
+
+SCORES = np.array([0.3, -np.inf, 1.0, -0.4, -np.inf], np.float32)
+TARGET = np.array([0.2, 0.0, 0.8, 0.0, 0.0], np.float32)
+MASK = np.array([1.0, 0.0, 1.0, 0.0, 0.0], np.float32)
+WEIGHTS = np.array([2.0, 3.0, 1.0, 0.5, 1.0], np.float32)
+HERE = np.isfinite(SCORES)
+
+
+def simplex_loss(scores, target, softness, weights, **keywords):
+    return losses.simplex_loss(
+        scores, target, softness=softness, weights=weights, **keywords
+    )
+
+
+def top_k_loss(scores, target, softness, weights, **keywords):
+    return losses.top_k_loss(
+        scores, target, 2, softness=softness, weights=weights, **keywords
+    )
+
+
+CASES = {
+    "simplex": (simplex_loss, TARGET),
+    "ot": (functools.partial(top_k_loss, method="ot"), MASK),
+    "hypersimplex": (functools.partial(top_k_loss, method="hypersimplex"), MASK),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("mode", ["smooth", "c0", "c1"])
+@pytest.mark.parametrize("name", CASES)
+def test_losses(name, mode, weighted):
+    """With their derivatives in scores and softness."""
+    loss, target = CASES[name]
+    weights = WEIGHTS if weighted else np.ones_like(WEIGHTS)
+    if weighted and name != "simplex":
+        target = target / weights  # a sum of k
+    fn = jax.value_and_grad(functools.partial(loss, mode=mode), argnums=(0, 2))
+    value, (slope, steep) = fn(SCORES, target, 0.7, weights)
+    rows = SCORES[HERE], target[HERE], 0.7, weights[HERE]
+    expected, (wanted, of_softness) = fn(*rows)
+    assert_close(value, np.asarray(expected), atol=1e-5)
+    assert_close(slope[HERE], np.asarray(wanted), atol=1e-5)
+    assert np.all(slope[~HERE] == 0)
+    assert_close(steep, np.asarray(of_softness), atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["smooth", "c0"])
+def test_transport_of_infinite_costs(mode):
+    """Is that of costs so large that nothing is moved at them."""
+    mu, nu = np.array([0.5, 0.5], np.float32), np.array([0.4, 0.3, 0.3], np.float32)
+
+    @jax.value_and_grad
+    def largest(softness, cost):
+        problem = solvers.TransportProjection(cost, mu, nu, softness)
+        return solvers.optimal_value(problem, mode)
+
+    cost = np.array([[0.0, np.inf, 0.2], [0.4, 0.1, 0.3]], np.float32)
+    value, slope = largest(0.5, cost)
+    expected, wanted = largest(0.5, np.minimum(cost, 1e4))
+    assert_close(value, np.asarray(expected), atol=1e-4)
+    assert_close(slope, np.asarray(wanted), atol=1e-4)
