@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from assertions import assert_close
+from parametrize import each
 
 from softjax import losses, solvers
 
@@ -35,12 +36,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-@pytest.mark.parametrize("mode", ["smooth", "c0", "c1"])
-@pytest.mark.parametrize("name", CASES)
-def test_losses(name, mode, weighted):
+@each("weighting", ["plain", "weighted"], fast=("plain",))
+@each("mode", ["smooth", "c0", "c1"], fast=("smooth",))
+@each("name", list(CASES))
+def test_losses(name, mode, weighting):
     """With their derivatives in scores and softness."""
     loss, target = CASES[name]
+    weighted = weighting == "weighted"
     weights = WEIGHTS if weighted else np.ones_like(WEIGHTS)
     if weighted and name != "simplex":
         target = target / weights  # a sum of k

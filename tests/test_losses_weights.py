@@ -203,19 +203,19 @@ def test_the_scale_of_weights_is_irrelevant(name):
 def test_spearman_of_constant_rows():
     """0 with a gradient of 0, also where sums of unequal weights are rounded."""
     rng = inputs.rng("constant rows")
+    weights = jnp.asarray(rng.uniform(0.1, 3, size=(20, 6)), "float32")
+    varied = jnp.asarray(rng.normal(size=(20, 6)), "float32")
+    same = jnp.full((20, 6), 0.3, "float32")
     for method in ("softsort", "fast_soft_sort"):
+
+        def total(x, y, weights, method=method):
+            out = losses.spearman(x, y, weights=weights, method=method, mode="c0")
+            return jnp.sum(jnp.abs(out)), out
+
+        run = jax.jit(jax.value_and_grad(total, has_aux=True))
         for scale in (1e-20, 1.0, 1e20):
-            weights = jnp.asarray(scale * rng.uniform(0.1, 3, size=(20, 6)), "float32")
-            varied = jnp.asarray(rng.normal(size=(20, 6)), "float32")
-            same = jnp.full((20, 6), 0.3, "float32")
-
-            def total(x, y, weights=weights, method=method):
-                out = losses.spearman(x, y, weights=weights, method=method, mode="c0")
-                return jnp.sum(jnp.abs(out)), out
-
-            run = jax.jit(jax.value_and_grad(total, has_aux=True))
             for x, y in ((same, varied), (varied, same), (same, same)):
-                (_, out), gradient = run(x, y)
+                (_, out), gradient = run(x, y, np.float32(scale) * weights)
                 np.testing.assert_array_equal(out, 0)
                 np.testing.assert_array_equal(gradient, 0)
 
