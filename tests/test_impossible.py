@@ -56,6 +56,28 @@ def test_losses(name, mode, weighting):
     assert_close(steep, np.asarray(of_softness), atol=1e-4)
 
 
+@each("mode", ["smooth", "c0", "c1", "c2"], fast=("smooth", "c1"))
+@pytest.mark.parametrize("name", ["simplex", "hypersimplex"])
+def test_projections(name, mode):
+    """Solutions move with the softness as those without it do."""
+    make = {
+        "simplex": solvers.SimplexProjection,
+        "hypersimplex": lambda z, softness: solvers.HypersimplexProjection(
+            z, 2, softness
+        ),
+    }[name]
+
+    def solution(softness, z):
+        return solvers.solve(make(z, softness), mode).value
+
+    slope = jax.jit(jax.jacobian(solution))
+    bent = jax.jit(jax.jacfwd(jax.jacobian(solution)))
+    for fn in (jax.jit(solution), slope, bent):
+        found, expected = fn(0.7, SCORES), fn(0.7, SCORES[HERE])
+        assert_close(found[HERE], np.asarray(expected), atol=2e-5)
+        assert np.all(found[~HERE] == 0)
+
+
 @pytest.mark.parametrize("mode", ["smooth", "c0"])
 def test_transport_of_infinite_costs(mode):
     """Is that of costs so large that nothing is moved at them."""

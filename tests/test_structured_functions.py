@@ -40,6 +40,10 @@ def _stacked(trees):
     return jax.tree.map(lambda *x: np.stack(x).astype(np.float32), *trees)
 
 
+def _single(tree):
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), tree)
+
+
 def _rows(tree):
     parts = [np.reshape(x, (len(x), -1)) for x in jax.tree.leaves(tree)]
     return np.concatenate(parts, axis=1)
@@ -114,8 +118,7 @@ def test_derivatives_of_the_entropy(case):
     structures = case.enumerate()
     # The last one has structures of no probability in float32.
     for softness, scale in ((0.5, 1), (2, 1), (0.1, 30)):
-        z = _stacked([case.scores(2, scale=scale)])
-        z = jax.tree.map(lambda x: x[0], z)
+        z = _single(case.scores(2, scale=scale))
         found = slopes(z, np.float32(softness))
         scores = structures @ flat(z).astype(np.float64)
         p = np.exp((scores - scores.max()) / softness)
@@ -126,6 +129,37 @@ def test_derivatives_of_the_entropy(case):
         assert_close(flat(found[0]), slope.astype(np.float32), atol=2e-4 * scale)
         steep = p @ moves**2 / softness**3
         assert_close(found[1], np.float32(steep), atol=2e-4 * max(1, steep))
+
+
+@pytest.mark.parametrize("method", ["recursion", "distribution"])
+@each("case", PROGRAMS, fast=FAST)
+def test_scores_of_minus_infinity(case, method):
+    """The value and its derivatives in the softness, over structures without them."""
+
+    @jax.jit
+    def derivatives(z, softness):
+        def value(softness):
+            given: Any = dict(mode="smooth", method=method)
+            return st.value(case.structure, z, softness=softness, **given)
+
+        slope = jax.grad(value)
+        return value(softness), slope(softness), jax.grad(slope)(softness)
+
+    structures, z = case.enumerate(), case.scores(3)
+    leaf = jax.tree.leaves(z)[0]
+    place = len(leaf.flat) // 2
+    leaf.flat[place] = -np.inf
+    found = derivatives(_single(z), np.float32(0.7))
+    structures = structures[structures[:, place] == 0]
+    if not len(structures):
+        return
+    scores = structures @ np.where(np.isinf(flat(z)), 0, flat(z))
+    p = np.exp((scores - scores.max()) / 0.7)
+    total, p = p.sum(), p / p.sum()
+    value = scores.max() + 0.7 * np.log(total)
+    spread = p @ (scores - p @ scores) ** 2
+    wanted = value, (value - p @ scores) / 0.7, spread / 0.7**3
+    assert_close(np.array(found), np.array(wanted, np.float32), atol=2e-4)
 
 
 @pytest.mark.parametrize("mode", ["smooth", "c0"])

@@ -129,6 +129,10 @@ def call(
             given[key] = as_array(given[key], key)
     ids = as_array(segment_ids, "segment_ids")
     count = parse_count(ids, num_segments, name)
+    if is_of_elements(operation):
+        # Results of elements do not depend on how many segments are empty, and are read
+        # from one at least.
+        count = max(count, 1)
     _check_weights(operation, ids, count, given["weights"], given["where"])
     return dispatch(
         body or _first_output,

@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Regularizer
 
+from .._semirings import ABSENT
 from .._structure import Structure
 from ._method import StructuredMethod
 
@@ -62,7 +64,7 @@ class Distribution(StructuredMethod):
         log_sum: Any = structure.log_partition()
         rate: Any = regularizer.structure().rate
         softness = softness / rate
-        return softness * log_sum(jax.tree.map(lambda x: x / softness, scores))
+        return softness * log_sum(_over(scores, softness))
 
     def argmax(
         self,
@@ -88,4 +90,14 @@ class Distribution(StructuredMethod):
     ) -> PyTree[Array]:
         rate: Any = regularizer.structure().rate
         softness = softness / rate
-        return structure.sample(key, jax.tree.map(lambda x: x / softness, scores))
+        return structure.sample(key, _over(scores, softness))
+
+
+def _over(scores: PyTree[Array], softness: Float[Array, ""]) -> PyTree[Array]:
+    """Scores over the softness, and `ABSENT` for -inf, which has no derivatives."""
+
+    def over(x: Array) -> Array:
+        here = ~(x < ABSENT)  # NaN too
+        return jnp.where(here, jnp.where(here, x, 0) / softness, ABSENT)
+
+    return jax.tree.map(over, scores)

@@ -43,11 +43,11 @@ class Policy(eqx.Module):
     def maximum(self, x: Float[Array, "n ..."]) -> tuple[Array, Array]:
         """The maximum with its derivatives, and y."""
         here = is_present(x)
+        # What is added to an absent candidate, or is infinite, must not count.
+        x = jnp.where(here, x, ABSENT)
         value, y = self.choose(x, here)
         value = jnp.where(jnp.any(here, axis=0), value, ABSENT)
-        # What is added to an absent candidate, or is infinite, must not count.
-        safe = jnp.where(here, x, ABSENT)
-        return attach(value, y, safe, self.parameters(), term=self.term), y
+        return attach(value, y, x, self.parameters(), term=self.term), y
 
 
 def policy(regularizer: Regularizer, softness: Float[Array, ""]) -> Policy:
@@ -71,7 +71,9 @@ def _largest(x: Array, here: Array) -> Array:
 
 def _relative(x: Array, here: Array, softness: Array, floor: float) -> Array:
     """`(x - max x) / softness`, and `floor` of what is not here."""
-    return jnp.where(here, (x - _largest(x, here)) / softness, floor)
+    # No quotient of what is not here: it may be infinite, and its derivative NaN.
+    apart = jnp.where(here, x - _largest(x, here), 0)
+    return jnp.where(here, apart / softness, floor)
 
 
 def _objective(x: Array, here: Array, y: Array) -> Array:

@@ -47,6 +47,25 @@ def safe_multiply(x: Array, share: Array) -> Array:
     return jnp.where((share == 0) & jnp.isinf(x), 0, x) * share
 
 
+@jax.custom_jvp
+def in_units(x: Array, unit: Array) -> Array:
+    """`x / unit`; what is infinite does not depend on the unit."""
+    return x / unit
+
+
+def _in_units_jvp(primals, tangents):
+    x_dot, unit_dot = tangents
+    out, unit = in_units(*primals), primals[1]
+    zero = jax.custom_derivatives.SymbolicZero
+    x_dot = jnp.zeros_like(out) if isinstance(x_dot, zero) else x_dot
+    if not isinstance(unit_dot, zero):
+        x_dot = x_dot - jnp.where(jnp.isinf(out), 0, out) * unit_dot
+    return out, x_dot / unit
+
+
+in_units.defjvp(_in_units_jvp, symbolic_zeros=True)
+
+
 def safe_divide(
     numerator: Array | float | np.ndarray, denominator: Array | float | np.ndarray
 ) -> Array:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 from .._core.groups import Groups
 from .._core.problem import MaximizationProblem, ScalarDualProblem
 from .._core.rows import flatten_batch
+from .._kernels.arrays import in_units
 
 
 class Candidates(ScalarDualProblem, MaximizationProblem):
@@ -31,7 +32,7 @@ class Candidates(ScalarDualProblem, MaximizationProblem):
     @property
     def scores(self) -> Float[Array, "*batch n"]:
         """`apart / softness`."""
-        return self.apart / self.softness
+        return in_units(self.apart, self.softness)
 
     def masked(self, x: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
         """`x`, 0 where masked."""
