@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
-from softjax_solvers.internal import map_chunks, pad_last, sum_chunks
+from softjax_solvers.internal import is_traced, map_chunks, pad_last, sum_chunks
 
-from ._keywords import as_float, broadcast_shape, float_type, parse_softness
+from ._keywords import (
+    as_float,
+    broadcast_shape,
+    float_type,
+    parse_index,
+    parse_softness,
+)
 from ._transition import Transition
 from .elementwise import difference
 
@@ -23,6 +30,39 @@ def to_common(**arrays: Any) -> tuple[list[Array], Any]:
     dtype = float_type(jnp.result_type(*raw))
     wide = jnp.promote_types(dtype, jnp.float32)
     return [x.astype(wide) for x in raw], dtype
+
+
+def parse_bins(bins: Any, span: Any, size: int) -> tuple[Any, Any]:
+    """Bins and range of a histogram of `size` numbers, as `jnp.histogram` takes them.
+
+    **Raises:** `ValueError` if there is no bin, edges or a range decrease, as far as
+    they are known, or their shapes are wrong; `TypeError` if bins are no integer.
+    """
+    if isinstance(bins, str):
+        return bins, span
+    if np.ndim(bins) > 0:
+        _check_ascending(bins, "bins", "one axis", np.ndim(bins) == 1)
+        return bins, span
+    count = parse_index(bins, "histogram: bins")
+    if count < 1:
+        raise ValueError(f"histogram: bins must be at least 1, got {count}.")
+    if span is not None:
+        _check_ascending(span, "range", "two numbers", np.shape(span) == (2,))
+    elif size == 0:
+        span = (0, 1)  # as in NumPy
+    return count, span
+
+
+def _check_ascending(edges: Any, name: str, wanted: str, fits: bool) -> None:
+    if not fits:
+        raise ValueError(
+            f"histogram: {name} must have {wanted}, got shape {np.shape(edges)}."
+        )
+    if is_traced(edges):
+        return
+    known = np.asarray(edges, float)
+    if np.any(known[1:] < known[:-1]):
+        raise ValueError(f"histogram: {name} must not decrease, got {edges}.")
 
 
 def counts_below(

@@ -20,7 +20,14 @@ from softjax_solvers.internal import is_traced
 
 from ._defaults import reads_defaults
 from ._dispatch import dispatch
-from ._edges import counts_below, positions, to_common, total_positions, transition_of
+from ._edges import (
+    counts_below,
+    parse_bins,
+    positions,
+    to_common,
+    total_positions,
+    transition_of,
+)
 from ._keywords import as_array, as_float, check_softness, parse_index, parse_mode
 from ._types import SoftIndex
 
@@ -183,7 +190,6 @@ def _histogram(softness, a, *, mode, bins, range, weights, density):
         found = jnp.histogram(x.ravel(), bins, range, weights, density)
         return tuple(part.astype(dtype) for part in found)
     edges = jnp.histogram_bin_edges(x, bins, range).astype(x.dtype)
-    _check_edges(edges, "histogram", "bins")
     transition = transition_of(softness, regularizer, x.shape, x.dtype)
     weights = jnp.ones_like(x.ravel()) if weights is None else weights
     # From the smallest to the largest of x: nothing is outside.
@@ -217,7 +223,9 @@ def histogram(
     - `weights`: numbers of the shape of a, which can be differentiated.
     - `density`: whether to return the density of a probability.
 
-    **Returns:** counts, and the edges of the bins.
+    **Returns:** counts, and the edges of the bins; of no numbers, those from 0 to 1.
+
+    **Raises:** `ValueError` if there is no bin, or known edges or a range decrease.
 
     **Example:**
 
@@ -229,13 +237,16 @@ def histogram(
         [2. 1.]
     """
     check_softness(softness)
-    arrays = dict(bins=bins, range=range, weights=weights)
+    a = as_array(a, "a")
+    bins, range = parse_bins(_option(bins), _option(range), np.size(a))
     return dispatch(
         _histogram,
-        *(softness, as_array(a, "a")),
+        *(softness, a),
         mode=mode,
         density=bool(density),
-        **{name: _option(x) for name, x in arrays.items()},
+        bins=bins,
+        range=range,
+        weights=_option(weights),
     )
 
 
@@ -371,9 +382,8 @@ def one_hot(
         >>> print(sj.one_hot(sj.argmax(jnp.array([0.2, 1.0, 0.7])), 3))
         [0.    0.952 0.047]
     """
-    options = dict(
-        num_classes=parse_index(num_classes, "one_hot: num_classes"),
-        dtype=dtype,
-        axis=axis,
-    )
+    count = parse_index(num_classes, "one_hot: num_classes")
+    if count < 0:
+        raise ValueError(f"one_hot: num_classes must not be negative, got {count}.")
+    options = dict(num_classes=count, dtype=dtype, axis=axis)
     return dispatch(_one_hot, as_array(x), **options)

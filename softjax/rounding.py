@@ -19,6 +19,9 @@ from ._defaults import reads_defaults
 from ._keywords import parse_index, with_defaults
 from ._transition import Transition, apply
 
+_MOST_DECIMALS = 300
+"""Beyond, a power of ten is no float of any type."""
+
 
 def _stairs(
     transition: Transition,
@@ -152,6 +155,11 @@ def round(
         [1.968 1.968 0.133]
     """
     decimals = parse_index(decimals, "decimals")
+    if abs(decimals) > _MOST_DECIMALS:
+        raise ValueError(
+            f"round: decimals must be from -{_MOST_DECIMALS} to {_MOST_DECIMALS}, got "
+            f"{decimals}."
+        )
     return _rounded("round", _round, x, keywords, decimals=decimals)
 
 

@@ -195,6 +195,13 @@ ERRORS = [
     (lambda: sj.searchsorted(EDGES, X, softness=0), ValueError, "softness"),
     (lambda: sj.digitize(X, 0.5), ValueError, "bins must have one axis"),
     (lambda: sj.histogram(X, weights=[1.0]), ValueError, "weights of shape"),
+    (lambda: sj.histogram(X, 0), ValueError, "bins must be at least 1, got 0"),
+    (lambda: sj.histogram(X, 2.5), TypeError, "bins must be an integer, got 2.5"),
+    (lambda: sj.histogram(X, [1.0, 0.0]), ValueError, "bins must not decrease"),
+    (lambda: sj.histogram(X, [[0.0, 1.0]]), ValueError, "bins must have one axis"),
+    (lambda: sj.histogram(X, 3, (1.0, 0.0)), ValueError, "range must not decrease"),
+    (lambda: sj.histogram(X, 3, (1.0,)), ValueError, "range must have two numbers"),
+    (lambda: sj.one_hot([0], -1), ValueError, "must not be negative, got -1"),
     (lambda: sj.bincount(X, [1.0]), ValueError, "weights of shape"),
     (lambda: sj.bincount(1.0), ValueError, "must have an axis"),
     (lambda: jax.jit(sj.bincount)(X), ValueError, "length must be given"),
@@ -211,3 +218,11 @@ ERRORS = [
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("mode", ["smooth", "hard"])
+def test_histogram_of_nothing(mode):
+    counts, edges = sj.histogram(np.zeros(0), 4, mode=mode)
+    expected = np.histogram(np.zeros(0), 4)
+    np.testing.assert_array_equal(counts, expected[0])
+    np.testing.assert_allclose(edges, expected[1], rtol=1e-6)

@@ -108,6 +108,10 @@ def test_equal_is_not_the_same(name):
 
 
 BAD = {
+    "softness must be a positive number or array, got None": (
+        lambda: sj.solvers.SimplexProjection(X, None)
+    ),
+    "decimals must be from -300 to 300, got 400": lambda: sj.round(X, 400),
     "softness must be positive and finite, got -1": lambda: sj.relu(X, softness=-1),
     "softness must be positive": lambda: sj.sort(X, softness=jnp.array([0.0])),
     "softness must be .*, got type bool": lambda: sj.sort(X, softness=X > 0),

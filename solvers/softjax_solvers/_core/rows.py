@@ -37,11 +37,16 @@ def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#bat
 def check_softness(softness: Array | float) -> None:
     """Check the softness of a problem, as far as its value is known.
 
-    **Raises:** `ValueError` if it is not positive and finite.
+    **Raises:** `ValueError` if it is not positive and finite; `TypeError` if it is no
+    number or array of them.
     """
     if is_traced(softness):
         return
     known = np.asarray(softness)
+    if known.dtype.kind not in "biufV":  # V: bfloat16 and its like
+        raise TypeError(
+            f"softness must be a positive number or array, got {softness!r}."
+        )
     if not ((known > 0) & np.isfinite(known)).all():
         raise ValueError(f"softness must be positive and finite, got {softness}.")
 
@@ -51,9 +56,8 @@ def softness_per_row(softness: Array | float, rows: Array) -> Float[Array, "*#ba
 
     **Raises:** `ValueError` if it is known not to be positive, or does not fit.
     """
-    fitting = per_row(softness, rows, "softness")
     check_softness(softness)
-    return fitting
+    return per_row(softness, rows, "softness")
 
 
 def parse_weights(
