@@ -34,7 +34,7 @@ WAYS = (
     Way("by default", False, False),
     Way("in the calling thread", True, False),
     Way("and on one core", True, True),
-)
+)[: 3 if hasattr(os, "sched_setaffinity") else 2]
 
 
 def parse() -> argparse.Namespace:
@@ -60,8 +60,8 @@ def measure_in(way: Way, todo: list[Ratio], options: argparse.Namespace) -> Resu
     }
     settings = Results.read(options.results).settings
     limits = Limits(15, 0.5, 60.0, settings["memory"])
-    cores = os.sched_getaffinity(0)
-    if way.one_core:  # processes that are started take over what theirs may use
+    cores = os.sched_getaffinity(0) if way.one_core else set()
+    if cores:  # processes that are started take over what theirs may use
         os.sched_setaffinity(0, {max(cores)})
     records = []
     try:
@@ -74,7 +74,8 @@ def measure_in(way: Way, todo: list[Ratio], options: argparse.Namespace) -> Resu
             for size in sizes:
                 records += measure(case, [size], *order)
     finally:
-        os.sched_setaffinity(0, cores)
+        if cores:
+            os.sched_setaffinity(0, cores)
         for process in processes.values():
             process.stop()
     return Results({}, settings, records)
