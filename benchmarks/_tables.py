@@ -201,7 +201,7 @@ def summary_table(results: Results) -> str | None:
 
 
 Ratio = tuple[Case, int, str, str]
-"""What is compared: a case, its n, the other library, and value or gradient."""
+"""Key of a ratio of times: a case, its n, the other library, value or gradient."""
 
 
 def faster(results: Results) -> dict[Ratio, float]:

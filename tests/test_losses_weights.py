@@ -221,7 +221,7 @@ def test_spearman_of_constant_rows():
 
 
 def test_shares_of_whole_weights_are_whole():
-    """What is dropped is a whole number, also where float32 rounds it down."""
+    """Trimmed means drop whole numbers, also where float32 rounds a product down."""
     x = np.linspace(-1, 2, 10) ** 3
     for total, thousandths in ((1625, 72), (1750, 72), (2875, 72), (1900, 130)):
         counts = np.full(10, total // 10)

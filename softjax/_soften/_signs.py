@@ -1,4 +1,6 @@
-"""What is never negative, by how it is made: its absolute value has no kink."""
+"""Signs of variables, from their equations: an absolute value of one that is never
+negative has no kink.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ def _is_known(value: Value) -> bool:
 def _follow(
     made_by: Mapping[Var, JaxprEqn], is_given: Callable[[Any], bool]
 ) -> Callable[[Any], bool]:
-    """What tells of a variable; `is_given` answers for what no equation has made."""
+    """A predicate of atoms of a jaxpr: whether all entries are sure to be nonnegative.
+
+    `is_given` answers for variables that no equation has made.
+    """
 
     def follow(atom: Any) -> bool:
         if isinstance(atom, Literal):
