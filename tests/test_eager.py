@@ -108,8 +108,11 @@ def test_equal_is_not_the_same(name):
 
 
 BAD = {
-    "softness must be a positive number or array, got None": (
+    "softness must be a number or an array of them, got None": (
         lambda: sj.solvers.SimplexProjection(X, None)
+    ),
+    "k must be a number or an array of them, got None": (
+        lambda: sj.solvers.HypersimplexProjection(X, None, 1.0)
     ),
     "decimals must be from -300 to 300, got 400": lambda: sj.round(X, 400),
     "softness must be positive and finite, got -1": lambda: sj.relu(X, softness=-1),

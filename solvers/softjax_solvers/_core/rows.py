@@ -13,13 +13,25 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from .._kernels.arrays import broadcasts, inexact, is_traced
 
 
+def _check_number(value: Array | float, name: str) -> None:
+    """Check that a parameter is of numbers.
+
+    **Raises:** `TypeError` otherwise.
+    """
+    kind = (value if is_traced(value) else np.asarray(value)).dtype.kind
+    if kind not in "biufV":  # V: bfloat16 and its like
+        raise TypeError(f"{name} must be a number or an array of them, got {value!r}.")
+
+
 def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
     """A parameter of `rows`, `*batch n`, as an array that broadcasts over them.
 
     It is of their type: a Python number would be of 64 bits where there are some.
 
-    **Raises:** `ValueError` if it does not have size 1 along their last axis.
+    **Raises:** `ValueError` if it does not have size 1 along their last axis;
+    `TypeError` if it is not of numbers.
     """
+    _check_number(value, name)
     value = inexact(value).astype(rows.dtype)
     padded = value.reshape((1,) * (rows.ndim - value.ndim) + value.shape)
     full = (*rows.shape[:-1], 1)
@@ -40,13 +52,10 @@ def check_softness(softness: Array | float) -> None:
     **Raises:** `ValueError` if it is not positive and finite; `TypeError` if it is no
     number or array of them.
     """
+    _check_number(softness, "softness")
     if is_traced(softness):
         return
     known = np.asarray(softness)
-    if known.dtype.kind not in "biufV":  # V: bfloat16 and its like
-        raise TypeError(
-            f"softness must be a positive number or array, got {softness!r}."
-        )
     if not ((known > 0) & np.isfinite(known)).all():
         raise ValueError(f"softness must be positive and finite, got {softness}.")
 
@@ -56,8 +65,9 @@ def softness_per_row(softness: Array | float, rows: Array) -> Float[Array, "*#ba
 
     **Raises:** `ValueError` if it is known not to be positive, or does not fit.
     """
-    check_softness(softness)
-    return per_row(softness, rows, "softness")
+    fitting = per_row(softness, rows, "softness")
+    check_softness(softness)  # second, as what does not fit need not be printed
+    return fitting
 
 
 def parse_weights(
