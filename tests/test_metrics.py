@@ -11,6 +11,7 @@ import pytest
 import scipy.special
 import scipy.stats
 from assertions import assert_close, finite_difference
+from parametrize import each
 
 import softjax as sj
 from softjax import losses
@@ -86,6 +87,25 @@ def test_soft_metrics():
     ranks = np.asarray(sj.rank(z, softness=0.3))
     expected = np.corrcoef(ranks, scipy.stats.rankdata(-RELEVANCE[0]))[0, 1]
     assert_close(losses.spearman(z, RELEVANCE[0], softness=0.3), expected, atol=1e-5)
+
+
+@each("k", [1, 2, (0.25, 0.75)], fast=(2,))
+@each("method", ["softsort", "neuralsort", "ot", "sorting_network"], fast=("softsort",))
+def test_cross_entropy_of_what_is_far_behind(x64, method, k):
+    """Beyond where soft indices underflow it grows with the distance all the same."""
+    softness = 0.125
+
+    def loss(far):
+        scores = jnp.array([0.0, 1.0, 2.0, 3.0]) - far * jnp.eye(4)[0]
+        keywords = dict(softness=softness, method=method, standardize=False)
+        return losses.top_k_cross_entropy(scores, jnp.eye(4)[0], k, **keywords)
+
+    values, slopes = jax.vmap(jax.value_and_grad(loss))(jnp.array([500.0, 1000.0]))
+    assert np.all(values > 1e3)  # where float64 ends, it is 708
+    # Of a transport plan less than 1 / softness, as far as anchors are apart.
+    assert np.all(slopes > 0.6 / softness)
+    rise = (values[1] - values[0]) / 500
+    assert_close(slopes, np.full(2, rise), rtol=1e-3)
 
 
 @pytest.mark.parametrize(

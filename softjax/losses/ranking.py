@@ -1,8 +1,7 @@
 """Metrics of what is found among the first k, made of soft operators.
 
-Soft indices A of the largest, the second largest, ... score say what stands in a place;
-sums over places of what they find, times what a place is worth, are exact for hard
-ones. What is relevant is so with a probability p, in those that count it.
+Soft indices A of the largest, the second largest, ... score say what stands in a place.
+What they find, times what a place is worth, is summed over places: exact for hard ones.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers.internal import pad_last, safe_divide
+from softjax_solvers.internal import log_sum, pad_last, safe_divide
 
 from .. import axiswise
 from .._keywords import check_count, parse_count, parse_first
@@ -27,12 +26,10 @@ from ._rows import Rows, chance, known_numbers, parse_rows, relative
 _einsum = functools.partial(jnp.einsum, precision="highest")
 
 
-def _top_k_index(
-    name: str, rows: Rows, k: int, weights: Array | None = None
-) -> Float[Array, "*batch k n"]:
+def _top_k_index(name: str, rows: Rows, k: int, **more: Any) -> Array:
+    """Soft indices of the first k, `*batch k n`, with more keywords than the given."""
     k = parse_first(k, rows.arrays[0].shape[-1], name)
-    given: dict[str, Any] = {} if weights is None else dict(weights=weights)
-    _, index = axiswise.top_k(rows.arrays[0], k, **rows.keywords | given)
+    _, index = axiswise.top_k(rows.arrays[0], k, **rows.keywords | more)
     if index is None:
         raise ValueError(
             f"{name} needs soft indices, which this method does not have. Use "
@@ -53,7 +50,9 @@ def top_k_cross_entropy(
     """`-log` of the probability that the right class is among the first k.
 
     `-log sum_j p_j sum_{i <= j} A_i,target`, with the soft indices A of the largest,
-    the second largest, ... score, and the probability p_j that j is looked at.
+    the second largest, ... score, and the probability p_j that j is looked at. With the
+    entropy it grows, and has a gradient, however far behind the right class is. A sum
+    of exactly 0, as in a sparse mode, counts as the smallest normal number.
 
     **Arguments:**
 
@@ -68,8 +67,8 @@ def top_k_cross_entropy(
     - `keywords`: those of [`softjax.ValueKeywords`][], with a method that has soft
         indices.
 
-    **Returns:** nonnegative up to rounding, of the shape of `scores` without the axis;
-    0 where nothing is.
+    **Returns:** of the shape of `scores` without the axis, 0 where nothing is; at least
+    0 up to rounding if no element is in more than one place, as with `method="ot"`.
 
     **Raises:** `ValueError` if `k` is neither; `TypeError` if it is traced.
 
@@ -92,18 +91,22 @@ def top_k_cross_entropy(
     rows = parse_rows(name, axis, keywords, operation=TOP_K, **arrays)
     right = rows.arrays[1]
     looked = _looked_at(k, right.shape[-1], name)
-    index = _top_k_index(name, rows, looked.size, rows.weights)
+    logs = _top_k_index(
+        name, rows, looked.size, weights=rows.weights, return_log_probs=True
+    )
     # The i-th index counts for all j >= i.
-    reach = jnp.asarray(np.cumsum(looked[::-1])[::-1], index.dtype)
-    found = _einsum("i,...in,...n->...", reach, index, right.astype(index.dtype))
-    return rows.finish(-jnp.log(jnp.clip(found, jnp.finfo(found.dtype).tiny)))
+    reach = np.cumsum(looked[::-1])[::-1].astype(logs.dtype)
+    shares = reach[:, None] * right.astype(logs.dtype)[..., None, :]
+    flat = (*right.shape[:-1], logs.shape[-2] * logs.shape[-1])
+    found = log_sum(logs.reshape(flat), -1, shares.reshape(flat))
+    least = np.log(jnp.finfo(found.dtype).tiny)
+    return rows.finish(-jnp.where(found == -jnp.inf, least, found))
 
 
 def _looked_at(k: Any, size: int, name: str) -> np.ndarray:
     """The probabilities of k = 1, 2, ..., of a number or as they are.
 
-    **Raises:** `ValueError` if they are none, or a number is not from 1 to `size`;
-    `TypeError` if they are traced or no numbers.
+    **Raises:** `ValueError` if they are none, or a number is not from 1 to `size`.
     """
     wanted = f"{name}: k must be a positive integer or probabilities that sum to 1"
     looked = known_numbers(k, wanted).astype(np.float64)
