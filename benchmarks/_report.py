@@ -53,7 +53,7 @@ def _summary(results: Results) -> str:
         "The others over this library, at the largest n that both reached: medians of "
         "the ratios over all cases that both have, with the range of the middle half. "
         "Above 1, this one is faster or needs less; the last column counts the cases "
-        f"in which the other one's value is faster.\n\n{table}\n"
+        f"in which the other one is faster.\n\n{table}\n"
     )
 
 

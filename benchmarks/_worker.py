@@ -161,7 +161,9 @@ def main() -> None:
         try:
             answer = getattr(worker, order.pop("do"))(**order)
         except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
+            # JAX puts some messages into a box of lines.
+            lines = [s for s in str(error).splitlines() if any(map(str.isalpha, s))]
+            lines = lines or [""]
             # What a callback raises is told at the end of the message.
             first = lines[-1] if lines[0].endswith("last):") else lines[0]
             why = f"{type(error).__name__}: {first}"[:200]

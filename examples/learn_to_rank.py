@@ -38,7 +38,7 @@ FIRST = 5
 
 
 def relevance(y):
-    """From 0 to 4, as gains of an NDCG want it."""
+    """From 0 to 4, as grades of an NDCG."""
     return 4 * (y - y.min()) / (y.max() - y.min())
 
 

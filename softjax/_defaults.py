@@ -102,7 +102,12 @@ def _entries(kind: str | None, keywords: Mapping[str, Any]) -> dict[Any, Any]:
         if keyword not in _CHECKS:
             allowed = ", ".join([*_CHECKS, *(() if kind else KINDS)])
             raise TypeError(f"defaults: {keyword!r} is not known. Allowed: {allowed}.")
-        if kind != "structured" or keyword != "method":
+        if (kind, keyword) == ("structured", "method"):
+            # Here, as structures read defaults themselves.
+            from .structured import get_method as get_structured_method
+
+            get_structured_method(value)
+        else:
             _CHECKS[keyword](value)
     return {(kind, keyword): value for keyword, value in keywords.items()}
 
@@ -128,10 +133,11 @@ def defaults(**keywords: Any) -> Iterator[None]:
         variants.
     - `elementwise`, `comparison`, `max`, `sort`, `rank`, `quantile`, `top_k`,
         `structured`: a dictionary of the above for one kind of operator: `sort` for
-        sort and argsort, `rank` for rank and ranking, `max` for max, min, argmax and
-        argmin, `quantile` for medians and percentiles too, `top_k` for top_k and
-        top_k_mask, `structured` for `softjax.structured`. Operators over segments are
-        of the same kinds.
+        sorts, partitions and their indices, `rank` for rank and ranking, `max` for
+        max, min, cummax, cummin and their indices, `quantile` for medians and
+        percentiles too, `top_k` for top_k and top_k_mask, `comparison` for counts too,
+        `structured` for `softjax.structured`. Operators over segments, those that
+        leave out NaN, and draws are of the kind of the operator that they apply.
 
     Losses with a softness of their own keep it; others pass on what operators read.
 

@@ -51,8 +51,8 @@ def parse_mode(mode: str | Regularizer, *, gated: bool = False) -> Mode:
             name = mode.removeprefix(_GATED)
             if not gated:
                 raise ValueError(
-                    f"mode={mode!r}: gating is for operators built on the relu (relu, "
-                    f"clip, softrelu). Use mode={name!r} here."
+                    f"mode={mode!r}: gating is for operators built on the relu, such "
+                    f"as relu, clip and maximum. Use mode={name!r} here."
                 )
             return Mode(get_regularizer(name), True)
         try:
@@ -124,13 +124,25 @@ def got(value: Any) -> str:
 def parse_flag(value: Any, name: str) -> bool:
     """True or False, from whatever is one of them.
 
-    **Raises:** `TypeError` if it is traced or an array of several.
+    **Raises:** `TypeError` if it is traced, an array of several, or no number.
     """
     if type(value) is bool:
         return value
-    if is_traced(value) or np.size(value) != 1:
+    known = np.asarray(None if is_traced(value) else value)
+    if known.size != 1 or known.dtype.kind not in "biu":
         raise TypeError(f"{name} must be True or False, {got(value)}")
     return bool(value)
+
+
+_FLAGS = frozenset({"descending", "gated_grad", "keepdims", "reverse", "standardize"})
+"""Keywords that choose the program, and so can't be traced."""
+
+
+def parse_flags(keywords: dict[str, Any], name: str) -> None:
+    """`parse_flag` of the keywords that are flags, in place."""
+    for flag in _FLAGS & keywords.keys():
+        if type(keywords[flag]) is not bool:
+            keywords[flag] = parse_flag(keywords[flag], f"{name}: {flag}")
 
 
 def parse_integer(value: Any, name: str) -> int:

@@ -18,6 +18,7 @@ from ._keywords import (
     broadcast_shape,
     check_softness,
     float_type,
+    parse_flag,
     parse_mode,
     parse_softness,
     with_defaults,
@@ -126,7 +127,7 @@ def apply(
         names=(tuple(arrays), tuple(parameters)),
         operator=(soft, hard),
         mode=mode,
-        gated=None if gated is None else bool(gated),
+        gated=gated,
         options=options,
     )
 
@@ -156,6 +157,7 @@ def apply_gated(
     **Raises:** `TypeError` for a keyword that there is not.
     """
     given = with_defaults(keywords, GATED, name)
+    given["gated"] = parse_flag(given["gated"], f"{name}: gated")
     return apply(soft, hard, arrays, **given, parameters=parameters)
 
 

@@ -56,7 +56,9 @@ def _hard_sigmoid(transition, x):
 
 @reads_defaults("elementwise", keywords=GATED)
 def hard_sigmoid(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
-    """Soft `jax.nn.hard_sigmoid`: `(relu(x + 3) - relu(x - 3)) / 6`, in [0, 1].
+    """Soft `jax.nn.hard_sigmoid`: `(relu(x + 3) - relu(x - 3)) / 6`.
+
+    In [0, 1], but for `"gated_"` modes.
 
     **Example:**
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._dispatch import dispatch
-from ._keywords import as_float
+from ._keywords import as_float, parse_flag
 from ._transition import promote
 
 # `where` alone is not enough: reverse mode multiplies the infinite derivative of the
@@ -196,4 +196,5 @@ def norm(
         [[0.6 0.8]
          [0.  0. ]]
     """
-    return dispatch(_norm, x, ord=ord, axis=axis, keepdims=bool(keepdims))
+    keepdims = parse_flag(keepdims, "norm: keepdims")
+    return dispatch(_norm, x, ord=ord, axis=axis, keepdims=keepdims)

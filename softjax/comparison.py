@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from softjax_solvers import Regularizer
 
 from ._defaults import reads_defaults
+from ._keywords import parse_flag
 from ._transition import apply
 from ._types import SoftBool
 from .elementwise import difference, soft_abs
@@ -174,5 +175,5 @@ def isclose(
         softness,
         mode,
         parameters={"rtol": rtol, "atol": atol},
-        equal_nan=bool(equal_nan),
+        equal_nan=parse_flag(equal_nan, "isclose: equal_nan"),
     )

@@ -28,7 +28,14 @@ from ._edges import (
     total_positions,
     transition_of,
 )
-from ._keywords import as_array, as_float, check_softness, parse_index, parse_mode
+from ._keywords import (
+    as_array,
+    as_float,
+    check_softness,
+    parse_flag,
+    parse_index,
+    parse_mode,
+)
 from ._types import SoftIndex
 
 
@@ -37,12 +44,6 @@ def _check_edges(edges: Array, name: str, argument: str) -> None:
         raise ValueError(
             f"{name}: {argument} must have one axis, got shape {edges.shape}."
         )
-
-
-def _flag(value: Any, name: str, argument: str) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: {argument} must be a Boolean, got {value!r}.")
-    return bool(value)
 
 
 def _place(softness, a, v, *, name, mode, right, as_index, decreasing_too):
@@ -121,7 +122,7 @@ def searchsorted(
         name="searchsorted",
         mode=mode,
         right=side == "right",
-        as_index=_flag(as_index, "searchsorted", "as_index"),
+        as_index=parse_flag(as_index, "searchsorted: as_index"),
         decreasing_too=False,
     )
 
@@ -170,8 +171,8 @@ def digitize(
         *(softness, bins, x),
         name="digitize",
         mode=mode,
-        right=not _flag(right, "digitize", "right"),
-        as_index=_flag(as_index, "digitize", "as_index"),
+        right=not parse_flag(right, "digitize: right"),
+        as_index=parse_flag(as_index, "digitize: as_index"),
         decreasing_too=True,
     )
 
@@ -243,7 +244,7 @@ def histogram(
         _histogram,
         *(softness, a),
         mode=mode,
-        density=bool(density),
+        density=density is not None and parse_flag(density, "histogram: density"),
         bins=bins,
         range=range,
         weights=_option(weights),

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ._dispatch import dispatch
-from ._keywords import as_array, as_float
+from ._keywords import as_array, as_float, parse_flag
 from ._layout import layout_of, split_mask
 from ._transition import promote
 from ._types import SoftBool
@@ -71,7 +71,8 @@ def _evaluate(x, y, *, rule: Any, geometric: bool) -> SoftBool:
 
 
 def _pair(rule: Any, x: Any, y: Any, geometric: bool) -> SoftBool:
-    return dispatch(_evaluate, x, y, rule=rule, geometric=bool(geometric))
+    geometric = parse_flag(geometric, "use_geometric_mean")
+    return dispatch(_evaluate, x, y, rule=rule, geometric=geometric)
 
 
 def _reduce(x, *, rule: Any, axis: Any, where: Any, **flags: bool) -> SoftBool:
@@ -82,7 +83,10 @@ def _reduce(x, *, rule: Any, axis: Any, where: Any, **flags: bool) -> SoftBool:
 def _along(
     rule: Any, x: Any, axis: Any, where: Any, keepdims: bool, geometric: bool
 ) -> SoftBool:
-    flags = dict(keepdims=bool(keepdims), geometric=bool(geometric))
+    flags = dict(
+        keepdims=parse_flag(keepdims, "keepdims"),
+        geometric=parse_flag(geometric, "use_geometric_mean"),
+    )
     where = None if where is None else as_array(where, "where")
     return dispatch(_reduce, x, rule=rule, axis=axis, where=where, **flags)
 

@@ -165,7 +165,7 @@ def round(
 
 @reads_defaults("elementwise", keywords=_DEFAULTS)
 def rint(x: Any, **keywords: Unpack[RoundingKeywords]) -> Float[Array, "..."]:
-    """Soft `jax.numpy.rint`: [`softjax.round`][] to integers.
+    """Soft `jax.numpy.rint`: [`softjax.round`][] to integers, with its keywords.
 
     **Example:**
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import anywhere
 
 from ._dispatch import dispatch
-from ._keywords import as_float, broadcast_shape, parse_index
+from ._keywords import as_float, broadcast_shape, parse_flag, parse_index
 from ._layout import parse_axis
 from ._transition import promote
 from ._types import SoftBool, SoftIndex
@@ -251,7 +251,8 @@ def dynamic_index_in_dim(
         [[2. 3.]]
     """
     axis = parse_index(axis, "dynamic_index_in_dim: axis")
-    return dispatch(_index_in_dim, operand, index, axis=axis, keepdims=bool(keepdims))
+    keepdims = parse_flag(keepdims, "dynamic_index_in_dim: keepdims")
+    return dispatch(_index_in_dim, operand, index, axis=axis, keepdims=keepdims)
 
 
 def _slice_in_dim(operand, start_index, *, axis, length):

@@ -212,6 +212,8 @@ def test_errors():
         (dict(softnes=1.0), TypeError, "'softnes' is not known. Allowed: softness"),
         (dict(sort=0.1), TypeError, "sort must be a dictionary of defaults, got 0.1"),
         (dict(sort=dict(rank=1)), TypeError, "'rank' is not known"),
+        (dict(structured=dict(method="x")), ValueError, "method='x' is not known"),
+        (dict(structured=dict(method="ot")), ValueError, "method='ot' is not known"),
         (dict(straight_through=1), TypeError, "straight_through must be True or"),
     ):
         with pytest.raises(error, match=message), sj.defaults(**keywords):

@@ -33,7 +33,7 @@ test_lists = rng.choice(test, (200, LENGTH))
 # %% [markdown]
 # ## Two losses
 #
-# `losses.ndcg` takes the scores of a model and the gains, both with the list along the
+# `losses.ndcg` takes the scores of a model and grades, both with the list along the
 # last axis. Scores of a network have no fixed scale, so `standardize=True` measures the
 # softness in their own spread.
 

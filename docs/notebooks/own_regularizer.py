@@ -8,7 +8,7 @@
 # $$ \max_{y \in \Delta} \; \langle y, x \rangle - s \sum_i r(y_i), $$
 #
 # and the solution becomes a smooth function of x. Which function r it is, is what the
-# keyword `mode` says. There are a dozen by name. A new one is one method of a class,
+# keyword `mode` says. There are some by name. A new one is one method of a class,
 # and then every operator has it.
 
 # %%

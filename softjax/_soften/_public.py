@@ -127,9 +127,9 @@ def soften(
         soft derivatives.
     - `ops`: kind of operation -> its softness, or a dict of keywords of its operators,
         such as `{"sort": 0.05, "comparison": dict(softness=0.1, mode="c1")}`;
-        `dict(mode="hard")` leaves it alone. Kinds are named as in
-        [`softjax.defaults`][], and more finely: `"abs"`, `"sign"`, `"round"`,
-        `"comparison"`, `"count"` (comparisons of soft integers), `"max"` (of arrays and
+        `dict(mode="hard")` leaves it alone. Kinds are finer than
+        those of [`softjax.defaults`][]: `"abs"`, `"sign"`, `"round"`, `"comparison"`,
+        `"count"` (comparisons of soft integers), `"max"` (of arrays and
         of pairs, and clipping), `"argmax"`, and `"sort"` (with `argsort` and `top_k`).
     - `on_unsupported`: `"warn"`, `"raise"` or `"ignore"`, about operations that depend
         on floats and stay hard, since there is no rule for them. Each is named with its

@@ -17,7 +17,7 @@ from .._keywords import (
     as_array,
     as_float,
     check_softness,
-    parse_flag,
+    parse_flags,
     parse_mode,
     parse_parameter,
     parse_softness,
@@ -38,9 +38,6 @@ from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
 from ._operation import LOGS, MASK, POSITION, VALUE, Operation
 from ._sample import Measure, prepare, without_gradient
-
-_FLAGS = frozenset({"descending", "gated_grad", "keepdims", "standardize"})
-"""Keywords that choose the program, and so can't be traced."""
 
 
 def call(
@@ -70,10 +67,8 @@ def call(
     softness = others.pop("softness", 0.1)
     check_softness(softness)
     check_logs(others, operation.name)
-    for given in (others, options):
-        for flag in _FLAGS & given.keys():
-            if type(given[flag]) is not bool:
-                given[flag] = parse_flag(given[flag], f"{operation.name}: {flag}")
+    parse_flags(others, operation.name)
+    parse_flags(options, operation.name)
     return dispatch(
         body,
         *(x, softness, *parameters),

@@ -205,8 +205,9 @@ def rank(
 
     - `descending`: whether to count from the largest element, or from the smallest.
 
-    **Returns:** an array of the shape of x, with values in [1, n]. The hard rank of
-    equal elements is the average of theirs, as in `scipy.stats.rankdata`.
+    **Returns:** an array of the shape of x, with values in [1, n] but for masks and
+    weights. The hard rank of equal elements is the average of theirs, as in
+    `scipy.stats.rankdata`.
 
     **Example:**
 

@@ -316,7 +316,8 @@ def median(
 ) -> Float[Array, "..."]:
     """Soft `jax.numpy.median`: the mean of x under its soft argmedian.
 
-    At finite softness the centre row is not the quantile at 1/2, which mixes two rows.
+    Of an even number of elements, at finite softness, it is another number than the
+    quantile at 1/2, which mixes two rows.
 
     **Example:**
 
@@ -338,7 +339,7 @@ def median_newton(
     where: Any = None,
     weights: Any = None,
 ) -> Float[Array, "..."]:
-    """The soft median m at which soft steps balance: `sum_i H((x_i - m)) = n / 2`.
+    """The soft median m at which soft steps balance: `sum_i H(x_i - m) = n / 2`.
 
     H is [`softjax.heaviside`][]. Takes O(n) time a step of Newton's method, and no soft
     index. Where bounded steps leave an interval of roots, its midpoint is returned.

@@ -16,8 +16,14 @@ from softjax_solvers.internal import (
     prefix_maxima,
 )
 
-from .._keywords import as_float, parse_mode, parse_softness, with_defaults
+from .._keywords import (
+    as_float,
+    parse_mode,
+    parse_softness,
+    with_defaults,
+)
 from .._layout import parse_axis, split_mask, split_parameter, split_weights
+from ..methods import get_method
 from ._keywords import ValueKeywords, along_axis
 from ._operation import Operation
 from ._run import call, run
@@ -101,7 +107,7 @@ def _running(x, softness, *, operation, axis, keywords, reverse):
 def _is_softmax(given: dict[str, Any]) -> bool:
     """Whether no keyword but the mode and a mask says what weights are."""
     return (
-        given["method"] == "softsort"
+        get_method(given["method"]) == get_method("softsort")
         and given["solver"] is None
         and given["weights"] is None
         and bool(given["gated_grad"])
@@ -142,8 +148,9 @@ def cummax(
 ) -> Float[Array, "..."]:
     """Soft `jax.lax.cummax`: entry i is [`softjax.max`][] of `x[:i + 1]`.
 
-    A scan, in O(n) time, where weights are exponential, as in the mode `"smooth"`. In
-    other modes and with other methods, a maximum under a mask for each entry: O(n^2).
+    A scan, in O(n) time, where shares are exponential, as in the mode `"smooth"` with
+    the method `"softsort"`. In other modes, with other methods and with weights, a
+    maximum under a mask for each entry, in O(n^2).
 
     **Arguments:**
 
@@ -156,7 +163,7 @@ def cummax(
         >>> print(sj.cummax(jnp.array([0.2, 1.0, 0.7, 1.2]), mode="hard"))
         [0.2 1.  1.  1.2]
     """
-    return call(_running, _CUMMAX, x, axis, keywords, reverse=bool(reverse))
+    return call(_running, _CUMMAX, x, axis, keywords, reverse=reverse)
 
 
 @along_axis("max", _CUMMIN)
@@ -172,4 +179,4 @@ def cummin(
         >>> print(sj.cummin(jnp.array([0.2, 1.0, 0.1, 0.7])))
         [0.2   0.2   0.127 0.128]
     """
-    return call(_running, _CUMMIN, x, axis, keywords, reverse=bool(reverse))
+    return call(_running, _CUMMIN, x, axis, keywords, reverse=reverse)

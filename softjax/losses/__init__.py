@@ -1,10 +1,10 @@
 """Losses and metrics that are made of soft operators.
 
-All of them return one number for each row of the batch: which mean to take is up to the
-user. All take `where`, a mask that broadcasts to the scores: the loss is that of the
-elements that there are, row by row, and masked ones may be anything, in the targets
-too. Rows without any element have the value 0, and NaN where it is a mean of nothing,
-without a gradient.
+All but `spo_plus`, which takes a single problem, return one number for each row of the
+batch: which mean to take is up to the user. They take `where`, a mask that broadcasts
+to the scores: the loss is that of the elements that there are, row by row, and masked
+ones may be anything, in the targets too. Rows without any element have the value 0, and
+NaN where it is a mean of nothing, without a gradient.
 """
 
 from .decisions import spo_plus

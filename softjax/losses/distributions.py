@@ -124,6 +124,10 @@ def soft_cross_entropy(p: Any, q: Any, axis: int = -1, *, where: Any = None) -> 
         1.060
         >>> print(sj.losses.soft_cross_entropy(p, jnp.array([0.0, 1.0, 0.0])))
         inf
+
+    ??? cite
+
+        Cover and Thomas, "Elements of information theory", Wiley, 2006, chapter 5.
     """
     rows = _parse("soft_cross_entropy", axis, where, p=p, q=q)
     p, q = rows.arrays

@@ -21,7 +21,7 @@ from softjax_solvers import (
 )
 from softjax_solvers.internal import is_traced, safe_divide
 
-from .._keywords import check_count, got, parse_count
+from .._keywords import check_count, got, parse_count, parse_flag
 from .._layout import parse_axis, split_parameter
 from ..methods import MaskMethod, Sample, get_mask_method
 from ..methods._anchors import gaps
@@ -203,6 +203,7 @@ def rank_loss(
     given = parse_given(
         "rank_loss", scores, target, (axis,), (where,), softness, mode, weights
     )
+    descending = parse_flag(descending, "rank_loss: descending")
     z = given.scores if descending else -given.scores
     sample = Sample(z, where=given.where, mass=given.weights)
     steps, problem = gaps(sample), rank_problem(sample, given.softness)

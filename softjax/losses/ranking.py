@@ -95,7 +95,7 @@ def top_k_cross_entropy(
         name, rows, looked.size, weights=rows.weights, return_log_probs=True
     )
     # The i-th index counts for all j >= i.
-    reach = np.cumsum(looked[::-1])[::-1].astype(logs.dtype)
+    reach = jnp.asarray(np.cumsum(looked[::-1])[::-1], logs.dtype)
     shares = reach[:, None] * right.astype(logs.dtype)[..., None, :]
     flat = (*right.shape[:-1], logs.shape[-2] * logs.shape[-1])
     found = log_sum(logs.reshape(flat), -1, shares.reshape(flat))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import is_traced
 
 from .. import axiswise, selection
-from .._keywords import as_array, as_float
+from .._keywords import as_array, as_float, parse_flag
 from .._layout import parse_axis
 from ..axiswise._keywords import AxisKeywords, along_axis
 from ..axiswise._operation import Operation, ask
@@ -108,7 +108,8 @@ def choice(
     if p is not None:
         p = as_array(p, "choice: p")
         check_probabilities("choice", p, total=True)
-    options: dict[str, Any] = dict(p=p, shape=shape, replace=bool(replace), axis=axis)
+    replace = parse_flag(replace, "choice: replace")
+    options: dict[str, Any] = dict(p=p, shape=shape, replace=replace, axis=axis)
     return call(_choice, _CHOICE, key, a, keywords=keywords, **options)
 
 
@@ -164,5 +165,6 @@ def permutation(
         [20. 10. 30.]
     """
     x = _parse_range("permutation", x)
-    options: dict[str, Any] = dict(axis=axis, independent=bool(independent))
+    independent = parse_flag(independent, "permutation: independent")
+    options: dict[str, Any] = dict(axis=axis, independent=independent)
     return call(_permutation, _PERMUTATION, key, x, keywords=keywords, **options)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import axiswise
+from .._keywords import parse_flag
 from .._types import SoftIndex
 from ..axiswise._keywords import IndexKeywords, along_axis
 from ..axiswise._operation import INDEX, Operation, ask
@@ -117,6 +118,6 @@ def categorical(
         logits,
         axis=axis,
         shape=shape,
-        replace=bool(replace),
+        replace=parse_flag(replace, "categorical: replace"),
         keywords=keywords,
     )

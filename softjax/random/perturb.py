@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers.internal import broadcasts
 
-from .._keywords import ARGUMENTS, check_positive, float_type
+from .._keywords import ARGUMENTS, check_positive, float_type, parse_flag
 from ._keys import parse_key
 from ._noise import Noise, get_noise, perturbed
 
@@ -91,7 +91,8 @@ def perturb(
     key = parse_key(key, "perturb")
     noise = get_noise(noise, "perturb")
     check_positive(sigma, "sigma")
-    antithetic = bool(antithetic)
+    antithetic = parse_flag(antithetic, "perturb: antithetic")
+    return_std_error = parse_flag(return_std_error, "perturb: return_std_error")
     samples = _parse_samples(samples, antithetic)
 
     def estimate(key, sigma, noise, args, keywords):

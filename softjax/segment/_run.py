@@ -19,6 +19,8 @@ from .._keywords import (
     as_array,
     as_float,
     check_softness,
+    parse_flag,
+    parse_flags,
     parse_integer,
     parse_mode,
     parse_softness,
@@ -121,6 +123,7 @@ def call(
     """
     name = f"segment.{operation.name}"
     given = with_defaults(keywords, keywords_of(operation), name)
+    parse_flags(constants, name)
     softness = given.pop("softness")
     check_softness(softness)
     check_logs(given, name)
@@ -139,7 +142,7 @@ def call(
         *(as_array(x), ids, softness, *parameters),
         operation=operation,
         count=count,
-        are_sorted=bool(indices_are_sorted),
+        are_sorted=parse_flag(indices_are_sorted, f"{name}: indices_are_sorted"),
         keywords=given,
         **constants,
     )

@@ -46,7 +46,7 @@ def sort(
         [0.204 0.324 0.711 0.476 0.986]
     """
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords
-    return call(SORT, *parts, descending=bool(descending))
+    return call(SORT, *parts, descending=descending)
 
 
 @over_segments("rank", RANK)
@@ -77,7 +77,7 @@ def rank(
         [2.993 1.119 1.048 1.881 1.959]
     """
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords
-    return call(RANK, *parts, descending=bool(descending))
+    return call(RANK, *parts, descending=descending)
 
 
 @over_segments("rank", RANKING)
@@ -92,7 +92,7 @@ def ranking(
 ) -> Float[Array, "n ..."]:
     """Soft ranks within segments, counted from 0: [`softjax.segment.rank`][] minus 1.
 
-    But it is 0 as well for elements that belong to no segment.
+    For elements that belong to no segment it is 0, not -1.
 
     **Example:**
 
@@ -101,7 +101,7 @@ def ranking(
         [1.993 0.119 0.048 0.881 0.959]
     """
     parts = x, segment_ids, num_segments, indices_are_sorted, keywords
-    return call(RANKING, *parts, descending=bool(descending))
+    return call(RANKING, *parts, descending=descending)
 
 
 @over_segments("top_k", TOP_K)

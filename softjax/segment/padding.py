@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, PyTree
 from softjax_solvers.internal import is_traced, segment_ends, sort_pairs
 
 from .._dispatch import dispatch
-from .._keywords import as_array, parse_integer
+from .._keywords import as_array, parse_flag, parse_integer
 from ._run import check_ids, parse_count
 
 
@@ -62,6 +62,8 @@ def pad(
         [2.931 1.119 1.177 1.881 1.892]
     """
     name, ids = "segment.pad", as_array(segment_ids, "segment_ids")
+    # Taken as elsewhere; here ids are sorted once, which is little of the time.
+    parse_flag(indices_are_sorted, f"{name}: indices_are_sorted")
     ids = ids if isinstance(ids, jax.Array) else np.asarray(ids)
     count = parse_count(ids, num_segments, name)
     for leaf in jax.tree.leaves(x):

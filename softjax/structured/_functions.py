@@ -31,7 +31,7 @@ def value(
     """The soft maximum of the scores of all structures, `max_v <scores, v>`.
 
     `max_mu <scores, mu> - softness Omega(mu)`, where `method` says what Omega is. Its
-    gradient are the marginals, [`softjax.structured.argmax`][]. By `"recursion"` in a
+    gradient is the marginals, [`softjax.structured.argmax`][]. By `"recursion"` in a
     smooth mode, `softness log sum_v exp(<scores, v> / softness)`. By `"marginals"`,
     Omega is not 0 for a single structure.
 
@@ -41,11 +41,11 @@ def value(
     - `scores`: a pytree of arrays, of the shapes that the structure asks for. Batches
         are `jax.vmap` over them.
     - `softness`: positive, a scalar, in the unit of scores.
-    - `mode`: `"hard"`, the name of a regularizer or a regularizer. None for `"smooth"`
-        where structures have a recursion, and else the structure's own.
+    - `mode`: `"hard"`, the name of a regularizer or a regularizer. None for the
+        structure's own, `Structure.default_mode`.
     - `method`: a name in `softjax.structured.METHODS`, or a
-        [`softjax.structured.StructuredMethod`][]. None for `"recursion"` with the
-        entropy where there is one, and else `"marginals"`.
+        [`softjax.structured.StructuredMethod`][]. None for the structure's own,
+        `Structure.default_method` of the regularizer.
     - `solver`: for `"marginals"`, as in [`softjax.solvers.solve`][].
 
     **Returns:** a scalar.
@@ -184,7 +184,7 @@ def sample(
     method: str | StructuredMethod | None = None,
     solver: Any = None,
 ) -> PyTree[Array]:
-    """A random structure, whose expectation are the marginals.
+    """A random structure, whose expectation is the marginals.
 
     By `"recursion"` in a smooth mode, exactly from the Gibbs distribution
     `p(v) ~ exp(<scores, v> / softness)`. It has no derivative in the scores; that of

@@ -63,9 +63,9 @@ def shortest_path(
 
     ??? cite
 
-        Blondel, Teboul, Berthet and Djolonga, "Learning with differentiable perturbed
-        optimizers", NeurIPS 2020, for paths as solutions of linear programs; Ahuja,
-        Magnanti and Orlin, "Network flows", Prentice Hall, 1993.
+        Berthet, Blondel, Teboul, Cuturi, Vert and Bach, "Learning with differentiable
+        perturbed optimizers", NeurIPS 2020, for paths as solutions of linear programs;
+        Ahuja, Magnanti and Orlin, "Network flows", Prentice Hall, 1993.
     """
     cost = inexact(cost)
     if nodes is None:

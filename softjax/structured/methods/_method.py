@@ -94,7 +94,7 @@ class StructuredMethod(eqx.Module):
         regularizer: Regularizer,
         solver: Any,
     ) -> PyTree[Array]:
-        """A random structure, whose expectation are the marginals.
+        """A random structure, whose expectation is the marginals.
 
         Default: none is known.
 

@@ -17,7 +17,7 @@ class Distribution(StructuredMethod):
     """Entropy of the distribution over all structures, where its maximum is known.
 
     `max_p sum_v p_v <scores, v> - softness sum_v p_v log p_v`, which is
-    `softness log sum_v exp(<scores, v> / softness)`; its gradient are the marginals of
+    `softness log sum_v exp(<scores, v> / softness)`; its gradient is the marginals of
     the Gibbs distribution. The sum over all structures has a closed form for a
     [`softjax.structured.DynamicProgram`][] (its recursion), for
     [`softjax.structured.SpanningTree`][] (the matrix-tree theorem) and for

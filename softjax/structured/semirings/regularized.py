@@ -12,7 +12,7 @@ from ._policies import policy
 class Regularized(Plain):
     """Semiring of regularized maxima, `max_y <x, y> - softness (R(y) - r(1))`.
 
-    Over y in the simplex of candidates. The gradient of a recursion are the marginals:
+    Over y in the simplex of candidates. The gradient of a recursion is the marginals:
     with the entropy, those of the Gibbs distribution `p(v) ~ exp(<scores, v> /
     softness)`; the value is its log-partition function. A single candidate passes
     unchanged, so that longer recursions are not favoured.

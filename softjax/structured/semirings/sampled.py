@@ -27,7 +27,7 @@ class Sampled(Semiring):
     maximum is 1 for one candidate, drawn with the probabilities y of its maximizer. So
     the gradient of a recursion is a structure, drawn from its end to its start (forward
     filtering, backward sampling): with the entropy, exactly from the Gibbs distribution
-    `p(v) ~ exp(<scores, v> / softness)`; its expectation are the marginals with any
+    `p(v) ~ exp(<scores, v> / softness)`; its expectation is the marginals with any
     regularizer.
 
     Choices must be independent. A state has a name beside its value, two numbers along

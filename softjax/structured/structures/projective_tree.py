@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from ..._keywords import parse_flag
 from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape
@@ -39,6 +40,9 @@ class ProjectiveTree(DynamicProgram):
     """
 
     multiple_roots: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self) -> None:
+        parse_flag(self.multiple_roots, "ProjectiveTree: multiple_roots")
 
     def check(self, scores: PyTree[Array]) -> None:
         count = jnp.shape(scores)[0] if jnp.ndim(scores) else "n"

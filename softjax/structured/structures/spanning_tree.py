@@ -18,6 +18,7 @@ from softjax_solvers.internal import (
     sample_arborescence,
 )
 
+from ..._keywords import parse_flag
 from .._counts import parse_integer
 from .._structure import Structure
 from ._checks import check_shape, unless_nan
@@ -81,8 +82,9 @@ class SpanningTree(Structure):
                 f"SpanningTree: root must be a node, from 0 to {nodes - 1}, got "
                 f"{root!r}."
             )
+        directed = parse_flag(directed, "SpanningTree: directed")
         if edges is None:
-            pairs = _all_pairs(nodes, bool(directed))
+            pairs = _all_pairs(nodes, directed)
         else:
             pairs = np.asarray(edges)
             fits = pairs.ndim == 2 and pairs.shape[1] == 2
@@ -92,7 +94,7 @@ class SpanningTree(Structure):
                     "SpanningTree: edges must be pairs of nodes from 0 to "
                     f"{nodes - 1}, got {edges!r}."
                 )
-        self.directed = bool(directed)
+        self.directed = directed
         self.edges = tuple(map(tuple, pairs.tolist()))
         reached = _reached(pairs, self.nodes, self.root, self.directed)
         if not reached.all():

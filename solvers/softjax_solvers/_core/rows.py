@@ -18,8 +18,8 @@ def _check_number(value: Array | float, name: str) -> None:
 
     **Raises:** `TypeError` otherwise.
     """
-    kind = (value if is_traced(value) else np.asarray(value)).dtype.kind
-    if kind not in "biufV":  # V: bfloat16 and its like
+    known = value if isinstance(value, jax.Array) else np.asarray(value)
+    if known.dtype.kind not in "biufV":  # V: bfloat16 and its like
         raise TypeError(f"{name} must be a number or an array of them, got {value!r}.")
 
 

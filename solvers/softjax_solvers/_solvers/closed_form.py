@@ -11,8 +11,8 @@ from .._core.solver import Solver
 class ClosedForm(Solver):
     """Closed forms of the dual.
 
-    - Simplex projection: log-sum-exp for the entropy; sorting and prefix sums for the
-      p-norms with p = 2 and 3/2; whatever `Regularizer.simplex_dual` offers.
+    - Projections onto the simplex: log-sum-exp for the entropy; sorting and prefix sums
+        for the p-norms with p = 2 and 3/2; whatever `Regularizer.simplex_dual` offers.
     - Rows over sorted elements, for the entropy: two linear recurrences for SoftSort's
         rows of distances, and sums over neighbours for NeuralSort's of deviations.
 
