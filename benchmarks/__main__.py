@@ -85,9 +85,11 @@ def run(options: argparse.Namespace, path: Path) -> None:
     todo = _cases.cases(options.ops, options.methods, options.modes)
     settings = dict(softness=options.softness, batch=options.batch, **limits._asdict())
     records: list[dict] = []
+    earlier: list[str] = []
     if options.keep and path.exists():
         kept = Results.read(path)
         records = kept.records
+        earlier = [kept.machine["commit"], *kept.machine.get("earlier", [])]
         # A case that was late in any run took longer than the least of the limits.
         for name in ("budget", "patience"):
             settings[name] = min(settings[name], kept.settings[name])
@@ -97,6 +99,7 @@ def run(options: argparse.Namespace, path: Path) -> None:
         machine = _machine.describe(
             processes[HERE].start(), processes[peers[0]].start() if peers else None
         )
+        machine["earlier"] = earlier
         for number, case in enumerate(todo, 1):
             # Earlier results of a case are kept until now, as a run may be interrupted.
             records = [

@@ -76,6 +76,7 @@ def _machine(machine: dict[str, Any]) -> str:
     rows = [
         ("date", machine["date"]),
         ("commit", machine["commit"]),
+        ("commit of rows kept", ", ".join(machine.get("earlier", []))),
         ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
         ("system", machine["system"]),
         ("device", f"{machine['device']} ({machine['platform']})"),

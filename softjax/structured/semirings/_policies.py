@@ -150,10 +150,11 @@ class _Root(Policy):
         upper = -uniform
         lower = jnp.minimum(jnp.maximum(-highest, lowest - uniform), upper)
         args = scores, here, r
-        theta = find_root(_missing, args, lower, upper, lower)
-        # One more step of Newton's, which has the derivative of the root also where
-        # that of the search is taken instead: see `attach`.
-        theta = _newton_step(theta, args)
+        # No derivative of the search, which a reverse mode would want where the rule
+        # of a root is dropped: see `attach`. One more step of Newton's has that of the
+        # root.
+        still, lower, upper = stop_gradient((args, lower, upper))
+        theta = _newton_step(find_root(_missing, still, lower, upper, lower), args)
         # A second one, of which only derivatives count, has them up to the third order.
         again = _newton_step(theta, args)
         theta = jax.lax.stop_gradient(theta) + (again - jax.lax.stop_gradient(again))
@@ -208,7 +209,6 @@ class _Steep(Policy):
         return _finished(self, x, here, y)
 
 
-@jax.custom_jvp
 def sparsemax(scores: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
     """The projection onto the simplex, along the first axis, of scores in [-1, 0].
 
@@ -216,31 +216,24 @@ def sparsemax(scores: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
     that are above the last one, until none is dropped (Michelot, 1986).
     """
     count = scores.shape[0]
+    still = jax.lax.stop_gradient(scores)
 
-    def threshold(theta):
-        inside = ~(scores <= theta)
+    def threshold(theta, scores):
+        inside = ~(still <= theta)
         size = jnp.sum(inside, axis=0).astype(scores.dtype)
         total = jnp.sum(jnp.where(inside, scores, 0), axis=0)
         return (total - 1) / size, size
 
     def step(state):
         theta, size, _ = state
-        theta, new = threshold(theta)
+        theta, new = threshold(theta, still)
         return theta, new, jnp.any(new < size)
 
-    start = (jnp.sum(scores, axis=0) - 1) / count
+    start = (jnp.sum(still, axis=0) - 1) / count
     state = start, jnp.full(start.shape, count, scores.dtype), jnp.asarray(True)
     theta, _, _ = jax.lax.while_loop(lambda state: state[2], step, state)
-    # Not by `jnp.minimum`, which splits the derivative where the two are equal: see
-    # `attach` for why that of this function has to be right.
-    return jnp.where(scores <= theta, 0, scores - theta)
-
-
-@sparsemax.defjvp
-def _sparsemax_jvp(primals, tangents):
-    (scores,), (move,) = primals, tangents
-    y = sparsemax(scores)
-    inside = ~(y <= 0)
-    size = jnp.sum(inside, axis=0)
-    mean = jnp.sum(jnp.where(inside, move, 0), axis=0) / size
-    return y, jnp.where(inside, move - mean, 0)
+    # The last threshold once more, of which alone there is a derivative: a rule would be
+    # dropped, see `attach`. Not by `jnp.minimum`, which splits the derivative where the
+    # two are equal.
+    moving, _ = threshold(theta, scores)
+    return jnp.where(still <= theta, 0, scores - moving)
