@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._dispatch import dispatch
 from .._keywords import as_float
+from ..structured._semirings import ABSENT
 from ..structured._structure import Structure
 
 
@@ -75,7 +76,8 @@ def _spo_plus(*, costs: Any, target_costs: Any, structure: Structure) -> Array:
             f"{shapes[1]}."
         )
     structure.check(predicted)
-    predicted, given = structure.kept(predicted), structure.kept(given)
+    predicted = _finite(structure.kept(predicted))
+    given = _finite(structure.kept(given))
     apart = jax.tree.map(lambda p, c: 2 * p - c, predicted, given)
 
     def decide(costs):
@@ -85,3 +87,8 @@ def _spo_plus(*, costs: Any, target_costs: Any, structure: Structure) -> Array:
     best, other = decide(given), decide(apart)
     terms = jax.tree.map(lambda a, w, v: jnp.sum(a * (w - v)), apart, best, other)
     return jnp.asarray(sum(jax.tree.leaves(terms)), dtype)
+
+
+def _finite(costs: PyTree[Array]) -> PyTree[Array]:
+    """Costs of which those of what is forbidden have differences."""
+    return jax.tree.map(lambda c: jnp.where(c > -ABSENT, -ABSENT, c), costs)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
@@ -15,10 +16,16 @@ from .._keywords import as_float, check_softness
 from ._functions import value
 from .methods import StructuredMethod
 from .structures import Alignment
+from .structures._checks import check_length, check_pair
 
 
 def _squared(a: Array, b: Array) -> Array:
     """Squared Euclidean distances, of elements that may be vectors."""
+    if a.shape[1:] != b.shape[1:]:
+        raise ValueError(
+            "soft_dtw_divergence: elements of x and y must have one shape, got "
+            f"{a.shape[1:]} and {b.shape[1:]}."
+        )
     square = (a[:, None] - b[None]) ** 2
     return square.reshape(len(a), len(b), -1).sum(axis=-1)
 
@@ -52,6 +59,9 @@ def soft_dtw_divergence(
 
     **Returns:** a scalar.
 
+    **Raises:** `ValueError` for shapes that do not fit, `TypeError` for lengths that
+    are no pair of integers.
+
     **Example:**
 
         >>> x, y = jnp.array([0.0, 1.0, 2.0]), jnp.array([0.0, 0.5, 2.0, 2.0])
@@ -65,6 +75,17 @@ def soft_dtw_divergence(
         Blondel, Mensch and Vert, "Differentiable divergences between time series",
         AISTATS 2021.
     """
+    name = "soft_dtw_divergence"
+    for part, series in (("x", x), ("y", y)):
+        if np.size(series) == 0 or not np.shape(series):
+            raise ValueError(
+                f"{name}: {part} must be a series of shape (n, ...), of at least one "
+                f"element, got shape {np.shape(series)}."
+            )
+    if lengths is not None:
+        check_pair(name, lengths)
+        for part, length, series in zip("xy", lengths, (x, y), strict=True):
+            check_length(name, f"lengths (of {part})", length, len(series))
     check_softness(softness)
     given = dict(costs=costs, band=band, lengths=lengths, mode=mode, method=method)
     return dispatch(_divergence, x, y, softness, **given)
@@ -76,7 +97,13 @@ def _divergence(x, y, softness, *, costs, band, lengths, **given):
 
     def warped(a, b, pair):
         structure = Alignment(band, None if lengths is None else pair)
-        return -value(structure, -costs(a, b), softness=softness, **given)
+        table = costs(a, b)
+        if jnp.shape(table) != (len(a), len(b)):
+            raise ValueError(
+                "soft_dtw_divergence: costs must return an array of shape "
+                f"{(len(a), len(b))}, got {jnp.shape(table)}."
+            )
+        return -value(structure, -table, softness=softness, **given)
 
     alone = warped(x, x, (n, n)) + warped(y, y, (m, m))
     return (warped(x, y, (n, m)) - alone / 2).astype(jnp.result_type(one, other))

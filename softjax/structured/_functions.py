@@ -218,8 +218,10 @@ def _run(fn, structure, scores, softness, mode, method, solver, **more):
 def _value(softness: Array, *, given: Given) -> Array:
     given, out = given.computed(softness)
     if given.regularizer is None:
-        return given.structure.largest(given.scores).astype(out)
-    return given.method.value(*given.arguments).astype(out)
+        largest = given.structure.largest(given.scores)
+    else:
+        largest = given.method.value(*given.arguments)
+    return (largest * _one(given)).astype(out)
 
 
 def _argmax(softness: Array, *, given: Given) -> PyTree[Array]:
@@ -229,26 +231,28 @@ def _argmax(softness: Array, *, given: Given) -> PyTree[Array]:
         best = jax.lax.stop_gradient(given.structure.oracle(given.scores))
     else:
         best = given.method.argmax(*given.arguments)
-    return _as_scores(best, like)
+    return _as_scores(_unless_nan(best, given), like)
 
 
 def _entropy(softness: Array, *, given: Given) -> Array:
     given, out = given.computed(softness)
-    if given.regularizer is None:
-        return 0 * inner(given.scores, given.scores).astype(out)
-    return given.method.entropy(*given.arguments).astype(out)
+    entropy = jnp.zeros(())
+    if given.regularizer is not None:
+        entropy = given.method.entropy(*given.arguments)
+    return (entropy * _one(given)).astype(out)
 
 
 def _loss(softness: Array, *, given: Given, target: PyTree[Array]) -> Array:
     given, out = given.computed(softness)
     target = given.like_scores(target)
-    if given.regularizer is None:
-        loss = given.structure.largest(given.scores) - inner(given.scores, target)
-        return loss.astype(out)
     structure, scores, softness, regularizer, _ = given.arguments
-    largest = given.method.value(*given.arguments)
-    omega = given.method.regularization(structure, target, regularizer)
-    return (largest - inner(scores, target) + softness * omega).astype(out)
+    if regularizer is None:
+        loss = structure.largest(scores) - inner(scores, target)
+    else:
+        largest = given.method.value(*given.arguments)
+        omega = given.method.regularization(structure, target, regularizer)
+        loss = largest - inner(scores, target) + softness * omega
+    return (loss * _one(given)).astype(out)
 
 
 def _sample(softness: Array, *, given: Given, key: Array) -> PyTree[Array]:
@@ -258,7 +262,21 @@ def _sample(softness: Array, *, given: Given, key: Array) -> PyTree[Array]:
         drawn = given.structure.oracle(given.scores)
     else:
         drawn = given.method.sample(key, *given.arguments)
-    return _as_scores(jax.lax.stop_gradient(drawn), like)
+    return _as_scores(jax.lax.stop_gradient(_unless_nan(drawn, given)), like)
+
+
+def _unless_nan(tree: PyTree[Array], given: Given) -> PyTree[Array]:
+    """A structure, and NaN if a score that counts is NaN."""
+    nan = jnp.isnan(_one(given))
+    # Not by a factor: XLA takes a product with an indicator for a choice.
+    return jax.tree.map(lambda v: jnp.where(nan, jnp.nan, v), tree)
+
+
+def _one(given: Given) -> Array:
+    """A factor of values, with their derivatives: 1, and NaN if a score is NaN."""
+    leaves = jax.tree.leaves(given.structure.kept(given.scores))
+    nan = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))
+    return jnp.where(nan, jnp.nan, 1)
 
 
 def _as_scores(tree: PyTree[Array], like: PyTree[Array]) -> PyTree[Array]:

@@ -14,6 +14,7 @@ from softjax_solvers import Regularizer
 from softjax_solvers.internal import did_you_mean
 
 from .._keywords import as_array, as_float, check_softness, parse_mode, parse_softness
+from ._semirings import ABSENT
 from ._structure import Structure
 from .methods import StructuredMethod, get_method
 
@@ -39,7 +40,7 @@ class Given(eqx.Module):
         pairs = [as_float(z, "scores") for z in jax.tree.leaves(self.scores)]
         dtype = jnp.result_type(*(z for z, _ in pairs))
         out = jnp.result_type(*(out for _, out in pairs))
-        scores = jax.tree.map(lambda z: jnp.asarray(z, dtype), self.scores)
+        scores = jax.tree.map(lambda z: _finite(jnp.asarray(z, dtype)), self.scores)
         softness = parse_softness(softness, dtype)
         if softness.shape != ():
             raise ValueError(
@@ -61,6 +62,11 @@ class Given(eqx.Module):
                 f"target must have the shapes of scores, {wanted}, got {have}."
             )
         return jax.tree.map(lambda t, z: jnp.asarray(t, z.dtype), target, self.scores)
+
+
+def _finite(scores: Array) -> Array:
+    """Scores of which -inf, and what is as far below, have differences."""
+    return jnp.where(scores < ABSENT, ABSENT, scores)  # NaN passes
 
 
 def parse(

@@ -103,13 +103,18 @@ def best_by_partition(
 def _bonus(
     solve: Callable[[Array], Array], flat: Float[Array, "d"], present: Array
 ) -> tuple[Float[Array, "d"], Float[Array, ""]]:
-    """The best structure, and by what more than the scores of any two can differ.
+    """The best structure, and a number that decides whether a part is in a structure.
 
-    The sum of all would be far more, and rounding of what it is added to goes with it.
+    It is more than any structure, also one of parts that are not there, which count 0,
+    scores above the worst that may be: to have as many of the decided parts as wanted
+    is better than any score. The sum of all scores would be far more, and rounding of
+    what it is added to goes with it.
     """
     huge = 2 * jnp.sum(jnp.abs(flat)) + 1
     best = solve(jnp.where(present, flat, -huge))
     worst = solve(jnp.where(present, -flat, -huge))
-    difference = jnp.sum(flat * (best - worst))
+    difference = jnp.maximum(
+        jnp.sum(flat * (best - worst)), jnp.sum(flat * (solve(flat) - worst))
+    )
     bonus = 2 * difference + 1e-3 * jnp.max(jnp.abs(flat), initial=0)
     return best, jnp.where(bonus > 0, bonus, 1)

@@ -80,6 +80,13 @@ class Structure(eqx.Module):
         """
         return None
 
+    def centered(self, scores: PyTree[Array]) -> PyTree[Array]:
+        """Smaller scores of the same distribution, which add as much to all structures.
+
+        For differences of values, in which large scores cancel. Default: the same.
+        """
+        return scores
+
     def sample(self, key: Key[Array, ""], scores: PyTree[Array]) -> PyTree[Array]:
         """A random structure v, of probability in proportion to `exp(<scores, v>)`.
 
@@ -150,7 +157,7 @@ class DynamicProgram(Structure):
 
         best, pullback = jax.vjp(values, scores)
         (structures,) = jax.vmap(pullback)(jnp.eye(k, dtype=best.dtype))
-        present = best > ABSENT / 2
+        present = ~(best <= ABSENT / 2)  # with NaN
 
         def of_present(v):
             here = present.reshape(k, *[1] * (v.ndim - 1))

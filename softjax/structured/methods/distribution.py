@@ -9,8 +9,9 @@ from jaxtyping import Array, Float, Key, PyTree
 from softjax_solvers import Regularizer
 
 from .._semirings import ABSENT
-from .._structure import Structure
+from .._structure import DynamicProgram, Structure, inner
 from ._method import StructuredMethod
+from .recursion import Recursion
 
 
 class Distribution(StructuredMethod):
@@ -78,6 +79,20 @@ class Distribution(StructuredMethod):
             return self.value(structure, scores, softness, regularizer, solver)
 
         return jax.grad(value)(scores)
+
+    def entropy(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
+        scores = structure.centered(scores)
+        given = structure, scores, softness, regularizer, solver
+        if isinstance(structure, DynamicProgram):  # of the same distribution
+            return Recursion().entropy(*given)
+        return (self.value(*given) - inner(scores, self.argmax(*given))) / softness
 
     def sample(
         self,

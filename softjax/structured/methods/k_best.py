@@ -83,6 +83,23 @@ class KBestDistribution(StructuredMethod):
         p = evaluate(problem, regularizer, Primal())
         return mix(p, ranked.structures)
 
+    def entropy(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
+        # Of the weights alone: in the difference of values large scores would cancel.
+        problem, _ = self._problem(structure, scores, softness)
+        p = evaluate(problem, regularizer, Primal())
+        # Weights of 0 and 1 don't move, where r' may be infinite.
+        inside = (p > 0) & (p < 1)
+        fixed = regularizer.value(jax.lax.stop_gradient(p))
+        terms = jnp.where(inside, regularizer.value(jnp.where(inside, p, 0.5)), fixed)
+        return regularizer.value(jnp.ones((), p.dtype)) - jnp.sum(terms)
+
     def sample(
         self,
         key: Key[Array, ""],

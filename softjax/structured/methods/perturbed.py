@@ -95,6 +95,17 @@ class Perturbed(StructuredMethod):
         _, unravel = ravel_pytree(scores)
         return unravel(self.draw(structure, scores, softness).marginals)
 
+    def entropy(
+        self,
+        structure: Structure,
+        scores: PyTree[Array],
+        softness: Float[Array, ""],
+        regularizer: Regularizer,
+        solver: Any,
+    ) -> Float[Array, ""]:
+        # What noise adds to the value: scores, which may be large, are not in it.
+        return self.draw(structure, structure.kept(scores), softness).along_noise
+
     def sample(
         self,
         key: Key[Array, ""],
@@ -152,7 +163,10 @@ class _Draws(eqx.Module):
     @property
     def along_noise(self) -> Float[Array, ""]:
         """The mean of what is added to the maximum, over the softness."""
-        return jnp.mean(self.weights * jnp.sum(self.noise * self.best, axis=-1))
+        still = jnp.mean(jax.lax.stop_gradient(self.noise), axis=0)
+        apart = jnp.sum(self.noise * (self.best - self.center), axis=-1)
+        # The noise along the center has the same mean whatever the scores are.
+        return jnp.sum(still * self.center) + jnp.mean(self.weights * apart)
 
 
 @eqx.filter_custom_jvp

@@ -40,7 +40,10 @@ def banded_path_state(
     end: tuple[Any, Any] | None,
     band: int,
 ) -> Float[Array, "..."]:
-    """`path_state` of paths with `|i - j| <= band`, in time `O((n + m) band)`."""
+    """`path_state` of paths with `|i - j| <= band`, in time `O((n + m) band)`.
+
+    It has a meaning if the last cell is one of them.
+    """
     rows, columns = scores.shape
     row, column = (rows - 1, columns - 1) if end is None else end
     shifts = [i - j for i, j in moves]
@@ -52,9 +55,7 @@ def banded_path_state(
     cells = scores[np.where(exists, i, 0), np.where(exists, j, 0)]
     cells = jnp.where(exists, cells, ABSENT)
     last = jnp.clip(row - column + band, 0, 2 * band)
-    state = _scanned(cells, moves, shifts, (band, last), semiring, end)
-    inside = jnp.abs(row - column) <= band
-    return semiring.where(inside, state, semiring.absent((), scores.dtype))
+    return _scanned(cells, moves, shifts, (band, last), semiring, end)
 
 
 def _scanned(

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers.internal import is_traced
 
+from .._counts import parse_integer
 from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
-from ._checks import check_length, check_shape
+from ._checks import check_length, check_pair, check_shape
 from ._grid import banded_path_state, path_state
 
 _MOVES = ((1, 1), (1, 0), (0, 1))
@@ -25,8 +26,8 @@ class Alignment(DynamicProgram):
 
     **Arguments:**
 
-    - `band`: an integer; only cells with `|i - j| <= band` are used (Sakoe and Chiba).
-        None for all. Time is in proportion to it.
+    - `band`: an integer from 0; only cells with `|i - j| <= band` are used (Sakoe and
+        Chiba). None for all. Time is in proportion to it.
     - `lengths`: a pair of lengths, from 1 to n and from 1 to m, scalars; None for all.
         What is outside may hold anything, and changes nothing to the last bit.
 
@@ -49,7 +50,13 @@ class Alignment(DynamicProgram):
         recognition", 1978; Cuturi and Blondel, "Soft-DTW", ICML 2017.
     """
 
-    band: int | None = eqx.field(default=None, static=True)
+    band: int | None = eqx.field(
+        default=None,
+        static=True,
+        converter=lambda band: (
+            None if band is None else parse_integer("Alignment", "band", band, 0)
+        ),
+    )
     lengths: Any = None
 
     def check(self, scores: PyTree[Array]) -> None:
@@ -57,10 +64,7 @@ class Alignment(DynamicProgram):
         shape = jnp.shape(scores)
         sizes: tuple[Any, ...] = shape
         if self.lengths is not None:
-            if not isinstance(self.lengths, tuple | list) or len(self.lengths) != 2:
-                raise TypeError(
-                    f"Alignment: lengths must be a pair, got {self.lengths!r}."
-                )
+            check_pair("Alignment", self.lengths)
             sizes = tuple(self.lengths)
             for part, length, most in zip("nm", sizes, shape, strict=True):
                 check_length("Alignment", f"lengths (of {part})", length, most)
@@ -79,13 +83,19 @@ class Alignment(DynamicProgram):
         self, scores: PyTree[Array], semiring: Semiring
     ) -> Float[Array, "..."]:
         end = None
+        n, m = scores.shape if self.lengths is None else self.lengths
         if self.lengths is not None:
-            n, m = self.lengths
             end = jnp.asarray(n) - 1, jnp.asarray(m) - 1
         scores = self._outside(scores, ABSENT)
-        if self.band is not None and 2 * self.band + 1 < scores.shape[0]:
-            return banded_path_state(scores, _MOVES, semiring, end, self.band)
-        return path_state(scores, _MOVES, semiring, end)
+        if self.band is None:
+            return path_state(scores, _MOVES, semiring, end)
+        if 2 * self.band + 1 < scores.shape[0]:
+            state = banded_path_state(scores, _MOVES, semiring, end, self.band)
+        else:
+            state = path_state(scores, _MOVES, semiring, end)
+        # Lengths that are traced may differ by more than the band.
+        none = semiring.absent((), scores.dtype)
+        return semiring.where(jnp.abs(n - m) <= self.band, state, none)
 
     def _outside(self, scores: Array, fill: float) -> Array:
         """Scores with a number in the cells that no path may use."""

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from .._counts import parse_integer
 from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
-from ._checks import check_shape
+from ._checks import check_shape, parse_pairs
 
 
 class GraphPath(DynamicProgram):
@@ -25,7 +26,8 @@ class GraphPath(DynamicProgram):
         constants. Several edges may join the same nodes.
     - `source`, `target`: nodes.
 
-    **Raises:** `ValueError` if the graph has a cycle, or no path leads to the target.
+    **Raises:** `ValueError` if nodes are no integers from 0, the graph has a cycle, or
+    no path leads to the target.
 
     **Example:**
 
@@ -37,10 +39,16 @@ class GraphPath(DynamicProgram):
 
     edges: tuple[tuple[int, int], ...] = eqx.field(
         static=True,
-        converter=lambda edges: tuple((int(i), int(j)) for i, j in np.asarray(edges)),
+        converter=lambda edges: parse_pairs("GraphPath", "edges", edges),
     )
-    source: int = eqx.field(static=True)
-    target: int = eqx.field(static=True)
+    source: int = eqx.field(
+        static=True,
+        converter=lambda node: parse_integer("GraphPath", "source", node, 0),
+    )
+    target: int = eqx.field(
+        static=True,
+        converter=lambda node: parse_integer("GraphPath", "target", node, 0),
+    )
 
     def __check_init__(self) -> None:
         nodes = {node for edge in self.edges for node in edge}

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._semirings import Semiring
 from .._structure import DynamicProgram
-from ._checks import check_shape
+from ._checks import check_shape, parse_pairs
 from ._grid import path_state
 
 
@@ -34,7 +34,7 @@ class GridPath(DynamicProgram):
     moves: tuple[tuple[int, int], ...] = eqx.field(
         default=((1, 0), (0, 1)),
         static=True,
-        converter=lambda moves: tuple((int(i), int(j)) for i, j in moves),
+        converter=lambda moves: parse_pairs("GridPath", "moves", moves),
     )
 
     def __check_init__(self) -> None:

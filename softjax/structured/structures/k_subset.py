@@ -14,7 +14,7 @@ from softjax_solvers.internal import log_subset_sums
 from .._counts import parse_integer
 from .._semirings import Semiring
 from .._structure import DynamicProgram
-from ._checks import check_shape, unless_nan
+from ._checks import check_shape, less_mean, unless_nan
 from ._items import best_of_items
 
 
@@ -78,6 +78,9 @@ class KSubset(DynamicProgram):
 
     def projection(self, scores: PyTree[Array], softness: Array) -> MaximizationProblem:
         return HypersimplexProjection(scores, self.k, softness)
+
+    def centered(self, scores: PyTree[Array]) -> PyTree[Array]:
+        return less_mean(scores)
 
     def log_partition(self) -> Callable[[PyTree[Array]], Float[Array, ""]] | None:
         def of(scores):

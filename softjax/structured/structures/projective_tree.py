@@ -45,7 +45,8 @@ class ProjectiveTree(DynamicProgram):
         parse_flag(self.multiple_roots, "ProjectiveTree: multiple_roots")
 
     def check(self, scores: PyTree[Array]) -> None:
-        count = jnp.shape(scores)[0] if jnp.ndim(scores) else "n"
+        check_shape("ProjectiveTree", "scores", scores, ("n", "n"))
+        count = jnp.shape(scores)[0]
         check_shape("ProjectiveTree", "scores", scores, (count, count))
 
     def recursion(

@@ -21,7 +21,7 @@ from softjax_solvers.internal import (
 from ..._keywords import parse_flag
 from .._counts import parse_integer
 from .._structure import Structure
-from ._checks import check_shape, unless_nan
+from ._checks import check_shape, less_mean, unless_nan
 
 
 class SpanningTree(Structure):
@@ -129,6 +129,9 @@ class SpanningTree(Structure):
             return log_arborescences(self.log_weights(scores))
 
         return of
+
+    def centered(self, scores: PyTree[Array]) -> PyTree[Array]:
+        return less_mean(scores)  # all trees have as many edges
 
     def sample(
         self, key: Key[Array, ""], scores: Float[Array, "m"]

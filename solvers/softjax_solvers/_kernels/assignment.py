@@ -45,13 +45,15 @@ def assign(
     Shortest augmenting paths: rows are matched one after the other, each by a path from
     it to a free column that is the shortest in reduced costs, which Dijkstra's
     algorithm finds. Takes O(n^2 m) operations, and ends for whatever scores: a path has
-    at most as many steps as there are columns.
+    at most as many steps as there are columns. As many pairs of infinite scores are
+    matched as can be.
 
     References: Jonker and Volgenant, "A shortest augmenting path algorithm for dense
     and sparse linear assignment problems", Computing 38 (1987); Crouse, "On
     implementing 2D rectangular assignment algorithms", IEEE TAES 52 (2016).
     """
     n, m = scores.shape
+    scores = _bounded(scores)
     # Of order of the differences: potentials are sums of costs.
     cost = jnp.max(scores, axis=1, keepdims=True) - scores
     start = _Matched(
@@ -62,7 +64,16 @@ def assign(
     )
     found = jax.lax.fori_loop(0, n, lambda i, s: _augment(cost, s, i), start)
     reduced = cost - found.u[:, None] - found.v
-    return found.column_of, jnp.maximum(reduced, 0)
+    # Rounding of potentials leaves something, which a small softness would multiply.
+    matched = found.column_of[:, None] == jnp.arange(m)
+    return found.column_of, jnp.where(matched, 0, jnp.maximum(reduced, 0))
+
+
+def _bounded(scores: Float[Array, "n m"]) -> Float[Array, "n m"]:
+    """Scores of which those of infinity are finite, and count more than all others."""
+    present = jnp.isfinite(scores) & (scores > -_FAR / 2)
+    largest = jnp.max(jnp.where(present, jnp.abs(scores), 0))
+    return jnp.where(scores == jnp.inf, 2 * len(scores) * largest + 1, scores)
 
 
 def _augment(cost: Float[Array, "n m"], matched: _Matched, first: Array) -> _Matched:
