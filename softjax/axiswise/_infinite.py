@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from softjax_solvers.internal import rough_sums, safe_divide
 
 from ..methods import Infinite, Intervals, Logarithms, Plain, Sample, Shares
+from ..methods._intervals import ROUNDING
 from ._operation import INDEX, LOGS, MASK, POSITION, VALUE, Operation
 
 SHARES: dict[str, Shares] = {INDEX: Plain(), LOGS: Logarithms()}
@@ -28,6 +29,7 @@ class Outer(NamedTuple):
     below: Shaped[Array, "*batch 1"]
     mass: Float[Array, "*batch n"] | None  # of elements, None for 1
     total: Shaped[Array | np.ndarray, "*#batch 1"]  # of all elements that there are
+    by_ratios: bool = False  # whether the first have all, however little mass they have
 
     def each(self, fn: Callable[[Any], Array]) -> Outer:
         """This with `fn` of the numbers that rows have."""
@@ -53,6 +55,8 @@ class Outer(NamedTuple):
         up = jnp.clip(self.above - start, 0, length) / length
         down = jnp.clip(stop - self.first_below, 0, length) / length
         down = jnp.where(self.below > 0, down, 0)
+        # Sums of masses are rounded, and a finite element beside others stays finite.
+        up, down = (jnp.where(part > ROUNDING, part, 0) for part in (up, down))
         return up.astype(dtype), jnp.minimum(down, 1 - up).astype(dtype)
 
     def shares(self, dtype: jnp.dtype) -> tuple[Array, Array]:
@@ -83,7 +87,16 @@ class Outer(NamedTuple):
             out = put_values(out, places, self)
         else:
             out = put_indices(out, places, self, SHARES[kind])
-        return jnp.squeeze(out, axis) if single else out
+        out = jnp.squeeze(out, axis) if single else out
+        return self._put_first(out, kind) if self.by_ratios else out
+
+    def _put_first(self, out: Array, kind: str) -> Array:
+        """The first place of rows, all of which those have that are inf."""
+        some = self.above > 0
+        if kind == VALUE:
+            return jnp.where(some[..., 0], jnp.inf, out)
+        of_up, _ = self.shares(out.dtype)
+        return jnp.where(some, SHARES[kind].of(of_up), out)
 
 
 class Top(NamedTuple):
@@ -194,7 +207,8 @@ def put_values(
     edge = jnp.where(up > 0, jnp.inf, jnp.where(down > 0, -jnp.inf, 0))
     if places.share is not None:
         # What has no share does not count; inf and -inf have no mean.
-        edge = places.add(jnp.where(jnp.asarray(places.share) > 0, edge, 0))
+        some = jnp.asarray(places.share) > places.rounding
+        edge = places.add(jnp.where(some, edge, 0))
     return jnp.where(edge == 0, out, edge)
 
 
@@ -209,7 +223,7 @@ def put_indices(
         return jnp.where(up + down > 0, shares.of(parts), out)
     parts, taken = up * of_up + down * of_down, up + down
     if places.share is not None:
-        share = jax.lax.stop_gradient(jnp.asarray(places.share))[..., None]
+        share = jnp.asarray(places.share)[..., None]
         parts, taken = places.add(share * parts, -2), places.add(share * taken, -2)
     # Half way to an infinite element, the finite ones keep their shares of the rest.
     rest = jnp.where((outer.up | outer.down)[..., None, :], shares.nothing, out)

@@ -98,7 +98,9 @@ def prepare(
         where = ~empty if where is None else where & ~empty
     # Rows without an answer are finite.
     flags = (jnp.where(bad, jnp.zeros((), a.dtype), a) for a in outer[:4])
-    outer = Outer(*flags, mass, total)  # pyright: ignore
+    # Without weights an infinite element has the first unit anyway.
+    by_ratios = operation.first_only and shares_equally and mass is not None
+    outer = Outer(*flags, mass, total, by_ratios)  # pyright: ignore
     rest = None
     if absent:
         # Where all are absent, all are equally so.
@@ -182,7 +184,9 @@ def _standardize(sample: Sample, outer: Outer, measure: Measure | None) -> Sampl
         x = x if mass is None else mass * x
         return jnp.sum(jnp.where(finite, x, 0), axis=-1, keepdims=True) / count
 
-    center = mean(x)
+    # The rounded mean of equal numbers is another one, but that of no distances is 0.
+    near = jax.lax.stop_gradient(mean(x))
+    center = near + mean(x - near)
     variance = mean((x - center) ** 2)
     positive = variance > 0
     scale = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 1)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer, find_root
@@ -57,6 +58,16 @@ def _at_levels(
 
 def _at_centre(sample: Sample) -> tuple[Intervals, bool]:
     return sample.median_cells(), True
+
+
+def _at_half(sample: Sample) -> tuple[Intervals, bool]:
+    """What is on either side of half of the mass, up to the rounding of that."""
+    if sample.mass is None:
+        return sample.median_cells(), True
+    half = sample.total / 2
+    near = 4 * jnp.finfo(half.dtype).eps * sample.total
+    ends = jnp.concatenate([half - near, half, half + near], axis=-1)
+    return Intervals(ends[..., :2], ends[..., 1:], np.full(2, 0.5)), True
 
 
 def _residual(m: Array, args: Any) -> Array:
@@ -123,7 +134,7 @@ _ARGMEDIAN = Operation("argmedian", ask("argmedian"), (INDEX,), _at_centre, **_O
 MEDIAN = Operation("median", ask("median"), places=_at_centre, **_VALUE, **_OPTIONS)
 NANMEDIAN = MEDIAN.without_nan("nanmedian")
 _MEDIAN_NEWTON = Operation(
-    "median_newton", _root, places=_at_centre, hard=_hard_median, **_VALUE
+    "median_newton", _root, places=_at_half, hard=_hard_median, **_VALUE
 )
 
 

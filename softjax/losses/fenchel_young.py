@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -57,7 +58,8 @@ def simplex_loss(
     - `where`: which classes there are, broadcasts to `scores`; None for all.
     - `weights`: how often classes count, nonnegative, broadcasts to `scores`; None for
         once. With the entropy they are a prior, times which the softmax is taken (a
-        logit adjustment). The target has to be 0 where a weight is.
+        logit adjustment). The target has to be 0 where a weight is. They count as
+        constant: no gradient.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
     are none.
@@ -79,7 +81,7 @@ def simplex_loss(
     given = parse_given(
         "simplex_loss", scores, target, (axis,), (where,), softness, mode, weights
     )
-    weights, target = given.weights, given.target
+    weights, target = _constant(given.weights), given.target
     problem = SimplexProjection(
         given.scores, given.softness, given.where, weights=weights
     )
@@ -121,7 +123,8 @@ def top_k_loss(
         is a scalar.
     - `where`: which candidates there are, broadcasts to `scores`; None for all.
     - `weights`: how often candidates w count, nonnegative, broadcasts to `scores`; None
-        for once. Then `sum w y = k`, and the gradient is w times the difference.
+        for once. Then `sum w y = k`, and the gradient is w times the difference. They
+        count as constant: no gradient.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
     are none.
@@ -145,7 +148,7 @@ def top_k_loss(
     given = parse_given(
         "top_k_loss", scores, target, (axis,), (where,), softness, mode, weights
     )
-    parts = given.softness, given.where, given.weights
+    parts = given.softness, given.where, _constant(given.weights)
     problem = HypersimplexProjection(given.scores, k, *parts)
     regularizer = get_mask_method(method).regularizer(given.regularizer)
     return given.finish(fenchel_young_loss(problem, given.target, regularizer, solver))
@@ -181,7 +184,8 @@ def rank_loss(
     - `where`: which elements there are, broadcasts to `scores`; None for all. n is
         their number.
     - `weights`: how often elements count, nonnegative, broadcasts to `scores`; None for
-        once. n is their sum, and the gradient is the weight times the difference.
+        once. n is their sum, and the gradient is the weight times the difference. They
+        count as constant: no gradient.
 
     **Returns:** nonnegative, of the shape of `scores` without the axis; 0 where there
     are none.
@@ -205,11 +209,16 @@ def rank_loss(
     )
     descending = parse_flag(descending, "rank_loss: descending")
     z = given.scores if descending else -given.scores
-    sample = Sample(z, where=given.where, mass=given.weights)
+    sample = Sample(z, where=given.where, mass=_constant(given.weights))
     steps, problem = gaps(sample), rank_problem(sample, given.softness)
     target = given.target / steps
     loss = fenchel_young_loss(problem, target, given.regularizer, solver)
     return given.finish(steps[..., 0] * loss)
+
+
+def _constant(weights: Array | None) -> Array | None:
+    """Weights without a derivative: Danskin's theorem is for a fixed feasible set."""
+    return jax.lax.stop_gradient(weights)
 
 
 def _check_pair(shape: tuple[int, ...], axes: Any, where: Any) -> None:

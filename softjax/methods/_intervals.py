@@ -13,6 +13,9 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from softjax_solvers.internal import is_traced, pad_last, permute, safe_divide
 
+ROUNDING = 1e-5
+"""Part of a unit by which sums of weights, such as those normalized, may be off."""
+
 
 class Intervals(NamedTuple):
     """Intervals of mass in rows, counted from the largest element.
@@ -41,6 +44,12 @@ class Intervals(NamedTuple):
     start: Shaped[Array | np.ndarray, "*#batch m"]
     stop: Shaped[Array | np.ndarray, "*#batch m"]
     share: Float[Array | np.ndarray, "*#batch m"] | None = None
+
+    @property
+    def rounding(self) -> float:
+        """The share up to which a mixture may have an interval by rounding alone."""
+        whole = jnp.issubdtype(self.start.dtype, jnp.integer)
+        return 0.0 if whole else ROUNDING
 
     def take(
         self, x: Float[Array, "*batch n ..."], axis: int = -1
@@ -96,7 +105,7 @@ class Intervals(NamedTuple):
         # they do not count.
         share = jnp.asarray(self.share, values.dtype)
         lower, upper = jnp.split(values, 2, axis=-1)
-        mixed = self.add(jnp.where(share > 0, share * values, 0))
+        mixed = self.add(times_infinite(share, values, self.rounding))
         return jnp.where(lower == upper, lower, mixed)
 
     def read(
@@ -160,17 +169,20 @@ def cell_means(
     last = jnp.where(alone, 0, part[1:])[:, None]
     cell = jnp.floor(jax.lax.stop_gradient(before))
     whole = (after <= cell + 1) & (cell < n)
-    terms = jnp.concatenate([mass[:, None], _times(mass[:, None], values)], axis=-1)
-    terms = jnp.where(whole[:, None], terms, 0)
     cell = jnp.minimum(cell, n).astype(jnp.int32)
+    rounding = ROUNDING * jnp.clip(known[-1] - units[:-1, None], 0, 1)
+    terms = times_infinite(mass[:, None], values, rounding[jnp.minimum(cell, n - 1)])
+    terms = jnp.concatenate([mass[:, None], terms], axis=-1)
+    terms = jnp.where(whole[:, None], terms, 0)
     inside = jax.ops.segment_sum(terms, cell, n, indices_are_sorted=True)
-    weighted = _times(first, ends[:-1]) + inside[:, 1:] + _times(last, ends[1:])
+    weighted = times_infinite(first, ends[:-1], rounding) + inside[:, 1:]
+    weighted = weighted + times_infinite(last, ends[1:], rounding)
     return safe_divide(weighted, first + inside[:, :1] + last)
 
 
-def _times(mass: Array, x: Array) -> Array:
-    """The product, 0 of nothing also where x is infinite."""
-    return mass * jnp.where(jnp.isinf(x) & (mass == 0), 0, x)
+def times_infinite(mass: Array, x: Array, rounding: Array | float) -> Array:
+    """The product, where a mass up to a rounding has nothing of what is infinite."""
+    return mass * jnp.where(jnp.isinf(x) & (mass <= rounding), 0, x)
 
 
 def _at(x: Array, place: Int[Array | np.ndarray, "*#batch m"], axis: int) -> Array:

@@ -351,9 +351,28 @@ class Sample(eqx.Module):
         """Values in the unit of the input from values in the unit of the keys."""
         if self.center is None or self.scale is None:
             return keys
-        # Stand-ins of infinite elements are no squashed numbers.
-        squashed = jnp.where((keys > 0) & (keys < 1), keys, 1 / 2)
-        return self.center + self.scale * jax.scipy.special.logit(squashed)
+        # Squashed numbers far from the centre are rounded to 0 or 1, and stand-ins of
+        # infinite elements are beyond: they are the ends of the row.
+        rounding = 4 * jnp.finfo(keys.dtype).eps
+        low, high = keys < rounding, keys > 1 - rounding
+        squashed = jnp.where(low | high, 1 / 2, keys)
+        values = self.center + self.scale * jax.scipy.special.logit(squashed)
+        smallest, largest = self._ends()
+        return jnp.where(low, smallest, jnp.where(high, largest, values))
+
+    def _ends(self) -> tuple[Float[Array, "*batch 1"], Float[Array, "*batch 1"]]:
+        """The smallest and the largest finite value; infinite where there is none."""
+        x, here = self.values, jnp.ones_like(self.keys, bool)
+        if self.infinite is not None:
+            here = self.infinite.finite(self.keys)
+        if self.mass is not None:
+            here &= self.mass > 0
+        if self.where is not None:
+            here &= self.where
+        return (
+            jnp.min(jnp.where(here, x, jnp.inf), axis=-1, keepdims=True),
+            jnp.max(jnp.where(here, x, -jnp.inf), axis=-1, keepdims=True),
+        )
 
 
 def behind(

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from softjax_solvers.internal import invert, permute, safe_divide, sort_with_permutation
 
-from ._intervals import Intervals
+from ._intervals import ROUNDING, Intervals, times_infinite
 from ._method import ALL_OPERATORS, IndexMethod, Relaxation
 from ._sample import Sample, places_in_front
 
@@ -143,7 +143,7 @@ def _values(sample: Sample, intervals: Intervals) -> Float[Array, "*batch m"]:
         return intervals.take(_sorted(sample))
     ordered = sample.ordered()
     share = ordered.shares(intervals)
-    terms = jnp.where(share > 0, share * ordered.values[..., None, :], 0)
+    terms = times_infinite(share, ordered.values[..., None, :], ROUNDING)
     start = jnp.asarray(intervals.start)
     return jnp.where(start < sample.total, jnp.sum(terms, axis=-1), -jnp.inf)
 

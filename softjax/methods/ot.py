@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 from softjax_solvers import ColumnMeans, Primal, TransportProjection
 from softjax_solvers.internal import MeanPlaces, is_traced
 
-from ._intervals import Intervals
+from ._intervals import ROUNDING, Intervals
 from ._line import read_line, reads_line
 from ._method import ALL_OPERATORS, IndexMethod, Relaxation, able, expect, named
 from ._sample import Ordered, Sample
 
-_ROUNDING = 1 + 1e-5
+_ROUNDING = 1 + ROUNDING
 """Factor by which sums of weights, such as those normalized to n, may be too large."""
 
 
@@ -135,14 +135,14 @@ class OptimalTransport(IndexMethod):
             anchors = position / max(m - 1, 1)
         else:
             # Infinite elements have anchors of their own, which no other one goes to
-            # at their distance.
+            # at their distance, and sums of their weights are rounded.
             position = position - sample.above
             last = _at_least_one(used - 1, xp)
             inside = (position > 0) & (position < last)
             anchors = xp.where(inside, position / last, position > 0)
             if sample.infinite is not None:
-                beyond = (position >= used) & (sample.infinite.below > 0)
-                anchors = anchors - (position < 0) + beyond
+                beyond = (position - used >= -ROUNDING) & (sample.infinite.below > 0)
+                anchors = anchors - (position < -ROUNDING) + beyond
         unit = None
         if sample.infinite is not None or sample.mass is not None:
             # No copy moves more than one unit, which is all if there are no more.
@@ -256,7 +256,10 @@ class OptimalTransport(IndexMethod):
         # One anchor for each of them, and the last one for the rest. Where k or fewer
         # take part, nothing is left for that.
         units = _units(sample.total, k + 1)
-        used = units.sum(axis=-1, keepdims=True) - sample.above
+        used = units.sum(axis=-1, keepdims=True)
+        xp = jnp if is_traced((used, sample.total, sample.below)) else np
+        # What is -inf has anchors of its own.
+        used = xp.minimum(used, sample.total - sample.below) - sample.above
         masses = _with_rest(units, sample.total)
         plan = self._plan(sample, relaxation, masses, used, ascending)
         return _shares(plan, sample, relaxation)[..., :k, :]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Means, SimplexProjection, SoftSortRows
 from softjax_solvers.internal import distance, largest, permute
 
-from ._intervals import Intervals
+from ._intervals import ROUNDING, Intervals
 from ._method import ALL_OPERATORS, Relaxation
 from ._rows import FEW, RowMethod
 from ._sample import Ordered, Sample
@@ -127,11 +127,11 @@ class SoftSort(RowMethod):
     def argmedian(
         self, sample: Sample, relaxation: Relaxation
     ) -> Float[Array, "*batch n"]:
-        problem = _rows(sample, relaxation, _middle(sample))
+        problem = _rows(sample, relaxation, _middle(sample, relaxation.softness))
         return _counted(relaxation.primal(problem)[..., 0, :], sample, relaxation)
 
     def median(self, sample: Sample, relaxation: Relaxation) -> Float[Array, "*batch"]:
-        problem = _rows(sample, relaxation, _middle(sample))
+        problem = _rows(sample, relaxation, _middle(sample, relaxation.softness))
         return relaxation.expectation(problem, sample.values[..., None, :])[..., 0]
 
 
@@ -143,10 +143,24 @@ def _counted(
     return index if mass is None else relaxation.shares.times(index, mass)
 
 
-def _middle(sample: Sample) -> Float[Array, "*batch 1"]:
+def _middle(sample: Sample, softness: Array) -> Float[Array, "*batch 1"]:
     """Minus the mean over the unit of mass in the middle."""
     ordered = sample.ordered()
-    return ordered.means(sample.middle, ordered.support)
+    support, infinite = ordered.support, sample.infinite
+    if infinite is None:
+        return ordered.means(sample.middle, support)
+    # From anywhere beyond the finite ones, their rows are the same. On the way to an
+    # infinite element, rounding would leave little of their differences.
+    inside = infinite.finite(support)
+    known = jax.lax.stop_gradient(jnp.where(inside, support, 0))
+    low = jnp.min(known, axis=-1, keepdims=True) - softness
+    high = jnp.max(known, axis=-1, keepdims=True) + softness
+    low, high = jax.lax.stop_gradient((low, high))
+    sides = jnp.where(inside, 0, jnp.sign(support))
+    side = ordered.means(sample.middle, sides)
+    middle = ordered.means(sample.middle, jnp.clip(support, low, high))
+    middle = jnp.where(side > ROUNDING, high, middle)
+    return jnp.where(side < -ROUNDING, low, middle)
 
 
 def _sorted_rows(ordered: Ordered, relaxation: Relaxation) -> SoftSortRows:

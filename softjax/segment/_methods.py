@@ -32,13 +32,14 @@ class Formulation(eqx.Module):
 
     - `operators`: names of those that there are.
     - `takes_weights`: names of those that take a sample with mass.
-    - `in_logs`, `reads_points`: as of `softjax.methods.Method`.
+    - `in_logs`, `reads_points`, `shares_equally`: as of `softjax.methods.Method`.
     """
 
     operators: ClassVar[frozenset[str]]
     takes_weights: ClassVar[frozenset[str]]
     in_logs: ClassVar[bool] = True
     reads_points: ClassVar[bool] = True
+    shares_equally: ClassVar[bool] = False
 
     @abc.abstractmethod
     def argmax(self, sample: Sample, relaxation: Relaxation) -> Float[Array, " n"]:
@@ -77,6 +78,7 @@ _ALL = frozenset({"argmax", "max", "top_k", "quantile", "median", "sort", "rank"
 class _SoftSort(Formulation):
     operators: ClassVar = _ALL
     takes_weights: ClassVar = frozenset({"argmax", "max", "median", "rank"})
+    shares_equally: ClassVar = True
 
     def argmax(self, sample, relaxation):
         index = relaxation.primal(_project(sample.keys, sample, relaxation))

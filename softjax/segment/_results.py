@@ -123,7 +123,7 @@ def _floored(logs: Float[Array, " n"], column: Column) -> Float[Array, " n"]:
 def _put_shares(
     out: Float[Array, " n"], outer: Outer, groups: Segments, shares: Shares
 ) -> Float[Array, " n"]:
-    up, down, above, below, mass, total = outer
+    up, down, above, below, mass, total, by_ratios = outer
     one = jnp.ones_like(out) if mass is None else mass
     # What the first unit of mass has of either.
     length = jnp.clip(jnp.asarray(total), 0, 1)
@@ -136,7 +136,11 @@ def _put_shares(
     taken = groups.spread(high + low)
     rest = jnp.where(up | down, shares.nothing, out)
     beside = shares.beside(parts, 1 - taken, shares.over_sum_of(groups, rest))
-    return jnp.where(taken > 0, beside, out)
+    out = jnp.where(taken > 0, beside, out)
+    if not by_ratios:
+        return out
+    first = jnp.where(up, one * groups.spread(safe_divide(1.0, above)), 0)
+    return jnp.where(groups.spread(above > 0), shares.of(first), out)
 
 
 def _mask(out: Float[Array, " n"], column: Column, k: Array, *_: Any) -> Array:

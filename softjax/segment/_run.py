@@ -296,6 +296,8 @@ def run(
             sample, outer = measure.hard(), None
         else:
             sample, outer = measure.sample(softness, operation.absent)
+            by_ratios = operation.first_only and formulation.shares_equally
+            outer = outer._replace(by_ratios=by_ratios)
         relaxation = Relaxation(regularizer, softness, solver)
         floor = keywords.get("log_prob_eps", 0.0)
         parts = operation, given, segments, measure, sample, outer, floor

@@ -21,7 +21,14 @@ from softjax_solvers.internal import (
 
 from ..axiswise._infinite import Outer, stand_in
 from ..methods import Intervals
-from ..methods._intervals import first_cells, median_cells, middle_cell, quantile_cells
+from ..methods._intervals import (
+    ROUNDING,
+    first_cells,
+    median_cells,
+    middle_cell,
+    quantile_cells,
+    times_infinite,
+)
 
 
 class Ordered(eqx.Module):
@@ -98,8 +105,11 @@ class Ordered(eqx.Module):
         ends = (jnp.broadcast_to(e, (count, e.shape[-1]))[ids] for e in ends)
         before, mass = self.before[:, None], self.mass[:, None]
         overlap = Intervals(*ends).overlap(before, mass)[..., 0].T
-        terms = jnp.where(overlap > 0, overlap * x, 0)
-        return safe_divide(self.groups.sum(terms), self.groups.sum(overlap)).T
+        total = self.groups.sum(overlap)
+        rounding = ROUNDING * self.groups.spread(total)
+        return safe_divide(
+            self.groups.sum(times_infinite(overlap, x, rounding)), total
+        ).T
 
     def unsort(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Bring x back into the order of the elements."""

@@ -232,7 +232,7 @@ def sparsemax(scores: Float[Array, "n ..."]) -> Float[Array, "n ..."]:
     start = (jnp.sum(still, axis=0) - 1) / count
     state = start, jnp.full(start.shape, count, scores.dtype), jnp.asarray(True)
     theta, _, _ = jax.lax.while_loop(lambda state: state[2], step, state)
-    # The last threshold once more, of which alone there is a derivative: a rule would be
+    # The last threshold once more, which alone has a derivative: a rule would be
     # dropped, see `attach`. Not by `jnp.minimum`, which splits the derivative where the
     # two are equal.
     moving, _ = threshold(theta, scores)

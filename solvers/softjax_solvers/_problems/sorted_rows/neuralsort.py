@@ -269,18 +269,24 @@ def _weighted_scores(
     n, ends = s.shape[-1], pad_last(jnp.cumsum(weights), 1, 0)
     known, mass, at = jax.lax.stop_gradient((s, ends, centres))
     anchors = jnp.minimum(jnp.searchsorted(mass[1:], at, side="right"), n - 1)
-    gaps = known[1:] - known[:-1]
-    # Twice the mass between the row and a gap, on which side of the row that is.
-    terms = 2 * (mass[1:-1] - at[:, None]) * gaps
     after = jnp.arange(n - 1) >= anchors[:, None]
-    above = jnp.cumsum(jnp.where(after, terms, 0), axis=-1)
-    below = jnp.cumsum(jnp.where(after, 0, -terms)[:, ::-1], axis=-1)[:, ::-1]
-    value = -pad_last(above, 1, 0) - pad_last(below, 0, 1)
+
+    # A move of mass is multiplied by the gaps that are passed from the row on, and not
+    # by distances from a mean, which one huge element moves away from all others.
+    def path(s: Array, ends: Array, centres: Array) -> Array:
+        # Twice the mass between the row and a gap, on which side of the row that is.
+        terms = 2 * (ends[1:-1] - centres[:, None]) * (s[1:] - s[:-1])
+        above = jnp.cumsum(jnp.where(after, terms, 0), axis=-1)
+        below = jnp.cumsum(jnp.where(after, 0, -terms)[:, ::-1], axis=-1)[:, ::-1]
+        return -pad_last(above, 1, 0) - pad_last(below, 0, 1)
+
+    # Moves of equals are those of sums, up to what a row shares: see `_deviations`.
     first, last = tie_groups(known)
     shifted = s - jnp.mean(s)
-    sums = pad_last(jnp.cumsum(weights * shifted), 1, 0)
-    away = 2 * centres[:, None] - (ends[first] + ends[last])
-    return replace_value(away * shifted + (sums[first] + sums[last]), value)
+    sums = pad_last(jnp.cumsum(jax.lax.stop_gradient(weights) * shifted), 1, 0)
+    away = 2 * at[:, None] - (mass[first] + mass[last])
+    ties = away * shifted + (sums[first] + sums[last]) - path(s, mass, at)
+    return replace_value(path(s, ends, centres) + ties, path(known, mass, at))
 
 
 def _scores(

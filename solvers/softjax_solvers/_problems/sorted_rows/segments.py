@@ -173,23 +173,31 @@ def deviation_scores(
     starts, count = segment_starts(ids), centres.shape[-1]
     segments = Segments(ids, count, True)
     ends = segment_cumsum(weights, ids)
-    known, mass, at = jax.lax.stop_gradient((s, ends, segments.spread(centres)))
+    centres = segments.spread(centres)
+    known, mass, at = jax.lax.stop_gradient((s, ends, centres))
     place = segments.sum((mass <= at).astype(jnp.int32))
     first, stop = segment_ends(ids, count)
     anchors = segments.spread(first + jnp.minimum(place, stop - first - 1))
-    gaps = pad_last(jnp.where(starts[1:], 0, known[1:] - known[:-1]), 0, 1)
-    # Twice the mass between the row and a gap, on which side of the row that is.
-    terms = 2 * (mass - at) * gaps
     after = jnp.arange(len(s)) >= anchors
-    above = segment_cumsum(jnp.where(after, terms, 0), ids)
-    below = segment_cumsum(jnp.where(after, 0, -terms), ids, reverse=True)
-    value = -jnp.where(starts, 0, pad_last(above[..., :-1], 1, 0)) - below
+
+    # A move of mass is multiplied by the gaps that are passed from the row on, and not
+    # by distances from a mean, which one huge element moves away from all others.
+    def path(s: Array, ends: Array, centres: Array) -> Array:
+        gaps = pad_last(jnp.where(starts[1:], 0, s[1:] - s[:-1]), 0, 1)
+        # Twice the mass between the row and a gap, on which side of the row that is.
+        terms = 2 * (ends - centres) * gaps
+        above = segment_cumsum(jnp.where(after, terms, 0), ids)
+        below = segment_cumsum(jnp.where(after, 0, -terms), ids, reverse=True)
+        return -jnp.where(starts, 0, pad_last(above[..., :-1], 1, 0)) - below
+
+    # Moves of equals are those of sums, up to what a segment shares.
+    still = jax.lax.stop_gradient(weights)
     lower, upper = ties_of_segments(known, ids)
     mean = segments.sum(s) / jnp.maximum(stop - first, 1)
     shifted = s - segments.spread(mean)
-    parts = weights * shifted
+    parts = still * shifted
     sums = segment_cumsum(parts, ids)
-    around = ends[lower] - weights[lower] + ends[upper - 1]
+    away = 2 * at - (mass[lower] - still[lower] + mass[upper - 1])
     sums = sums[lower] - parts[lower] + sums[upper - 1]
-    away = 2 * segments.spread(centres) - around
-    return replace_value(away * shifted + sums, value)
+    ties = away * shifted + sums - path(s, mass, at)
+    return replace_value(path(s, ends, centres) + ties, path(known, mass, at))
