@@ -52,7 +52,7 @@ def check_length(name: str, part: str, length: Any, most: int) -> None:
         raise TypeError(
             f"{name}: {part} must be an integer from 1 to {most}, got {length!r}."
         )
-    if not is_traced(length) and not 1 <= int(length) <= most:
+    if not is_traced(length) and not 1 <= np.asarray(length) <= most:
         raise ValueError(f"{name}: {part} must be from 1 to {most}, got {length}.")
 
 
@@ -68,7 +68,7 @@ def parse_pairs(name: str, part: str, pairs: Any) -> tuple[tuple[int, int], ...]
     **Raises:** `ValueError` if they are none.
     """
     try:
-        known = np.asarray(list(pairs))
+        known: Any = np.asarray(list(pairs))
     except (TypeError, ValueError):  # no list, of different lengths, or traced
         known = np.zeros(())
     if known.shape == (0,):

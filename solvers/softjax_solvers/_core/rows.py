@@ -75,7 +75,8 @@ def parse_weights(
 ) -> Float[Array, "*#batch #n"] | None:
     """Weights of candidates in the type of `rows`, 0 where they are masked.
 
-    **Raises:** `ValueError` if they do not broadcast against them.
+    **Raises:** `ValueError` if they do not broadcast against them, or are known not to
+    be nonnegative and finite.
     """
     if weights is None:
         return None
@@ -85,7 +86,12 @@ def parse_weights(
             f"weights of shape {weights.shape} must broadcast against the rows, which "
             f"are of shape {rows.shape}."
         )
-    return weights if where is None else jnp.where(where, weights, 0)
+    weights = weights if where is None else jnp.where(where, weights, 0)
+    if not is_traced(weights):
+        known = np.asarray(weights)
+        if not ((known >= 0) & np.isfinite(known)).all():
+            raise ValueError(f"weights must be nonnegative and finite, got {weights}.")
+    return weights
 
 
 def as_mask(where: Bool[Array, "..."] | None, like: Array) -> Bool[Array, "..."]:

@@ -21,6 +21,7 @@ from .._kernels.arrays import inexact, safe_divide, safe_multiply
 from .._kernels.derivatives import replace_value, tangent_of
 from .by_primal import means_and_tangent
 from .candidates import Candidates
+from .shapes import check_fits
 from .steep import settle, tangent_of_solution, within_rounding
 
 
@@ -261,6 +262,8 @@ class HypersimplexProjection(Hypersimplex):
         self.k = per_row(k, self.z, "k").astype(self.z.dtype)
         self.softness = softness_per_row(softness, self.z)
         if where is not None:
+            where = jnp.asarray(where)
+            check_fits("HypersimplexProjection", "where", where, "z", self.z)
             where = jnp.broadcast_to(where, self.z.shape)
         self.where = where
         self.weights = parse_weights(weights, self.z, where)

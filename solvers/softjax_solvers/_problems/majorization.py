@@ -10,10 +10,11 @@ from .._core.problem import ConcaveDualProblem
 from .._core.regularizer import Regularizer
 from .._core.rows import as_mask, flatten_batch, softness_per_row
 from .._core.solution import Solution
-from .._kernels.arrays import inexact, pad_last, safe_divide
+from .._kernels.arrays import inexact, is_traced, pad_last, safe_divide
 from .._kernels.fourth_differences import second_differences
 from .._kernels.scans import sums_from_ends
 from .._kernels.subsets import log_subset_sums
+from .shapes import check_fits
 
 if TYPE_CHECKING:
     import lineax as lx
@@ -72,7 +73,14 @@ class MajorizationProjection(ConcaveDualProblem):
                 "MajorizationProjection: w must have at least one entry along its last "
                 f"axis, got shape {w.shape}."
             )
-        z = jnp.broadcast_to(inexact(z).astype(w.dtype), w.shape)
+        z = inexact(z)
+        name = type(self).__name__
+        check_fits(name, "z", z, "w", w)
+        if where is not None:
+            where = jnp.asarray(where)
+            check_fits(name, "where", where, "w", w)
+            where = jnp.broadcast_to(where, w.shape)
+        z = jnp.broadcast_to(z.astype(w.dtype), w.shape)
         softness = softness_per_row(softness, w)
         self.where = where
         self.drop = (z[..., :-1] - z[..., 1:]) / softness
@@ -96,7 +104,8 @@ class MajorizationProjection(ConcaveDualProblem):
 
     def specialize(self, regularizer: Regularizer) -> MajorizationProjection:
         rate = regularizer.structure().rate
-        if not (isinstance(rate, int | float) and rate == 1):
+        known = isinstance(rate, int | float) and not is_traced(regularizer)
+        if not (known and rate == 1 and _link_at_zero(regularizer) == 1):
             raise ValueError(
                 "A MajorizationProjection has bounds that are made for the entropy at "
                 f"its own softness, got the regularizer {regularizer!r}. Use "
@@ -199,3 +208,9 @@ class MajorizationProjection(ConcaveDualProblem):
         residual = self.residual(dual, regularizer)
         steps = steps.reshape(residual.shape)
         return Solution(self, regularizer, dual, steps, residual, residual <= tolerance)
+
+
+def _link_at_zero(regularizer: Regularizer) -> float:
+    """By which an exponential link, without a parameter, is `exp(t)`, or is shifted."""
+    with jax.ensure_compile_time_eval():
+        return float(regularizer.link(jnp.zeros(())))

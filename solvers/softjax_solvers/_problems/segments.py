@@ -15,6 +15,7 @@ from .._core.rows import check_candidates, parse_ids, parse_weights, softness_pe
 from .._kernels.arrays import inexact
 from . import hypersimplex, simplex
 from .hypersimplex import Hypersimplex
+from .shapes import check_fits
 from .simplex import Simplex
 
 
@@ -52,7 +53,9 @@ def _parse(
     segments = Segments(ids, int(num_segments), are_sorted)
     inside = segments.inside
     if where is not None:
-        inside = jnp.broadcast_to(where, z.shape) & inside
+        where = jnp.asarray(where)
+        check_fits(name, "where", where, "z", z)
+        inside = where & inside
     weights = parse_weights(weights, z, inside)
     return _Parsed(z, softness, segments, inside, weights)
 

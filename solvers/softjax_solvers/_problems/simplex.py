@@ -24,6 +24,7 @@ from .._kernels.arrays import inexact, safe_divide, safe_multiply
 from .._kernels.derivatives import derivative, tangent_of
 from .by_primal import means_and_tangent
 from .candidates import Candidates
+from .shapes import check_fits
 from .steep import settle, tangent_of_solution, within_rounding
 from .thresholds import (
     all_in_full,
@@ -271,7 +272,7 @@ class SimplexProjection(Simplex):
         self.softness = softness_per_row(softness, self.z)
         if where is not None:
             where = jnp.asarray(where)
-            jnp.broadcast_to(where, self.z.shape)  # or raise
+            check_fits("SimplexProjection", "where", where, "z", self.z)
         self.where = where  # as small as it is
         self.largest = None if largest is None else per_row(largest, self.z, "largest")
         self.weights = parse_weights(weights, self.z, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer, link_from_gradient
 from .._core.structure import Structure, Unknown
-from .._kernels.arrays import is_traced
+from .pnorm import parse_number
 from .transformed import Number, Transformed
 
 
@@ -35,6 +36,9 @@ class Scaled(Transformed):
     - `factor`: a positive scalar. A JAX array is a parameter that can be traced and
         differentiated.
 
+    **Raises:** `ValueError` if `factor` is known and not positive and finite, or is no
+    scalar; `TypeError` if it is no real number.
+
     **Example:**
 
         >>> x = jnp.array([0.2, 1.0, 0.7])
@@ -49,13 +53,9 @@ class Scaled(Transformed):
 
     def __init__(self, regularizer: Regularizer, factor: float | Array):
         self.regularizer = check_term("Scaled", regularizer)
-        if not is_traced(factor):
-            if jnp.ndim(factor) != 0:
-                shape = jnp.shape(factor)
-                raise ValueError(f"Scaled: factor must be a scalar, got shape {shape}.")
-            if not 0 < float(factor) < float("inf"):
-                raise ValueError(f"Scaled: factor must be positive, got {factor}.")
-        self.factor = factor
+        self.factor = parse_number(
+            factor, "Scaled: factor", lambda c: 0 < c < math.inf, "positive"
+        )
 
     def parts(self) -> tuple[Regularizer, Number, Number]:
         return self.regularizer, self.factor, 0.0

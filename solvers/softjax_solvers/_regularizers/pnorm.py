@@ -20,9 +20,9 @@ def parse_number(
     **Raises:** `ValueError` if it is known and not `allowed`, which `words` describe,
     or is no scalar; `TypeError` if it is no real number.
     """
+    if isinstance(x, jax.Array | np.ndarray) and x.shape != ():
+        raise ValueError(f"{name} must be a scalar, got shape {x.shape}.")
     if isinstance(x, jax.Array):
-        if x.shape != ():
-            raise ValueError(f"{name} must be a scalar, got shape {x.shape}.")
         if not is_traced(x) and not allowed(float(x)):
             raise ValueError(f"{name} must be {words}, got {float(x)}.")
         return inexact(x)

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from ..._kernels.sorting import permute, sort_with_permutation
 from ..permutahedron import PermutahedronProjection
 from ..simplex import SimplexProjection
-from .reduced import ReducedProjection, nearest, parse_scores, parse_strength
+from .reduced import ReducedProjection, lowered, nearest, parse_scores, parse_strength
 
 
 class ClusteredSimplexProjection(ReducedProjection):
@@ -53,10 +53,12 @@ class ClusteredSimplexProjection(ReducedProjection):
         mask = self.mask
         count = jnp.cumsum(mask, axis=-1)
         smaller = (count[..., -1:] - count).astype(self.z.dtype)
-        weights = self.softness * self.strength * smaller
-        above = PermutahedronProjection(self.known, weights, 1.0, mask)
-        shrink = nearest(above)
-        return SimplexProjection(self.known - shrink, self.softness, self.where)
+        strength = self.softness * self.strength
+        # A score moves by less than n times the strength.
+        known, none = lowered(self.known, 2 * mask.shape[-1] * strength)
+        above = PermutahedronProjection(known, strength * smaller, 1.0, mask)
+        scores = jnp.where(none, -jnp.inf, known - nearest(above))
+        return SimplexProjection(scores, self.softness, self.where)
 
     def penalty(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
         # Masked entries are 0, so that they come first; an entry is the largest of so

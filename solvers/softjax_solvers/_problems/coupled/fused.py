@@ -9,7 +9,7 @@ from ..._kernels.derivatives import distance
 from ..._kernels.sorting import permute
 from ..._kernels.total_variation import prox_total_variation
 from ..simplex import SimplexProjection
-from .reduced import ReducedProjection, parse_scores, parse_strength
+from .reduced import ReducedProjection, lowered, parse_scores, parse_strength
 
 
 class FusedSimplexProjection(ReducedProjection):
@@ -61,7 +61,9 @@ class FusedSimplexProjection(ReducedProjection):
 
     def reduced(self) -> SimplexProjection:
         strength = self.softness * self.strength
-        scores = prox_total_variation(self.known, strength, self.mask)
+        known, none = lowered(self.known, 8 * strength)  # a score moves by up to 2
+        scores = prox_total_variation(known, strength, self.mask)
+        scores = jnp.where(none, -jnp.inf, scores)
         return SimplexProjection(scores, self.softness, self.where)
 
     def penalty(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ..._core.groups import Rows, Segments
+from ..._core.problem import MaximizationProblem
 from ..._core.regularizer import Regularizer
 from ..._core.rows import parse_ids
+from ..._kernels.arrays import safe_multiply
 from ..simplex import Simplex
 from .reduced import parse_scores, parse_strength
 
@@ -67,10 +69,14 @@ class GroupLassoProjection(Simplex):
     def closed_form(self, regularizer: Regularizer) -> Callable[[], Array] | None:
         return None
 
+    log_primal = MaximizationProblem.log_primal
+
     def links(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
-        arguments = self.scores - dual[..., None]
+        # The link is a line from its edge on, which a linear term of r shifts.
+        edge, top = regularizer.gradient(jnp.asarray([0.0, 1.0], self.z.dtype))
+        arguments = self.scores - dual[..., None] - edge
         v = self.masked(jnp.where(arguments <= 0, 0, arguments))
         inside = self.members.inside
         square = self.members.spread(self.members.sum(jnp.where(inside, v * v, 0)))
@@ -78,7 +84,7 @@ class GroupLassoProjection(Simplex):
         long = length > self.strength
         share = 1 - self.strength / jnp.where(long, length, 1)
         share = jnp.where(inside, jnp.where(long, share, 0), 1)
-        return self.masked(regularizer.link(v)) * share
+        return v * share / (top - edge)
 
     def optimality(
         self, dual: Float[Array, "*batch"], regularizer: Regularizer
@@ -99,14 +105,14 @@ class GroupLassoProjection(Simplex):
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         # All on the largest entry, alone in its group; or no group is long enough.
         zero = jnp.zeros(self.z.shape[:-1], self.z.dtype)
-        alone = regularizer.gradient(jnp.ones((), self.z.dtype))
-        return zero - alone - self.strength[..., 0], zero
+        edge, alone = regularizer.gradient(jnp.asarray([0.0, 1.0], self.z.dtype))
+        return zero - alone - self.strength[..., 0], zero - edge
 
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
         y = self.masked(y)
-        terms = self.scores * y - regularizer.value(y)
+        terms = safe_multiply(self.scores, y) - regularizer.value(y)
         square = self.members.sum(jnp.where(self.members.inside, y * y, 0))
         some = square > 0
         lengths = jnp.where(some, jnp.sqrt(jnp.where(some, square, 1)), 0)

@@ -66,13 +66,15 @@ class GroupedSimplexProjection(ReducedProjection):
 
     @property
     def inside(self) -> Bool[Array, "*batch n"]:
-        return self.mask & self.segments.inside
+        return self.mask & self.segments.inside & ~jnp.isneginf(self.z)
 
     def reduced(self) -> SimplexProjection:
         # What is cut off is so many times a projection onto the simplex.
         strength = self.softness * self.strength
-        some = strength > 0
-        softness, count = jnp.where(some, strength, 1), self.z.shape[-1]
+        # A strength of 0 has the derivative of small ones, as what is next to no
+        # softness has the shares that it has in the limit.
+        least = float(jnp.finfo(strength.dtype).tiny) ** 0.5
+        softness, count = jnp.maximum(strength, least), self.z.shape[-1]
         parts = self.groups, count, self.inside
         shares = SegmentedSimplexProjection(self.known, softness, *parts)
         cut = strength * nearest(shares)

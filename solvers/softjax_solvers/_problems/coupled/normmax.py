@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from ..._core.groups import Rows
 from ..._core.regularizer import Regularizer
+from ..._kernels.arrays import safe_multiply
 from ..._regularizers import PNorm
 from ..simplex import Simplex
 from .reduced import parse_scores
@@ -85,4 +86,5 @@ class NormSimplexProjection(Simplex):
         y = self.masked(y)
         power = jnp.sum(regularizer.value(y) / unit, axis=-1)
         norm = power ** (unit / regularizer.gradient(one))
-        return self.softness[..., 0] * (jnp.sum(self.scores * y, axis=-1) - norm)
+        total = jnp.sum(safe_multiply(self.scores, y), axis=-1)
+        return self.softness[..., 0] * (total - norm)

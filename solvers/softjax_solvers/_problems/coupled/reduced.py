@@ -4,13 +4,15 @@ import abc
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ..._core.problem import MaximizationProblem, Problem
 from ..._core.readout import Primal
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask, check_candidates, per_row, softness_per_row
-from ..._kernels.arrays import inexact
+from ..._kernels.arrays import inexact, is_traced, safe_multiply
+from ..shapes import check_fits
 from ..simplex import Simplex, SimplexProjection
 
 
@@ -87,7 +89,7 @@ class ReducedProjection(MaximizationProblem):
         largest = jax.lax.stop_gradient(reduced.largest_of(reduced.z))
         softness = self.softness
         y = jnp.where(self.mask, y, 0)
-        terms = (self.known - largest) * y - softness * regularizer.value(y)
+        terms = safe_multiply(self.known - largest, y) - softness * regularizer.value(y)
         total = jnp.sum(terms, axis=-1, where=self.mask)
         return total - softness[..., 0] * self.penalty(y)
 
@@ -103,15 +105,7 @@ def parse_scores(
     check_candidates(z, name)
     if where is not None:
         where = jnp.asarray(where)
-        try:
-            fits = jnp.broadcast_shapes(where.shape, z.shape) == z.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(
-                f"{name}: where of shape {where.shape} must broadcast against z, which "
-                f"is of shape {z.shape}."
-            )
+        check_fits(name, "where", where, "z", z)
     return z, softness_per_row(softness, z), where
 
 
@@ -122,9 +116,22 @@ def parse_strength(
 
     **Raises:** `ValueError` if it is known to be negative, or does not fit.
     """
-    if isinstance(strength, int | float) and not strength >= 0:
+    fitting = per_row(strength, z, "strength")
+    if not is_traced(strength) and not (np.asarray(strength) >= 0).all():
         raise ValueError(f"{name}: strength must be nonnegative, got {strength}.")
-    return per_row(strength, z, "strength")
+    return fitting
+
+
+def lowered(
+    z: Float[Array, "*batch n"], distance: Float[Array, "*#batch 1"]
+) -> tuple[Float[Array, "*batch n"], Bool[Array, "*batch n"]]:
+    """Scores with minus infinity so far below all others, and where that was.
+
+    From a distance on that no penalty makes up for, its y is 0 whatever it is.
+    """
+    none = jnp.isneginf(z)
+    least = jnp.min(jnp.where(none, jnp.inf, z), axis=-1, keepdims=True)
+    return jnp.where(none, jax.lax.stop_gradient(least - distance), z), none
 
 
 def nearest(problem: Problem) -> Array:

@@ -16,6 +16,7 @@ from ..._kernels.arrays import eps, inexact, safe_divide
 from ..._kernels.derivatives import derivative, tangent_of
 from ..._kernels.sorting import invert, permute, reorder, sort_with_permutation
 from ..by_primal import means_and_tangent
+from ..shapes import check_fits
 from .blocks import Blocks
 from .pooling import Balance, Rule, choose_rule, is_odd
 
@@ -34,7 +35,8 @@ class PermutahedronProjection(MaximizationProblem):
     on consecutive blocks B and descending, such that in each block
 
     - `sum_B phi(s_i - v) = sum_B w_i` and `y = phi(s - v)`, with the link extended to
-        an odd function, if r'(0) is finite (`max_y <z, y> - softness sum r(|y_i|)`);
+        an odd function about `t = r'(0)`, if that is finite (`max_y <z, y> - softness
+        sum_i (r(|y_i|) + r'(0) (y_i - |y_i|))`);
     - `sum_B phi(s_i - v) = sum_B phi(w_i)` and `y = s - v`, if the link is positive
         everywhere (with the entropy, the projection in the Kullback-Leibler divergence
         of e^s and e^w). A multiple of a regularizer is one of the softness here too.
@@ -105,11 +107,11 @@ class PermutahedronProjection(MaximizationProblem):
         z = inexact(z)
         if z.ndim == 0:
             raise ValueError("PermutahedronProjection: z must have at least one axis.")
-        w = jnp.broadcast_to(inexact(w).astype(z.dtype), z.shape)
+        w = _fitting("w", inexact(w).astype(z.dtype), z)
         if where is not None:
-            where = jnp.broadcast_to(where, z.shape)
+            where = _fitting("where", jnp.asarray(where), z)
         if weights is not None:
-            weights = jnp.broadcast_to(inexact(weights).astype(z.dtype), z.shape)
+            weights = _fitting("weights", inexact(weights).astype(z.dtype), z)
         if not z_is_sorted:
             z, permutation = _descending(z, where)
             if weights is not None:
@@ -200,7 +202,9 @@ class IsotonicRegression(MaximizationProblem):
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        """`<z, y> - softness sum r(|y_i|)`, both weighted.
+        """`<z, y> - softness sum (r(|y_i|) + r'(0) (y_i - |y_i|))`, both weighted.
+
+        NaN if r'(0) is infinite, which a traced parameter decides on.
 
         **Raises:** `ValueError` if the link is positive everywhere, with which it is
         exp(y), for one, that maximizes an objective, over another polytope.
@@ -214,7 +218,10 @@ class IsotonicRegression(MaximizationProblem):
             )
         if self.permutation is not None:
             y = permute(y, self.permutation)
-        terms = self.z * y - self.softness * regularizer.value(jnp.abs(y))
+        edge = regularizer.gradient(jnp.zeros((), y.dtype))
+        edge, size = jnp.where(jnp.isfinite(edge), edge, 0), jnp.abs(y)
+        terms = regularizer.value(size) + edge * (y - size)
+        terms = jnp.where(odd, self.z * y - self.softness * terms, jnp.nan)
         if self.weights is not None:
             terms = terms * self.weights
         return jnp.sum(terms, axis=-1, where=self.mask)
@@ -350,6 +357,12 @@ class IsotonicRegression(MaximizationProblem):
         Primal: primal_and_tangent,
         Means: means_and_tangent,
     }
+
+
+def _fitting(argument: str, x: Array, z: Array) -> Array:
+    """An argument of the shape of z."""
+    check_fits("PermutahedronProjection", argument, x, "z", z)
+    return jnp.broadcast_to(x, z.shape)
 
 
 def _least(counts: Array) -> float:

@@ -357,7 +357,7 @@ class Transport(ConcaveDualProblem, MaximizationProblem):
 
         Sums of many terms may be rounded by more, which does not count as a failure.
         """
-        converged = error <= max(tolerance, 1e-5, 800 * eps(error))
+        converged = error <= max(tolerance, 800 * eps(error))
         return Solution(self, regularizer, dual, steps, error, converged)
 
     def fit_rows(

@@ -97,13 +97,28 @@ class OptimistixMinimiser(_Minimiser):
         return found.value, jnp.asarray(found.stats["num_steps"])
 
 
+_MINIMISERS = (
+    "LBFGS",
+    "BFGS",
+    "NonlinearCG",
+    "GradientDescent",
+    "ArmijoSGD",
+    "PolyakSGD",
+    "OptaxSolver",
+)
+"""Solvers of JAXopt that minimise a function without constraints."""
+
+
 class JaxoptMinimiser(_Minimiser):
-    """Any JAXopt solver that minimises a function, on the full dual of a problem.
+    """A JAXopt solver that minimises any function, on the full dual of a problem.
 
     **Arguments:**
 
-    - `solver`: a class, such as `jaxopt.LBFGS`, or an instance, whose options are kept
-        and whose function is replaced.
+    - `solver`: `jaxopt.LBFGS`, `BFGS`, `NonlinearCG`, `GradientDescent`, `ArmijoSGD`,
+        `PolyakSGD` or `OptaxSolver`: a class that needs no more than a function, or an
+        instance, whose options are kept and whose function is replaced. Root finders,
+        fixed-point iterations, solvers of constrained problems or least squares, and
+        those of SciPy, which JAX cannot compile, are refused.
     - `tolerance`: the residual up to which the result counts as converged; None for
         the square root of the rounding unit.
 
@@ -119,7 +134,15 @@ class JaxoptMinimiser(_Minimiser):
     example: ClassVar[str] = "jaxopt.LBFGS"
 
     def accepts(self, problem: Problem, regularizer: Regularizer) -> bool:
-        return isinstance(problem, ConcaveDualProblem)
+        import jaxopt
+
+        minimisers = tuple(getattr(jaxopt, name) for name in _MINIMISERS)
+        solver = self.solver
+        if isinstance(solver, type):
+            fits = issubclass(solver, minimisers) and _needs_no_more(solver)
+        else:
+            fits = isinstance(solver, minimisers)
+        return fits and isinstance(problem, ConcaveDualProblem)
 
     def minimise(
         self, fn: Callable[[Array], Array], start: Array
@@ -132,3 +155,14 @@ class JaxoptMinimiser(_Minimiser):
             )
         found = solver.run(start)
         return found.params, found.state.iter_num
+
+
+def _needs_no_more(solver: type) -> bool:
+    """Whether a dataclass can be made of a function alone."""
+    missing = dataclasses.MISSING
+    return all(
+        field.name == "fun"
+        or not field.init
+        or (field.default, field.default_factory) != (missing, missing)
+        for field in dataclasses.fields(solver)
+    )
