@@ -140,6 +140,8 @@ _FLAGS = frozenset({"descending", "gated_grad", "keepdims", "reverse", "standard
 
 def parse_flags(keywords: dict[str, Any], name: str) -> None:
     """`parse_flag` of the keywords that are flags, in place."""
+    if keywords.get("keepdims", False) is None:  # as in `jax.numpy.argmax`
+        keywords["keepdims"] = False
     for flag in _FLAGS & keywords.keys():
         if type(keywords[flag]) is not bool:
             keywords[flag] = parse_flag(keywords[flag], f"{name}: {flag}")

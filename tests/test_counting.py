@@ -191,7 +191,7 @@ def test_16_bits_are_computed_in_32():
 ERRORS = [
     (lambda: sj.searchsorted(EDGES, X, "middle"), ValueError, "side must be 'left'"),
     (lambda: sj.searchsorted(EDGES[:, None], X), ValueError, "a must have one axis"),
-    (lambda: sj.searchsorted(EDGES, X, as_index=1), TypeError, "as_index"),
+    (lambda: sj.searchsorted(EDGES, X, as_index="1"), TypeError, "as_index"),
     (lambda: sj.searchsorted(EDGES, X, softness=0), ValueError, "softness"),
     (lambda: sj.digitize(X, 0.5), ValueError, "bins must have one axis"),
     (lambda: sj.histogram(X, weights=[1.0]), ValueError, "weights of shape"),
