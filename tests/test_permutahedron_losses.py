@@ -67,6 +67,7 @@ def test_losses(name, mode, x64):
     assert_close(move[0] @ of_z + move[1] * of_softness, expected, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_parameters_that_are_traced(x64):
     """The same values, and NaN where a number raises: of an infinite r'(0)."""
     problem = PermutahedronProjection(Z, np.array(ROWS["signed"]), 0.8)
