@@ -81,7 +81,7 @@ def test_there_are_flags():
 
 @each("name", list(FLAGS))
 def test_flags_are_true_or_false(name):
-    """What is neither is refused by name, and not taken for true."""
+    """A flag that is neither is refused by name, and not taken for true."""
     fn, arguments, flag = FLAGS[name]
     # JAX has None for a `keepdims` that is not given.
     for value in ("no", *[None] * (flag != "keepdims"), np.ones(2, bool), 0.5):

@@ -69,7 +69,7 @@ def test_losses(name, mode, x64):
 
 @pytest.mark.slow
 def test_parameters_that_are_traced(x64):
-    """The same values, and NaN where a number raises: of an infinite r'(0)."""
+    """Losses by a traced parameter: those of the number, and NaN where that raises."""
     problem = PermutahedronProjection(Z, np.array(ROWS["signed"]), 0.8)
 
     def value(alpha, make):

@@ -1,4 +1,4 @@
-"""What problems, regularizers and adapters refuse, by the name of the argument."""
+"""Errors of problems, regularizers and adapters, which name the argument."""
 
 import jax
 import jax.numpy as jnp

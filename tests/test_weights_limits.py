@@ -78,7 +78,7 @@ MODES = {"smooth": "smooth", "c0": "c0", "tsallis": sj.solvers.Tsallis(0.5)}
 
 @each("mode", list(MODES), fast=("tsallis",))
 def test_only_ratios_of_weights_matter_to_the_first(mode):
-    """What is infinite has all of it, also where that is less than a unit of mass."""
+    """The soft index of inf is whole, also where it has less than a unit of mass."""
     ids = jnp.zeros(4, int)
 
     @jax.jit
@@ -113,7 +113,7 @@ def test_only_ratios_of_weights_matter_to_the_first(mode):
 
 @each("mode", ["smooth", "hard"])
 def test_medians_by_newton_have_half_on_either_side(mode):
-    """What is infinite counts where it has half of the mass, and not before."""
+    """A median is infinite where infinite elements have half of the mass."""
     run = jax.jit(lambda x, w: sj.median_newton(x, weights=w, mode=mode))
     for x, w in (
         ([1, 2, 3, INF], [0.3, 0.3, 0.3, 0.1]),

@@ -61,7 +61,7 @@ def _at_centre(sample: Sample) -> tuple[Intervals, bool]:
 
 
 def _at_half(sample: Sample) -> tuple[Intervals, bool]:
-    """What is on either side of half of the mass, up to the rounding of that."""
+    """The median's two cells: those on either side of half of the mass."""
     if sample.mass is None:
         return sample.median_cells(), True
     half = sample.total / 2

@@ -14,8 +14,9 @@ from .._defaults import reads_defaults
 from .._dispatch import dispatch
 from .._keywords import as_float
 from ._given import Given, parse
-from ._structure import Structure, inner
+from ._structure import Structure, any_nan, inner
 from .methods import StructuredMethod, has_method
+from .structures._checks import unless_nan
 
 
 @reads_defaults("structured", methods=has_method, variant=False)
@@ -231,7 +232,8 @@ def _argmax(softness: Array, *, given: Given) -> PyTree[Array]:
         best = jax.lax.stop_gradient(given.structure.oracle(given.scores))
     else:
         best = given.method.argmax(*given.arguments)
-    return _as_scores(_unless_nan(best, given), like)
+    best = unless_nan(best, given.structure.kept(given.scores))
+    return _as_scores(best, like)
 
 
 def _entropy(softness: Array, *, given: Given) -> Array:
@@ -262,21 +264,13 @@ def _sample(softness: Array, *, given: Given, key: Array) -> PyTree[Array]:
         drawn = given.structure.oracle(given.scores)
     else:
         drawn = given.method.sample(key, *given.arguments)
-    return _as_scores(jax.lax.stop_gradient(_unless_nan(drawn, given)), like)
-
-
-def _unless_nan(tree: PyTree[Array], given: Given) -> PyTree[Array]:
-    """A structure, and NaN if a score that counts is NaN."""
-    nan = jnp.isnan(_one(given))
-    # Not by a factor: XLA takes a product with an indicator for a choice.
-    return jax.tree.map(lambda v: jnp.where(nan, jnp.nan, v), tree)
+    drawn = unless_nan(drawn, given.structure.kept(given.scores))
+    return _as_scores(jax.lax.stop_gradient(drawn), like)
 
 
 def _one(given: Given) -> Array:
     """A factor of values, with their derivatives: 1, and NaN if a score is NaN."""
-    leaves = jax.tree.leaves(given.structure.kept(given.scores))
-    nan = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))
-    return jnp.where(nan, jnp.nan, 1)
+    return jnp.where(any_nan(given.structure.kept(given.scores)), jnp.nan, 1)
 
 
 def _as_scores(tree: PyTree[Array], like: PyTree[Array]) -> PyTree[Array]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from softjax_solvers import Entropy, MaximizationProblem, OracleProjection, Regularizer
 
@@ -198,3 +198,9 @@ def inner(scores: PyTree[Array], structure: PyTree[Array]) -> Float[Array, ""]:
         return jnp.sum(jnp.where(v != 0, z, 0) * v)
 
     return sum(jax.tree.leaves(jax.tree.map(product, scores, structure)))  # pyright: ignore
+
+
+def any_nan(scores: PyTree[Array]) -> Bool[Array, ""]:
+    """Whether any score is NaN."""
+    leaves = jax.tree.leaves(scores)
+    return jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))

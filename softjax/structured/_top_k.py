@@ -18,7 +18,7 @@ from ._counts import parse_integer
 from ._functions import argmax
 from ._given import Given, parse
 from ._ranked import exists, is_complete, mix
-from ._structure import Structure
+from ._structure import Structure, any_nan
 from .methods import has_method
 from .structures.mean_of_k import MeanOfK
 
@@ -203,8 +203,7 @@ def _top_k(
         exact = is_complete(ranked)
         if index_method.cuts_off and regularizer.structure().sparse:
             exact = exact | jnp.all(index[:, -1] == 0)
-    leaves = jax.tree.leaves(structure.kept(scores))
-    bad = jnp.any(jnp.stack([jnp.any(jnp.isnan(z)) for z in leaves]))
+    bad = any_nan(structure.kept(scores))
 
     def finish(x: Array) -> Array:
         return jnp.where(bad, jnp.nan, x).astype(dtype)

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from softjax_solvers.internal import is_traced
 
 from ..._keywords import ARGUMENTS, got
+from .._structure import any_nan
 from ..semirings._plain import is_present
 
 
@@ -101,6 +102,6 @@ def less_mean(scores: Array) -> Array:
 
 def unless_nan(structure: Any, scores: Any) -> Any:
     """A structure, of NaN where any of its scores is."""
-    bad = [jnp.any(jnp.isnan(z)) for z in jax.tree.leaves(scores)]
-    nan = jnp.any(jnp.stack(bad))
+    # Not by a factor: XLA takes a product with an indicator for a choice.
+    nan = any_nan(scores)
     return jax.tree.map(lambda v: jnp.where(nan, jnp.nan, v), structure)
