@@ -99,7 +99,9 @@ def run(options: argparse.Namespace, path: Path) -> None:
         machine = _machine.describe(
             processes[HERE].start(), processes[peers[0]].start() if peers else None
         )
-        machine["earlier"] = earlier
+        machine["earlier"] = [
+            commit for commit in dict.fromkeys(earlier) if commit != machine["commit"]
+        ]
         for number, case in enumerate(todo, 1):
             # Earlier results of a case are kept until now, as a run may be interrupted.
             records = [

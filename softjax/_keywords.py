@@ -147,13 +147,17 @@ def parse_flags(keywords: dict[str, Any], name: str) -> None:
             keywords[flag] = parse_flag(keywords[flag], f"{name}: {flag}")
 
 
-def parse_integer(value: Any, name: str) -> int:
+def parse_integer(value: Any, name: str, least: int | None = None) -> int:
     """A whole number of Python's, from one of NumPy's too.
 
-    **Raises:** `TypeError` if it is anything else, such as a flag.
+    **Raises:** `TypeError` if it is anything else, such as a flag; `ValueError` if it
+    is less than `least`.
     """
+    wanted = "an integer" if least is None else f"an integer of at least {least}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer, {got(value)}")
+        raise TypeError(f"{name} must be {wanted}, {got(value)}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be {wanted}, got {value}.")
     return int(value)
 
 
@@ -182,6 +186,17 @@ def parse_first(k: Any, size: int, name: str) -> int:
     return count
 
 
+def _strays(
+    value: Any, name: str, allowed: str, inside: Callable[[np.ndarray], Any]
+) -> bool:
+    """Whether a number, or one of an array of them, is known not to be `inside`.
+
+    **Raises:** `TypeError` if it is not of real numbers.
+    """
+    known = _known(value, name, allowed)
+    return known is not None and not np.all(inside(known))
+
+
 def check_count(k: Any, size: float, name: str) -> None:
     """Check how many of `size` candidates to choose: a number, or an array of them.
 
@@ -190,8 +205,7 @@ def check_count(k: Any, size: float, name: str) -> None:
     """
     if type(k) in _PLAIN and 0 <= k <= size:
         return
-    known = _known(k, f"{name}: k", _COUNTS)
-    if known is not None and not ((known >= 0) & (known <= size)).all():
+    if _strays(k, f"{name}: k", _COUNTS, lambda k: (k >= 0) & (k <= size)):
         raise ValueError(
             f"{name}: k={k} must be from 0 to the size of the axis, {size}."
         )
@@ -213,9 +227,12 @@ def check_levels(q: Any, full: int, name: str) -> None:
     """
     if type(q) in _PLAIN and 0 <= q <= full:
         return
-    known = _known(q, f"{name}: q", _COUNTS)
-    if known is not None and not ((known >= 0) & (known <= full)).all():
+    if _strays(q, f"{name}: q", _COUNTS, lambda q: (q >= 0) & (q <= full)):
         raise ValueError(f"{name}: q must lie in [0, {full}], got {q}.")
+
+
+def _is_positive(value: np.ndarray) -> Any:
+    return (value > 0) & (value < np.inf)
 
 
 def check_softness(softness: Any) -> None:
@@ -227,8 +244,7 @@ def check_softness(softness: Any) -> None:
     # Neither 0 nor infinite in float32.
     if type(softness) in _PLAIN and 1e-30 < softness < 1e30:
         return
-    known = _known(softness, "softness", _SOFTNESS)
-    if known is not None and not ((known > 0) & (known < np.inf)).all():
+    if _strays(softness, "softness", _SOFTNESS, _is_positive):
         raise ValueError(
             f"softness must be positive and finite, got {softness}. For the hard "
             "operator pass mode='hard'."
@@ -241,8 +257,7 @@ def check_positive(value: Any, name: str) -> None:
     **Raises:** `ValueError` if it is not positive and finite; `TypeError` if it is not
     a real number or an array of them.
     """
-    known = _known(value, name, _SOFTNESS)
-    if known is not None and not ((known > 0) & (known < np.inf)).all():
+    if _strays(value, name, _SOFTNESS, _is_positive):
         raise ValueError(f"{name} must be positive and finite, got {value}.")
 
 
@@ -252,8 +267,7 @@ def check_nonnegative(value: Any, name: str) -> None:
     **Raises:** `ValueError` if it is negative or infinite; `TypeError` if it is not a
     real number or an array of them.
     """
-    known = _known(value, name, "a nonnegative number")
-    if known is not None and not ((known >= 0) & (known < np.inf)).all():
+    if _strays(value, name, "a nonnegative number", lambda x: (x >= 0) & (x < np.inf)):
         raise ValueError(f"{name} must be nonnegative and finite, got {value}.")
 
 

@@ -186,7 +186,6 @@ def test_parts_that_must_not_be_have_an_infinite_score():
 
 BAD = [
     (dict(k=0), "top_k: k must be an integer of at least 1, got 0"),
-    (dict(k=2.0), "top_k: k must be an integer of at least 1, got 2.0"),
     (dict(k=3, candidates=2), "candidates must be an integer of at least 3, got 2"),
     (dict(k=1, index_method="sorting_network"), "index_method='sorting_network'"),
     (dict(k=1, index_method="fast_soft_sort"), "has no soft indices"),
@@ -200,7 +199,9 @@ def test_lists_refuse_by_name(keywords, message):
         st.top_k(st.SpanningTree(3), np.zeros(3), **keywords)
 
 
-def test_sets_have_no_lists():
+def test_lists_and_sets_refuse_what_is_of_another_type():
+    with pytest.raises(TypeError, match="k must be an integer of at least 1, got 2.0"):
+        st.top_k(st.SpanningTree(3), np.zeros(3), 2.0)
     with pytest.raises(TypeError, match="lists of means"):
         st.top_k(st.MeanOfK(st.KSubset(1), 2), np.zeros(3), 2)
     with pytest.raises(ValueError, match="mean_of_k: k must be"):

@@ -12,9 +12,9 @@ from softjax_solvers import Regularizer
 
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
+from .._keywords import parse_integer
 from ..axiswise import top_k as top_k_of_values
 from ..methods import IndexMethod, SortingNetwork, get_method
-from ._counts import parse_integer
 from ._functions import argmax
 from ._given import Given, parse
 from ._ranked import exists, is_complete, mix
@@ -99,10 +99,10 @@ def top_k(
         problems", Management Science 18 (1972); Prillo and Eisenschlos, "SoftSort: a
         continuous relaxation for the argsort operator", ICML 2020.
     """
-    k = parse_integer("top_k", "k", k, 1)
+    k = parse_integer(k, "top_k: k", 1)
     if candidates is None:
         candidates = max(4 * k, 16)
-    candidates = parse_integer("top_k", "candidates", candidates, k)
+    candidates = parse_integer(candidates, "top_k: candidates", k)
     return dispatch(
         _top_k,
         softness,
@@ -150,7 +150,7 @@ def mean_of_k(
         >>> print(st.mean_of_k(tree, scores, 2, softness=2.0))
         [0.8 0.7 0.5]
     """
-    of = MeanOfK(structure, parse_integer("mean_of_k", "k", k, 1))
+    of = MeanOfK(structure, parse_integer(k, "mean_of_k: k", 1))
     return argmax(
         of, scores, softness=softness, mode=mode, method=method, solver=solver
     )

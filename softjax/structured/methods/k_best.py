@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from softjax_solvers import Primal, Regularizer, SimplexProjection, Value, evaluate
 
-from .._counts import parse_integer
+from ..._keywords import parse_integer
 from .._ranked import exists, is_complete, mix
 from .._structure import Structure
 from ._method import StructuredMethod
@@ -46,8 +46,7 @@ class KBestDistribution(StructuredMethod):
     candidates: int = eqx.field(static=True)
 
     def __init__(self, candidates: int = 32):
-        name = "KBestDistribution"
-        self.candidates = parse_integer(name, "candidates", candidates, 1)
+        self.candidates = parse_integer(candidates, "KBestDistribution: candidates", 1)
 
     def check(
         self, structure: Structure, regularizer: Regularizer, solver: Any

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from softjax_solvers import Regularizer
 
+from ..._keywords import parse_integer
 from ...random._noise import Noise, get_noise
-from .._counts import parse_integer
 from .._structure import Structure
 from ._method import StructuredMethod
 
@@ -61,7 +61,7 @@ class Perturbed(StructuredMethod):
         self, key: Key[Array, ""], samples: int = 100, noise: str | Noise = "gumbel"
     ):
         self.key, self.noise = key, get_noise(noise, "Perturbed")
-        self.samples = parse_integer("Perturbed", "samples", samples, 1)
+        self.samples = parse_integer(samples, "Perturbed: samples", 1)
 
     def check(
         self, structure: Structure, regularizer: Regularizer, solver: Any

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ..._keywords import parse_integer
 from .._semirings import ABSENT, Semiring
 from ._plain import is_present
 
@@ -29,13 +30,7 @@ class KBest(Semiring):
         [1.5 1.2 0.5]
     """
 
-    k: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int):
-            raise TypeError(f"KBest: k must be an integer, got {self.k!r}.")
-        if self.k < 1:
-            raise ValueError(f"KBest: k must be at least 1, got {self.k}.")
+    k: int = eqx.field(static=True, converter=lambda k: parse_integer(k, "KBest: k", 1))
 
     def lift(self, scores: Float[Array, "*shape"]) -> Float[Array, "*shape ..."]:
         rest = jnp.full((*scores.shape, self.k - 1), ABSENT, scores.dtype)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers.internal import is_traced
 
-from .._counts import parse_integer
+from ..._keywords import parse_integer
 from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
 from ._checks import check_length, check_pair, check_shape
@@ -54,7 +54,7 @@ class Alignment(DynamicProgram):
         default=None,
         static=True,
         converter=lambda band: (
-            None if band is None else parse_integer("Alignment", "band", band, 0)
+            None if band is None else parse_integer(band, "Alignment: band", 0)
         ),
     )
     lengths: Any = None

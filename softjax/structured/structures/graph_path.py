@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from .._counts import parse_integer
+from ..._keywords import parse_integer
 from .._semirings import ABSENT, Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape, parse_pairs
@@ -26,8 +26,9 @@ class GraphPath(DynamicProgram):
         constants. Several edges may join the same nodes.
     - `source`, `target`: nodes.
 
-    **Raises:** `ValueError` if nodes are no integers from 0, the graph has a cycle, or
-    no path leads to the target.
+    **Raises:** `ValueError` if edges are no pairs of integers from 0, the source or the
+    target is negative, the graph has a cycle, or no path leads to the target;
+    `TypeError` if the source or the target is no integer.
 
     **Example:**
 
@@ -43,11 +44,11 @@ class GraphPath(DynamicProgram):
     )
     source: int = eqx.field(
         static=True,
-        converter=lambda node: parse_integer("GraphPath", "source", node, 0),
+        converter=lambda node: parse_integer(node, "GraphPath: source", 0),
     )
     target: int = eqx.field(
         static=True,
-        converter=lambda node: parse_integer("GraphPath", "target", node, 0),
+        converter=lambda node: parse_integer(node, "GraphPath: target", 0),
     )
 
     def __check_init__(self) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from softjax_solvers import HypersimplexProjection, MaximizationProblem, Regularizer
 from softjax_solvers.internal import log_subset_sums
 
-from .._counts import parse_integer
+from ..._keywords import parse_integer
 from .._semirings import Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape, less_mean, unless_nan
@@ -48,7 +48,7 @@ class KSubset(DynamicProgram):
     k: int = eqx.field(static=True)
 
     def __init__(self, k: int):
-        self.k = parse_integer("KSubset", "k", k, 0)
+        self.k = parse_integer(k, "KSubset: k", 0)
 
     def check(self, scores: PyTree[Array]) -> None:
         check_shape("KSubset", "scores", scores, ("n",))

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers import Regularizer
 
-from .._counts import parse_integer
+from ..._keywords import parse_integer
 from .._semirings import Semiring
 from .._structure import DynamicProgram
 from ._checks import check_shape, unless_nan
@@ -55,7 +55,7 @@ class Knapsack(DynamicProgram):
         if np.any(known <= 0):
             raise ValueError(f"Knapsack: sizes must be positive, got {sizes!r}.")
         self.sizes = tuple(known.tolist())
-        self.capacity = parse_integer("Knapsack", "capacity", capacity, 0)
+        self.capacity = parse_integer(capacity, "Knapsack: capacity", 0)
 
     def check(self, scores: PyTree[Array]) -> None:
         check_shape("Knapsack", "scores", scores, (len(self.sizes),))

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._counts import parse_integer
+from ..._keywords import parse_integer
 from .._ranked import Ranked, exists, mix
 from .._structure import Structure
 
@@ -43,7 +43,7 @@ class MeanOfK(Structure):
                 f"{structure!r}."
             )
         self.structure = structure
-        self.k = parse_integer("MeanOfK", "k", k, 1)
+        self.k = parse_integer(k, "MeanOfK: k", 1)
 
     def check(self, scores: PyTree[Array]) -> None:
         self.structure.check(scores)

@@ -18,8 +18,7 @@ from softjax_solvers.internal import (
     sample_arborescence,
 )
 
-from ..._keywords import parse_flag
-from .._counts import parse_integer
+from ..._keywords import parse_flag, parse_integer
 from .._structure import Structure
 from ._checks import check_shape, less_mean, unless_nan
 
@@ -75,8 +74,8 @@ class SpanningTree(Structure):
     def __init__(
         self, nodes: int, edges: Any = None, directed: bool = False, root: int = 0
     ):
-        self.nodes = nodes = parse_integer("SpanningTree", "nodes", nodes, 2)
-        self.root = root = parse_integer("SpanningTree", "root", root, 0)
+        self.nodes = nodes = parse_integer(nodes, "SpanningTree: nodes", 2)
+        self.root = root = parse_integer(root, "SpanningTree: root", 0)
         if root >= nodes:
             raise ValueError(
                 f"SpanningTree: root must be a node, from 0 to {nodes - 1}, got "
