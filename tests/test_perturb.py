@@ -114,6 +114,12 @@ def test_mirrored_noise():
         assert_close(own.mirror(z), noise.ppf(1 - noise.cdf(z)), atol=1e-4)
         density = own.log_density(jnp.asarray(z)) - own.log_density(jnp.zeros(()))
         assert_close(density, noise.logpdf(z) - noise.logpdf(0), atol=1e-4)
+    # The smallest number of `jax.random.gumbel`, of which there is one in 2^23.
+    gumbel, tiny = sj.random.Gumbel(), np.finfo(np.float32).tiny
+    least = -jnp.log(-jnp.log(tiny)) - np.euler_gamma
+    for x in (least, least - 1):
+        expected = np.exp(-np.float64(x) - np.euler_gamma) - np.euler_gamma
+        assert_close(gumbel.mirror(x), expected, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -209,6 +215,12 @@ def test_sigma_of_each():
     )(x)
     assert np.all(np.abs(mean) < 4 * error)
     np.testing.assert_allclose(np.sqrt(2000) * error[0], sigma, rtol=0.1)
+    _, turned = sj.random.perturb(
+        lambda x: 1j * x, key, samples=2000, sigma=sigma, return_std_error=True
+    )(x)
+    np.testing.assert_array_equal(turned, error)
+    by_list = sj.random.perturb(lambda x: x, key, samples=2000, sigma=[0.1, 1, 10.0])
+    np.testing.assert_array_equal(by_list(x), mean)
     found = jax.jit(lambda s: sj.random.perturb(lambda x: x, key, sigma=s)(x))(-1.0)
     assert np.all(np.isnan(found))
 

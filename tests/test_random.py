@@ -171,47 +171,16 @@ def test_derivatives(x64, name):
         assert_close(slope[i], moved, atol=1e-6 * (1 + abs(moved)))
 
 
-def test_ends_of_probabilities():
-    """Certain outcomes, and finite derivatives beside them."""
-    p = jnp.array([0.0, 0.5, 1.0, 2.0, -1.0, jnp.nan])
-
-    @jax.jit
-    def run(p):
-        draws = {
-            "bernoulli": lambda p: R.bernoulli(KEY, p),
-            "binomial": lambda p: R.binomial(KEY, 2, p),
-            "geometric": lambda p: R.geometric(KEY, p),
-            "choice": lambda p: R.choice(KEY, 3, (2,), p=p[:3]),
-            "multinomial": lambda p: R.multinomial(KEY, 2, p[:3]),
-        }
-        slopes = {
-            n: jax.grad(lambda p, f=f: f(p)[:2].sum())(p) for n, f in draws.items()
-        }
-        return {n: f(p) for n, f in draws.items()}, slopes
-
-    out, slopes = run(p)
-    np.testing.assert_array_equal(
-        out["bernoulli"][jnp.array([0, 2, 3, 4])], [0, 1, 1, 0]
-    )
-    np.testing.assert_array_equal(
-        out["binomial"][jnp.array([0, 2, 3, 4])], [0, 2, 2, 0]
-    )
-    assert out["geometric"][0] == np.inf
-    assert_close(out["geometric"][2], 1, atol=1e-3)
-    assert all(np.isnan(out[n][-1]) for n in ("bernoulli", "binomial", "geometric"))
-    assert out["multinomial"][0] == 0
-    for name, slope in slopes.items():
-        assert np.all(np.isfinite(slope[:3])), name
-        assert slope[0] == 0, name
-
-
 def test_soft_geometric_draws_are_counts():
     """At least 1 wherever they are near no step, in every mode."""
 
     @jax.jit
     def draw(p):
-        shape = (1000,)
-        return [R.geometric(KEY, p, shape, softness=s) for s in (0.1, 0.5)]
+        return [
+            R.geometric(KEY, p, (1000,), softness=s, mode=mode)
+            for s in (0.1, 0.5)
+            for mode in ("smooth", "c0", "c2", "quintic", "pseudohuber")
+        ]
 
     for found in draw(0.9):
         assert np.all(found >= 1 - 1e-5)
@@ -295,6 +264,9 @@ def test_defaults():
 ERRORS = {
     "categorical: key must be a key of jax.random, got 3": lambda: R.categorical(3, X),
     "bernoulli: key must be a key of jax.random, got None": lambda: R.bernoulli(None),
+    "categorical: key must be a key of jax.random, got Array": lambda: R.categorical(
+        jnp.uint32(3), X
+    ),
     "top_k: key must be a single key, got an array of shape": lambda: R.top_k(
         jax.random.split(KEY), X, 2
     ),
@@ -304,7 +276,11 @@ ERRORS = {
     "bernoulli: shape must be None or a tuple": lambda: R.bernoulli(KEY, 0.5, 3),
     "rademacher: shape must be .*nonnegative": lambda: R.rademacher(KEY, (-1,)),
     "dtype must be a float type": lambda: R.rademacher(KEY, (), jnp.int32),
-    "axis must be an integer": lambda: R.categorical(KEY, X, None),
+    "categorical: axis must be an integer": lambda: R.categorical(KEY, X, None),
+    "choice: axis must be an integer": lambda: R.choice(KEY, X, axis=None),
+    "permutation: axis must be an integer": lambda: R.permutation(KEY, X, None),
+    "choice: a draw needs at least one category": lambda: R.choice(KEY, 0, (2,)),
+    "categorical: a draw needs at least one": lambda: R.categorical(KEY, X[:, :0]),
     "axis=2 is out of bounds": lambda: R.orderings(KEY, X, 2),
     "3 draws without replacement": lambda: R.categorical(KEY, X, 0, (3, 4), False),
     r"bernoulli: p must be in \[0, 1\], got 1.5": lambda: R.bernoulli(KEY, 1.5),
@@ -317,6 +293,7 @@ ERRORS = {
         lambda n: R.binomial(KEY, n, 0.5)
     )(3),
     "n must be nonnegative and finite, got -1": lambda: R.multinomial(KEY, -1, S),
+    "n must be a nonnegative number, got type complex": lambda: R.binomial(KEY, 1j, P),
     "k=5 must be from 0 to the size": lambda: R.top_k(KEY, X, 5),
     "softness must be positive": lambda: R.categorical(KEY, X, softness=-1),
     "softness of shape": lambda: R.bernoulli(KEY, 0.5, softness=np.ones(2)),

@@ -18,7 +18,7 @@ def check_key(key: Any, name: str) -> None:
     is_array = isinstance(key, jax.Array | np.ndarray)
     if is_array and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         several = key.ndim > 0
-    elif is_array and key.dtype == np.uint32:
+    elif is_array and key.dtype == np.uint32 and key.ndim > 0:
         several = key.ndim > 1
     else:
         raise TypeError(f"{name}: key must be a key of jax.random, got {key!r}.")

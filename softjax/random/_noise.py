@@ -90,10 +90,12 @@ class Gumbel(Noise):
     def mirror(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         # The level exp(-t) becomes 1 - exp(-t), whose logarithm has two accurate forms.
         t = jnp.exp(-x - np.euler_gamma)
-        small = t < np.log(2)
+        small, large = t < np.log(2), t > 40
         near = -jnp.log(-jnp.expm1(-jnp.where(small, t, 1)))
-        far = -jnp.log1p(-jnp.exp(-jnp.where(small, 1, t)))
-        return -jnp.log(jnp.where(small, near, far)) - np.euler_gamma
+        far = -jnp.log1p(-jnp.exp(-jnp.where(small | large, 1, t)))
+        mirrored = -jnp.log(jnp.where(small, near, far))
+        # There exp(-t) is its own logarithm to rounding, and soon underflows.
+        return jnp.where(large, t, mirrored) - np.euler_gamma
 
 
 class Laplace(Noise):

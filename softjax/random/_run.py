@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from softjax_solvers.internal import broadcasts, is_traced
+from softjax_solvers.internal import broadcasts, is_traced, safe_log
 
 from .._dispatch import dispatch
 from .._keywords import as_array, as_float, check_softness, with_defaults
-from .._layout import parse_axis, weights_shape
+from .._layout import Layout, layout_of, weights_shape
 from ..axiswise._logarithms import check_logs
-from ..axiswise._measure import check_weights, known_weights
+from ..axiswise._measure import check_measure
 from ..axiswise._operation import Operation
 from ._keys import check_key
 
@@ -26,6 +26,7 @@ def call(
     operation: Operation,
     key: Any,
     *arrays: Any,
+    rows: tuple[Any, Any],
     keywords: Mapping[str, Any],
     **options: Any,
 ) -> Any:
@@ -36,6 +37,7 @@ def call(
     - `body`: what is compiled, called as `body(key, softness, *arrays, keywords=,
         **options)`.
     - `operation`: the operator that is handed the scores, for its keywords.
+    - `rows`: the array that masks and weights broadcast to, and its axis.
     - `keywords`: the common ones that were given.
     """
     name = operation.name
@@ -48,8 +50,7 @@ def call(
         given["where"] = as_array(given["where"])
     if given.get("weights") is not None:
         given["weights"] = as_array(given["weights"], "weights")
-        if not is_traced(given["weights"]):
-            check_weights(known_weights(given["weights"], name), name)
+        check_measure(operation, *rows, given["weights"], given["where"])
     return dispatch(body, key, softness, *arrays, keywords=given, **options)
 
 
@@ -118,10 +119,20 @@ def check_probabilities(name: str, p: Any, *, total: bool = False) -> None:
         raise ValueError(f"{name}: p must not be all 0.")
 
 
-def safe_log(p: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The logarithm of numbers that may be 0, where it is -inf without a derivative."""
-    zero = p <= 0
-    return jnp.where(zero, -jnp.inf, jnp.log(jnp.where(zero, 1, p)))
+def rows_along(name: str, x: Any, axis: Any) -> tuple[Any, Any]:
+    """The `rows` of `call` where there is a single one, of the length of an axis."""
+    return np.empty(layout_along(name, np.shape(x), axis).size), 0
+
+
+def layout_along(name: str, shape: tuple[int, ...], axis: Any) -> Layout:
+    """The layout of an array along a single axis, which may be empty.
+
+    **Raises:** `TypeError` if the axis is no integer, `ValueError` if there is none.
+    """
+    layout = layout_of(shape, axis, name)
+    if layout.flat:
+        raise TypeError(f"{name}: axis must be an integer, got None.")
+    return layout
 
 
 class Scores(NamedTuple):
@@ -131,12 +142,14 @@ class Scores(NamedTuple):
 
     - `values`: logits with noise, `*prefix *batch` with the axis where it was.
     - `axis`: counted from the end.
-    - `prefix`: the part of the shape of draws in front of that of the logits.
+    - `shape`: of the draws.
+    - `prefix`: the part of it in front of that of the logits.
     - `dtype`: of the result.
     """
 
     values: Float[Array, "..."]
     axis: int
+    shape: tuple[int, ...]
     prefix: tuple[int, ...]
     dtype: Any
 
@@ -165,9 +178,7 @@ def perturbed_scores(
         draw of each row.
     """
     logits, dtype = as_float(logits, f"{name}: logits")
-    layout = parse_axis(logits.shape, axis, name)
-    if layout.flat:
-        raise TypeError(f"{name}: axis must be an integer, got None.")
+    layout = layout_along(name, logits.shape, axis)
     at = layout.axes[0]
     if weights is not None:
         weights = jnp.asarray(weights)
@@ -181,7 +192,9 @@ def perturbed_scores(
             ) from None
         absent = weights == 0
         logits = jnp.where(absent, -jnp.inf, logits + safe_log(weights))
-        logits = jnp.where(weights >= 0, logits, jnp.nan)
+        # Where weights were traced, they could not be checked.
+        usable = (weights >= 0) & (weights < jnp.inf)
+        logits = jnp.where(usable, logits, jnp.nan)
     batch = (*logits.shape[:at], *logits.shape[at + 1 :])
     full = parse_shape(name, shape, batch)
     prefix = full[: len(full) - len(batch)]
@@ -189,4 +202,4 @@ def perturbed_scores(
     row.insert(at, logits.shape[at])
     of_noise = (*prefix, *row) if prefixed else tuple(row)
     values = logits + jax.random.gumbel(key, of_noise, logits.dtype)
-    return Scores(values, at - logits.ndim, prefix, dtype)
+    return Scores(values, at - logits.ndim, full, prefix, dtype)

@@ -9,15 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from softjax_solvers.internal import is_traced
+from softjax_solvers.internal import is_traced, safe_log
 
 from .. import axiswise, selection
 from .._keywords import as_array, as_float, parse_flag
-from .._layout import parse_axis
 from ..axiswise._keywords import AxisKeywords, along_axis
 from ..axiswise._operation import Operation, ask
 from ._keys import parse_key
-from ._run import call, check_probabilities, parse_shape, perturbed_scores, safe_log
+from ._run import (
+    call,
+    check_probabilities,
+    layout_along,
+    parse_shape,
+    perturbed_scores,
+    rows_along,
+)
 from .categorical import draw_indices
 
 # What is made of an index has no logarithm of it.
@@ -44,7 +50,7 @@ def _parse_range(name: str, x: Any) -> Any:
 
 def _choice(key, softness, a, *, p, shape, replace, axis, keywords):
     a, dtype = as_float(a, "choice: a")
-    axis = parse_axis(a.shape, axis, "choice").axes[0]
+    axis = layout_along("choice", a.shape, axis).axes[0]
     n = a.shape[axis]
     shape = parse_shape("choice", shape, ())
     logits = jnp.zeros(n, a.dtype)
@@ -86,7 +92,8 @@ def choice(
     - `replace`: whether to draw with replacement. If not, elements come in the order in
         which they are drawn.
     - `p`: how likely elements are, relative to their sum: `n`, nonnegative; None for
-        equally. It may be differentiated, as `a` may.
+        equally. It may be differentiated, as `a` may; where it is 0, its derivative is
+        0.
     - `axis`: the axis of `a` along which elements stand.
     - The others are those of `softjax.AxisKeywords`; `where` and `weights` are of shape
         `n`, and probabilities are multiplied by `weights`.
@@ -110,13 +117,16 @@ def choice(
         check_probabilities("choice", p, total=True)
     replace = parse_flag(replace, "choice: replace")
     options: dict[str, Any] = dict(p=p, shape=shape, replace=replace, axis=axis)
-    return call(_choice, _CHOICE, key, a, keywords=keywords, **options)
+    rows = rows_along("choice", a, axis)
+    return call(_choice, _CHOICE, key, a, rows=rows, keywords=keywords, **options)
 
 
 def _permutation(key, softness, x, *, axis, independent, keywords):
     name = "permutation"
     x, dtype = as_float(x, f"{name}: x")
-    axis = parse_axis(x.shape, axis, name).axes[0]
+    axis = layout_along(name, x.shape, axis).axes[0]
+    if x.shape[axis] == 0:
+        return x.astype(dtype)
     each = independent or x.ndim == 1
     logits = jnp.zeros(x.shape if each else x.shape[axis], x.dtype)
     own = axis if each else 0
@@ -152,7 +162,7 @@ def permutation(
     - `independent`: whether each row along the axis has an order of its own.
     - The others are those of `softjax.AxisKeywords`; `where` and `weights` are of the
         shape of x if `independent`, and else of that of its axis. With `weights`, those
-        that are likely come first.
+        that are likely come first; with `where`, what is behind the last is 0.
 
     **Returns:** an array of the shape of x.
 
@@ -166,5 +176,6 @@ def permutation(
     """
     x = _parse_range("permutation", x)
     independent = parse_flag(independent, "permutation: independent")
-    options: dict[str, Any] = dict(axis=axis, independent=independent)
+    rows = (x, axis) if independent else rows_along("permutation", x, axis)
+    options: dict[str, Any] = dict(axis=axis, independent=independent, rows=rows)
     return call(_permutation, _PERMUTATION, key, x, keywords=keywords, **options)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import axiswise
-from .._keywords import parse_flag
+from .._keywords import as_array, parse_flag
 from .._types import SoftIndex
 from ..axiswise._keywords import IndexKeywords, along_axis
 from ..axiswise._operation import INDEX, Operation, ask
@@ -37,18 +37,19 @@ def draw_indices(
     )
     given = dict(softness=softness, **keywords)
     axis, n = scores.axis, scores.values.shape[scores.axis]
-    if replace:
-        index = axiswise.argmax(scores.values, axis, **given)
-        return index.astype(scores.dtype)
     count = math.prod(scores.prefix)
-    if count > n:
+    if count > n and not replace:
         raise ValueError(
             f"{name}: {count} draws without replacement need as many categories, and "
             f"there are {n}."
         )
-    if count == 0:
-        batch = jnp.sum(scores.values, axis).shape
-        return jnp.zeros((*scores.prefix, *batch, n), scores.dtype)
+    if math.prod(scores.shape) == 0:
+        return jnp.zeros((*scores.shape, n), scores.dtype)
+    if n == 0:
+        raise ValueError(f"{name}: a draw needs at least one category, and got none.")
+    if replace:
+        index = axiswise.argmax(scores.values, axis, **given)
+        return index.astype(scores.dtype)
     _, index = axiswise.top_k(scores.values, count, axis, **given)
     if index is None:
         raise ValueError(
@@ -111,11 +112,13 @@ def categorical(
         2017; Maddison, Mnih and Teh, "The concrete distribution", ICLR 2017; Kool, van
         Hoof and Welling, "Stochastic beams and where to find them", ICML 2019.
     """
+    logits = as_array(logits, "categorical: logits")
     return call(
         _draw,
         _CATEGORICAL,
         key,
         logits,
+        rows=(logits, axis),
         axis=axis,
         shape=shape,
         replace=parse_flag(replace, "categorical: replace"),

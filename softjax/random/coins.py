@@ -76,7 +76,7 @@ def bernoulli(
     **Arguments:**
 
     - `key`: a key of `jax.random`, old or new style.
-    - `p`: in [0, 1], where it has no derivative at either end.
+    - `p`: in [0, 1]; at either end, its derivative is 0.
     - `shape`: of the draws; None for that of p, which broadcasts to it.
     - `softness`, `mode`: as for [`softjax.heaviside`][]; softness is in the unit of
         logits, and broadcasts to the draws.

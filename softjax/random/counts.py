@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from softjax_solvers import Regularizer
-from softjax_solvers.internal import is_traced, sum_chunks
+from softjax_solvers.internal import is_traced, safe_log, sum_chunks
 
 from .. import axiswise, comparison, rounding
 from .._defaults import reads_defaults
 from .._dispatch import dispatch
-from .._keywords import as_array, as_float, check_softness
+from .._keywords import as_array, as_float, check_nonnegative, check_softness
 from ..axiswise._keywords import AxisKeywords, along_axis
 from ..axiswise._operation import Operation, ask
 from ._keys import check_key, parse_key
@@ -26,7 +26,6 @@ from ._run import (
     parse_dtype,
     parse_shape,
     perturbed_scores,
-    safe_log,
 )
 from .coins import check_softness_shape, logit, toss
 
@@ -34,23 +33,19 @@ _MULTINOMIAL = Operation("multinomial", ask("argmax"), ())
 
 
 def _parse_trials(name: str, n: Any) -> tuple[np.ndarray, int]:
-    """The numbers of trials, and the largest of them.
+    """The numbers of trials, and the largest of them, but at least one.
 
     **Raises:** `TypeError` if they are traced or no numbers, `ValueError` if one is
     negative or not finite.
     """
-    wanted = f"{name}: n must be nonnegative"
     if is_traced(n):
         raise TypeError(
-            f"{wanted} and known, for it decides how many trials there are, got a "
-            "traced one. Use a number or an array of NumPy."
+            f"{name}: n must be nonnegative and known, for it decides how many trials "
+            "there are, got a traced one. Use a number or an array of NumPy."
         )
-    known = np.asarray(as_array(n, f"{name}: n")).astype(np.float64)
-    bad = ~(np.isfinite(known) & (known >= 0))
-    if bad.any():
-        raise ValueError(f"{wanted} and finite, got {known[bad][0]}.")
-    known = np.floor(known)
-    return known, int(known.max(initial=0))
+    check_nonnegative(n, f"{name}: n")
+    known = np.floor(np.asarray(n, np.float64))
+    return known, int(known.max(initial=1))
 
 
 def _sum_of_trials(
@@ -88,8 +83,6 @@ def _binomial(key, softness, n, p, *, trials, shape, dtype, mode):
     shape = parse_shape(name, shape, jnp.shape(n), p.shape)
     check_softness_shape(name, softness, shape)
     dtype = dtype or own
-    if trials == 0:
-        return jnp.broadcast_to(0 * p, shape).astype(dtype)
     n = jnp.broadcast_to(n, shape).astype(p.dtype)
     logits = logit(p)
 
@@ -119,7 +112,7 @@ def binomial(
 
     - `key`: a key of `jax.random`, old or new style.
     - `n`: numbers of trials, which have to be known; rounded down.
-    - `p`: in [0, 1].
+    - `p`: in [0, 1]; at either end, its derivative is 0.
     - `shape`: of the draws: what n and p broadcast to. None for no more than that.
     - `dtype`: a float type; None for that of p.
     - `softness`, `mode`: as for [`softjax.random.bernoulli`][].
@@ -153,8 +146,6 @@ def _multinomial(key, softness, n, p, *, trials, shape, dtype, keywords):
         raise ValueError(f"{name}: p must have an axis of outcomes, got a scalar.")
     full = *parse_shape(name, shape, jnp.shape(n), p.shape[:-1]), p.shape[-1]
     dtype = dtype or own
-    if trials == 0:
-        return jnp.broadcast_to(0 * p, full).astype(dtype)
     keywords = dict(keywords)
     weights = keywords.pop("weights")
     logits = jnp.broadcast_to(safe_log(p), full)
@@ -187,7 +178,8 @@ def multinomial(
     - `key`: a key of `jax.random`, old or new style.
     - `n`: numbers of trials, which have to be known; rounded down. They broadcast
         against p without its last axis.
-    - `p`: how likely outcomes are along the last axis, relative to their sum.
+    - `p`: how likely outcomes are along the last axis, relative to their sum; where it
+        is 0, its derivative is 0.
     - `shape`: of the counts, without the axis of outcomes, as JAX documents it;
         None for what n and p broadcast to.
     - `dtype`: a float type; None for that of p.
@@ -211,7 +203,8 @@ def multinomial(
     n, trials = _parse_trials("multinomial", n)
     dtype = parse_dtype("multinomial", dtype)
     options: dict[str, Any] = dict(trials=trials, shape=shape, dtype=dtype)
-    return call(_multinomial, _MULTINOMIAL, key, n, p, keywords=keywords, **options)
+    options |= dict(rows=(p, -1), keywords=keywords)
+    return call(_multinomial, _MULTINOMIAL, key, n, p, **options)
 
 
 _RADIUS = 5  # of the steps of a soft rounding
@@ -254,7 +247,8 @@ def geometric(
     **Arguments:**
 
     - `key`: a key of `jax.random`, old or new style.
-    - `p`: in [0, 1]; where it is 0, inf is returned.
+    - `p`: in [0, 1]; where it is 0, inf is returned. At either end, its derivative is
+        0.
     - `shape`: of the draws; None for that of p, which broadcasts to it.
     - `dtype`: a float type; None for that of p.
     - `softness`, `mode`: as for [`softjax.round`][]; softness is in the unit of counts,

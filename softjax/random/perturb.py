@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from softjax_solvers.internal import broadcasts
 
-from .._keywords import ARGUMENTS, check_positive, float_type, parse_flag
+from .._keywords import ARGUMENTS, as_array, check_positive, float_type, parse_flag
 from ._keys import parse_key
 from ._noise import Noise, get_noise, perturbed
 
@@ -91,6 +91,7 @@ def perturb(
     key = parse_key(key, "perturb")
     noise = get_noise(noise, "perturb")
     check_positive(sigma, "sigma")
+    sigma = _as_array(as_array(sigma, "perturb: sigma"), float)
     antithetic = parse_flag(antithetic, "perturb: antithetic")
     return_std_error = parse_flag(return_std_error, "perturb: return_std_error")
     samples = _parse_samples(samples, antithetic)
@@ -139,7 +140,7 @@ def perturb(
 
     def soft(*args: Any, **keywords: Any) -> Any:
         args, keywords = jax.tree.map(_as_array, (args, keywords))
-        return compiled(key, _as_array(sigma, float), noise, args, keywords)
+        return compiled(key, sigma, noise, args, keywords)
 
     return soft
 
@@ -203,6 +204,7 @@ def _mean(
     # Less the mean of all others: that of all, without its own part.
     others = centers - apart - apart / (count - 1)
     score = jnp.mean((weights - 1) * (values - others), axis=(0, 1))
-    variance = jax.lax.stop_gradient(jnp.sum(apart**2, axis=0)) / (count - 1)
+    squares = jax.lax.stop_gradient(jnp.abs(apart) ** 2)
+    variance = jnp.sum(squares, axis=0) / (count - 1)
     error = jnp.where(finite, jnp.sqrt(variance / count), jnp.nan)
-    return (mean + score).astype(dtype), error.astype(dtype)
+    return (mean + score).astype(dtype), error.astype(jnp.finfo(dtype).dtype)

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from .. import axiswise
-from .._keywords import check_count
+from .._keywords import as_array, check_count
 from .._layout import layout_of
 from .._types import SoftBool, SoftIndex
 from ..axiswise._keywords import AxisKeywords, IndexKeywords, along_axis
@@ -81,12 +81,10 @@ def top_k(
         Kool, van Hoof and Welling, "Stochastic beams and where to find them", ICML
         2019.
     """
-    if logits is not None and not isinstance(logits, str):
-        layout = layout_of(np.shape(logits), axis, "top_k")
-        check_count(k, layout.size, "top_k")
-    return call(
-        _mask, _TOP_K, key, logits, k, axis=axis, shape=shape, keywords=keywords
-    )
+    logits = as_array(logits, "top_k: logits")
+    check_count(k, layout_of(np.shape(logits), axis, "top_k").size, "top_k")
+    options: dict[str, Any] = dict(axis=axis, shape=shape, keywords=keywords)
+    return call(_mask, _TOP_K, key, logits, k, rows=(logits, axis), **options)
 
 
 @along_axis("sort", _ORDERINGS, "indices")
@@ -126,6 +124,6 @@ def orderings(
         "Individual choice behavior", 1959; Grover, Wang, Zweig and Ermon, "Stochastic
         optimization of sorting networks via continuous relaxations", ICLR 2019.
     """
-    return call(
-        _order, _ORDERINGS, key, logits, axis=axis, shape=shape, keywords=keywords
-    )
+    logits = as_array(logits, "orderings: logits")
+    options: dict[str, Any] = dict(axis=axis, shape=shape, keywords=keywords)
+    return call(_order, _ORDERINGS, key, logits, rows=(logits, axis), **options)
