@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import numpy as np
+
+from softjax_solvers.internal import is_traced
 
 from ._keywords import check_softness, parse_mode
 from .methods import ValueMethod, get_mask_method, get_method
@@ -32,9 +35,34 @@ KINDS = (
 
 
 class _Token(NamedTuple):
-    """Stands for a value without a hash, such as a traced softness, in a key."""
+    """Stands for a value without a hash, such as an array, in a key."""
 
-    number: int
+    content: Any
+
+
+def _token(value: Any) -> _Token:
+    """That of equal values is equal, as far as these are known.
+
+    Another one would be another program of the user's own at each entry.
+    """
+    leaves, structure = jax.tree.flatten(value)
+    parts = tuple(map(_content, leaves))
+    token = _Token((structure, parts))
+    try:
+        hash(token)
+    except TypeError:
+        return _Token(next(_numbers))
+    return token
+
+
+def _content(leaf: Any) -> Any:
+    if is_traced(leaf):
+        return next(_numbers)
+    if not isinstance(leaf, jax.Array | np.ndarray):
+        return type(leaf), leaf
+    known = np.asarray(leaf)
+    weak = isinstance(leaf, jax.Array) and leaf.weak_type
+    return type(leaf), known.dtype, weak, known.shape, known.tobytes()
 
 
 class Defaults(NamedTuple):
@@ -62,14 +90,14 @@ class Defaults(NamedTuple):
 # Part of the key of all programs, the users' own too. What has no hash is kept apart:
 # keys stay after a trace is over, and its tracers must not.
 _context: Any = jax.make_user_context(None)
-_values: contextvars.ContextVar[Mapping[int, Any] | None] = contextvars.ContextVar(
+_values: contextvars.ContextVar[Mapping[_Token, Any] | None] = contextvars.ContextVar(
     "softjax_defaults", default=None
 )
 _numbers = itertools.count()
 
 
 def _of_token(token: _Token) -> Any:
-    return (_values.get() or {})[token.number]
+    return (_values.get() or {})[token]
 
 
 def _is_method(value: Any) -> None:
@@ -177,8 +205,8 @@ def defaults(**keywords: Any) -> Iterator[None]:
         try:
             hash(value)
         except TypeError:
-            token = _Token(next(_numbers))
-            apart[token.number], value = value, token
+            token = _token(value)
+            apart[token], value = value, token
         merged[key] = value
     order = sorted(merged.items(), key=lambda item: (item[0][0] or "", item[0][1]))
     entries = tuple((k, n, type(v), v) for (k, n), v in order)

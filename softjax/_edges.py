@@ -60,9 +60,26 @@ def _check_ascending(edges: Any, name: str, wanted: str, fits: bool) -> None:
         )
     if is_traced(edges):
         return
-    known = np.asarray(edges, float)
+    known = np.asarray(edges)
     if np.any(known[1:] < known[:-1]):
         raise ValueError(f"histogram: {name} must not decrease, got {edges}.")
+
+
+def least_length(x: np.ndarray) -> int:
+    """The largest of the numbers, rounded, plus 1.
+
+    **Raises:** `ValueError` if an array can't be so long; `TypeError` for complex
+    numbers.
+    """
+    if np.iscomplexobj(x):
+        raise TypeError(f"bincount: x must be of real numbers, got type {x.dtype}.")
+    largest = np.max(np.round(x.astype(float)), initial=-1)
+    if not largest < np.iinfo(np.int32).max:  # NaN too
+        raise ValueError(
+            f"bincount: without length, x must be finite and below 2**31 - 1, got "
+            f"{largest:g}. Beyond a length numbers are left out."
+        )
+    return int(largest) + 1
 
 
 def counts_below(
@@ -73,7 +90,7 @@ def counts_below(
     def fn(rows):
         x, unit = rows
         steps = Transition(transition.regularizer, unit[:, None])
-        return jnp.sum(steps.heaviside(difference(x[:, None], edges)), axis=-1)
+        return jnp.sum(steps.heaviside(difference(x[:, None], edges[None])), axis=-1)
 
     return map_chunks(fn, (x, transition.unit), row_size=edges.size)
 
@@ -83,7 +100,7 @@ def positions(
 ) -> Float[Array, "m n+1"]:
     """The place of x among increasing edges: `H(x - e_{j-1}) - H(x - e_j)`."""
     steps = Transition(transition.regularizer, transition.unit[:, None])
-    gap = difference(x[:, None], edges)
+    gap = difference(x[:, None], edges[None])
     above, below = pad_last(gap, 1, 0, jnp.inf), pad_last(gap, 0, 1, -jnp.inf)
     # Of two numbers near 1, the difference is that of their complements.
     beyond = below > 0
@@ -96,7 +113,11 @@ def transition_of(
 ) -> Transition:
     """A step for each entry of a flattened array of this shape."""
     softness = parse_softness(softness, dtype)
-    broadcast_shape(x=shape, softness=softness.shape)
+    if broadcast_shape(x=shape, softness=softness.shape) != shape:
+        raise ValueError(
+            f"softness of shape {softness.shape} must broadcast to the shape {shape} "
+            "of the numbers that are counted."
+        )
     softness = jnp.broadcast_to(softness, shape).ravel()
     # Where softness was traced, it could not be checked.
     softness = jnp.where(softness > 0, softness, jnp.nan)

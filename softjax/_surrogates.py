@@ -36,6 +36,35 @@ def _array_equal(x, y, equal_nan=False, **keywords):
     return all(alike)
 
 
+def _array_equiv(x, y, **keywords):
+    from ._api import all, equal
+
+    try:
+        np.broadcast_shapes(np.shape(x), np.shape(y))
+    except ValueError:
+        return jnp.zeros(())
+    return all(equal(x, y, **keywords))
+
+
+def _ptp(x, axis=None, *, keepdims=False, **keywords):
+    from ._api import max, min
+
+    keywords["keepdims"] = keepdims
+    return max(x, axis, **keywords) - min(x, axis, **keywords)
+
+
+def _signbit(x, **keywords):
+    from ._api import less
+
+    return less(x, 0, **keywords)
+
+
+def _floor_divide(x, y, **keywords):
+    from ._api import floor
+
+    return floor(jnp.divide(x, y), **keywords)
+
+
 def _sort(operand, dimension=-1, num_keys=1, **keywords):
     from ._api import argsort, sort, take_along_axis
 
@@ -88,19 +117,35 @@ def _select_n(which: Any, *cases: Any) -> Any:
     return where(which, cases[1], cases[0])
 
 
+_NOT_GIVEN = object()
+
+
 def _cond(
-    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands
+    pred: Any,
+    true_fun: Callable[..., Any],
+    false_fun: Callable[..., Any],
+    *operands,
+    operand: Any = _NOT_GIVEN,
 ) -> Any:
     from ._api import where
 
-    one, other = true_fun(*operands), false_fun(*operands)
+    given = operands if operand is _NOT_GIVEN else (*operands, operand)
+    one, other = true_fun(*given), false_fun(*given)
     return jax.tree.map(lambda x, y: where(pred, x, y), one, other)
 
 
-def _switch(index: Any, branches: Sequence[Callable[..., Any]], *operands) -> Any:
+def _switch(
+    index: Any,
+    branches: Sequence[Callable[..., Any]],
+    *operands,
+    operand: Any = _NOT_GIVEN,
+) -> Any:
     from ._api import choose
 
-    outcomes = (branch(*operands) for branch in branches)
+    if not branches:
+        raise ValueError("softjax.lax.switch: there must be at least one branch.")
+    given = operands if operand is _NOT_GIVEN else (*operands, operand)
+    outcomes = (branch(*given) for branch in branches)
     return jax.tree.map(lambda *choices: choose(index, choices), *outcomes)
 
 
@@ -122,11 +167,16 @@ NUMPY = {
     "maximum": Surrogate("maximum", "x y", reduce="max", accumulate="cummax"),
     "minimum": Surrogate("minimum", "x y", reduce="min", accumulate="cummin"),
     **_names("fmax fmin", "x1 x2"),
+    "floor_divide": Surrogate(
+        _floor_divide, "x1 x2", like="floor", hard_as_theirs=True
+    ),
     # Comparison and logic
     **_names("greater greater_equal less less_equal equal not_equal", "x y"),
     "isclose": Surrogate("isclose", "a b"),
     "allclose": Surrogate(_allclose, "a b", like="isclose"),
     "array_equal": Surrogate(_array_equal, "a1 a2", like="equal", hard_as_theirs=True),
+    "array_equiv": Surrogate(_array_equiv, "a1 a2", like="equal", hard_as_theirs=True),
+    "signbit": Surrogate(_signbit, "x", like="less", hard_as_theirs=True),
     "logical_and": Surrogate("logical_and", "x y", reduce="all"),
     "logical_or": Surrogate("logical_or", "x y", reduce="any"),
     "logical_xor": Surrogate("logical_xor", "x y"),
@@ -135,6 +185,7 @@ NUMPY = {
     **_names("argmax argmin max min argsort sort median", "a"),
     "amax": Surrogate("max", "a"),
     "amin": Surrogate("min", "a"),
+    "ptp": Surrogate(_ptp, "a", like="max"),
     **_names("nanargmax nanargmin nanmax nanmin nanmedian", "a"),
     **_names("quantile percentile nanquantile nanpercentile", "a", **_QUANTILES),
     **_names("partition argpartition", "a"),

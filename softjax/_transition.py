@@ -20,6 +20,7 @@ from ._keywords import (
     float_type,
     parse_flag,
     parse_mode,
+    parse_parameter,
     parse_softness,
     with_defaults,
 )
@@ -164,11 +165,14 @@ def apply_gated(
 def _evaluate(softness, *values, names, operator, mode, gated, options):
     (names, others), (soft, hard) = names, operator
     raw, out_dtype = promote(**dict(zip(names, values, strict=False)))
-    parameters = values[len(names) :]
-    options |= zip(others, map(jnp.asarray, parameters), strict=True)
+    others = {
+        name: parse_parameter(x, name, "a number or an array of them")
+        for name, x in zip(others, values[len(names) :], strict=True)
+    }
+    options |= others
     regularizer, by_name = parse_mode(mode, gated=gated is not None)
     softness = parse_softness(softness, jnp.promote_types(out_dtype, jnp.float32))
-    shapes = {name: x.shape for name, x in raw.items()}
+    shapes = {name: x.shape for name, x in (raw | others).items()}
     shape = broadcast_shape(**shapes, softness=softness.shape)
     if regularizer is None:
         return jnp.broadcast_to(hard(*raw.values(), **options), shape).astype(out_dtype)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from ._defaults import reads_defaults
 from ._transition import GATED, GatedKeywords, apply_gated
-from .elementwise import soft_clip
+from .elementwise import at_finite, soft_clip
 
 
 def _relu6(transition, x):
@@ -51,7 +51,8 @@ def hard_tanh(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "..."]:
 
 
 def _hard_sigmoid(transition, x):
-    return soft_clip(transition, x, -3, 3) / 6 + 0.5
+    # Rather than a clip to [-3, 3], a sixth of whose end is not -1/2 in floats.
+    return soft_clip(transition, x + 3, 0, 6) / 6
 
 
 @reads_defaults("elementwise", keywords=GATED)
@@ -70,8 +71,8 @@ def hard_sigmoid(x: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "...
 
 
 def _hard_silu(transition, x):
-    share = _hard_sigmoid(transition, x)
-    return jnp.where(jnp.isneginf(x), 0, x) * share
+    beyond = jnp.where(x < 0, 0, x)
+    return at_finite(lambda x: x * _hard_sigmoid(transition, x), x, beyond)
 
 
 @reads_defaults("elementwise", keywords=GATED)

@@ -13,11 +13,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ._dispatch import dispatch
 from ._keywords import as_float, parse_flag
+from ._layout import layout_of
 from ._transition import promote
 
 # `where` alone is not enough: reverse mode multiplies the infinite derivative of the
@@ -117,8 +117,10 @@ def _quotient(x: Array, y: Array) -> Array:
 def _quotient_jvp(primals, tangents):
     # The textbook's x / y^2 would overflow for a small y, and then 0 * inf is NaN.
     (x, y), (x_dot, y_dot) = primals, tangents
+    # An infinite quotient times a tangent of 0 would be, too.
     quotient = _quotient(x, y)
-    return quotient, _quotient(x_dot - quotient * y_dot, y)
+    slope = jnp.where(jnp.isinf(quotient), 0, quotient)
+    return quotient, _quotient(x_dot - slope * y_dot, y)
 
 
 def _div(x, y):
@@ -155,21 +157,20 @@ def _length_jvp(axis, primals, tangents):
     (x,), (x_dot,) = primals, tangents
     length = _length(x, axis)
     direction = _quotient(x, jnp.broadcast_to(length, x.shape))
+    direction = jnp.where(jnp.isinf(length), 0, direction)
     return length, jnp.sum(direction * x_dot, axis=axis, keepdims=True)
 
 
 def _norm(x, *, ord, axis: Any, keepdims) -> Array:
     x, dtype = as_float(x)
-    vector = isinstance(axis, int | np.integer) or (axis is None and x.ndim == 1)
-    if not (ord is None or (ord == 2 and vector)):
+    axes = layout_of(x.shape, axis, "norm", several=True).axes
+    if not (ord is None or (ord == 2 and len(axes) == 1)):
         raise ValueError(
             f"norm: ord={ord!r} with axis={axis} of an array of shape {x.shape} is not "
             "supported. Allowed: ord=None, and ord=2 along a single axis."
         )
-    out = _length(x, axis)
-    if not keepdims:
-        out = jnp.squeeze(out, axis)  # pyright: ignore[reportArgumentType]
-    return out.astype(dtype)
+    out = _length(x, axes)
+    return (out if keepdims else jnp.squeeze(out, axes)).astype(dtype)
 
 
 def norm(

@@ -10,17 +10,18 @@ from jaxtyping import Array, Float
 
 from ._dispatch import dispatch
 from ._keywords import as_array, as_float, broadcast_shape
-from ._transition import promote
 from ._types import SoftBool
-from .selection import mix
+from .logic import as_probability
+from .selection import mix, promote_outcomes
 
 
 def _chain(*arrays, count, first_prevails):
     """Branches one upon the other, beginning with the default."""
     conditions, choices = arrays[:count], arrays[count:]
-    raw, dtype = promote(**{f"choice_{i}": x for i, x in enumerate(choices)})
+    chances = [as_probability(p, f"condition {i}")[0] for i, p in enumerate(conditions)]
+    named = {f"choice_{i}": x for i, x in enumerate(choices)}
+    raw, dtype = promote_outcomes(conditions, **named)
     values = [as_float(x.astype(dtype))[0] for x in raw.values()]
-    chances = [as_float(p, f"condition {i}")[0] for i, p in enumerate(conditions)]
     broadcast_shape(
         **{f"condition_{i}": p.shape for i, p in enumerate(chances)},
         **{f"choice_{i}": x.shape for i, x in enumerate(values)},
@@ -112,10 +113,12 @@ def piecewise(
     choices[-1] = jnp.broadcast_to(choices[-1], x.shape).astype(
         jnp.result_type(x, choices[-1])
     )
-    return dispatch(
+    out = dispatch(
         _chain,
         *conditions,
         *choices,
         count=count,
         first_prevails=False,
     )
+    # As in jax.numpy, x decides about the type.
+    return out.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else out

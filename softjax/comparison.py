@@ -106,6 +106,12 @@ def _isclose(transition, x, y, rtol=0, atol=0, equal_nan=False):
     return jnp.where(special, known, close)
 
 
+def _hard_isclose(x, y, rtol, atol, equal_nan):
+    # jax.numpy broadcasts tolerances only if they are numbers.
+    x, y, rtol, atol = jnp.broadcast_arrays(x, y, rtol, atol)
+    return jnp.isclose(x, y, rtol, atol, equal_nan)
+
+
 def _not_equal(transition, x, y):
     return 1 - _isclose(transition, x, y)
 
@@ -170,7 +176,7 @@ def isclose(
     """
     return apply(
         _isclose,
-        jnp.isclose,
+        _hard_isclose,
         {"x": x, "y": y},
         softness,
         mode,

@@ -8,6 +8,7 @@ are below it is the mean of that.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -16,12 +17,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from softjax_solvers import Regularizer
-from softjax_solvers.internal import is_traced
+from softjax_solvers.internal import exact_einsum, is_traced
 
 from ._defaults import reads_defaults
 from ._dispatch import dispatch
 from ._edges import (
     counts_below,
+    least_length,
     parse_bins,
     positions,
     to_common,
@@ -37,6 +39,7 @@ from ._keywords import (
     parse_mode,
 )
 from ._types import SoftIndex
+from .selection import take
 
 
 def _check_edges(edges: Array, name: str, argument: str) -> None:
@@ -48,16 +51,19 @@ def _check_edges(edges: Array, name: str, argument: str) -> None:
 
 def _place(softness, a, v, *, name, mode, right, as_index, decreasing_too):
     regularizer = parse_mode(mode).regularizer
-    # Edges are parameters: they decide about the type only of integers.
-    typed = jnp.issubdtype(jnp.result_type(v), jnp.floating)
+    # Edges are parameters: they decide about the type only of integers, and of numbers
+    # of Python's.
+    known = jnp.asarray(as_array(v, "v"))
+    typed = jnp.issubdtype(known.dtype, jnp.floating) and not known.weak_type
     (x, *_), dtype = to_common(**(dict(v=v) if typed else dict(v=v, a=a)))
     edges = as_float(a, "a")[0].astype(x.dtype)
     _check_edges(edges, name, "bins" if decreasing_too else "a")
     if regularizer is None:
+        # Of their own types, in which integers beyond 2**24 differ.
         if decreasing_too and edges.size:
-            place = jnp.digitize(x, edges, not right)
+            place = jnp.digitize(v, a, not right)
         else:
-            place = jnp.searchsorted(edges, x, side="right" if right else "left")
+            place = jnp.searchsorted(a, v, side="right" if right else "left")
         if as_index:
             return jax.nn.one_hot(place, edges.size + 1, dtype=dtype)
         return place.astype(dtype)
@@ -128,10 +134,16 @@ def searchsorted(
 
 
 def _arranged(a, sorter):
-    a, sorter = as_float(a, "a")[0].astype(jnp.asarray(a).dtype), jnp.asarray(sorter)
+    a, sorter = jnp.asarray(as_array(a, "a")), jnp.asarray(as_array(sorter, "sorter"))
+    _check_edges(a, "searchsorted", "a")
     if jnp.issubdtype(sorter.dtype, jnp.integer):
         return a[sorter]
-    return sorter.astype(a.dtype) @ a
+    if sorter.ndim != 2 or sorter.shape[-1] != a.size:
+        raise ValueError(
+            f"searchsorted: sorter of shape {sorter.shape} must be integers, or soft "
+            f"indices with a last axis over the {a.size} elements of a."
+        )
+    return take(a, sorter)
 
 
 @reads_defaults("comparison")
@@ -180,6 +192,9 @@ def digitize(
 def _histogram(softness, a, *, mode, bins, range, weights, density):
     given = dict(a=a) if weights is None else dict(a=a, weights=weights)
     (x, *rest), dtype = to_common(**given)
+    for name, edges in dict(bins=bins, range=range).items():
+        if np.ndim(edges) > 0:
+            as_float(edges, name)
     if weights is not None and rest[0].shape != x.shape:
         raise ValueError(
             f"histogram: weights of shape {rest[0].shape} must have the shape "
@@ -272,31 +287,19 @@ def _bincount(softness, x, *, mode, weights, length):
             "of the numbers or indices that are counted."
         )
     if values.ndim != 1:
-        flat = values.reshape(-1, values.shape[-1])
-        counts = weights.ravel() @ flat
+        flat = values.reshape(math.prod(shape), values.shape[-1])
+        counts = exact_einsum("m,mn->n", weights.ravel(), flat)
         counts = jnp.concatenate([counts, jnp.zeros(length, counts.dtype)])[:length]
     elif regularizer is None or not jnp.issubdtype(jnp.result_type(x), jnp.floating):
-        whole = jnp.round(values).astype(jnp.int32)
+        whole = jnp.asarray(x)
+        if not jnp.issubdtype(whole.dtype, jnp.integer):
+            whole = jnp.round(values).astype(jnp.int32)
         counts = jnp.bincount(whole, weights, length=length)
     else:
         transition = transition_of(softness, regularizer, shape, values.dtype)
-        edges = jnp.arange(length) + jnp.asarray(0.5, values.dtype)
+        edges = jnp.arange(length, dtype=values.dtype) + 0.5
         counts = total_positions(transition, values, weights, edges)[:length]
     return counts.astype(dtype)
-
-
-def _least_length(x: np.ndarray) -> int:
-    """The largest of the numbers, rounded, plus 1.
-
-    **Raises:** `ValueError` if an array can't be so long.
-    """
-    largest = np.max(np.round(x), initial=-1)
-    if not largest < np.iinfo(np.int32).max:  # NaN too
-        raise ValueError(
-            f"bincount: without length, x must be finite and below 2**31 - 1, got "
-            f"{largest:g}. Beyond a length numbers are left out."
-        )
-    return int(largest) + 1
 
 
 @reads_defaults("comparison")
@@ -344,7 +347,7 @@ def bincount(
         raise ValueError("bincount: length must be given for numbers that are traced.")
     size = np.shape(x)[-1]
     if length is None and numbers:
-        size = _least_length(np.asarray(x, float))
+        size = least_length(np.asarray(x))
     size = max(size, parse_index(minlength, "bincount: minlength"))
     weights = None if weights is None else as_array(weights, "weights")
     length = size if length is None else parse_index(length, "bincount: length")
@@ -353,6 +356,7 @@ def bincount(
 
 
 def _one_hot(x, *, num_classes, dtype, axis):
+    as_float(x)
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         return jax.nn.one_hot(x, num_classes, dtype=dtype, axis=axis)

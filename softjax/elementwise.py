@@ -7,6 +7,7 @@ instance (see `softjax.solvers.get_regularizer`), or `"hard"` for the hard opera
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import jax
@@ -86,8 +87,21 @@ def sign(
     return apply(_sign, jnp.sign, {"x": x}, softness, mode)
 
 
+def at_finite(
+    fn: Callable[[Float[Array, "..."]], Float[Array, "..."]],
+    x: Float[Array, "..."],
+    beyond: Float[Array, "..."],
+) -> Float[Array, "..."]:
+    """`fn(x)`, and `beyond` where x is infinite, or NaN.
+
+    There the slope of a step, 0, times x would be NaN, in derivatives too.
+    """
+    finite = jnp.isfinite(x)
+    return jnp.where(finite, fn(jnp.where(finite, x, 0)), beyond)
+
+
 def soft_abs(transition: Transition, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    return x * _sign(transition, x)
+    return at_finite(lambda x: x * _sign(transition, x), x, jnp.abs(x))
 
 
 @reads_defaults("elementwise")

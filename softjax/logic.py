@@ -1,8 +1,9 @@
 """Logic on soft Booleans: probabilities of events that are taken to be independent.
 
-Booleans and integers count as the probabilities 0 and 1. `use_geometric_mean=True` puts
-the geometric mean of probabilities in place of their product, so that a conjunction
-does not shrink with the number of its terms.
+Booleans count as the probabilities 0 and 1, and integers as the Booleans that they are
+in jax.numpy, true but for 0. `use_geometric_mean=True` puts the geometric mean of
+probabilities in place of their product, so that a conjunction does not shrink with the
+number of its terms.
 """
 
 from __future__ import annotations
@@ -64,9 +65,23 @@ def _lift(p: Array) -> Array:
     return p + _LEAST * (1 - p)
 
 
+def as_probability(p: Any, name: str = "x") -> tuple[Array, Any]:
+    """A soft Boolean in the type to compute in, and the type to return.
+
+    Whole numbers but 0 are true, as in jax.numpy.
+
+    **Raises:** `TypeError` for complex numbers and for what is no array of numbers.
+    """
+    wide, dtype = as_float(p, name)
+    if not jnp.issubdtype(jnp.result_type(p), jnp.floating):
+        wide = (wide != 0).astype(wide.dtype)
+    return wide, dtype
+
+
 def _evaluate(x, y, *, rule: Any, geometric: bool) -> SoftBool:
     raw, dtype = promote(x=x, y=y)
-    x, y = (as_float(p.astype(dtype))[0] for p in raw.values())
+    wide = jnp.promote_types(dtype, jnp.float32)
+    x, y = (as_probability(p)[0].astype(wide) for p in raw.values())
     return rule(x, y, geometric).astype(dtype)
 
 
@@ -76,8 +91,8 @@ def _pair(rule: Any, x: Any, y: Any, geometric: bool) -> SoftBool:
 
 
 def _reduce(x, *, rule: Any, axis: Any, where: Any, **flags: bool) -> SoftBool:
-    x, dtype = as_float(x)
-    return rule(x, axis, where, **flags).astype(dtype)
+    p, dtype = as_probability(x)
+    return rule(p, axis, where, **flags).astype(dtype)
 
 
 def _along(
@@ -92,8 +107,8 @@ def _along(
 
 
 def _not(x):
-    x, dtype = as_float(x)
-    return (1 - x).astype(dtype)
+    p, dtype = as_probability(x)
+    return (1 - p).astype(dtype)
 
 
 def logical_not(x: Any) -> SoftBool:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     argsort: Any
     around: Any
     array_equal: Any
+    array_equiv: Any
     bincount: Any
     ceil: Any
     choose: Any
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     equal: Any
     fabs: Any
     floor: Any
+    floor_divide: Any
     fmax: Any
     fmin: Any
     greater: Any
@@ -88,12 +90,14 @@ if TYPE_CHECKING:
     partition: Any
     percentile: Any
     piecewise: Any
+    ptp: Any
     quantile: Any
     rint: Any
     round: Any
     searchsorted: Any
     select: Any
     sign: Any
+    signbit: Any
     sort: Any
     take: Any
     take_along_axis: Any

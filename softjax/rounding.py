@@ -18,6 +18,7 @@ from softjax_solvers import Regularizer
 from ._defaults import reads_defaults
 from ._keywords import parse_index, with_defaults
 from ._transition import Transition, apply
+from .elementwise import at_finite
 
 _MOST_DECIMALS = 300
 """Beyond, a power of ten is no float of any type."""
@@ -34,7 +35,9 @@ def _stairs(
     # nothing cancels. All steps stand along a new leading axis.
     offsets = range(1, neighbor_radius + 1)
     ahead = [distance, *(distance - k for k in offsets)]
-    steps = transition.heaviside(jnp.stack([*ahead, *(-distance - k for k in offsets)]))
+    unit = transition.unit[None] if transition.unit.ndim else transition.unit
+    stacked = jnp.stack([*ahead, *(-distance - k for k in offsets)])
+    steps = Transition(transition.regularizer, unit).heaviside(stacked)
     above, behind = steps[: len(ahead)], steps[len(ahead) :]
     return below + (jnp.sum(above, axis=0) - jnp.sum(behind, axis=0))
 
@@ -46,12 +49,14 @@ def _at_finite(
 ) -> Float[Array, "..."]:
     """`fn(x)`, and x itself where it is not finite."""
     x, _ = jnp.broadcast_arrays(x, transition.unit)
-    finite = jnp.isfinite(x)
-    return jnp.where(finite, fn(jnp.where(finite, x, 0)), x)
+    return at_finite(fn, x, x)
 
 
 def _round(transition, x, neighbor_radius, decimals):
     factor = 10.0 ** abs(decimals)
+    if factor > float(jnp.finfo(x.dtype).max):
+        # No number has such decimals, or is half of such a unit.
+        return x if decimals > 0 else jnp.where(jnp.isfinite(x), 0, x)
     scaled = x * factor if decimals >= 0 else x / factor
 
     def fn(x):

@@ -17,10 +17,11 @@ from jaxtyping import Array, Float
 from softjax_solvers.internal import anywhere
 
 from ._dispatch import dispatch
-from ._keywords import as_float, broadcast_shape, parse_flag, parse_index
+from ._keywords import as_float, broadcast_shape, float_type, parse_flag, parse_index
 from ._layout import parse_axis
 from ._transition import promote
 from ._types import SoftBool, SoftIndex
+from .logic import as_probability
 
 
 def _weigh(weights: Array, values: Array) -> Array:
@@ -34,8 +35,25 @@ def mix(p: SoftBool, x: Array, y: Array) -> Array:
     return _weigh(p, x) + _weigh(1 - p, y)
 
 
+def promote_outcomes(
+    chances: Sequence[Any], **outcomes: Any
+) -> tuple[dict[str, Array], Any]:
+    """`promote` of outcomes; chances decide about the type of Python's numbers.
+
+    In jax.numpy such are weakly typed: a mask of them has the type of what it masks.
+    """
+    raw, dtype = promote(**outcomes)
+    if all(x.weak_type for x in raw.values()):
+        dtype = float_type(jnp.result_type(*raw.values(), *chances))
+    return raw, dtype
+
+
 def _expect(weights: Float[Array, "... n"], values: Float[Array, "... n"]) -> Array:
     """The sum of weights times values along the last axis, with broadcasting."""
+    weights, values = (
+        x.reshape((1,) * (max(weights.ndim, values.ndim) - x.ndim) + x.shape)
+        for x in (weights, values)
+    )
     return jnp.sum(_weigh(weights, values), axis=-1)
 
 
@@ -91,8 +109,8 @@ def _parse_index(index: Any, size: int, name: str, argument: str) -> Array:
 
 
 def _where(condition, x, y):
-    p, _ = as_float(condition, "condition")
-    raw, dtype = promote(x=x, y=y)
+    p, _ = as_probability(condition, "condition")
+    raw, dtype = promote_outcomes((condition,), x=x, y=y)
     broadcast_shape(condition=p.shape, **{name: a.shape for name, a in raw.items()})
     x, y = (as_float(a.astype(dtype))[0] for a in raw.values())
     return mix(p, x, y).astype(dtype)
@@ -186,7 +204,9 @@ def _broadcast(*shapes: tuple[int, ...]) -> bool:
 
 
 def _choose_from(a, *choices):
-    raw, dtype = promote(**{f"choices[{i}]": x for i, x in enumerate(choices)})
+    named = {f"choices[{i}]": x for i, x in enumerate(choices)}
+    as_float(a, "a")
+    raw, dtype = promote_outcomes((a,), **named)
     parts = jnp.broadcast_arrays(*(x.astype(dtype) for x in raw.values()))
     return _choose(a, jnp.stack(parts))
 
@@ -358,7 +378,7 @@ def _slice(values: Array, start: Float[Array, " n"], length: int, axis: int) -> 
     last = start.shape[0] - length
     start = jnp.append(start[:last], jnp.sum(start[last:]))
     # Position i comes k-th if the slice starts at i - k.
-    origin = jnp.arange(values.shape[axis]) - jnp.arange(length)[:, None]
+    origin = jnp.arange(values.shape[axis])[None] - jnp.arange(length)[:, None]
     possible = (origin >= 0) & (origin <= last)
     weights = jnp.where(possible, start[jnp.clip(origin, 0, last)], 0)
     return _take(weights, values, axis)

@@ -61,6 +61,9 @@ _ALL = [
     *_each("numpy.equal numpy.not_equal", X, Y),
     *_each("numpy.isclose numpy.allclose", X, Y, atol=0.75, rtol=0.5),
     *_each("numpy.array_equal", X, X + np.float32(0.125)),
+    *_each("numpy.array_equiv", X, X[0] + np.float32(0.125)),
+    *_each("numpy.signbit", X + np.float32(0.125)),
+    *_each("numpy.floor_divide", X, Y + np.float32(0.125)),
     *(
         _soft(f"numpy.logical_{name}", (_TRUE, Y > 0), (_CHANCE, 1.0 * (Y > 0)))
         for name in ("and", "or", "xor")
@@ -74,6 +77,7 @@ _ALL = [
     *_each("numpy.argmax numpy.argmin", X),
     *_each("numpy.argmax numpy.argmin", X, 0, keepdims=True),
     *_each("numpy.max numpy.min numpy.amax numpy.amin", X, (0, 1), keepdims=True),
+    *_each("numpy.ptp", X, 1, keepdims=True),
     *_each("numpy.max numpy.min", X, 1, initial=1.0, where=WHERE),
     *_each("numpy.argsort numpy.sort", X),
     *_each("numpy.argsort numpy.sort", X, None, descending=True),

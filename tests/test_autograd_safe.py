@@ -105,11 +105,25 @@ def test_div():
     assert jnp.isnan(sj.div(jnp.nan, 0.0))
 
 
+@pytest.mark.parametrize(("x", "y"), [(np.inf, 2.0), (1e30, 1e-30)])
+def test_slopes_of_infinite_quotients(x, y):
+    """In forward mode too, where a quotient meets a tangent of 0."""
+    x, y = np.float32(x), np.float32(y)
+    by_x = jax.jvp(lambda x: sj.div(x, y), (x,), (np.float32(1),))[1]
+    np.testing.assert_allclose(by_x, 1 / y, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(sj.div)(x, y), 1 / y, rtol=1e-6)
+    assert jax.grad(sj.div, 1)(x, y) == 0
+
+
 def test_norm():
     x = np.asarray([[3.0, 0.0], [4.0, 0.0]], np.float32)
     assert sj.norm(x) == 5
     np.testing.assert_array_equal(sj.norm(x, axis=0), [5, 0])
     assert sj.norm(x, axis=0, keepdims=True).shape == (1, 2)
+    np.testing.assert_array_equal(sj.norm(x, 2, (0,)), [5, 0])
+    far = jnp.asarray([jnp.inf, 1.0, -jnp.inf])
+    assert sj.norm(far) == jnp.inf
+    np.testing.assert_array_equal(jax.grad(sj.norm)(far), 0)
     with pytest.raises(ValueError, match=r"norm: ord=1 with axis=0 .* ord=2 along a"):
         sj.norm(x, ord=1, axis=0)
 

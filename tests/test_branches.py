@@ -48,6 +48,19 @@ def test_booleans_select_as_in_jax_numpy():
     np.testing.assert_allclose(found, jnp.piecewise(X, table, functions[:2]))
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_a_mask_of_numbers_has_the_type_of_its_conditions(dtype, x64):
+    """As what it is multiplied by has in jax.numpy, where numbers have no type."""
+    p = jnp.asarray(P, dtype)
+    for mask in (
+        *(sj.where(p, 1.0, 0), sj.select([p, p], [1, 2.0]), sj.choose(p[1:3], [1, 0])),
+        sj.piecewise(p, [p], [2.0, lambda x: x.astype(float)]),
+    ):
+        assert mask.dtype == dtype
+    assert sj.where(p, jnp.ones(5, jnp.float16), 0).dtype == jnp.float16
+    assert sj.where(True, 1, 0).dtype == sj.relu(1).dtype
+
+
 def test_gradients_of_branches():
     """Gradients in conditions and choices, infinite ones that are left out too."""
 
@@ -83,6 +96,8 @@ ERRORS = [
     (lambda: sj.select([P], [X, X]), ValueError, "same length.*1 and 2"),
     (lambda: sj.select([P], [X[:2]]), ValueError, "must broadcast together"),
     (lambda: sj.select(["x"], [X]), TypeError, "condition 0"),
+    (lambda: sj.select(["x"], [1.0]), TypeError, "condition 0"),
+    (lambda: sj.choose("x", [1.0, 2.0]), TypeError, "a must be an array"),
     (lambda: sj.piecewise(X, [P], [1, 2, 3]), ValueError, "1 or 2 entries, got 3"),
     (lambda: sj.piecewise(None, [P], [1]), TypeError, "x must be an array"),
     (lambda: sj.all(P, where=Q), TypeError, "where must be a Boolean"),

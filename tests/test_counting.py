@@ -134,6 +134,37 @@ def test_infinities_and_nan():
     assert np.all(np.isfinite(gradient))
 
 
+def test_hard_places_of_integers_are_exact():
+    """Beyond 2**24 too, where float32 rounds them."""
+    n = jnp.arange(2**24, 2**24 + 4)
+    np.testing.assert_array_equal(sj.searchsorted(n, n, mode="hard"), np.arange(4))
+    np.testing.assert_array_equal(sj.digitize(n, n[::-1], mode="hard"), [3, 2, 1, 0])
+    # Numbers of Python's do not decide about the type.
+    half = jnp.arange(3, dtype=jnp.bfloat16)
+    assert sj.searchsorted(half, 0.5).dtype == jnp.bfloat16
+
+
+STRICT = {
+    "searchsorted": lambda: sj.searchsorted(X, X, softness=np.ones(6)),
+    "digitize": lambda: sj.digitize(X, X, as_index=True),
+    "histogram": lambda: sj.histogram(X, 3),
+    "bincount": lambda: sj.bincount(X, length=3),
+    "round": lambda: sj.round(X, softness=np.ones(6)),
+    "choose": lambda: sj.choose(np.ones(2) / 2, [X, X]),
+    "dynamic_slice": lambda: sj.dynamic_slice_in_dim(X, np.ones(6), 2),
+}
+
+
+@each("name", list(STRICT), fast=("bincount", "choose"))
+def test_nothing_is_promoted_by_the_way(name):
+    """Where a user has all promotion checked, that of ours is explicit."""
+    expected = STRICT[name]()
+    jax.clear_caches()
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        found = STRICT[name]()
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
 def test_histograms_keep_what_is_in_range():
     """Without edges of one's own, no element is outside of the first and last."""
     x = np.asarray([0.0, 0.1, 0.9, 1.0], np.float32)
@@ -175,6 +206,15 @@ def test_indices_and_integers():
     for sorter in (jnp.argsort(a), sj.argsort(a, mode="hard")):
         found = sj.searchsorted(a, x, sorter=sorter, mode="hard")
         np.testing.assert_array_equal(found, [1, 2])
+    # Of integers and infinities, too.
+    whole, ends = jnp.asarray([7, 1, 4]), jnp.asarray([jnp.inf, 0.0, -jnp.inf])
+    index = sj.argsort(whole, softness=3.0)
+    found = sj.searchsorted(whole, x, sorter=index, softness=3.0)
+    expected = sj.searchsorted(index @ whole.astype(float), x, softness=3.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = sj.searchsorted(ends, x, sorter=sj.argsort(ends, mode="hard"), mode="hard")
+    np.testing.assert_array_equal(found, [2, 2])
+    np.testing.assert_array_equal(sj.bincount(np.zeros((2, 0))), [])
     np.testing.assert_array_equal(sj.one_hot(p, 3, axis=0), np.moveaxis(p, -1, 0))
     np.testing.assert_array_equal(sj.one_hot(integers, 6), np.eye(6)[integers])
 
@@ -192,6 +232,15 @@ ERRORS = [
     (lambda: sj.searchsorted(EDGES, X, "middle"), ValueError, "side must be 'left'"),
     (lambda: sj.searchsorted(EDGES[:, None], X), ValueError, "a must have one axis"),
     (lambda: sj.searchsorted(EDGES, X, as_index="1"), TypeError, "as_index"),
+    (lambda: sj.searchsorted(EDGES, X, sorter=X[:2]), ValueError, "sorter of shape"),
+    (
+        lambda: sj.searchsorted(EDGES, X, softness=np.ones((2, 1))),
+        ValueError,
+        r"softness of shape \(2, 1\) must broadcast to the shape \(6,\)",
+    ),
+    (lambda: sj.histogram(X, 1j * EDGES), TypeError, "bins must be .*complex"),
+    (lambda: sj.bincount(1j * X), TypeError, "real numbers, got type complex"),
+    (lambda: sj.one_hot(1j * X, 3), TypeError, "complex"),
     (lambda: sj.searchsorted(EDGES, X, softness=0), ValueError, "softness"),
     (lambda: sj.digitize(X, 0.5), ValueError, "bins must have one axis"),
     (lambda: sj.histogram(X, weights=[1.0]), ValueError, "weights of shape"),

@@ -192,6 +192,23 @@ def test_objects_without_a_hash():
     np.testing.assert_array_equal(found, sj.argmax(X, mode=mode, softness=0.5))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: jnp.float32(0.3), lambda: np.asarray([0.3]), lambda: [0.3]],
+    ids=["jax", "numpy", "list"],
+)
+def test_equal_arrays_share_a_program(make):
+    traced = []
+    run = jax.jit(lambda x: (traced.append(None), sj.relu(x))[1])
+    for _ in range(2):
+        with sj.defaults(softness=make()):
+            found = run(X)
+        np.testing.assert_allclose(found, sj.relu(X, softness=0.3), rtol=1e-6)
+    with sj.defaults(softness=2 * jnp.asarray(make())):
+        np.testing.assert_allclose(run(X), sj.relu(X, softness=0.6), rtol=1e-6)
+    assert len(traced) == 2
+
+
 def test_straight_through():
     with sj.defaults(straight_through=True, softness=0.3):
         value, slope = jax.value_and_grad(lambda x: sj.max(x))(X)

@@ -92,7 +92,7 @@ def test_invariants(case, x, y, softness):
     for value in (*gradients, *out.values()):
         assert np.all(np.isfinite(value))
     # Probabilities, whose complements are exact to a unit of rounding.
-    for name in ("heaviside", *BINARY):
+    for name in ("heaviside", "hard_sigmoid", *BINARY):
         assert np.all((out[name] >= 0) & (out[name] <= 1)), name
     half = out["heaviside"] + out["minus_heaviside"]
     np.testing.assert_allclose(half, 1, atol=1e-6)
@@ -170,7 +170,20 @@ def test_nan_and_infinity(case):
             np.asarray(out[name])[infinite], expected, err_msg=name
         )
     for gradient in gradients[:2]:
-        assert np.all(np.isfinite(np.asarray(gradient)[~nan & ~infinite]))
+        assert np.all(np.isfinite(np.asarray(gradient)[~nan]))
+
+
+@pytest.mark.parametrize("soft", [sj.abs, sj.hard_silu, sj.equal, sj.isclose])
+def test_slopes_at_infinity_are_those_of_the_hard_function(soft):
+    """Of differences that overflow, too."""
+    x = np.asarray([-np.inf, -3e38, 3e38, np.inf], np.float32)
+    args = (x,) if soft in (sj.abs, sj.hard_silu) else (x, -x)
+    slopes = [-1, -1, 1, 1] if soft is sj.abs else [0, 0, 1, 1]
+    expected = slopes if len(args) == 1 else 0
+    by_x = jax.grad(lambda *args: soft(*args).sum())(*args)
+    np.testing.assert_array_equal(by_x, np.zeros(4) + expected)
+    _, tangent = jax.jvp(soft, args, (np.ones_like(x),) * len(args))
+    np.testing.assert_array_equal(tangent, np.zeros(4) + expected)
 
 
 @pytest.mark.parametrize("soft", [sj.fmax, sj.fmin])
@@ -201,6 +214,25 @@ def test_types_of_two_arguments():
     assert sj.greater(half, single).dtype == jnp.float32
     assert sj.greater(half, 1.0).dtype == jnp.bfloat16
     assert sj.clip(half, 0, 1).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("mode", ["smooth", "hard"])
+def test_parameters_broadcast_in_every_mode(mode):
+    slopes = jnp.asarray([[0.1], [0.5]])
+    found = sj.leaky_relu(-1.0, slopes, mode=mode, softness=0.01)
+    np.testing.assert_allclose(found, -slopes, atol=1e-6)
+    found = sj.isclose(1.0, jnp.ones(3) * 1.5, atol=slopes, mode=mode, softness=1e-3)
+    np.testing.assert_allclose(found, (slopes >= 0.5) * jnp.ones(3), atol=0.6)
+    assert found.shape == (2, 3)
+
+
+@pytest.mark.parametrize("decimals", [-300, -40, 40, 300])
+def test_decimals_that_no_number_has(decimals):
+    x = jnp.asarray([0.0, 1.5, -3e38, jnp.inf])
+    expected = x if decimals > 0 else [0, 0, 0, jnp.inf]
+    slope = jax.grad(lambda x: sj.round(x, decimals).sum())(x)
+    np.testing.assert_array_equal(sj.round(x, decimals), expected)
+    np.testing.assert_array_equal(slope[:3], float(decimals > 0))
 
 
 @pytest.mark.parametrize("mode", ["smooth", "c1"])
@@ -240,6 +272,13 @@ ERRORS = [
     (lambda: sj.abs(1.0, mode="gated_c1"), ValueError, "Use mode='c1' here"),
     (lambda: sj.sigmoidal(1.0, mode="hard"), ValueError, "softjax.heaviside"),
     (lambda: sj.softrelu(1.0, mode="hard"), ValueError, "softjax.relu"),
+    (lambda: sj.isclose(1.0, 1.0, rtol="a"), TypeError, "rtol must be a number or an"),
+    (lambda: sj.leaky_relu(1.0, 1j), TypeError, "negative_slope.*complex"),
+    (
+        lambda: sj.leaky_relu(jnp.ones(2), jnp.ones(3)),
+        ValueError,
+        r"broadcast together: x \(2,\), negative_slope \(3,\)",
+    ),
     (lambda: sj.round(1.0, neighbor_radius=-1), ValueError, "neighbor_radius"),
     (lambda: sj.round(1.0, neighbor_radius=1.5), TypeError, "neighbor_radius"),
     (

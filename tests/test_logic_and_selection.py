@@ -35,6 +35,19 @@ def test_truth_tables(geometric):
             np.testing.assert_allclose(soft, hard, atol=2e-1 if geometric else 0)
 
 
+def test_integers_are_true_but_for_0():
+    x, y = jnp.asarray([0, 1, 2, -3]), jnp.asarray([[0], [3]])
+    for name in ("and", "or", "xor"):
+        found = getattr(sj, f"logical_{name}")(x, y)
+        np.testing.assert_array_equal(found, getattr(jnp, f"logical_{name}")(x, y))
+    for name, *args in (
+        *(("logical_not", x), ("all", x[1:]), ("any", x), ("where", x, 5, 1)),
+    ):
+        expected = getattr(jnp, name)(*args)
+        np.testing.assert_array_equal(getattr(sj, name)(*args), expected)
+    np.testing.assert_array_equal(sj.select([x], [5], 1), jnp.where(x, 5, 1))
+
+
 def test_probabilities_of_independent_events():
     np.testing.assert_allclose(sj.logical_and(P, Q), P * Q, rtol=1e-6)
     np.testing.assert_allclose(sj.logical_or(P, Q), P + Q - P * Q, rtol=1e-6)

@@ -223,6 +223,11 @@ def test_soft_control_flow():
     branches = [jnp.sum, jnp.min, jnp.max]
     found = sj.lax.switch(index, branches, X)
     np.testing.assert_allclose(found, 0.25 * 1.9 + 0.75 * 0.2, atol=1e-6)
+    for fn, *args in (
+        (sj.lax.cond, p, jnp.sum, jnp.max),
+        (sj.lax.switch, index, branches),
+    ):
+        np.testing.assert_array_equal(fn(*args, operand=X), fn(*args, X))
     keys, values = sj.lax.sort((X, 2 * X), num_keys=1)
     np.testing.assert_allclose(values, 2 * keys, atol=1e-6)
 
@@ -239,6 +244,7 @@ ERRORS = [
     (lambda: snp.where(snp.greater(X, 0)), TypeError, "None"),
     (lambda: snp.take(X, X[:2]), ValueError, "soft index"),
     (lambda: sj.lax.sort((X, X), num_keys=2), NotImplementedError, "num_keys"),
+    (lambda: sj.lax.switch(X, []), ValueError, "at least one branch"),
     (lambda: sj.lax.select_n(X, X, X, X), ValueError, "3 cases"),
 ]
 
