@@ -110,6 +110,32 @@ def test_gated_grad_solves_values_once(call, times):
     assert len(solved) == times
 
 
+def test_without_a_gate_only_what_is_averaged_moves():
+    """Neither softness, level, weights nor what the mode and the method are made of."""
+    x, gated = X[0, 0], dict(gated_grad=False)
+
+    @jax.jit
+    def values(softness, level, weights, scale):
+        mode = sj.solvers.Scaled(sj.solvers.Entropy(), scale)
+        given = dict(softness=softness, mode=mode, **gated)
+        fused = sj.methods.Fused(strength=level)
+        return jnp.stack(
+            [
+                sj.max(x, weights=weights, **given),
+                sj.max(x, method=fused, softness=softness, mode="c0", **gated),
+                sj.quantile(x, level, **given),
+                jnp.sum(sj.top_k(x, 2, **given)[0]),
+            ]
+        )
+
+    args = 0.1, 0.3, jnp.array([1.0, 2.0, 0.5, 1.0]), 1.5
+    for jacobian in jax.jit(jax.jacrev(values, (0, 1, 2, 3)))(*args):
+        np.testing.assert_array_equal(jacobian, 0)
+    # An index that is returned has its own.
+    index = lambda s: sj.top_k(x, 2, softness=s, **gated)[1]  # noqa: E731
+    assert np.any(jax.jacfwd(index)(0.1) != 0)
+
+
 def test_gated_grad_of_hard_operators():
     """There is nothing to stop, whatever the method."""
     for method in cases.METHODS:
@@ -162,3 +188,23 @@ def test_quantile_methods_and_traced_levels():
     x = X[0, 0]
     slope = jax.jit(jax.grad(lambda q: sj.quantile(x, q, mode="hard")))(0.4)
     assert_close(slope, jax.grad(lambda q: jnp.quantile(x, q))(0.4), atol=1e-4)
+
+
+def test_traced_levels_beyond_the_ends():
+    """They can't be refused, and are the nearest that there is, as of `jnp`."""
+    x, ids = X[0, 0], np.zeros(4, int)
+
+    @jax.jit
+    def run(q):
+        hard, given = dict(mode="hard"), dict(quantile_method="inverted_cdf")
+        return [
+            sj.quantile(x, q, **hard),
+            sj.quantile(x, q, softness=1e-4),
+            sj.quantile(x, q, **hard, **given),
+            sj.percentile(x, 100 * q, softness=1e-4, **given),
+            sj.segment.quantile(x, ids, q, 1, **hard)[0],
+        ]
+
+    for q, expected in ((-0.2, x.min()), (1.2, x.max())):
+        for found in run(q):
+            assert_close(found, expected, atol=1e-3)

@@ -38,3 +38,21 @@ def test_pad_and_back():
         segment.pad(tree["x"], IDS, COUNT, 3)
     with pytest.raises(ValueError, match="max_size must be given"):
         jax.jit(lambda ids: segment.pad(tree["x"], ids, COUNT))(IDS)
+
+
+def test_sorted_ids_are_not_sorted_again():
+    """Elements before and behind all segments are left out, as where they are."""
+    order = np.argsort(IDS, kind="stable")
+    x, ids = jnp.asarray(X, jnp.float32)[order], IDS[order]
+    expected = segment.pad(x, ids, COUNT)
+
+    @jax.jit
+    def pad(x, ids):
+        padded, where, unpad = segment.pad(x, ids, COUNT, 5, indices_are_sorted=True)
+        return padded, where, unpad(padded)
+
+    padded, where, back = pad(x, ids)
+    np.testing.assert_array_equal(padded, expected[0])
+    np.testing.assert_array_equal(where, expected[1])
+    np.testing.assert_array_equal(back, np.where(OUTSIDE[order], 0, x))
+    assert "sort" not in str(jax.make_jaxpr(pad)(x, ids)).replace("sorted", "")

@@ -174,6 +174,12 @@ def test_rounded_sums_of_segments_leave_finite_values_finite():
         assert_close(
             sj.segment.median(x, ids, 1, **keyword, **keywords), [2], atol=1e-3
         )
+    rest = [0.5, 1.0, 0.5, 1 + 4e-6]
+    for x, w in (([INF] * 10 + [2, 1], [0.1] * 10 + [1, 1]), ([0, 0.4, 1, INF], rest)):
+        given = dict(weights=jnp.array(w), method="softsort")
+        x, ids = jnp.array(x), jnp.zeros(len(x), int)
+        found = sj.segment.median(x, ids, 1, **given)
+        assert_close(found[0], sj.median(x, **given), atol=1e-4)
 
 
 LOSSES = {
@@ -190,3 +196,128 @@ def test_weights_of_fenchel_young_losses_are_constant(name):
     of_z, of_w = run(z, t, jnp.array([1.0, 2.0, 0.5]))
     assert np.any(of_z != 0)
     np.testing.assert_array_equal(of_w, 0)
+
+
+@each("method", ["hard", "softsort", "neuralsort"], fast=("softsort",))
+def test_points_of_weights_beside_infinity(method):
+    """An element at a point is one, however near an infinite one is."""
+    keywords = dict(mode="hard") if method == "hard" else dict(method=method)
+    levels = jnp.array([0.2, 0.45, 0.7, 0.9])
+
+    @jax.jit
+    def run(x, w):
+        given = dict(weights=w, quantile_method="inverted_cdf", softness=1e-3)
+        given |= keywords
+        return sj.quantile(x, levels, **given), sj.argquantile(x, levels, **given)
+
+    for x in ([1, 2, -INF, 3], [1, 2, INF, 3], [1, INF, -INF, 3]):
+        x = np.array(x)
+        for w in (np.ones(4), np.array([0.6, 1.2, 1.7, 0.8])):
+            expected = np.quantile(x, levels, weights=w, method="inverted_cdf")
+            values, index = run(x.astype(np.float32), w.astype(np.float32))
+            np.testing.assert_allclose(values, expected, atol=1e-3)
+            assert_close(index, expected[:, None] == x, atol=1e-3)
+
+
+@each("method", ["hard", *INDEX_METHODS[:3]], fast=("hard", "softsort"))
+def test_sums_that_round_up_to_more_than_whole(method):
+    """A unit of nothing but rounding is beyond the last one, and not 0."""
+    keywords = dict(mode="hard") if method == "hard" else dict(method=method)
+    run = jax.jit(lambda x, w: sj.sort(x, weights=w, softness=1e-3, **keywords))
+    rng = inputs.rng("rounded sums")
+    for _ in range(20):
+        x = rng.uniform(4, 6, size=12).astype(np.float32)
+        count, w = rng.integers(2, 12), rng.uniform(size=12)
+        w = (w / w.sum() * count).astype(np.float32)
+        out = run(x, w)
+        assert np.all(out[:count] > 3.9)
+        np.testing.assert_array_equal(out[count:], INF)
+
+
+@each("method", ["hard", *INDEX_METHODS[:3]], fast=("hard", "softsort"))
+def test_more_mass_than_units_have_room(method):
+    """A quantile of hundreds of millions of copies is that of fewer."""
+    keywords = dict(mode="hard") if method == "hard" else dict(method=method)
+    x, w = jnp.array([0.2, 1.0, 0.7, 0.4]), jnp.array([1.0, 2.0, 1.0, 1.0])
+
+    @jax.jit
+    def run(w):
+        given = dict(weights=w, softness=1e-2, **keywords)
+        return sj.quantile(x, jnp.array([0, 0.5, 1]), **given), sj.median(x, **given)
+
+    for scale in (1e6, 1e7, 1e9):
+        values, median = run(scale * w)
+        assert_close(values, [0.2, 0.7, 1.0], atol=1e-3)
+        assert_close(median, 0.7, atol=1e-3)
+
+
+@each("method", ["hard", *INDEX_METHODS[:3]], fast=("hard", "softsort"))
+def test_first_units_are_of_what_is_present(method):
+    """Of a unit of which -inf has a part, the rest is in `top_k`."""
+    x, w = jnp.array([1.0, -INF]), jnp.array([0.5, 1.2])
+    keywords = dict(mode="hard") if method == "hard" else dict(method=method)
+    values, index = sj.top_k(x, 2, weights=w, softness=1e-3, **keywords)
+    np.testing.assert_array_equal(values, [1, -INF])
+    assert_close(index, np.eye(2))
+    if method in ("hard", "neuralsort"):
+        ids = jnp.zeros(2, int)
+        values = sj.segment.top_k(x, ids, 2, weights=w, softness=1e-3, **keywords)
+        np.testing.assert_array_equal(values[0], [1, -INF])
+
+
+def test_gradients_of_hard_weights_beside_infinity():
+    """Finite, also where results that are infinite are left out."""
+    x, ids = jnp.array([0.3, INF, -0.2, -INF, 0.1]), jnp.zeros(5, int)
+    hard, levels = dict(mode="hard"), jnp.array([0.0, 0.3, 0.9])
+
+    @jax.jit
+    @jax.grad
+    def gradient(w):
+        given = dict(weights=w, **hard)
+        results = (
+            sj.sort(x, **given),
+            sj.top_k(x, 4, **given)[0],
+            sj.quantile(x, levels, **given),
+            sj.segment.top_k(x, ids, 4, 1, **given),
+            sj.segment.quantile(x, ids, levels, 1, **given),
+        )
+        return sum(jnp.sum(jnp.where(jnp.isfinite(y), y, 0)) for y in results)
+
+    assert np.all(np.isfinite(gradient(jnp.linspace(0.6, 1.4, 5))))
+
+
+def test_shares_of_segments_are_those_of_rows_beside_infinity():
+    """Less than a unit of mass that is inf, beside which nothing finite has a share."""
+    x, w = jnp.array([INF, -INF, -1.9]), jnp.array([0.7, 1.5, 1.6])
+    keywords = dict(weights=w, method="neuralsort", mode="c0")
+    index = sj.segment.argmax(x, jnp.zeros(3, int), 1, **keywords)
+    assert_close(index, [1, 0, 0])
+    assert_close(sj.argmax(x, **keywords), [1, 0, 0])
+
+
+def test_what_is_absent_has_no_derivative_under_a_floor():
+    x = jnp.array([-INF, 0.5, 0.2])
+    logs = lambda w: sj.argmax(  # noqa: E731
+        x, weights=w, return_log_probs=True, log_prob_eps=0.01
+    )
+    jacobian = jax.jacobian(logs)(jnp.array([1.0, 2.0, 0.5]))
+    assert np.all(jacobian[0] == 0)
+    assert np.all(jacobian[1:, 1:] != 0)
+
+
+def test_cells_may_be_a_number_of_numpy():
+    x, counts = jnp.array([0.2, 1.0, 0.7]), np.array([3, 1, 2])
+    method = sj.methods.OptimalTransport(cells=counts.sum())
+    assert type(method.cells) is int
+    ranks = sj.rank(x, weights=counts, method=method)
+    assert np.all(np.isfinite(ranks))
+
+
+def test_hard_units_begin_at_the_end_that_is_first():
+    """Also where a method is named whose ascending values are read backwards."""
+    x = jnp.array([0.2, 1.0, 0.7])
+    for weights in (jnp.array([0.5, 1.2, 0.6]), jnp.array([1.0, 0.0, 1.0])):
+        expected = sj.sort(x, weights=weights, mode="hard")
+        for method in METHODS:
+            found = sj.sort(x, weights=weights, mode="hard", method=method)
+            np.testing.assert_array_equal(found, expected)

@@ -50,10 +50,12 @@ class Outer(NamedTuple):
             up, down = start < self.above, start >= self.first_below
             return (up & ~down).astype(dtype), down.astype(dtype)
         # A point is one or the other.
-        length = jnp.where(stop > start, stop - start, 1)
-        stop = start + length
+        point = stop <= start
+        length = jnp.where(point, 1, stop - start)
         up = jnp.clip(self.above - start, 0, length) / length
         down = jnp.clip(stop - self.first_below, 0, length) / length
+        up = jnp.where(point, start < self.above, up)
+        down = jnp.where(point, start >= self.first_below, down)
         down = jnp.where(self.below > 0, down, 0)
         # Sums of masses are rounded, and a finite element beside others stays finite.
         up, down = (jnp.where(part > ROUNDING, part, 0) for part in (up, down))

@@ -71,4 +71,6 @@ def floored(
     eps = jnp.asarray(eps, logs.dtype)
     terms = jnp.stack([logs, jnp.zeros_like(logs)], -1)
     shares = [jnp.ones_like(logs), jnp.broadcast_to(eps * mass, logs.shape)]
-    return log_sum(terms, -1, jnp.stack(shares, -1)) - jnp.log1p(eps * total)
+    sums = log_sum(terms, -1, jnp.stack(shares, -1))
+    # What is -inf does not move with the weights of others.
+    return jnp.where(sums == -jnp.inf, sums, sums - jnp.log1p(eps * total))

@@ -74,6 +74,11 @@ class Operation:
     by_units: bool = False
     skips_nan: bool = False
 
+    @property
+    def keeps_elements(self) -> bool:
+        """Whether outputs have as many places as there are elements, perhaps none."""
+        return self.places is all_places
+
     def answers(
         self,
         method: Any,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from softjax_solvers import Entropy
-from softjax_solvers.internal import on_each_device, pad_last
+from softjax_solvers import Entropy, Regularizer
+from softjax_solvers.internal import on_each_device, stop_gradient
 
 from .._dispatch import dispatch
 from .._keywords import (
@@ -19,24 +19,17 @@ from .._keywords import (
     check_softness,
     parse_flags,
     parse_mode,
-    parse_parameter,
-    parse_softness,
     with_defaults,
 )
-from .._layout import (
-    Layout,
-    layout_of,
-    parse_axis,
-    split_mask,
-    split_parameter,
-    split_weights,
-)
+from .._layout import Layout, layout_of, parse_axis
 from ..methods import Method, Relaxation, Sample, ValueMethod, get_method
+from ..methods._intervals import ROUNDING
 from ..methods.hard import Hard
 from ._infinite import SHARES
 from ._logarithms import check_logs, floored_rows
 from ._measure import check_measure
 from ._operation import LOGS, MASK, POSITION, VALUE, Operation
+from ._rows import split_rows
 from ._sample import Measure, prepare, without_gradient
 
 
@@ -87,6 +80,32 @@ def _method_of(operation: Operation, keywords: Mapping[str, Any]) -> Method | No
     return get_method(keywords.get("method", operation.method))
 
 
+class _Asked(NamedTuple):
+    """What is asked of rows: an operation, and in which way.
+
+    **Attributes:**
+
+    - `operation`: the hard one where there is no regularizer, and with logarithms in
+        the place of soft indices where these are returned.
+    - `regularizer`, `method`, `solver`: those of the relaxation; None, that of hard
+        operators, and None, in the hard mode.
+    - `standardize`, `gated_grad`: the keywords, as far as they matter.
+    - `floor`: under logarithms.
+    """
+
+    operation: Operation
+    regularizer: Regularizer | None
+    method: Method
+    solver: Any
+    standardize: bool
+    gated_grad: bool
+    floor: Any
+
+    def relaxation(self, softness: Float[Array, "*#batch 1"]) -> Relaxation:
+        regularizer = Entropy() if self.regularizer is None else self.regularizer
+        return Relaxation(regularizer, softness, self.solver)
+
+
 def run(
     operation: Operation,
     x: Any,
@@ -110,104 +129,122 @@ def run(
 
     **Returns:** the outputs, laid out as `*batch ...`, and the layout.
     """
-    name = operation.name
-    defaults = operation.keywords()
-    given = with_defaults(keywords, defaults, name)
+    given = with_defaults(keywords, operation.keywords(), operation.name)
     x, out_dtype = as_float(x)
-    lay_out = parse_axis if initial is None else layout_of
-    layout = lay_out(x.shape, axis, name, several=several)
-    regularizer = parse_mode(given["mode"]).regularizer
-    method, solver = get_method(given["method"]), given["solver"]
-    softness = parse_softness(softness, x.dtype)
-    softness = split_parameter(softness, layout, name, "softness")
-    where, weights = given["where"], given.get("weights")
-    if where is not None:
-        where = split_mask(where, layout, name)
-    if weights is not None:
-        weights = split_weights(weights, layout, name).astype(x.dtype)
-    rows = layout.split(x) if x.ndim else x.reshape(1)
-    if operation.skips_nan:
-        numbers = ~jnp.isnan(rows)
-        rows = jnp.where(numbers, rows, 0)
-        where = numbers if where is None else where & numbers
-    if initial is not None:
-        rows = _with_initial(rows, initial, layout, name)
-        where = None if where is None else pad_last(where, 0, 1, True)
-        weights = None if weights is None else pad_last(weights, 0, 1, 1)
-    standardize = given["standardize"]
-    gated_grad = bool(given.get("gated_grad", True))
-    hard = regularizer is None
-    floor = None
-    if given.get("return_log_probs", False):
-        operation = operation.in_logs()
-        floor = given["log_prob_eps"]
-    if regularizer is None:
-        operation = operation.hardened()
-        method, regularizer, solver, standardize = Hard(), Entropy(), None, False
-        gated_grad = True
-    if not gated_grad and isinstance(method, ValueMethod):
-        raise ValueError(
-            f"{name}: gated_grad=False stops gradients through soft indices, and "
-            f"method={given['method']!r} has none."
-        )
-
-    def by_rows(x, softness, where, weights, options, regularizer, method, solver):
-        measure = Measure.of(where, weights)
-        if where is not None:
-            x = jnp.where(where, x, 0)
-        if operation.ascending:
-            x = -x
-        relaxation = Relaxation(regularizer, softness, solver)
-        if hard:
-            return _run_hard(operation, method, x, measure, relaxation, options, floor)
-        sample, bad, outer = prepare(
-            x,
-            softness,
-            measure,
-            operation,
-            standardize=standardize,
-            shares_equally=method.shares_equally,
-        )
-        if operation.hard is None:  # and so a method is asked
-            method.check_weights(sample, operation.name)
-        still = sample if gated_grad else without_gradient(sample)
-        outputs = operation.answers(method, still, relaxation, options)
-        if not gated_grad and set(operation.outputs) != {VALUE}:
-            # An index that is returned keeps its gradient.
-            moving = operation.answers(method, sample, relaxation, options)
-            pairs = zip(operation.outputs, outputs, moving, strict=True)
-            outputs = tuple(out if kind == VALUE else m for kind, out, m in pairs)
-
-        def finish(out, kind):
-            out = outer.put(out, kind, operation, sample, options)
-            if kind == LOGS:
-                out = floored_rows(out, floor, sample, operation.absent)
-            return filled(out, kind, operation, sample, options, measure, bad)
-
-        return operation.each(finish, outputs)
-
-    outputs = on_each_device(
-        by_rows,
-        rows,
-        softness,
-        where,
-        weights,
-        options(layout, x.dtype) if options else (),
-        *(regularizer, method, solver),
-    )
+    may_be_empty = operation.keeps_elements or initial is not None
+    lay_out = layout_of if may_be_empty else parse_axis
+    layout = lay_out(x.shape, axis, operation.name, several=several)
+    asked = _parse(operation, given)
+    rows = split_rows(operation, x, softness, given, layout, initial)
+    more = options(layout, x.dtype) if options else ()
+    apply = _of_nothing if rows.x.shape[-1] == 0 else _by_rows
+    outputs = on_each_device(apply, *rows, more, asked)
     outputs = tuple(None if out is None else out.astype(out_dtype) for out in outputs)
     return outputs, layout
 
 
-def _with_initial(
-    rows: Float[Array, "*batch n"], initial: Any, layout: Layout, name: str
-) -> Float[Array, "*batch m"]:
-    """Rows with one more element at the end."""
-    allowed = "a number or an array of them"
-    initial = parse_parameter(initial, f"{name}: initial", allowed).astype(rows.dtype)
-    initial = split_parameter(initial, layout, name, "initial")
-    initial = jnp.broadcast_to(initial, (*rows.shape[:-1], 1))
-    return jnp.concatenate([rows, initial], axis=-1)
+def _parse(operation: Operation, given: Mapping[str, Any]) -> _Asked:
+    """What the common keywords ask for, all of which are given.
+
+    **Raises:** `ValueError` for a mode or a method that is not known, or that has no
+    index to stop gradients through; `TypeError` if it is neither name nor instance.
+    """
+    regularizer = parse_mode(given["mode"]).regularizer
+    method, floor = get_method(given["method"]), None
+    gated_grad = bool(given.get("gated_grad", True))
+    if given.get("return_log_probs", False):
+        operation, floor = operation.in_logs(), given["log_prob_eps"]
+    if regularizer is None:
+        return _Asked(operation.hardened(), None, Hard(), None, False, True, floor)
+    if not gated_grad and isinstance(method, ValueMethod):
+        raise ValueError(
+            f"{operation.name}: gated_grad=False stops gradients through soft indices, "
+            f"and method={given['method']!r} has none."
+        )
+    keywords = given["solver"], given["standardize"], gated_grad
+    return _Asked(operation, regularizer, method, *keywords, floor)
+
+
+def _by_rows(
+    x: Float[Array, "*batch n"],
+    softness: Float[Array, "*#batch 1"],
+    where: Bool[Array, "*batch n"] | None,
+    weights: Float[Array, "*batch n"] | None,
+    options: tuple[Any, ...],
+    asked: _Asked,
+) -> tuple[Array | None, ...]:
+    """The outputs of an operation on rows."""
+    measure = Measure.of(where, weights)
+    if where is not None:
+        x = jnp.where(where, x, 0)
+    if asked.operation.ascending:
+        x = -x
+    apply = _run_hard if asked.regularizer is None else _run_soft
+    return apply(x, softness, measure, options, asked)
+
+
+def _of_nothing(x: Float[Array, "*batch 0"], *others: Any) -> tuple[Array | None, ...]:
+    """The outputs of an operation on rows without elements."""
+    asked = others[-1]
+
+    def empty(kind: str) -> Array:
+        return jnp.zeros((*x.shape, 0) if kind in SHARES else x.shape, x.dtype)
+
+    return tuple(map(empty, asked.operation.outputs))
+
+
+def _run_soft(
+    x: Float[Array, "*batch n"],
+    softness: Float[Array, "*#batch 1"],
+    measure: Measure | None,
+    options: tuple[Any, ...],
+    asked: _Asked,
+) -> tuple[Array | None, ...]:
+    """The operation on finite numbers, among which infinite ones are put back."""
+    operation, method = asked.operation, asked.method
+    sample, bad, outer = prepare(
+        x,
+        softness,
+        measure,
+        operation,
+        standardize=asked.standardize,
+        shares_equally=method.shares_equally,
+    )
+    if operation.hard is None:  # and so a method is asked
+        method.check_weights(sample, operation.name)
+
+    def finish(out, kind):
+        out = outer.put(out, kind, operation, sample, options)
+        if kind == LOGS:
+            out = floored_rows(out, asked.floor, sample, operation.absent)
+        return filled(out, kind, operation, sample, options, measure, bad)
+
+    return operation.each(finish, _answers(sample, softness, options, asked))
+
+
+def _answers(
+    sample: Sample,
+    softness: Float[Array, "*#batch 1"],
+    options: tuple[Any, ...],
+    asked: _Asked,
+) -> tuple[Array | None, ...]:
+    """Answers of the method, with the gradients that are asked for.
+
+    Without a gate, values are means of what is averaged, and all that a soft index is
+    made of is constant. An index that is returned keeps its gradient.
+    """
+    operation = asked.operation
+    parts = asked.method, sample, asked.relaxation(softness), options
+    if asked.gated_grad:
+        return operation.answers(*parts)
+    method, _, relaxation, options = stop_gradient(parts)
+    still = without_gradient(sample)
+    values = operation.answers(method, still, relaxation, options)
+    if set(operation.outputs) == {VALUE}:
+        return values
+    moving = operation.answers(*parts)
+    pairs = zip(operation.outputs, values, moving, strict=True)
+    return tuple(value if kind == VALUE else out for kind, value, out in pairs)
 
 
 def _reduced(
@@ -237,15 +274,14 @@ def call_reduction(
 
 
 def _run_hard(
-    operation: Operation,
-    method: Method,
     x: Float[Array, "*batch n"],
+    softness: Float[Array, "*#batch 1"],
     measure: Measure | None,
-    relaxation: Relaxation,
     options: tuple[Any, ...],
-    floor: Any,
+    asked: _Asked,
 ) -> tuple[Array | None, ...]:
     """The operation on x as it is, infinities included."""
+    operation = asked.operation
     nan = jnp.isnan(x)
     x, bad = jnp.where(nan, 0, x), jnp.any(nan, axis=-1)
     sample = Sample(x)
@@ -255,11 +291,12 @@ def _run_hard(
             mass = jnp.where(measure.bad, 1, measure.mass)
             bad = bad | measure.bad[..., 0]
         sample = Sample(x, where=measure.where, mass=mass)
-    outputs = operation.answers(method, sample, relaxation, options)
+    relaxation = asked.relaxation(softness)
+    outputs = operation.answers(asked.method, sample, relaxation, options)
 
     def finish(out, kind):
         if kind == LOGS:
-            out = floored_rows(out, floor, sample, operation.absent)
+            out = floored_rows(out, asked.floor, sample, operation.absent)
         return filled(out, kind, operation, sample, options, measure, bad)
 
     return operation.each(finish, outputs)
@@ -302,7 +339,12 @@ def _fill(
         return jnp.where(measure.given, out, 0)
     places, single = operation.places(sample, *options)
     fill = operation.of_nothing if kind == VALUE else SHARES[kind].nothing
-    beyond = jnp.asarray(places.start) >= measure.total
+    start = jnp.asarray(places.start)
+    if jnp.issubdtype(measure.total.dtype, jnp.inexact):
+        # Sums of masses are rounded, and a unit with no more than that is none.
+        rounding = ROUNDING * jnp.minimum(measure.total, 1)
+        start = jnp.where(places.stop > start, start + rounding, start)
+    beyond = start >= measure.total
     if places.share is not None:
         beyond = jnp.split(beyond, 2, axis=-1)[0]
     beyond = beyond | (measure.total == 0)

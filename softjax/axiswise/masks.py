@@ -13,7 +13,7 @@ from softjax_solvers.internal import invert, safe_divide
 
 from .._defaults import reads_defaults
 from .._keywords import as_array, check_count, parse_count
-from .._layout import Layout, parse_axis, split_parameter
+from .._layout import Layout, layout_of, split_parameter
 from .._types import SoftBool
 from ..methods import MaskMethod, Method, Relaxation, Sample, get_mask_method
 from ..methods.hard import order, parts_of_k
@@ -135,7 +135,7 @@ def top_k_mask(
         a convex analysis perspective", ICML 2023.
     """
     x = as_array(x)
-    layout = parse_axis(np.shape(x), axis, "top_k_mask", several=True)
+    layout = layout_of(np.shape(x), axis, "top_k_mask", several=True)
     check_count(k, layout.size if weights is None else np.inf, "top_k_mask")
     keywords = dict(
         softness=softness,

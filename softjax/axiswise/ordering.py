@@ -53,6 +53,8 @@ def _sorted(x, softness, *, operation, axis, keywords, descending):
     # ascending values are the descending ones, read backwards.
     method = get_method(keywords.get("method", operation.method))
     backwards = isinstance(method, ValueMethod) and not descending
+    # Of weights, units of mass begin at the end that is first.
+    backwards = backwards and keywords.get("weights") is None
     operation = operation if descending or backwards else operation.ascend()
     (out,), layout = run(operation, x, softness, axis, keywords)
     assert out is not None

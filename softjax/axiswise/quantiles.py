@@ -152,6 +152,11 @@ def check_quantile_method(name: str, quantile_method: str) -> None:
         )
 
 
+def within_bounds(q: Float[Array, " m"]) -> Float[Array, " m"]:
+    """Levels from 0 to 1, or the nearest of them: traced ones can not be refused."""
+    return jnp.where(q < 0, 0, jnp.where(q > 1, 1, q))
+
+
 def at_levels(
     operation: Operation,
     x: Any,
@@ -177,7 +182,7 @@ def _quantile(
     check_quantile_method(operation.name, quantile_method)
 
     def levels(layout: Layout, dtype: Any) -> tuple[Array, str]:
-        return q.ravel().astype(dtype) / full, quantile_method
+        return within_bounds(q.ravel().astype(dtype) / full), quantile_method
 
     indices = operation.outputs == (INDEX,)
     (out,), layout = run(

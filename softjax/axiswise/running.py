@@ -16,16 +16,12 @@ from softjax_solvers.internal import (
     prefix_maxima,
 )
 
-from .._keywords import (
-    as_float,
-    parse_mode,
-    parse_softness,
-    with_defaults,
-)
-from .._layout import parse_axis, split_mask, split_parameter, split_weights
+from .._keywords import as_float, parse_mode, with_defaults
+from .._layout import layout_of
 from ..methods import get_method
 from ._keywords import ValueKeywords, along_axis
 from ._operation import Operation
+from ._rows import split_rows
 from ._run import call, run
 from .extrema import MAX, MIN
 
@@ -70,38 +66,45 @@ def _scan(
 
 
 def _running(x, softness, *, operation, axis, keywords, reverse):
-    name, defaults = operation.name, operation.keywords()
-    given = with_defaults(keywords, defaults, name)
+    given = with_defaults(keywords, operation.keywords(), operation.name)
     x, dtype = as_float(x)
-    layout = parse_axis(x.shape, axis, name)
-    regularizer = parse_mode(given["mode"]).regularizer
-    softness = parse_softness(softness, x.dtype)
-    softness = split_parameter(softness, layout, name, "softness")
-    rows = layout.split(x) if x.ndim else x.reshape(1)
-    where, weights = given["where"], given["weights"]
-    if where is not None:
-        where = split_mask(where, layout, name)
-    if weights is not None:
-        weights = split_weights(weights, layout, name)
+    layout = layout_of(x.shape, axis, operation.name)
+    rows, softness, *measure = split_rows(operation, x, softness, given, layout)
     if reverse:
-        rows = jnp.flip(rows, -1)
-        where = None if where is None else jnp.flip(where, -1)
-        weights = None if weights is None else jnp.flip(weights, -1)
+        rows, *measure = (_backwards(a) for a in (rows, *measure))
+    out = _prefixes(operation, rows, softness, given, *measure)
+    out = _backwards(out) if reverse else out
+    return (layout.place(out, -1) if x.ndim else out.reshape(())).astype(dtype)
+
+
+def _backwards(x: Any) -> Any:
+    return None if x is None else jnp.flip(x, -1)
+
+
+def _prefixes(
+    operation: Operation,
+    rows: Float[Array, "*batch n"],
+    softness: Float[Array, "*#batch 1"],
+    given: dict[str, Any],
+    where: Bool[Array, "*batch n"] | None,
+    weights: Float[Array, "*batch n"] | None,
+) -> Float[Array, "*batch n"]:
+    """The operator on each prefix, by the fastest way that there is."""
+    regularizer = parse_mode(given["mode"]).regularizer
     sign = -1 if operation.ascending else 1
+    if rows.shape[-1] == 0:
+        return rows
     if regularizer is None:
         hard = rows if where is None else jnp.where(where, rows, -sign * jnp.inf)
         if weights is not None:
             hard = jnp.where(weights > 0, hard, -sign * jnp.inf)
-        out = sign * jax.lax.cummax(sign * hard, rows.ndim - 1)
-    elif (rate := regularizer.structure().rate) is not None and _is_softmax(given):
-        mask = jnp.ones(rows.shape, bool) if where is None else where
-        tau = softness / rate
-        out = sign * _scan(sign * rows, tau, mask)
-        out = jnp.where(softness > 0, out, jnp.nan)
-    else:
-        out = _by_masks(operation, rows, softness, given, where, weights)
-    out = jnp.flip(out, -1) if reverse else out
-    return (layout.place(out, -1) if x.ndim else out.reshape(())).astype(dtype)
+        return sign * jax.lax.cummax(sign * hard, rows.ndim - 1)
+    rate = regularizer.structure().rate
+    if rate is None or not _is_softmax(given):
+        return _by_masks(operation, rows, softness, given, where, weights)
+    mask = jnp.ones(rows.shape, bool) if where is None else where
+    out = sign * _scan(sign * rows, softness / rate, mask)
+    return jnp.where(softness > 0, out, jnp.nan)
 
 
 def _is_softmax(given: dict[str, Any]) -> bool:

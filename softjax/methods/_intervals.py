@@ -114,6 +114,13 @@ class Intervals(NamedTuple):
         """Mixtures of what stands for the units of mass along the `axis` of `x`."""
         return self.mix(self.take(x, axis), axis)
 
+    def up_to(self, total: Float[Array, "*#batch 1"]) -> Intervals:
+        """What is of intervals before a total; those that begin there stay."""
+        start, stop = jnp.asarray(self.start), jnp.asarray(self.stop)
+        # Sums of masses are rounded.
+        some = start + ROUNDING * jnp.minimum(total, 1) < total
+        return self._replace(stop=jnp.where(some, jnp.minimum(stop, total), stop))
+
     def overlap(
         self,
         before: Shaped[Array | np.ndarray, "*#batch n"],
@@ -177,12 +184,22 @@ def cell_means(
     inside = jax.ops.segment_sum(terms, cell, n, indices_are_sorted=True)
     weighted = times_infinite(first, ends[:-1], rounding) + inside[:, 1:]
     weighted = weighted + times_infinite(last, ends[1:], rounding)
-    return safe_divide(weighted, first + inside[:, :1] + last)
+    return mean_of_infinite(weighted, first + inside[:, :1] + last)
 
 
 def times_infinite(mass: Array, x: Array, rounding: Array | float) -> Array:
-    """The product, where a mass up to a rounding has nothing of what is infinite."""
-    return mass * jnp.where(jnp.isinf(x) & (mass <= rounding), 0, x)
+    """The product, where a mass up to a rounding has nothing of what is infinite.
+
+    And no mass has a derivative there.
+    """
+    far = jnp.isinf(x)
+    return jnp.where(far & (mass > rounding), x, mass * jnp.where(far, 0, x))
+
+
+def mean_of_infinite(total: Array, mass: Array) -> Array:
+    """The quotient of a sum that may be infinite, which no mass moves, and of mass."""
+    far = jnp.isinf(total)
+    return jnp.where(far, total, safe_divide(jnp.where(far, 0, total), mass))
 
 
 def _at(x: Array, place: Int[Array | np.ndarray, "*#batch m"], axis: int) -> Array:
@@ -206,6 +223,17 @@ def units(
     return Intervals(start, start + 1, share)
 
 
+def _unit(total: Shaped[Array | np.ndarray, "*#batch 1"]) -> Array | None:
+    """A unit of mass: 1, or the least that is more than the rounding of a large total.
+
+    None where the total is whole.
+    """
+    if jnp.issubdtype(total.dtype, jnp.integer):
+        return None
+    least = 8 * jnp.finfo(total.dtype).eps * jnp.asarray(total)
+    return jax.lax.stop_gradient(jnp.maximum(least, 1))
+
+
 def first_cells(total: Shaped[Array | np.ndarray, "*#batch 1"], m: int) -> Intervals:
     """The m largest units of mass, `[i, min(i + 1, W)]` for i from 0 to m - 1."""
     start = np.arange(m)
@@ -216,10 +244,10 @@ def middle_cell(
     total: Shaped[Array | np.ndarray, "*#batch 1"], whole: bool
 ) -> Intervals:
     """The unit of mass in the middle, in one piece: all that there is of less."""
-    start = (total - 1) / 2
     if whole:
+        start = (total - 1) / 2
         return Intervals(start, start + 1)
-    lower = jnp.maximum(start, 0)
+    lower = jnp.maximum(total - _unit(total), 0) / 2
     return Intervals(lower, total - lower)
 
 
@@ -232,7 +260,9 @@ def median_cells(total: Shaped[Array | np.ndarray, "*#batch 1"]) -> Intervals:
         xp = _library(total)
         start = xp.concatenate([(total - 1) // 2, total // 2], axis=-1)
         return units(start, np.full(2, 0.5))
-    lower, upper = jnp.maximum(total - 1, 0) / 2, jnp.minimum(total, (total + 1) / 2)
+    unit = _unit(total)
+    lower = jnp.maximum(total - unit, 0) / 2
+    upper = jnp.minimum(total, (total + unit) / 2)
     ends = jnp.concatenate([lower, total / 2, upper], axis=-1)
     return Intervals(ends[..., :2], ends[..., 1:], np.full(2, 0.5))
 
@@ -270,7 +300,8 @@ def _between(
     It counts from the smallest, and returns the lower order statistic and the share of
     the one above, None where there is nothing to mix.
     """
-    xp = _library((total, q))
+    xp, unit = _library((total, q)), _unit(total)
+    total = total if unit is None else total / unit
     last = xp.maximum(total - 1, 0)
     h = q * last
     below, above = choose(h, xp)
@@ -284,7 +315,8 @@ def _between(
         rest = 1 - (above + (below - lower))
         cells = xp.concatenate([lower + 1, lower], axis=-1)
         share = xp.concatenate([1 - rest, rest], axis=-1)
-    start, stop = (xp.clip(total - cells - i, 0, total) for i in (1, 0))
+    ends = (xp.clip(total - cells - i, 0, total) for i in (1, 0))
+    start, stop = (end if unit is None else unit * end for end in ends)
     return Intervals(start, stop, share)
 
 

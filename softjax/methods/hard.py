@@ -73,7 +73,7 @@ class Hard(IndexMethod):
         if sample.mass is None and sample.where is None:
             values, index = jax.lax.top_k(sample.values, k)
             return values, _one_hot(index, sample)
-        cells = sample.cells(k)
+        cells = _of_present(sample, sample.cells(k))
         return _values(sample, cells), _rows(sample, cells)
 
     def argquantile(
@@ -102,6 +102,14 @@ def _as_mask(sample: Sample) -> Sample:
 
 def _present(sample: Sample, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     return x if sample.where is None else jnp.where(sample.where, x, -jnp.inf)
+
+
+def _of_present(sample: Sample, cells: Intervals) -> Intervals:
+    """Units of mass without what is -inf, unless they are nothing else."""
+    if sample.mass is None:
+        return cells
+    mass = jnp.where(sample.keys > -jnp.inf, sample.mass, 0)
+    return cells.up_to(jnp.sum(mass, axis=-1, keepdims=True))
 
 
 def _sorted(sample: Sample) -> Float[Array, "*batch n"]:

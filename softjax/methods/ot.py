@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import ColumnMeans, Primal, TransportProjection
 from softjax_solvers.internal import MeanPlaces, is_traced
 
+from .._keywords import parse_integer
 from ._intervals import ROUNDING, Intervals
 from ._line import read_line, reads_line
 from ._method import ALL_OPERATORS, IndexMethod, Relaxation, able, expect, named
@@ -19,6 +21,12 @@ from ._sample import Ordered, Sample
 
 _ROUNDING = 1 + ROUNDING
 """Factor by which sums of weights, such as those normalized to n, may be too large."""
+
+
+def _parse_cells(cells: Any) -> int | None:
+    if cells is None:
+        return None
+    return parse_integer(cells, "OptimalTransport: cells", 1)
 
 
 class OptimalTransport(IndexMethod):
@@ -80,24 +88,11 @@ class OptimalTransport(IndexMethod):
     """
 
     linear_solver: Any = None
-    cells: int | None = None
+    cells: int | None = eqx.field(default=None, converter=_parse_cells)
 
     takes_weights: ClassVar[frozenset[str]] = ALL_OPERATORS
     in_logs: ClassVar[bool] = True
     reads_points: ClassVar[bool] = False
-
-    def __check_init__(self) -> None:
-        if self.cells is None:
-            return
-        if isinstance(self.cells, bool) or not isinstance(self.cells, int):
-            raise TypeError(
-                "OptimalTransport: cells must be None or a whole number, got "
-                f"{self.cells!r}."
-            )
-        if self.cells < 1:
-            raise ValueError(
-                f"OptimalTransport: cells must be positive, got {self.cells}."
-            )
 
     def check_total(self, total: np.ndarray, size: int, operator: str) -> None:
         cells = self._cells(size)

@@ -152,13 +152,15 @@ def _middle(sample: Sample, softness: Array) -> Float[Array, "*batch 1"]:
     # From anywhere beyond the finite ones, their rows are the same. On the way to an
     # infinite element, rounding would leave little of their differences.
     inside = infinite.finite(support)
-    known = jax.lax.stop_gradient(jnp.where(inside, support, 0))
-    low = jnp.min(known, axis=-1, keepdims=True) - softness
-    high = jnp.max(known, axis=-1, keepdims=True) + softness
-    low, high = jax.lax.stop_gradient((low, high))
+    known = jax.lax.stop_gradient(support)
+    low = jnp.min(jnp.where(inside, known, jnp.inf), axis=-1, keepdims=True)
+    high = jnp.max(jnp.where(inside, known, -jnp.inf), axis=-1, keepdims=True)
+    low, high = (jnp.where(jnp.isinf(end), 0, end) for end in (low, high))
+    low, high = jax.lax.stop_gradient((low - softness, high + softness))
     sides = jnp.where(inside, 0, jnp.sign(support))
     side = ordered.means(sample.middle, sides)
-    middle = ordered.means(sample.middle, jnp.clip(support, low, high))
+    near = jnp.where(inside, support, jnp.clip(support, low, high))
+    middle = ordered.means(sample.middle, near)
     middle = jnp.where(side > ROUNDING, high, middle)
     return jnp.where(side < -ROUNDING, low, middle)
 

@@ -97,7 +97,8 @@ class _SoftSort(Formulation):
 
     def median(self, sample, relaxation):
         ordered = sample.ordered()
-        queries = ordered.means(ordered.support, sample.middle)
+        near = _near(ordered, relaxation.softness)
+        queries = ordered.means(near, sample.middle)
         return self._at(queries, ordered, relaxation)[..., 0]
 
     # In the order of the sorted sample.
@@ -179,6 +180,13 @@ class _Hard(Formulation):
         ordered = sample.ordered()
         return ordered.means(ordered.values, intervals)
 
+    def top_k(self, sample, relaxation, k):
+        cells = sample.cells(k)
+        if sample.mass is not None:  # units without what is -inf
+            present = jnp.where(sample.keys > -jnp.inf, sample.mass, 0)
+            cells = cells.up_to(sample.groups.sum(present)[:, None])
+        return self.values(sample, relaxation, cells), None
+
     def quantile(self, sample, relaxation, intervals):
         return intervals.mix_infinite(self.values(sample, relaxation, intervals))
 
@@ -196,6 +204,22 @@ class _Hard(Formulation):
         if sample.mass is None:
             return sample.keys
         return jnp.where(sample.mass > 0, sample.keys, -jnp.inf)
+
+
+def _near(ordered: Ordered, softness: Float[Array, "1"]) -> Float[Array, " n"]:
+    """The support, where infinite elements are just beyond the finite ones.
+
+    By a share of them that is rounding, a mean would be far away from all.
+    """
+    support, infinite, groups = ordered.support, ordered.infinite, ordered.groups
+    if infinite is None:
+        return support
+    known = jax.lax.stop_gradient(support)
+    low = groups.min(jnp.where(infinite, jnp.inf, known))
+    high = -groups.min(jnp.where(infinite, jnp.inf, -known))
+    low, high = (groups.spread(end) for end in (low - softness, high + softness))
+    low, high = jax.lax.stop_gradient((low, high))
+    return jnp.where(infinite, jnp.clip(support, low, high), support)
 
 
 def _rows(ordered: Ordered, relaxation: Relaxation) -> SegmentedSoftSortRows:

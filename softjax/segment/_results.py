@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from softjax_solvers.internal import Segments, safe_divide, segment_ends, sort_pairs
+from softjax_solvers.internal import Segments, safe_divide, segment_ends
 
 from ..axiswise import _sample as of_rows
 from ..axiswise._infinite import SHARES, Outer, put_positions
@@ -17,6 +17,7 @@ from ..axiswise._logarithms import floored
 from ..axiswise._operation import LOGS, MASK, POSITION, VALUE, Operation, all_places
 from ..axiswise._run import filled
 from ..methods import Shares
+from ._ids import in_order, out_of_order
 from ._sample import Measure, Sample
 
 
@@ -136,6 +137,9 @@ def _put_shares(
     taken = groups.spread(high + low)
     rest = jnp.where(up | down, shares.nothing, out)
     beside = shares.beside(parts, 1 - taken, shares.over_sum_of(groups, rest))
+    # Where the others have none, all is shared by the infinite ones.
+    some = groups.spread(groups.sum(rest != shares.nothing)) > 0
+    beside = jnp.where(some, beside, shares.of(safe_divide(parts, taken)))
     out = jnp.where(taken > 0, beside, out)
     if not by_ratios:
         return out
@@ -171,11 +175,7 @@ def _sorted(out: Float[Array, " n"], column: Column) -> Array:
         out = jnp.where((place >= lowest) & (spread(outer.below) > 0), -jnp.inf, out)
     sign = -1 if column.operation.ascending else 1
     out = sign * jnp.where(spread(measure.bad), jnp.nan, out)
-    ids = jnp.clip(segments.ids, -1, segments.count) + 1
-    if segments.are_sorted:
-        places = jnp.arange(n)
-    else:
-        ids, places = sort_pairs(ids, jnp.arange(n, dtype=jnp.int32))
+    ids, places = in_order(segments.ids + 1, segments.are_sorted)
     # Where some take no part, the first places of a segment have those that do.
     first, _ = segment_ends(ids, segments.count + 2)
     place = jnp.arange(n) - first[ids]
@@ -185,4 +185,4 @@ def _sorted(out: Float[Array, " n"], column: Column) -> Array:
     value = jnp.where(place < count[ids], value, behind)
     inside = (ids > 0) & (ids <= segments.count)
     value = jnp.where(inside, value, 0)
-    return jnp.zeros_like(value).at[places].set(value, unique_indices=True)
+    return out_of_order(value, places)

@@ -21,7 +21,6 @@ from .._keywords import (
     check_softness,
     parse_flag,
     parse_flags,
-    parse_integer,
     parse_mode,
     parse_softness,
     with_defaults,
@@ -31,6 +30,7 @@ from ..axiswise._measure import check_total, check_weights, known_weights
 from ..axiswise._operation import INDEX, Operation
 from ..methods import Method, Relaxation, get_method
 from ..methods.hard import Hard
+from ._ids import check_ids, narrow_ids, parse_count
 from ._methods import get_formulation, has
 from ._results import Column, is_of_elements
 from ._sample import Measure
@@ -148,40 +148,6 @@ def call(
     )
 
 
-def parse_count(segment_ids: Any, num_segments: Any, name: str) -> int:
-    """The number of segments: that of the highest of the ids, if it is not given.
-
-    **Raises:** `ValueError` if it is needed and the ids are traced, or if it is
-    negative; `TypeError` if it is no integer.
-    """
-    if num_segments is None:
-        if is_traced(segment_ids):
-            raise ValueError(
-                f"{name}: num_segments must be given where segment_ids are traced, as "
-                "under jax.jit."
-            )
-        known = np.asarray(segment_ids)
-        return int(known.max()) + 1 if known.size else 0
-    count = parse_integer(num_segments, f"{name}: num_segments")
-    if count < 0:
-        raise ValueError(f"{name}: num_segments={count} must not be negative.")
-    return count
-
-
-def check_ids(ids: Any, shape: tuple[int, ...], name: str) -> None:
-    """Check that there is an integer for each row of an array of a shape.
-
-    **Raises:** `TypeError`, `ValueError`.
-    """
-    if not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise TypeError(f"{name}: segment_ids must be integers, got type {ids.dtype}.")
-    if not shape or ids.shape != shape[:1]:
-        raise ValueError(
-            f"{name}: segment_ids of shape {ids.shape} must have one integer for each "
-            f"row of x, which is of shape {shape}."
-        )
-
-
 def _check_weights(
     operation: Operation, ids: Any, count: int, weights: Any, where: Any
 ) -> None:
@@ -190,16 +156,30 @@ def _check_weights(
         return
     name = f"segment.{operation.name}"
     known, ids = known_weights(weights, name), np.asarray(ids)
-    if where is not None and np.shape(where) == known.shape:
-        known = np.where(np.asarray(where), known, 0)
+    known = _counted(known, where)
     check_weights(known, name)
-    if not operation.by_units or ids.shape != known.shape[:1] or where is not None:
+    if not operation.by_units or ids.shape != known.shape[:1]:
         return
     inside = (ids >= 0) & (ids < count)
     sums = np.zeros((2, count, *known.shape[1:]))
     for out, x in zip(sums, (known, known > 0), strict=True):
         np.add.at(out, ids[inside], x[inside])
     check_total(sums[0], sums[1], name)
+
+
+def _counted(weights: np.ndarray, where: Any) -> np.ndarray:
+    """Weights, 0 where a mask hides them; one of a row where it hides all of that."""
+    if where is None:
+        return weights
+    mask = np.asarray(where)
+    if 1 == mask.ndim < weights.ndim:
+        mask = mask.reshape(-1, *(1,) * (weights.ndim - 1))
+    if 1 == weights.ndim < mask.ndim:
+        mask = mask.any(axis=tuple(range(1, mask.ndim)))
+    try:
+        return np.where(np.broadcast_to(mask, weights.shape), weights, 0)
+    except ValueError:
+        return weights  # which is said where the arrays are laid out
 
 
 def _of_rows(value: Any, key: str, x: Array, name: str) -> Array:
@@ -253,6 +233,7 @@ def run(
     x, out_dtype = as_float(x)
     ids = jnp.asarray(ids)
     check_ids(ids, x.shape, name)
+    ids = narrow_ids(ids, count)
     rest = x.shape[1:]
     softness = parse_softness(softness, x.dtype)
     try:
@@ -275,7 +256,7 @@ def run(
     given = options(count, x.dtype) if options else ()
     nothing = len(ids) == 0 and is_of_elements(operation)
     x, ids, where, weights = _never_empty(x, ids, where, weights)
-    segments = Segments(ids.astype(jnp.int32), count, are_sorted)
+    segments = Segments(ids, count, are_sorted)
     regularizer = parse_mode(keywords["mode"]).regularizer
     method, solver = get_method(keywords["method"]), keywords["solver"]
     asks_method, hard = operation.hard is None, regularizer is None

@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 from softjax_solvers.internal import (
     Segments,
     permute,
-    safe_divide,
     segment_cumsum,
     segment_ends,
     sort_segments,
@@ -24,6 +23,7 @@ from ..methods import Intervals
 from ..methods._intervals import (
     ROUNDING,
     first_cells,
+    mean_of_infinite,
     median_cells,
     middle_cell,
     quantile_cells,
@@ -38,6 +38,7 @@ class Ordered(eqx.Module):
 
     - `support`: minus the keys, which ascends in each segment.
     - `values`, `mass`: what is averaged, and how much of it; None for 1.
+    - `infinite`: elements that stand for infinite ones; None if none does.
     - `groups`: the segments, whose ids ascend.
     - `first`, `stop`: the first place of each segment, and the one after its last.
     - `permutation`: which elements they are.
@@ -46,6 +47,7 @@ class Ordered(eqx.Module):
     support: Float[Array, " n"]
     values: Float[Array, " n"]
     mass: Float[Array, " n"] | None
+    infinite: Bool[Array, " n"] | None
     groups: Segments
     first: Int[Array, " m"]
     stop: Int[Array, " m"]
@@ -107,9 +109,8 @@ class Ordered(eqx.Module):
         overlap = Intervals(*ends).overlap(before, mass)[..., 0].T
         total = self.groups.sum(overlap)
         rounding = ROUNDING * self.groups.spread(total)
-        return safe_divide(
-            self.groups.sum(times_infinite(overlap, x, rounding)), total
-        ).T
+        sums = self.groups.sum(times_infinite(overlap, x, rounding))
+        return mean_of_infinite(sums, total).T
 
     def unsort(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
         """Bring x back into the order of the elements."""
@@ -171,10 +172,12 @@ class Sample(eqx.Module):
         groups = Segments(ids, self.groups.count, True)
         first, stop = segment_ends(ids, groups.count)
         mass = None if self.mass is None else permute(self.mass, permutation)
-        values = -support
-        if self.infinite is not None:
-            values = jnp.where(permute(self.infinite, permutation), 0, values)
-        return Ordered(support, values, mass, groups, first, stop, permutation)
+        values, infinite = -support, self.infinite
+        if infinite is not None:
+            infinite = permute(infinite, permutation)
+            values = jnp.where(infinite, 0, values)
+        parts = support, values, mass, infinite, groups, first, stop, permutation
+        return Ordered(*parts)
 
 
 class Measure(eqx.Module):
@@ -206,7 +209,7 @@ class Measure(eqx.Module):
         here = segments.inside if where is None else segments.inside & where
         # What belongs to none has a segment before all others, or one behind them, so
         # that ids that ascend still do.
-        beyond, ids = segments.count + 1, jnp.clip(segments.ids, -1, segments.count) + 1
+        beyond, ids = segments.count + 1, segments.ids + 1
         ids = ids if where is None else jnp.where(here, ids, beyond)
         groups = Segments(ids, beyond + 1, segments.are_sorted and where is None)
         x = jnp.where(here, x, 0)

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, PyTree
 
-from softjax_solvers.internal import is_traced, segment_ends, sort_pairs
+from softjax_solvers.internal import is_traced, segment_ends
 
 from .._dispatch import dispatch
 from .._keywords import as_array, parse_flag, parse_integer
-from ._run import check_ids, parse_count
+from ._ids import check_ids, in_order, narrow_ids, out_of_order, parse_count
 
 
 def pad(
@@ -62,14 +62,14 @@ def pad(
         [2.931 1.119 1.177 1.881 1.892]
     """
     name, ids = "segment.pad", as_array(segment_ids, "segment_ids")
-    # Taken as elsewhere; here ids are sorted once, which is little of the time.
-    parse_flag(indices_are_sorted, f"{name}: indices_are_sorted")
+    are_sorted = parse_flag(indices_are_sorted, f"{name}: indices_are_sorted")
     ids = ids if isinstance(ids, jax.Array) else np.asarray(ids)
     count = parse_count(ids, num_segments, name)
     for leaf in jax.tree.leaves(x):
         check_ids(ids, np.shape(leaf), name)
     size = _size(segment_ids, count, max_size)
-    padded, where, slots = dispatch(_fill, ids, x=x, count=count, size=size)
+    constants = dict(count=count, size=size, are_sorted=are_sorted)
+    padded, where, slots = dispatch(_fill, ids, x=x, **constants)
 
     def unpad(y: PyTree[Array]) -> PyTree[Array]:
         return jax.tree.map(lambda y: _read(y, slots, where.shape), y)
@@ -77,27 +77,27 @@ def pad(
     return padded, where, unpad
 
 
-def _fill(ids, *, x, count, size):
+def _fill(ids, *, x, count, size, are_sorted):
     """Rows of segments, which of it are elements, and where elements are."""
-    ids, index = jnp.asarray(ids), jnp.arange(len(ids), dtype=jnp.int32)
-    ids = jnp.where((ids >= 0) & (ids < count), ids, count).astype(jnp.int32)
-    ordered, places = sort_pairs(ids, index)
-    first, stop = segment_ends(ordered, count + 1)
-    column = index - first[ordered]
+    ids = narrow_ids(jnp.asarray(ids), count)
+    ordered, places = in_order(ids, are_sorted)
+    # What is before all segments has one of its own, and so has what is behind them.
+    first, stop = segment_ends(ordered + 1, count + 2)
+    column = jnp.arange(len(ids), dtype=jnp.int32) - first[ordered + 1]
+    inside = (column < size) & (ordered >= 0) & (ordered < count)
     # What is in no row is behind all of them.
-    inside = (column < size) & (ordered < count)
     slots = jnp.where(inside, ordered * size + column, count * size)
-    slots = jnp.zeros_like(index).at[places].set(slots, unique_indices=True)
-    columns = jnp.arange(size)
-    where = columns < (stop - first)[:count, None]
-    take = first[:count, None] + columns
+    slots = out_of_order(slots, places)
+    columns, first = jnp.arange(size), first[1:-1, None]
+    where = columns < stop[1:-1, None] - first
 
     def fill(x):
         x = jnp.asarray(x)
         here = where.reshape(*where.shape, *(1,) * (x.ndim - 1))
         if len(ids) == 0:
             return jnp.zeros((count, size, *x.shape[1:]), x.dtype)
-        rows = x[places[jnp.minimum(take, len(ids) - 1)]]
+        take = jnp.minimum(first + columns, len(ids) - 1)
+        rows = x[take if places is None else places[take]]
         return jnp.where(here, rows, jnp.zeros((), x.dtype))
 
     return jax.tree.map(fill, x), where, slots
@@ -118,17 +118,17 @@ def _size(segment_ids: Any, count: int, max_size: Any) -> int:
     **Raises:** `ValueError` or `TypeError` if it does not fit.
     """
     if max_size is not None:
-        max_size = parse_integer(max_size, "segment.pad: max_size")
+        max_size = parse_integer(max_size, "segment.pad: max_size", 0)
     if is_traced(segment_ids):
         if max_size is None:
             raise ValueError(
                 "segment.pad: max_size must be given where segment_ids are traced, as "
                 "under jax.jit."
             )
-        return int(max_size)
+        return max_size
     known = np.asarray(segment_ids)
     known = known[(known >= 0) & (known < count)]
-    largest = int(np.bincount(known).max()) if known.size else 0
+    largest = int(np.bincount(known.astype(np.int64)).max()) if known.size else 0
     if max_size is None:
         return largest
     if largest > max_size:
@@ -136,4 +136,4 @@ def _size(segment_ids: Any, count: int, max_size: Any) -> int:
             f"segment.pad: a segment has {largest} elements, more than "
             f"max_size={max_size}."
         )
-    return int(max_size)
+    return max_size

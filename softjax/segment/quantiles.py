@@ -8,7 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._keywords import check_levels
-from ..axiswise.quantiles import MEDIAN, QUANTILE, check_quantile_method, reading
+from ..axiswise.quantiles import (
+    MEDIAN,
+    QUANTILE,
+    check_quantile_method,
+    reading,
+    within_bounds,
+)
 from ._run import SegmentKeywords, call, over_segments, run
 
 
@@ -17,7 +23,7 @@ def _levels(x, ids, softness, q, *, quantile_method, operation, **given):
     q = jnp.asarray(q)
 
     def levels(count: int, dtype: Any) -> tuple[Array, str]:
-        return q.ravel().astype(dtype), quantile_method
+        return within_bounds(q.ravel().astype(dtype)), quantile_method
 
     out = run(operation, x, ids, softness, options=levels, **given)
     return jnp.moveaxis(out, 1, 0).reshape(*q.shape, len(out), *out.shape[2:])
