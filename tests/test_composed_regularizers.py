@@ -9,6 +9,7 @@ from assertions import assert_close, finite_difference
 from softjax.solvers import (
     Entropy,
     LogBarrier,
+    PermutahedronProjection,
     PNorm,
     PseudoHuber,
     Scaled,
@@ -97,3 +98,37 @@ def test_a_weight_is_differentiated(x64):
 def test_what_combinations_refuse(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("terms", "multiple"),
+    [
+        ((Entropy(), Entropy()), Scaled(Entropy(), 2.0)),
+        ((Scaled(Entropy(), 0.5), Sum(Entropy())), Scaled(Entropy(), 1.5)),
+        ((PNorm(1.5), PNorm(1.5)), Scaled(PNorm(1.5), 2.0)),
+        pytest.param(
+            *((Tsallis(1.0), Entropy()), Scaled(Entropy(), 2.0)), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            *((Tsallis(3.0), Tsallis(3.0)), Scaled(Tsallis(3.0), 2.0)),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_sum_of_multiples_is_a_multiple(terms, multiple, x64):
+    """With every algorithm, also where solutions are in the unit of a regularizer."""
+    total = Sum(*terms)
+    ranks = PermutahedronProjection(Z, np.arange(6.0), 0.5)
+    for problem in (ranks, SimplexProjection(Z, 0.7)):
+        found, expected = (solve(problem, r).value for r in (total, multiple))
+        assert_close(found, expected, atol=1e-9)
+    assert_close(total.sigmoid(jnp.asarray(Y)), multiple.sigmoid(jnp.asarray(Y)))
+
+
+def test_a_sum_of_different_ones_is_none():
+    assert Sum(Entropy(), PNorm(2)).structure().rate is None
+    assert Sum(PNorm(1.5), PNorm(2)).structure().linear is False
+    # What is traced might differ.
+    assert Sum(*[Tsallis(jnp.asarray(1.5))] * 2).parts()[1] == 1
+    rate = Sum(Entropy(), Scaled(Entropy(), jnp.asarray(3.0))).structure().rate
+    assert_close(rate, 0.25)

@@ -13,7 +13,14 @@ from linear_programs import SMALL, grid_arcs
 from parametrize import each, pick
 
 import softjax as sj
-from softjax.solvers import Incidence, LinearProgram, PNorm, ProjectedNewton, solve
+from softjax.solvers import (
+    Incidence,
+    LinearProgram,
+    LogPrimal,
+    PNorm,
+    ProjectedNewton,
+    solve,
+)
 from softjax_solvers._kernels.normal_equations import (
     by_diagonal,
     singular_solver,
@@ -245,3 +252,25 @@ def test_solvers_give_the_same_derivative(x64):
     first, *others = gradients(program.z)
     for other in others:
         assert_close(first, other, atol=1e-9)
+
+
+def test_logarithms(x64):
+    """The gradient of a logarithm of the solution, also in the softness."""
+    z, A = jnp.array([0.3, 0.9, 0.8]), jnp.ones((1, 3))
+
+    def total(z, softness, read):
+        found = solve(LinearProgram(z, A, 1.0, softness), "smooth")
+        return jnp.sum(jnp.arange(3.0) * read(found))
+
+    def of_value(found):
+        return jnp.log(found.value)
+
+    @jax.jit
+    def gradients(z, softness):
+        gradient = jax.grad(total, (0, 1))
+        readers = (lambda found: found.read(LogPrimal())), of_value
+        return [gradient(z, softness, read) for read in readers]
+
+    found, expected = gradients(z, 0.5)
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other, atol=1e-9)

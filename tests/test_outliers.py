@@ -148,3 +148,18 @@ def test_weighted_argmedian_half_way_to_infinity():
     found = sj.argmedian(x, weights=w, method="softsort")
     finite = sj.argmax(x[:3], weights=w[:3])
     assert_close(found, np.append(finite / 2, 0.5))
+
+
+@each("mode", ["smooth", "c0", "c2"], fast=("c0",))
+def test_weights_of_transport_beside_an_outlier(mode):
+    """How far it is away has no say, in derivatives in parts of units either."""
+
+    def sort(w, far):
+        x = jnp.asarray(X).at[1].set(far)
+        return sj.sort(x, weights=w, method="ot", mode=mode)[:4]
+
+    of = jax.jit(jax.jacobian(sort))
+
+    near, *others = (of(WEIGHTS[1], far) for far in (50.0, 1e3, 1e6))
+    for other in others:
+        assert_close(other, near, rtol=1e-5, atol=1e-5)

@@ -261,6 +261,19 @@ def test_failure_is_told():
         assert solution.converged == (solution.residual <= 1e-4)
 
 
+@each("tolerance", [1e-1, 1e-2, 1e-3], fast=("0.001",))
+def test_sinkhorn_stops_where_it_has_converged(tolerance):
+    """At the error that its solution is judged by, of columns of any share."""
+    nu = np.array([0.3, 0.3, 0.2, 0.1, 0.05, 0.03, 0.015, 0.005])
+    cost = inputs.rng("skewed").normal(size=(6, 8))
+    problem = TransportProjection(cost, np.full(6, 1 / 6), nu, 0.1)
+    found = solve(problem, "smooth", OTTSinkhorn(tolerance=tolerance))
+    assert found.converged
+    sums = np.asarray(found.value).sum(axis=0)
+    assert np.max(np.abs(sums / nu - 1)) <= 1.01 * tolerance
+    assert found.steps < 2000
+
+
 def test_errors():
     problem = TransportProjection(COST, MU, NU, 1.0)
     with pytest.raises(TypeError, match=r"OTTSinkhorn.*Transport.*PNorm.*'semi"):

@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Array, Float, PyTree
 
 from .modes import get_regularizer
+from .precision import computed_with, narrow_type, narrowed, widened
 from .problem import MaximizationProblem
 from .readout import Value
 from .regularizer import Regularizer
@@ -70,6 +71,10 @@ def fenchel_young_loss(
         Blondel, Martins and Niculae, "Learning with Fenchel-Young losses", JMLR 21
         (2020).
     """
-    regularizer = get_regularizer(regularizer)
+    regularizer, given = computed_with(get_regularizer(regularizer), problem), target
+    # A difference, of which numbers of 16 bits would leave nothing.
+    if (dtype := narrow_type(problem)) is not None:
+        problem, target = widened((problem, target))
     largest = optimal_value(problem, regularizer, solver)
-    return largest - problem.objective(target, regularizer)
+    loss = largest - problem.objective(target, regularizer)
+    return narrowed(loss, dtype, given)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from .._kernels.arrays import safe_divide
 from .._kernels.derivatives import derivative
 from .._kernels.logarithms import safe_log
+from .precision import common_type
 from .readout import Readout
 from .regularizer import Regularizer
 
@@ -70,6 +71,14 @@ class Problem(eqx.Module):
         """The distance of `dual` from feasible: a number >= 0 for each solution."""
 
     # What follows are defaults, meant to be overridden by what is known better.
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """The type of solutions; those of 16 bits are found in float32.
+
+        Default: that of all arrays together.
+        """
+        return common_type(self)
 
     def specialize(self, regularizer: Regularizer) -> Problem:
         """The final object that knows how this problem is evaluated with `regularizer`.

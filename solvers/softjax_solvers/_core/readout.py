@@ -131,6 +131,7 @@ class LogPrimal(Readout):
         known = problem.fused.get(Primal)
         if known is None:
             return reading_and_tangent(problem, solution, self, moves, linear_solver)
+        moves = moves._replace(readout=Primal())
         y, move = known(problem, solution, Primal(), moves, linear_solver)
         return self.read(solution), jax.tree.map(relative, move, y)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,6 +18,7 @@ from .._kernels.logarithms import safe_log
 from .._kernels.quadrature import integrate
 from .._kernels.roots import bracketed_newton, find_root
 from .._platform.batches import any_true
+from .elementwise import ELEMENTWISE, elementwise
 from .structure import Structure, Unknown
 
 
@@ -27,7 +29,8 @@ class Regularizer(eqx.Module):
     it numerically; a subclass overrides whatever it has in closed form. All methods
     act elementwise on arrays of any shape and must be built of JAX operations that
     can be differentiated. Array fields (a parameter of the regularizer) may be traced
-    and are differentiated too.
+    and are differentiated too; whatever their type is, results have that of the
+    argument.
 
     **Example:**
 
@@ -44,6 +47,11 @@ class Regularizer(eqx.Module):
         Blondel, Martins and Niculae, "Learning with Fenchel-Young losses",
         JMLR 21 (2020).
     """
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        for name in ELEMENTWISE & vars(cls).keys():
+            setattr(cls, name, elementwise(name, vars(cls)[name]))
 
     @abc.abstractmethod
     def link(self, t: Float[Array, "..."]) -> Float[Array, "..."]:

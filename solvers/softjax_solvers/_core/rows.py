@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._kernels.arrays import broadcasts, inexact, is_traced
+from .._kernels.arrays import broadcasts, inexact, is_traced, working_type
 
 
 def _check_number(value: Array | float, name: str) -> None:
@@ -26,13 +26,14 @@ def _check_number(value: Array | float, name: str) -> None:
 def per_row(value: Array | float, rows: Array, name: str) -> Float[Array, "*#batch 1"]:
     """A parameter of `rows`, `*batch n`, as an array that broadcasts over them.
 
-    It is of their type: a Python number would be of 64 bits where there are some.
+    It is of the type that they are computed in: a Python number would be of 64 bits
+    where there are some.
 
     **Raises:** `ValueError` if it does not have size 1 along their last axis;
     `TypeError` if it is not of numbers.
     """
     _check_number(value, name)
-    value = inexact(value).astype(rows.dtype)
+    value = inexact(value).astype(working_type(rows.dtype))
     padded = value.reshape((1,) * (rows.ndim - value.ndim) + value.shape)
     full = (*rows.shape[:-1], 1)
     if padded.ndim > rows.ndim or any(
@@ -73,14 +74,14 @@ def softness_per_row(softness: Array | float, rows: Array) -> Float[Array, "*#ba
 def parse_weights(
     weights: Array | None, rows: Array, where: Array | None
 ) -> Float[Array, "*#batch #n"] | None:
-    """Weights of candidates in the type of `rows`, 0 where they are masked.
+    """Weights of candidates, in the type that `rows` are computed in; 0 where masked.
 
     **Raises:** `ValueError` if they do not broadcast against them, or are known not to
     be nonnegative and finite.
     """
     if weights is None:
         return None
-    weights = jnp.asarray(weights).astype(rows.dtype)
+    weights = jnp.asarray(weights).astype(working_type(rows.dtype))
     if not broadcasts(rows.shape, weights.shape):
         raise ValueError(
             f"weights of shape {weights.shape} must broadcast against the rows, which "

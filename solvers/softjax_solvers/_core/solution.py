@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._kernels.arrays import eps
 from .._kernels.derivatives import stop_gradient, tangent_of
+from .precision import narrowed, widened
 from .problem import Problem
 from .readout import Dual, Means, Moves, Primal, Readout
 from .regularizer import Regularizer
@@ -33,6 +34,8 @@ class Solution(eqx.Module):
     - `residual`: how far the dual is from optimal, of the batch's shape.
     - `converged`: whether the residual is within the solver's tolerance, of the
         batch's shape. A solver that fails says so here and never raises.
+    - `dtype`: the type of what is read off, if that is of 16 bits; None for that of the
+        problem, which is in float32 then.
 
     **Example:**
 
@@ -48,6 +51,7 @@ class Solution(eqx.Module):
     steps: Int[Array, "..."]
     residual: Float[Array, "..."]
     converged: Bool[Array, "..."]
+    dtype: Any = eqx.field(default=None, static=True)
 
     @property
     def value(self) -> Array:
@@ -60,8 +64,11 @@ class Solution(eqx.Module):
 
     def read(self, readout: Readout) -> Any:
         """A readout of this solution, with the derivative of the optimal one."""
-        known = Known(stop_gradient(self.dual))
-        return evaluate_by(known, self.problem, self.regularizer, readout)
+        known, given = Known(stop_gradient(self.dual)), readout
+        if self.dtype is not None:
+            readout = widened(readout)
+        out = evaluate_by(known, self.problem, self.regularizer, readout)
+        return narrowed(out, self.dtype, given)
 
     def at(
         self, problem: Problem, regularizer: Regularizer, dual: PyTree[Array]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from .._kernels.derivatives import stop_gradient
 from .._platform.varying import all_varying
 from .modes import get_regularizer
+from .precision import computed_with, narrow_type, narrowed, widened
 from .problem import Problem
 from .readout import Dual, Readout
 from .registry import prepare
@@ -39,6 +41,9 @@ def solve(
     the linear solver is none; `ValueError` if the problem has no solution with this
     regularizer. It never raises because of values: see `Solution.converged`.
 
+    Problems in float16 or bfloat16 are solved in float32, and all that is read off the
+    solution is of their type; its dual is in float32.
+
     **Example:**
 
         >>> problem = sj.solvers.SimplexProjection(jnp.array([0.2, 1.0, 0.7]), 0.5)
@@ -46,13 +51,16 @@ def solve(
         >>> print(found.value, bool(found.converged))
         [0.    0.945 0.055] True
     """
-    regularizer = get_regularizer(regularizer)
+    regularizer = computed_with(get_regularizer(regularizer), problem)
+    if (dtype := narrow_type(problem)) is not None:
+        problem = widened(problem)
     problem, solver = prepare(problem, regularizer, solver, linear_solver)
     problem, regularizer = all_varying((problem, regularizer))
     found = solve_and_read(
         problem, regularizer, Dual(), find=Search(solver), linear_solver=linear_solver
     )
-    return solution_of(problem, regularizer, *found)
+    solution = solution_of(problem, regularizer, *found)
+    return dataclasses.replace(solution, dtype=dtype)
 
 
 def evaluate(
@@ -79,10 +87,13 @@ def evaluate(
         >>> print(sj.solvers.evaluate(problem, "c0", means))
         1.2
     """
-    regularizer = get_regularizer(regularizer)
+    regularizer, given = computed_with(get_regularizer(regularizer), problem), readout
+    if (dtype := narrow_type(problem)) is not None:
+        problem, readout = widened((problem, readout))
     problem, solver = prepare(problem, regularizer, solver, linear_solver)
     problem, regularizer, readout = all_varying((problem, regularizer, readout))
-    return problem.evaluated_by(solver, regularizer, readout, linear_solver)
+    out = problem.evaluated_by(solver, regularizer, readout, linear_solver)
+    return narrowed(out, dtype, given)
 
 
 def evaluate_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,12 @@ def inexact(x: Array | float) -> Array:
     if jnp.issubdtype(x.dtype, jnp.inexact):
         return x
     return x.astype(jnp.result_type(float))
+
+
+def working_type(dtype: Any) -> jnp.dtype:
+    """The type that numbers of a type are computed in: float32 for those of 16 bits."""
+    dtype = jnp.dtype(dtype)
+    return dtype if dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
 
 
 def eps(x: Array) -> float:

@@ -25,6 +25,10 @@ class Candidates(ScalarDualProblem, MaximizationProblem):
     groups: eqx.AbstractVar[Groups]
 
     @property
+    def dtype(self) -> jnp.dtype:
+        return self.z.dtype
+
+    @property
     @abc.abstractmethod
     def apart(self) -> Float[Array, "*batch n"]:
         """z from a constant on, 0 where masked."""

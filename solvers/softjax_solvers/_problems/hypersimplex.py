@@ -53,8 +53,8 @@ class Hypersimplex(Candidates):
             weights = jnp.broadcast_to(self.weights, self.z.shape)
             return self.groups.sum(self.masked(weights))
         if self.where is None and self.groups.are_rows:
-            return jnp.full((1,) * (self.z.ndim - 1), self.z.shape[-1], self.z.dtype)
-        return self.groups.sum(self.mask).astype(self.z.dtype)
+            return jnp.full((1,) * (self.z.ndim - 1), self.z.shape[-1], self.k.dtype)
+        return self.groups.sum(self.mask).astype(self.k.dtype)
 
     @property
     def _some(self) -> Float[Array, "*#groups"]:
@@ -259,7 +259,7 @@ class HypersimplexProjection(Hypersimplex):
     ):
         self.z = inexact(z)
         check_candidates(self.z, "HypersimplexProjection")
-        self.k = per_row(k, self.z, "k").astype(self.z.dtype)
+        self.k = per_row(k, self.z, "k")
         self.softness = softness_per_row(softness, self.z)
         if where is not None:
             where = jnp.asarray(where)
@@ -276,7 +276,8 @@ class HypersimplexProjection(Hypersimplex):
 
 def threshold_of(problem: Hypersimplex) -> Float[Array, "*batch #n"]:
     """The smallest z of the hard mask, from all else that a problem has."""
-    candidates, weights = jnp.where(problem.mask, problem.z, -jnp.inf), problem.weights
+    z, weights = problem.z.astype(problem.k.dtype), problem.weights
+    candidates = jnp.where(problem.mask, z, -jnp.inf)
     if weights is not None:
         weights = jnp.broadcast_to(weights, candidates.shape)
     return problem.groups.kth_largest(candidates, weights, problem._target)

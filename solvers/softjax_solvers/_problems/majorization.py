@@ -1,16 +1,24 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._core.precision import widened
 from .._core.problem import ConcaveDualProblem
 from .._core.regularizer import Regularizer
 from .._core.rows import as_mask, flatten_batch, softness_per_row
 from .._core.solution import Solution
-from .._kernels.arrays import inexact, is_traced, pad_last, safe_divide
+from .._kernels.arrays import (
+    inexact,
+    is_traced,
+    pad_last,
+    safe_divide,
+    working_type,
+)
 from .._kernels.fourth_differences import second_differences
 from .._kernels.scans import sums_from_ends
 from .._kernels.subsets import log_subset_sums
@@ -59,6 +67,7 @@ class MajorizationProjection(ConcaveDualProblem):
     bend: Float[Array, "*batch m"]  # of the bounds: minus their second differences
     rise: Float[Array, "*batch n"]  # of the bounds, from each to the next
     where: Bool[Array, "*batch n"] | None
+    own_type: Any = eqx.field(static=True)  # of w, from which they are differences
 
     def __init__(
         self,
@@ -80,6 +89,7 @@ class MajorizationProjection(ConcaveDualProblem):
             where = jnp.asarray(where)
             check_fits(name, "where", where, "w", w)
             where = jnp.broadcast_to(where, w.shape)
+        self.own_type, w = w.dtype, widened(w)
         z = jnp.broadcast_to(z.astype(w.dtype), w.shape)
         softness = softness_per_row(softness, w)
         self.where = where
@@ -96,6 +106,11 @@ class MajorizationProjection(ConcaveDualProblem):
         least = jnp.log1p((count + 1) / k / jnp.maximum(count - k, 1))
         lift = jnp.maximum(softness * least - bend, 0)
         self.bend = bend + jax.lax.stop_gradient(lift)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        computed = self.bend.dtype
+        return self.own_type if computed == working_type(self.own_type) else computed
 
     @property
     def inside(self) -> Bool[Array, "*batch m"]:

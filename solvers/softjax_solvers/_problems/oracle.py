@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, PyTree
 
+from .._core.precision import common_type
 from .._core.problem import MaximizationProblem
 from .._core.readout import Dual, Means, Moves, Primal
 from .._core.regularizer import Regularizer
 from .._core.rows import check_softness
 from .._core.solution import Solution
-from .._kernels.arrays import exact_einsum, inexact
+from .._kernels.arrays import exact_einsum, inexact, working_type
 from .._kernels.derivatives import stop_gradient, tangent_of
 from .._kernels.faces import Edges, Face, Inquiry, span_face
 from .._kernels.reproducible import mean, products, total
@@ -130,13 +131,17 @@ class OracleProjection(MaximizationProblem):
         if scores.size == 0:
             raise ValueError("OracleProjection: z must have at least one entry.")
         check_softness(softness)
-        self.softness = inexact(softness).astype(scores.dtype)
+        self.softness = inexact(softness).astype(working_type(scores.dtype))
         if self.softness.shape != ():
             raise ValueError(
                 "OracleProjection: softness must be a scalar, got shape "
                 f"{self.softness.shape}. Use jax.vmap for a batch of problems."
             )
         self.oracle = oracle if isinstance(oracle, Oracle) else Oracle(oracle)
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return common_type(self.z)
 
     @property
     def scores(self) -> Float[Array, " d"]:

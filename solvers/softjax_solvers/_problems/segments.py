@@ -12,7 +12,7 @@ from .._core.groups import Segments
 from .._core.readout import Means
 from .._core.regularizer import Regularizer
 from .._core.rows import check_candidates, parse_ids, parse_weights, softness_per_row
-from .._kernels.arrays import inexact
+from .._kernels.arrays import inexact, working_type
 from . import hypersimplex, simplex
 from .hypersimplex import Hypersimplex
 from .shapes import check_fits
@@ -157,7 +157,7 @@ class SegmentedHypersimplexProjection(Hypersimplex):
         parts = segment_ids, num_segments, where, weights, indices_are_sorted
         parsed = _parse("SegmentedHypersimplexProjection", z, softness, *parts)
         self.z, self.softness, self.groups, self.where, self.weights = parsed
-        k = inexact(k).astype(self.z.dtype)
+        k = inexact(k).astype(working_type(self.z.dtype))
         shape = (*self.z.shape[:-1], int(num_segments))
         try:
             self.k = jnp.broadcast_to(k, shape)

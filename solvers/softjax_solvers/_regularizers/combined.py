@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._core.regularizer import Regularizer, link_from_gradient
 from .._core.structure import Structure, Unknown
 from .pnorm import parse_number
-from .transformed import Number, Transformed
+from .transformed import Number, Transformed, unwrapped
 
 
 def check_term(name: str, regularizer: Any) -> Regularizer:
@@ -66,7 +69,8 @@ class Sum(Transformed):
 
     `r'` is the sum of theirs, and the link is found from it, so their `gradient` has to
     be right for all y that the problem allows. `Sum(Entropy(), Scaled(PNorm(2), 3))`,
-    for one, is smooth as an entropy is, and nearly sparse.
+    for one, is smooth as an entropy is, and nearly sparse. A sum of multiples of one
+    regularizer is a multiple of it.
 
     **Arguments:** one or more regularizers.
 
@@ -85,9 +89,20 @@ class Sum(Transformed):
         self.terms = tuple(check_term("Sum", term) for term in terms)
 
     def parts(self) -> tuple[Regularizer, Number, Number]:
-        if len(self.terms) == 1:
-            return self.terms[0], 1.0, 0.0
+        bases, factors, lines = zip(*map(unwrapped, self.terms), strict=True)
+        if all(_are_same(bases[0], other) for other in bases[1:]):
+            return bases[0], sum(factors), sum(lines)
         return _Terms(self.terms), 1.0, 0.0
+
+
+def _are_same(one: Regularizer, other: Regularizer) -> bool:
+    """Whether two regularizers are known to be equal, without looking at arrays.
+
+    A transformation of JAX makes two arrays of one that stands in two places.
+    """
+    leaves = jax.tree.leaves((one, other))
+    has_arrays = any(isinstance(x, jax.Array | np.ndarray) for x in leaves)
+    return not has_arrays and eqx.tree_equal(one, other) is True
 
 
 class _Terms(Regularizer):

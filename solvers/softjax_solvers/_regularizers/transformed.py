@@ -100,3 +100,12 @@ class Transformed(Regularizer):
         if dual is None:
             return None
         return lambda scores, where: factor * dual(scores / factor, where) - linear
+
+
+def unwrapped(regularizer: Regularizer) -> tuple[Regularizer, Number, Number]:
+    """The parts of a regularizer, of which the first is no multiple of another."""
+    if not isinstance(regularizer, Transformed):
+        return regularizer, 1.0, 0.0
+    other, factor, linear = regularizer.parts()
+    base, inner, line = unwrapped(other)
+    return base, factor * inner, factor * line + linear

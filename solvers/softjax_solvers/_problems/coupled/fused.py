@@ -23,7 +23,8 @@ class FusedSimplexProjection(ReducedProjection):
 
     **Arguments:**
 
-    - `z`: `*batch n`.
+    - `z`: `*batch n`. One of -inf is the limit of low ones, which separate neighbours;
+        in [`softjax.argmax`][], such an element is absent, as one that is masked.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `strength`: nonnegative, of such a shape too.
     - `where`: optional mask `*batch n`; y is 0 outside of it, and what it leaves out

@@ -10,7 +10,13 @@ from ..._core.problem import MaximizationProblem
 from ..._core.readout import Dual, Moves
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
-from ..._kernels.arrays import eps, exact_einsum, inexact, safe_divide
+from ..._kernels.arrays import (
+    eps,
+    exact_einsum,
+    inexact,
+    safe_divide,
+    working_type,
+)
 from ..._kernels.derivatives import tangent_of
 from ..simplex import SimplexProjection
 from .reduced import parse_scores
@@ -85,7 +91,7 @@ class MetricSimplexProjection(MaximizationProblem):
         self.z, self.softness, self.where = parse_scores(z, softness, where, name)
         if isinstance(metric, lx.AbstractLinearOperator):
             metric = metric.as_matrix()
-        metric = inexact(metric).astype(self.z.dtype)
+        metric = inexact(metric).astype(working_type(self.z.dtype))
         n = self.z.shape[-1]
         full = (*self.z.shape[:-1], n, n)
         try:
@@ -98,6 +104,10 @@ class MetricSimplexProjection(MaximizationProblem):
                 f"got {metric.shape}."
             )
         self.metric = metric
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return self.z.dtype
 
     def apply(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """M y."""

@@ -59,6 +59,10 @@ class ReducedProjection(MaximizationProblem):
         """`S(y)` of a y that is 0 where masked."""
 
     @property
+    def dtype(self) -> jnp.dtype:
+        return self.z.dtype
+
+    @property
     def mask(self) -> Bool[Array, "*batch n"]:
         return jnp.broadcast_to(as_mask(self.where, self.z), self.z.shape)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..._kernels.arrays import exact_einsum
+from ..._kernels.arrays import exact_einsum, working_type
 from ..._kernels.double_word import DoubleWord
 from ..._kernels.reproducible import leading_pieces
 from .matrix import FEW_ROWS, Matrix
@@ -228,7 +228,7 @@ def _parse(value: Any, name: str, z: Array) -> Matrix:
 
 
 def _of_entries(value: Any, name: str, z: Array) -> Matrix:
-    entries = jnp.asarray(value, z.dtype)
+    entries = jnp.asarray(value, working_type(z.dtype))
     fits = entries.ndim >= 2
     if fits:
         try:
@@ -246,12 +246,13 @@ def _of_entries(value: Any, name: str, z: Array) -> Matrix:
 
 
 def _of_operator(value: Any, name: str, z: Array) -> Matrix:
+    dtype = working_type(z.dtype)
     for structure in (value.in_structure(), value.out_structure()):
         shape = getattr(structure, "shape", None)
-        if shape is None or len(shape) != 1 or structure.dtype != z.dtype:
+        if shape is None or len(shape) != 1 or structure.dtype != dtype:
             raise ValueError(
                 f"LinearProgram: {name} must be an operator between vectors of the "
-                f"type of z, {z.dtype}, got one with {structure}."
+                f"type of z, as that is computed in, {dtype}, got one with {structure}."
             )
     return Operator(value)
 
@@ -264,4 +265,5 @@ def _of_sparse(value: Any, name: str, z: Array) -> Matrix:
         )
     rows, columns = value.shape
     row, column = value.indices[:, 0], value.indices[:, 1]
-    return Sparse(value.data.astype(z.dtype), row, column, (rows, columns))
+    data = value.data.astype(working_type(z.dtype))
+    return Sparse(data, row, column, (rows, columns))

@@ -14,7 +14,14 @@ from ..._core.readout import Means, Moves, Primal, Readout, reading_and_tangent
 from ..._core.regularizer import Regularizer
 from ..._core.rows import check_candidates, softness_per_row
 from ..._core.solution import Solution
-from ..._kernels.arrays import broadcasts, eps, inexact, is_traced
+from ..._kernels.arrays import (
+    broadcasts,
+    eps,
+    inexact,
+    is_traced,
+    safe_multiply,
+    working_type,
+)
 from ..._kernels.derivatives import replace_value
 from .anchor import Anchor, at_zero
 from .matrices import Stacked, as_matrix
@@ -32,9 +39,14 @@ class Program(MaximizationProblem):
     matrix: Matrix
     rhs: Float[Array, "*batch m"]
     upper: Float[Array, "*batch n"] | None
+    absent: Bool[Array, "*batch n"]  # y is 0 there, whatever constraints ask for
     anchor: Anchor | None  # at multipliers 0 if None
     equalities: int = eqx.field(static=True)  # the number of rows that are
     within_one: bool = eqx.field(static=True)  # whether `upper` is known to be below 1
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return self.z.dtype
 
     @property
     def scores(self) -> Float[Array, "*batch n"]:
@@ -61,8 +73,13 @@ class Program(MaximizationProblem):
         return jnp.where(positive, jax.lax.rsqrt(jnp.where(positive, square, 1)), 1)
 
     @property
-    def bound(self) -> Float[Array, "*#batch #n"]:
+    def bound(self) -> Float[Array, "*batch n"]:
         """Upper bounds on y; where there are none, numbers whose squares are finite."""
+        return jnp.where(self.absent, 0, self._upper)
+
+    @property
+    def _upper(self) -> Float[Array, "*#batch #n"]:
+        """Upper bounds on what is not absent, a single one where there are none."""
         dtype = self.z.dtype
         most = jnp.asarray(jnp.finfo(dtype).max, dtype) ** 0.5
         return most if self.upper is None else jnp.minimum(self.upper, most)
@@ -78,7 +95,7 @@ class Program(MaximizationProblem):
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> tuple[Bool[Array, "*batch n"], Float[Array, "*batch n"]]:
         """A mask of y at its upper bound, and arguments of the link there."""
-        top = regularizer.gradient(jax.lax.stop_gradient(self.bound))
+        top = regularizer.gradient(jax.lax.stop_gradient(self._upper))
         top = jax.lax.stop_gradient(top)
         full = t > top
         # Far above, the link may overflow; and r'(0) may be infinite.
@@ -89,13 +106,14 @@ class Program(MaximizationProblem):
     ) -> Float[Array, "*batch n"]:
         """`min(phi(t), upper)`."""
         full, t = self._clip(t, regularizer)
-        return jnp.where(full, self.bound, regularizer.link(t))
+        y = jnp.where(full, self._upper, regularizer.link(t))
+        return jnp.where(self.absent, 0, y)
 
     def slope(
         self, t: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch n"]:
         full, t = self._clip(t, regularizer)
-        return jnp.where(full, 0, regularizer.slope(t))
+        return jnp.where(full | self.absent, 0, regularizer.slope(t))
 
     def gap(self, y: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
         """Differences of all rows from their right-hand sides."""
@@ -154,7 +172,8 @@ class Program(MaximizationProblem):
     def objective(
         self, y: Float[Array, "*batch n"], regularizer: Regularizer
     ) -> Float[Array, "*batch"]:
-        terms = self.scores * y - regularizer.value(y)
+        scores = jnp.where(self.absent, -jnp.inf, self.scores)
+        terms = safe_multiply(scores, y) - regularizer.value(y)
         return self.softness[..., 0] * jnp.sum(terms, axis=-1)
 
     def default_solver(self, regularizer: Regularizer) -> str:
@@ -226,12 +245,12 @@ class LinearProgram(Program):
 
     **Arguments:**
 
-    - `z`: `*batch n`.
+    - `z`: `*batch n`. Where it is -inf, y is 0, whatever constraints ask for.
     - `A`, `G`: of m rows and n columns, of any rank: an array `(m, n)` or, for each
         program of a batch, `*#batch m n`; a `BCOO` of `jax.experimental.sparse`; a
         [`softjax.solvers.Incidence`][]; or a linear operator of Lineax, of the type of
-        z. None for no rows. Those that are no arrays are the same for the whole batch;
-        `jax.vmap` over programs takes others.
+        z, and float32 where that is of 16 bits. None for no rows. Those that are no
+        arrays are the same for the whole batch; `jax.vmap` over programs takes others.
     - `b`, `h`: a scalar or an array that broadcasts against `*batch m`.
     - `softness`: positive, a scalar or an array that broadcasts against `*batch 1`.
     - `upper`: nonnegative and possibly infinite, a scalar or an array that broadcasts
@@ -266,10 +285,13 @@ class LinearProgram(Program):
         h: Any = None,
         upper: Any = None,
     ):
-        self.z = z = inexact(z)
+        z = inexact(z)
         check_candidates(z, "LinearProgram")
+        self.absent = jnp.isneginf(z)
+        self.z = z = jnp.where(self.absent, 0, z)
         self.softness = softness_per_row(softness, z)
-        blocks, sides = [], [jnp.zeros((*z.shape[:-1], 0), z.dtype)]
+        none = jnp.zeros((*z.shape[:-1], 0), working_type(z.dtype))
+        blocks, sides = [], [none]
         for names, matrix, side in (("Ab", A, b), ("Gh", G, h)):
             if (matrix is None) != (side is None):
                 given, missing = names if side is None else reversed(names)
@@ -305,7 +327,7 @@ class LinearProgram(Program):
                 "an upper of at most 1, and not as a traced array."
             )
         parts = self.z, self.softness, self.matrix, self.rhs, self.upper
-        parts = *parts, self.anchoring()
+        parts = *parts, self.absent, self.anchoring()
         if self.rhs.shape[-1] > self.equalities:
             return _Inequalities(*parts, self.equalities, self.within_one)
         return _Equalities(*parts, self.equalities, self.within_one)
@@ -323,8 +345,9 @@ class _Equalities(Program, ConcaveDualProblem):
     ) -> Float[Array, "*batch"]:
         t = self.arguments(dual)
         full, inner = self._clip(t, regularizer)
-        beyond = self.bound * jnp.where(full, t - inner, 0)
+        beyond = self._upper * jnp.where(full, t - inner, 0)
         conjugate = regularizer.conjugate(inner) + beyond
+        conjugate = jnp.where(self.absent, 0, conjugate)
         return -(jnp.sum(conjugate, axis=-1) + jnp.sum(self.rhs * dual, axis=-1))
 
     def initial_dual(self, regularizer: Regularizer) -> Float[Array, "*batch m"]:
@@ -345,6 +368,7 @@ class _Equalities(Program, ConcaveDualProblem):
             self.matrix.repeated(batch),
             flatten(self.rhs, self.rhs.shape[-1]),
             None if self.upper is None else flatten(self.upper, n),
+            flatten(self.absent, n),
             None,
             self.equalities,
             self.within_one,
@@ -363,7 +387,7 @@ class _Equalities(Program, ConcaveDualProblem):
 
 
 def _broadcast(x: Any, name: str, shape: tuple[int, ...], z: Array) -> Array:
-    x = jnp.asarray(x, z.dtype)
+    x = jnp.asarray(x, working_type(z.dtype))
     if not broadcasts(shape, x.shape):
         raise ValueError(
             f"LinearProgram: {name} of shape {x.shape} must broadcast against {shape}."

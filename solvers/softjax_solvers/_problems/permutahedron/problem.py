@@ -12,7 +12,7 @@ from ..._core.readout import Means, Moves, Primal
 from ..._core.regularizer import Regularizer
 from ..._core.rows import as_mask, per_row, softness_per_row
 from ..._core.solution import Solution
-from ..._kernels.arrays import eps, inexact, safe_divide
+from ..._kernels.arrays import eps, inexact, safe_divide, working_type
 from ..._kernels.derivatives import derivative, tangent_of
 from ..._kernels.sorting import invert, permute, reorder, sort_with_permutation
 from ..by_primal import means_and_tangent
@@ -107,11 +107,12 @@ class PermutahedronProjection(MaximizationProblem):
         z = inexact(z)
         if z.ndim == 0:
             raise ValueError("PermutahedronProjection: z must have at least one axis.")
-        w = _fitting("w", inexact(w).astype(z.dtype), z)
+        dtype = working_type(z.dtype)
+        w = _fitting("w", inexact(w).astype(dtype), z)
         if where is not None:
             where = _fitting("where", jnp.asarray(where), z)
         if weights is not None:
-            weights = _fitting("weights", inexact(weights).astype(z.dtype), z)
+            weights = _fitting("weights", inexact(weights).astype(dtype), z)
         if not z_is_sorted:
             z, permutation = _descending(z, where)
             if weights is not None:
@@ -127,6 +128,10 @@ class PermutahedronProjection(MaximizationProblem):
         self.z, self.w, self.where, self.permutation = z, w, where, permutation
         self.softness, self.weights = softness_per_row(softness, z), weights
         self.spacing = None if spacing is None else per_row(spacing, z, "spacing")
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return self.z.dtype
 
     def specialize(self, regularizer: Regularizer) -> IsotonicRegression:
         structure = regularizer.structure()

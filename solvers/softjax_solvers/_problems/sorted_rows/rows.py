@@ -52,6 +52,10 @@ class SortedRows(ScalarDualProblem):
     weights: eqx.AbstractVar[Float[Array, "*batch n"] | None]
 
     @property
+    def dtype(self) -> jnp.dtype:
+        return self.support.dtype
+
+    @property
     @abc.abstractmethod
     def points(self) -> Float[Array, "*batch m"]:
         """The points that there are rows for."""

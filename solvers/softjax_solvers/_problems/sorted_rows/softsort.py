@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from ..._core.precision import common_type
 from ..._core.problem import ScalarDualProblem
 from ..._core.readout import LogPrimal, Means, Primal
 from ..._core.regularizer import Regularizer
@@ -35,6 +36,10 @@ class KernelRows(SortedRows):
     """
 
     queries: eqx.AbstractVar[Float[Array, "*batch m"] | None]
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return common_type(self.support, self.queries)
 
     @property
     @abc.abstractmethod

@@ -64,17 +64,12 @@ def reduced_costs(
     own = anchors[..., 0, None] + jnp.sum(
         jnp.where(excess > 0, gap[..., :, None], 0), axis=-2
     )
-    # The derivative is that of -2 x a, up to other potentials.
+    # The derivative in an anchor is of distances to the thresholds on the way from a
+    # point's own one, and so small for those that are moved there; that in a point is
+    # of -2 x a, up to other potentials.
     slope = -2 * (anchors[..., :, None] - jax.lax.stop_gradient(own)[..., None, :])
-    points = points[..., None, :]
-    if xp is jnp and size > 0:
-        # That in an anchor is small for the points that are moved there.
-        ends = jnp.concatenate(
-            [threshold[..., :1], threshold, threshold[..., -1:]], axis=-1
-        )
-        points = points - ((ends[..., 1:] + ends[..., :-1]) / 2)[..., None]
-    cost = replace_value(slope * points, cost)
-    return cost, counts
+    moves = cost + slope * (points - x)[..., None, :]
+    return replace_value(moves, cost), counts
 
 
 def _beside_counts(counts: Any, xp: Any) -> Int[Array | np.ndarray, "*batch 2 m-1"]:

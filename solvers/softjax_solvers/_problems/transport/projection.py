@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ..._core.regularizer import Regularizer
 from ..._core.rows import check_softness
-from ..._kernels.arrays import broadcasts, inexact
+from ..._kernels.arrays import broadcasts, inexact, working_type
 from .line import reduced_costs
 from .problem import Transport
 from .row_fit import fit_exponential
@@ -66,7 +66,7 @@ class TransportProjection(Transport):
         weights: Any = None,
     ):
         self.cost = inexact(cost)
-        dtype = self.cost.dtype
+        dtype = working_type(self.cost.dtype)
         self.mu, self.nu = _as_constant(mu, dtype), _as_constant(nu, dtype)
         check_softness(softness)
         self.softness = jnp.asarray(softness, dtype)[..., None, None]
@@ -92,6 +92,10 @@ class TransportProjection(Transport):
                     f"TransportProjection: {name} of shape {x.shape} does not fit to a "
                     f"cost of shape {shape}."
                 )
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        return self.cost.dtype
 
     @classmethod
     def on_line(
@@ -125,14 +129,16 @@ class TransportProjection(Transport):
         - `weights`: as of the class; those of points that do not take part may be
             anything.
         """
-        points = inexact(points)
-        dtype = points.dtype
+        given = inexact(points)
+        dtype = working_type(given.dtype)
+        points = given.astype(dtype)
         if weights is not None:
             weights = jnp.asarray(weights, dtype)
             weights = weights if where is None else jnp.where(where, weights, 0)
         cost, counts = reduced_costs(points, anchors, counts, where, ascending, weights)
         mu = np.ones(points.shape[-1], dtype) if where is None else where.astype(dtype)
-        return cls(cost.swapaxes(-1, -2), mu, counts, softness, unit, weights)
+        cost = cost.swapaxes(-1, -2).astype(given.dtype)
+        return cls(cost, mu, counts, softness, unit, weights)
 
     def specialize(self, regularizer: Regularizer) -> Transport:
         if regularizer.structure().rate is None:

@@ -9,6 +9,7 @@ from ..._core.problem import Problem
 from ..._core.regularizer import Regularizer
 from ..._core.solution import Solution
 from ..._core.solver import Solver
+from ..._kernels.arrays import eps
 from ..._kernels.iteration import choose_tolerance
 from ..._problems import Potentials, Transport
 
@@ -21,8 +22,8 @@ class OTTSinkhorn(Solver[Transport]):
 
     **Arguments:**
 
-    - `tolerance`: the error of the columns' sums (in the 1-norm, of a total mass of 1)
-        to stop at; None for 32 units of rounding.
+    - `tolerance`: the largest error of a column's sum, relative to its marginal, to
+        stop at; None for 32 units of rounding.
     - `max_steps`: the number of iterations after which the last one is returned.
 
     **Example:**
@@ -55,24 +56,29 @@ class OTTSinkhorn(Solver[Transport]):
 
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *_, n, m = problem.cost.shape
-        solver = sinkhorn.Sinkhorn(
-            threshold=tolerance,
-            max_iterations=self.max_steps,
-            initializer=initializers.SortingInitializer() if n == m else None,
-        )
 
         def find(row: Transport) -> tuple[Any, Any]:
             softness: Any = row.softness[0, 0]
             rate: Any = regularizer.structure().rate
+            shares = row.column_shares
+            least = jnp.min(jnp.where(shares > 0, shares, 1))
+            # OTT-JAX adds errors up. Where their sum is within that of the smallest
+            # column, so is each; but not below the rounding of it.
+            rounding = jnp.minimum(tolerance, 32 * eps(shares))
+            solver = sinkhorn.Sinkhorn(
+                threshold=jnp.maximum(tolerance * least, rounding),
+                max_iterations=self.max_steps,
+                initializer=initializers.SortingInitializer() if n == m else None,
+            )
             found = solver(
                 linear_problem.LinearProblem(
                     geometry.Geometry(cost_matrix=row.cost, epsilon=softness / rate),
                     a=row.count(row.row_shares),
-                    b=row.column_shares,
+                    b=shares,
                 )
             )
             # OTT-JAX returns infinite potentials of columns without mass.
-            g = jnp.where(row.column_shares > 0, found.g / softness, 0)
+            g = jnp.where(shares > 0, found.g / softness, 0)
             return Potentials(found.f, g), found.n_iters
 
         dual, steps = jax.vmap(find)(problem.flat())
