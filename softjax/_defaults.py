@@ -15,7 +15,7 @@ import numpy as np
 
 from softjax_solvers.internal import is_traced
 
-from ._keywords import check_softness, parse_mode
+from ._keywords import check_softness, is_hard, parse_mode
 from .methods import ValueMethod, get_mask_method, get_method
 from .straight_through import st
 
@@ -167,6 +167,7 @@ def defaults(**keywords: Any) -> Iterator[None]:
         `structured` for `softjax.structured`. Operators over segments, those that
         leave out NaN, and draws are of the kind of the operator that they apply.
 
+    `softjax.soften` reads what it is not given too, for each operator of a program.
     Losses with a softness of their own keep it; others pass on what operators read.
 
     **Raises:** `TypeError` for a keyword that there is not, and what operators raise
@@ -281,7 +282,7 @@ def reads_defaults(
             through = given.pop("straight_through", False) and hard and variant
             if not fits(given.get("method")):
                 given.pop("method", None)
-            if given.get("mode") == "hard" and not hard:
+            if is_hard(given.get("mode")) and not hard:
                 given.pop("mode")
             return {
                 name: value for name, value in given.items() if name in names
@@ -309,8 +310,7 @@ def is_hard_by_default(operator: Any) -> bool:
     if context is None:
         return False
     given, through = operator.found(context)
-    mode = given.get("mode")
-    return isinstance(mode, str) and mode == "hard" and not through
+    return is_hard(given.get("mode")) and not through
 
 
 def _show(fn: Callable[..., Any], keywords: Mapping[str, Any]) -> None:

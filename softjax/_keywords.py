@@ -33,6 +33,11 @@ class Mode(NamedTuple):
     gated: bool
 
 
+def is_hard(mode: Any) -> bool:
+    """Whether a mode, such as a regularizer that `==` knows nothing of, is `"hard"`."""
+    return isinstance(mode, str) and mode == "hard"
+
+
 def parse_mode(mode: str | Regularizer, *, gated: bool = False) -> Mode:
     """The regularizer, if any, and whether it gates.
 
@@ -45,7 +50,7 @@ def parse_mode(mode: str | Regularizer, *, gated: bool = False) -> Mode:
     **Raises:** `ValueError` for an unknown name, `TypeError` for anything else.
     """
     if isinstance(mode, str):
-        if mode == "hard":
+        if is_hard(mode):
             return Mode(None, False)
         if mode.startswith(_GATED):
             name = mode.removeprefix(_GATED)

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ._keywords import is_hard
+
 _RENAMED = {
     **dict.fromkeys(("a", "x1", "a1", "arr", "operand"), "x"),
     **dict.fromkeys(("b", "x2", "a2"), "y"),
@@ -225,7 +227,7 @@ class _Call:
 
         if "mode" not in own:
             return is_hard_by_default(self.like)
-        return isinstance(own["mode"], str) and own["mode"] == "hard"
+        return is_hard(own["mode"])
 
     def _variadic(
         self, args: tuple[Any, ...], theirs: dict[str, Any], own: dict[str, Any]

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from softjax_solvers import Regularizer
 
 from ._defaults import reads_defaults
+from ._keywords import is_hard
 from ._transition import GATED, GatedKeywords, Transition, apply, apply_gated
 
 
@@ -317,7 +318,7 @@ def fmin(x: Any, y: Any, **keywords: Unpack[GatedKeywords]) -> Float[Array, "...
 
 
 def _refuse_hard(mode: Any, name: str, hard: str) -> None:
-    if isinstance(mode, str) and mode == "hard":
+    if is_hard(mode):
         raise ValueError(
             f"{name}: mode='hard' is not allowed, for it names the soft function. Use "
             f"softjax.{hard} for one that has a hard mode."

@@ -14,6 +14,8 @@ from jaxtyping import Array, PyTree
 
 from softjax_solvers.internal import is_traced
 
+from ._keywords import is_hard
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -141,7 +143,7 @@ def st(fn: _Function) -> _Function:
     @functools.wraps(fn)
     def wrapped(*args, **kwargs):
         mode, hard_args, hard_kwargs = hardened(args, kwargs)
-        if isinstance(mode, str) and mode == "hard":
+        if is_hard(mode):
             return fn(*args, **kwargs)
         value = fn(*_frozen(hard_args), **_frozen(hard_kwargs))
         return _combine(value, fn(*args, **kwargs))

@@ -14,6 +14,7 @@ from jax.extend.core import JaxprEqn
 
 from . import _jaxprs
 from ._values import Known, Value, concrete, is_float
+from ._whole import makes_whole
 
 _LARGEST = 4096
 
@@ -93,5 +94,6 @@ def fold(eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
             with np.errstate(all="ignore"):
                 folded = np.asarray(_FOLDED[name](*numbers, **params), aval.dtype)
             return [Known(folded)]
+    whole = makes_whole(eqn, operands)
     arrays = _jaxprs.bind(eqn, *(value.hard() for value in operands))
-    return [Known(array) for array in arrays]
+    return [Known(array, whole) for array in arrays]

@@ -30,7 +30,8 @@ class Context(NamedTuple):
 
     `place` is where a function of JAX was called from, inside of which places mean
     nothing to the user; None outside. `made_by` has the equation of each variable, and
-    `read` its value; `scope` names this evaluation of the jaxpr.
+    `read` its value; `scope` names this evaluation of the jaxpr. `derivatives`: whether
+    this evaluation is differentiated, rather than its value looked at.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Context(NamedTuple):
     made_by: Mapping[Var, JaxprEqn] | None = None
     read: Callable[[Any], Value] = _unread
     scope: Any = None
+    derivatives: bool = True
 
     def maker(self, atom: Any) -> JaxprEqn | None:
         """The equation that a variable is from, if it is from one of this jaxpr."""

@@ -18,7 +18,7 @@ from ..straight_through import _swap
 from . import _jaxprs
 from ._constants import fold
 from ._context import Context, Keep, Unsupported
-from ._rules import OPERATORS, RULES
+from ._rules import RULES, TAKE_POINTS, TAKE_STACKS, as_numbers
 from ._values import Chance, Count, Dist, Known, Real, Value, is_float, new_key
 
 
@@ -47,6 +47,7 @@ def evaluate(
             arrays = _jaxprs.bind(eqn, *(value.hard() for value in operands))
             results = [Known(array) for array in arrays]
         env |= zip(eqn.outvars, results, strict=True)
+    context.record.touched = False
     return [read(atom) for atom in opened.outvars]
 
 
@@ -56,9 +57,14 @@ def _apply(
     name = eqn.primitive.name
     if all(isinstance(value, Known) for value in operands):
         return fold(eqn, operands)
+    floats = all(isinstance(value, Known | Real) for value in operands)
+    if floats and _jaxprs.is_softened(eqn):
+        return evaluate_hard(eqn, operands)
     if _jaxprs.is_kept_hard(eqn):
         context.kept(eqn, "keep_hard")
         return evaluate_hard(eqn, operands)
+    if name not in TAKE_STACKS:
+        operands = as_numbers(operands, points=name in TAKE_POINTS)
     rule = RULES.get(name)
     context.record.touched = False
     try:
@@ -72,8 +78,7 @@ def _apply(
         context.hard(eqn, str(reason))
         return evaluate_hard(eqn, operands)
     results = [results] if isinstance(results, Value) else list(results)
-    per_op = context.settings.straight_through == "per_op" and name in OPERATORS
-    if per_op and context.record.touched:
+    if context.settings.straight_through == "per_op" and context.record.touched:
         arrays = _jaxprs.bind(eqn, *(value.hard() for value in operands))
         return [_straightened(*pair) for pair in zip(results, arrays, strict=True)]
     return results
@@ -104,7 +109,7 @@ _STRAIGHTENED: Any = {
         _swap(hard.astype(value.p.dtype), value.p), value.key, value.negated
     ),
     Count: lambda value, hard: Count(
-        _swap(hard.astype(value.number.dtype), value.number), value.type
+        _swap(hard.astype(value.number.dtype), value.number), value.type, value.key
     ),
     Dist: _points,
 }
@@ -117,4 +122,4 @@ def result(value: Value, dtype: Any) -> jax.Array:
     """
     if isinstance(value, Known | Real):
         return value.hard()
-    return value.mean().astype(dtype)
+    return value.mean().astype(value.dtype if is_float(value.dtype) else dtype)

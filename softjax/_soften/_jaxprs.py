@@ -35,8 +35,12 @@ _SOFT_FOLDERS = (_HERE.parent, PurePath(softjax_solvers.__file__).parent)
 
 _SMOOTH_NAMES = {"logaddexp", "logaddexp2", "sinc", "hypot", "softmax", "_softmax"}
 _SMOOTH_NAMES |= {"log_softmax", "softplus", "log_sigmoid", "diagonal"}
-_KINKED_NAMES = {"norm"}
+_KINKED_NAMES = {"cond", "norm"}
 """Functions in those files that have kinks for some of their arguments."""
+
+
+SOFT_SCOPE = "softjax_soften"
+"""Name of the scope around what softened programs are made of."""
 
 
 def open_jaxpr(jaxpr: Any) -> tuple[Jaxpr, Sequence[Any]]:
@@ -93,6 +97,11 @@ def place(eqn: JaxprEqn) -> str:
 
 def is_kept_hard(eqn: JaxprEqn) -> bool:
     return HARD_SCOPE in str(eqn.source_info.name_stack)
+
+
+def is_softened(eqn: JaxprEqn) -> bool:
+    """Whether an equation is part of another softened program."""
+    return SOFT_SCOPE in str(eqn.source_info.name_stack)
 
 
 def aval(eqn: JaxprEqn, index: int = 0) -> Any:

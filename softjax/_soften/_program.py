@@ -54,9 +54,11 @@ def run(fn: Callable, settings: Settings, args: tuple, kwargs: dict) -> Any:
 
     closed, shapes = jax.make_jaxpr(arrays_only, return_shape=True)(*arrays)
     record = Record()
-    context = Context(settings, record, evaluate)
+    context = Context(settings.completed(), record, evaluate)
     consts = [_closed_over(const) for const in _jaxprs.open_jaxpr(closed)[1]]
-    values = evaluate(context, closed, [_given(a) for a in arrays], consts)
+    # Once: where this is part of a program that is softened, all has been done.
+    with jax.named_scope(_jaxprs.SOFT_SCOPE):
+        values = evaluate(context, closed, [_given(a) for a in arrays], consts)
     floats = [a for a in arrays if jnp.issubdtype(jnp.result_type(a), jnp.floating)]
     dtype = jnp.result_type(*floats) if floats else float_type()
     results = [result(value, dtype) for value in values]

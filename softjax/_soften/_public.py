@@ -23,8 +23,8 @@ class _Soften(Protocol):
     def __call__(
         self,
         fn: Callable,
-        softness: Any = 0.1,
-        mode: Any = "smooth",
+        softness: Any = None,
+        mode: Any = None,
         straight_through: bool | str = False,
         ops: Mapping[str, Any] = _NONE,
         on_unsupported: str = "warn",
@@ -74,7 +74,8 @@ def _check(fn: Callable, *args: Any, **keywords: Any) -> Check:
         given = given | {"on_unsupported": "ignore"}
         return soften(fn, **given)
 
-    softness = parse_settings(**keywords).keywords["comparison"]["softness"]
+    completed = parse_settings(**keywords).completed()
+    softness = completed.keywords["comparison"]["softness"]
     return compare(fn, softened, softness, _report(fn, **keywords)(*args), args)
 
 
@@ -102,8 +103,8 @@ def _beside(**functions: Callable) -> Callable[[Callable], _Soften]:
 @_beside(report=_report, check=_check)
 def soften(
     fn: Callable,
-    softness: Any = 0.1,
-    mode: Any = "smooth",
+    softness: Any = None,
+    mode: Any = None,
     straight_through: bool | str = False,
     ops: Mapping[str, Any] = _NONE,
     on_unsupported: str = "warn",
@@ -121,7 +122,9 @@ def soften(
 
     - `fn`: a function of pytrees that JAX can trace. Python's integers and flags are
         constants of it.
-    - `softness`, `mode`: of all operators, as everywhere in SoftJAX.
+    - `softness`, `mode`: of all operators, as everywhere in SoftJAX. Where they are not
+        given, those of [`softjax.defaults`][] where the function is called or traced,
+        or 0.1 and `"smooth"`.
     - `straight_through`: `True` or `"output"` for the value of `fn` itself with the
         derivative of the soft one; `"per_op"` for hard values of every operation with
         soft derivatives.

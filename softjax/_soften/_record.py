@@ -21,7 +21,8 @@ SOFT, KEPT, HARD = "soft", "kept", "hard"
 class Record:
     """Entries in the order in which they were met, each once.
 
-    `touched`: whether something has been softened since this was last set to False.
+    `touched`: whether the equation at hand has been softened itself, rather than those
+    of a function that it calls.
     """
 
     touched = False

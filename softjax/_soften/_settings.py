@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .._defaults import _context
 from .._keywords import check_softness, parse_mode
 
 ELEMENTWISE = ("softness", "mode")
@@ -22,17 +23,42 @@ KINDS = {
 }
 """Kind of operation -> keywords of its soft operators."""
 
+_KINDS_OF_DEFAULTS = {
+    "abs": "elementwise",
+    "argmax": "max",
+    "comparison": "comparison",
+    "count": "comparison",
+    "max": "max",
+    "round": "elementwise",
+    "sign": "elementwise",
+    "sort": "sort",
+}
+"""Kind of operation -> the kind that [`softjax.defaults`][] has for its operators."""
+
 _NONE: Mapping[str, Any] = {}
 _STRAIGHT_THROUGH = (False, True, "output", "per_op")
 _UNSUPPORTED = ("warn", "raise", "ignore")
 
 
 class Settings(NamedTuple):
-    """The keywords of `soften`, checked."""
+    """The keywords of `soften`, checked; of operators, those that are given."""
 
     keywords: Mapping[str, Mapping[str, Any]]
     straight_through: str | None
     on_unsupported: str
+
+    def completed(self) -> Settings:
+        """The settings with softness and mode of all kinds, by the context if need be.
+
+        What else a context says, operators read themselves.
+        """
+        outer = _context.value
+        keywords = {}
+        for kind, given in self.keywords.items():
+            found = {} if outer is None else outer.given(_KINDS_OF_DEFAULTS[kind])
+            own = {name: found[name] for name in ELEMENTWISE if name in found}
+            keywords[kind] = dict(softness=0.1, mode="smooth") | own | given
+        return self._replace(keywords=keywords)
 
     def of(self, kind: str, names: tuple[str, ...] = ()) -> dict[str, Any]:
         """Keywords of the soft operators of a kind; only those of `names`, if any."""
@@ -45,8 +71,8 @@ class Settings(NamedTuple):
 
 
 def parse_settings(
-    softness: Any = 0.1,
-    mode: Any = "smooth",
+    softness: Any = None,
+    mode: Any = None,
     straight_through: Any = False,
     ops: Any = _NONE,
     on_unsupported: Any = "warn",
@@ -55,8 +81,13 @@ def parse_settings(
 
     **Raises:** `ValueError` and `TypeError`, naming what is allowed.
     """
-    check_softness(softness)
-    parse_mode(mode)
+    common = {}
+    if softness is not None:
+        check_softness(softness)
+        common["softness"] = softness
+    if mode is not None:
+        parse_mode(mode)
+        common["mode"] = mode
     if not any(straight_through is known for known in _STRAIGHT_THROUGH[:2]) and (
         straight_through not in _STRAIGHT_THROUGH[2:]
     ):
@@ -76,7 +107,6 @@ def parse_settings(
         raise ValueError(
             f"soften: ops has no kind {unknown[0]!r}. Allowed are {', '.join(KINDS)}."
         )
-    common = {"softness": softness, "mode": mode}
     keywords = {
         kind: common | _of_kind(kind, ops.get(kind, {}), allowed)
         for kind, allowed in KINDS.items()

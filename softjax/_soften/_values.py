@@ -67,9 +67,13 @@ class Value(eqx.Module):
 
 
 class Known(Value):
-    """An array that does not depend on the floats given, or has been kept hard."""
+    """An array that does not depend on the floats given, or has been kept hard.
+
+    `integral`: floats that are sure to be whole numbers, though they may be traced.
+    """
 
     array: Any
+    integral: bool = eqx.field(static=True, default=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,7 +93,7 @@ class Known(Value):
         return self.array
 
     def rearranged(self, move: Rearrangement, tag: Any) -> Value:
-        return Known(move(self.array))
+        return Known(move(self.array), self.integral)
 
 
 class Real(Value):
@@ -153,6 +157,7 @@ class Count(Value):
 
     number: Float[Array, "..."]
     type: Any = eqx.field(static=True)
+    key: Any = eqx.field(static=True, default=None)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -169,11 +174,17 @@ class Count(Value):
         return jnp.round(self.number).astype(self.type)
 
     def rearranged(self, move: Rearrangement, tag: Any) -> Value:
-        return Count(move(self.number), self.type)
+        key = None if self.key is None else (self.key, tag)
+        return Count(move(self.number), self.type, key)
+
+    def with_key(self, key: Any) -> Value:
+        return Count(self.number, self.type, key)
 
 
 class Dist(Value):
     """Integers or Booleans, each by a distribution over K points: indices.
+
+    Signs of floats are, too.
 
     `common`: points that all entries share, known when the program is traced; None
     where they are in `support`, of the shape of `probs`.
@@ -228,6 +239,7 @@ class Stack(Value):
     """Components of multi-dimensional indices, joined along a last axis."""
 
     parts: tuple[Value, ...]
+    key: Any = eqx.field(static=True, default=None)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -247,7 +259,7 @@ class Stack(Value):
         return Count(self.mean(), self.dtype).rearranged(move, tag)
 
     def with_key(self, key: Any) -> Value:
-        return Count(self.mean(), self.dtype)
+        return Count(self.mean(), self.dtype, key)
 
 
 def float_type() -> Any:
@@ -284,14 +296,18 @@ def constant(value: Value) -> Any:
 
 def is_integral(value: Value) -> bool:
     """Whether all entries are sure to be whole numbers."""
-    if isinstance(value, Real):
-        return value.integral
-    if not is_float(value.dtype):
+    if not is_float(value.dtype) or getattr(value, "integral", False):
         return True
+    if isinstance(value, Dist):
+        return value.common is not None and all(map(_is_whole, value.common))
     numbers = concrete(value)
     if numbers is None or np.iscomplexobj(numbers):
         return False
-    return bool(np.all(np.isfinite(numbers) & (numbers == np.floor(numbers))))
+    return all(map(_is_whole, np.unique(numbers)))
+
+
+def _is_whole(number: Any) -> bool:
+    return float(number).is_integer()
 
 
 def of_mean(mean: Array, dtype: Any, integral: bool = False) -> Value:
@@ -300,7 +316,7 @@ def of_mean(mean: Array, dtype: Any, integral: bool = False) -> Value:
         return Real(mean.astype(dtype), integral)
     if is_bool(dtype):
         return Chance(mean, new_key())
-    return Count(mean, dtype)
+    return Count(mean, dtype, new_key())
 
 
 def chance(value: Value) -> Float[Array, "..."]:
@@ -318,14 +334,14 @@ def from_chance(value: Value, dtype: Any) -> Dist:
     return Dist(jnp.stack([1 - p, p], axis=-1), None, (0, 1), type, key)
 
 
-def hat(value: Value) -> Dist:
+def hat(value: Count) -> Dist:
     """A mean m as the distribution over the two integers beside it whose mean is m."""
-    mean = value.mean()
-    below = jax.lax.stop_gradient(jnp.floor(mean))
-    part = mean - below
-    points = jnp.stack([below, below + 1], axis=-1).astype(value.dtype)
+    below = jax.lax.stop_gradient(jnp.floor(value.number))
+    part = value.number - below
+    points = jnp.stack([below, below + 1], axis=-1).astype(value.type)
+    key = new_key() if value.key is None else value.key
     return Dist(
-        jnp.stack([1 - part, part], -1), points, None, jnp.dtype(value.dtype), new_key()
+        jnp.stack([1 - part, part], -1), points, None, jnp.dtype(value.type), key
     )
 
 

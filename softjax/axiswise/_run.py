@@ -17,6 +17,7 @@ from .._keywords import (
     as_array,
     as_float,
     check_softness,
+    is_hard,
     parse_flags,
     parse_mode,
     with_defaults,
@@ -74,8 +75,7 @@ def call(
 
 def _method_of(operation: Operation, keywords: Mapping[str, Any]) -> Method | None:
     """The method that answers; None where the mode is hard, or there is but one."""
-    mode = keywords.get("mode")
-    if operation.hard is not None or (isinstance(mode, str) and mode == "hard"):
+    if operation.hard is not None or is_hard(keywords.get("mode")):
         return None
     return get_method(keywords.get("method", operation.method))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from .._keywords import is_hard
 from ..straight_through import straight_through_variants
 from ._keys import parse_key
 
@@ -22,7 +23,7 @@ def _on_a_clone(fn: Callable) -> Callable:
 
     @functools.wraps(fn)
     def draw(key: Any, *args: Any, **keywords: Any) -> Any:
-        if keywords.get("mode") == "hard":
+        if is_hard(keywords.get("mode")):
             key = jax.random.clone(parse_key(key, fn.__name__))
         return fn(key, *args, **keywords)
 

@@ -12,7 +12,7 @@ from .indexing import INDEXING
 from .logic import LOGIC
 from .ordering import ORDERING
 from .steps import STEPS
-from .structure import STRUCTURE
+from .structure import MOVES, STRUCTURE, as_numbers as as_numbers
 
 RULES = {
     **ARITHMETIC,
@@ -27,5 +27,10 @@ RULES = {
 }
 """Name of a primitive -> its rule."""
 
-OPERATORS = frozenset({*COMPARISONS, *EXTREMA, *ORDERING, *STEPS})
-"""Primitives that are softened themselves, rather than pass soft values on."""
+TAKE_STACKS = frozenset({*CONTROL, *INDEXING})
+"""Primitives that read the components of indices, or hand them on to others."""
+
+TAKE_POINTS = frozenset(
+    {*COMPARISONS, *MOVES, "abs", "clamp", "convert_element_type", "max", "min", "sign"}
+)
+"""Primitives that have a use for the points of signs, rather than for their mean."""

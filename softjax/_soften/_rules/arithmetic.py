@@ -27,9 +27,7 @@ from .._values import (
     new_key,
     of_mean,
 )
-
-_INTEGRAL = {"add", "sub", "mul", "neg", "reduce_sum", "cumsum", "dot_general"}
-"""Primitives that make whole numbers of whole numbers."""
+from .._whole import LINEAR, makes_whole
 
 _NAMES = """
 acos acosh add add_any asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt cholesky
@@ -40,14 +38,9 @@ igamma_grad_a igammac imag integer_pow lgamma linear_call log log1p log2 logisti
 lu_pivots_to_permutation mul name neg one_minus_square optimization_barrier ormqr
 polygamma polynomial pow psum pvary qr ragged_dot_general random_gamma real
 reduce_precision reduce_prod reduce_sum reduce_window_sum
-regularized_incomplete_beta rsqrt schur select_and_gather_add
-select_and_scatter_add sharding_constraint sin sinh sqrt square sub svd
+regularized_incomplete_beta rsqrt schur sharding_constraint sin sinh sqrt square sub svd
 symmetric_product tan tanh triangular_solve tridiagonal tridiagonal_solve zeta
 """
-
-_LINEAR = {"add", "sub", "mul", "neg", "reduce_sum", "cumsum", "dot_general"}
-_LINEAR |= {"add_any", "conv_general_dilated", "device_put", "reduce_window_sum"}
-_LINEAR |= {"sharding_constraint"}
 
 _OF_BOTH = {"pow"}
 """Primitives that make floats of floats and integers, entry by entry."""
@@ -73,7 +66,7 @@ def smooth(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
         return list(operands)
     if not is_float(_jaxprs.aval(eqn).dtype):
         return integers(context, eqn, operands)
-    if eqn.primitive.name in _LINEAR:
+    if eqn.primitive.name in LINEAR:
         return _of_means(eqn, operands)
     out = pointwise(eqn, operands) if eqn.primitive.name in _OF_BOTH else None
     if out is None:
@@ -82,7 +75,7 @@ def smooth(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
 
 
 def real(eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
-    whole = eqn.primitive.name in _INTEGRAL and all(map(is_integral, operands))
+    whole = makes_whole(eqn, operands)
     return [
         Real(array, whole) if is_float(array.dtype) else Known(array)
         for array in _jaxprs.bind(eqn, *(value.hard() for value in operands))
@@ -95,7 +88,7 @@ def integers(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
     **Raises:** `Unsupported` if there are too many and it is not linear.
     """
     name = eqn.primitive.name
-    linear = name in _LINEAR
+    linear = name in LINEAR
     counts = any(isinstance(value, Count) for value in operands)
     if len(eqn.outvars) == 1 and not (linear and counts) and _is_elementwise(eqn):
         out = pointwise(eqn, operands)
@@ -237,11 +230,9 @@ def of_one_variable(operands: Sequence[Value]) -> bool:
 
 def tidy(dist: Dist) -> Value:
     """A distribution, or its mean: only integers and Booleans have points."""
-    return Real(dist.mean(), is_whole(dist)) if is_float(dist.dtype) else dist
-
-
-def is_whole(dist: Dist) -> bool:
-    return dist.common is not None and all(float(p).is_integer() for p in dist.common)
+    if not is_float(dist.type):
+        return dist
+    return Real(dist.mean().astype(dist.type), is_integral(dist))
 
 
 SMOOTH = frozenset(_NAMES.split())

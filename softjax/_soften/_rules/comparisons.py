@@ -9,12 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import JaxprEqn, Literal, Var
+from jaxtyping import Array
 
 from ... import comparison
+from .. import _jaxprs
 from .._context import Context, Keep, Unsupported
 from .._values import (
     Chance,
     Count,
+    Dist,
     Known,
     Real,
     Value,
@@ -45,8 +48,14 @@ def _compare(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
     x, y = operands
     if not is_float(x.dtype):
         return _integers(context, eqn, operands)
+    if any(isinstance(value, Dist) for value in operands):
+        out = pointwise(eqn, operands)
+        if out is not None:
+            return out
     name = eqn.primitive.name.replace("eq_to", "eq")
-    if is_integral(x) and is_integral(y):
+    whole = [value for value in operands if is_integral(value)]
+    counted = any(not isinstance(value, Known) for value in whole)
+    if len(whole) == 2 or (counted and name in ("eq", "ne")):
         return _counts(context, eqn, operands)
     if any(_is_infinite(value) for value in operands):
         raise Keep("comparison with infinity")
@@ -55,19 +64,43 @@ def _compare(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
     context.softened(eqn, "comparison", "soft step")
     keywords = context.keywords("comparison")
     p = _SOFT[name](x.mean(), y.mean(), **keywords)
-    return Chance(p, *_named(context, eqn))
+    return Chance(p, *_named_floats(context, eqn))
 
 
-def _named(context: Context, eqn: JaxprEqn) -> tuple[Any, bool]:
+def _named_floats(context: Context, eqn: JaxprEqn) -> tuple[Any, bool]:
     """The event `a > b` that this is, by its operands, and whether it is not that."""
-    atoms = [
-        (np.asarray(a.val).tolist() if np.ndim(a.val) == 0 else id(a))
-        if isinstance(a, Literal)
-        else a
-        for a in eqn.invars
-    ]
+    a, b = (_name(context, atom) for atom in eqn.invars)
     less = eqn.primitive.name.startswith("l")
-    return (context.scope, *atoms), less
+    # `b < a` is the same event: one of both orders is that of the name.
+    return (context.scope, frozenset((a, b))), less != (hash(a) < hash(b))
+
+
+_EVENTS = {
+    "eq": ("==", False),
+    "ge": (">=", False),
+    "gt": (">", False),
+    "le": (">", True),
+    "lt": (">=", True),
+    "ne": ("==", True),
+}
+"""Comparison of integers -> what it asks for, and whether it asks for the opposite."""
+
+
+def _named_counts(context: Context, eqn: JaxprEqn) -> tuple[Any, bool]:
+    sign, negated = _EVENTS[eqn.primitive.name.removesuffix("_to")]
+    names = (_name(context, atom) for atom in eqn.invars)
+    return (context.scope, sign, *names), negated
+
+
+def _name(context: Context, atom: Any) -> Any:
+    """What is equal only for equal arrays: one that is read twice is one."""
+    if isinstance(atom, Literal):
+        return np.asarray(atom.val).tolist() if np.ndim(atom.val) == 0 else id(atom)
+    source = context.maker(atom)
+    if source is None or source.primitive.name not in _READ:
+        return atom
+    kind = source.primitive.name, str(source.params)
+    return kind, _name(context, source.invars[0])
 
 
 def _is_infinite(value: Value) -> bool:
@@ -97,16 +130,34 @@ def _integers(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Val
     return _counts(context, eqn, operands)
 
 
+def count_is_not_zero(context: Context, eqn: JaxprEqn, x: Value) -> Value:
+    """Whether an integer is not 0, as a conversion to a Boolean asks."""
+    context.softened(eqn, "count", "soft step between integers")
+    same = _is_zero(x.mean(), context)
+    return Chance(1 - same, new_key())
+
+
+def _is_zero(difference: Array, context: Context) -> Array:
+    keywords = context.keywords("count")
+    return comparison.isclose(difference, 0.0, rtol=0.0, atol=0.5, **keywords)
+
+
 def _counts(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
-    """Soft steps half-way between integers."""
+    """Soft steps half-way between integers. Those are equal to no other number."""
     context.softened(eqn, "count", "soft step between integers")
     keywords = context.keywords("count")
     difference = operands[0].mean() - operands[1].mean()
     name = eqn.primitive.name.removesuffix("_to")
     if name in ("eq", "ne"):
-        same = comparison.isclose(difference, 0.0, rtol=0.0, atol=0.5, **keywords)
-        return Chance(same if name == "eq" else 1 - same, new_key())
-    return Chance(_SOFT[name](difference, _MIDDLE[name], **keywords), new_key())
+        same = _is_zero(difference, context)
+        for value in operands:
+            if not is_integral(value):
+                number = jax.lax.stop_gradient(value.mean())
+                same = jnp.where(number == jnp.round(number), same, 0)
+        p = same if name == "eq" else 1 - same
+    else:
+        p = _SOFT[name](difference, _MIDDLE[name], **keywords)
+    return Chance(p, *_named_counts(context, eqn))
 
 
 def _equality(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -124,6 +175,7 @@ def _equality(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Val
 
 
 _PASSED = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "copy"}
+_READ = _PASSED | {"rev", "slice", "transpose"}
 
 
 def _with_extremum(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
@@ -155,7 +207,9 @@ def _with_extremum(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -
 def _bounds(context: Context, source: JaxprEqn, x: Any) -> list[tuple[Value, Any]]:
     """Bounds of a clipping of x, and what holds inside of each."""
     above, below = comparison.greater_equal, comparison.less_equal
-    name = source.params.get("name", source.primitive.name)
+    name = source.primitive.name
+    if "jaxpr" in source.params and _jaxprs.is_from_jax(source.params["jaxpr"]):
+        name = source.params.get("name", name)
     read = context.read
     atoms = source.invars
     if name in ("max", "min") and len(atoms) == 2:

@@ -13,9 +13,8 @@ from .. import _jaxprs
 from .._context import Context, Unsupported
 from .._forms import Form, cast, common_forms, joined, mix, settle
 from .._values import Count, Known, Real, Value, is_float, new_key
-from .arithmetic import SMOOTH
-from .ordering import search_sorted
-from .remainders import floor_divide, remainder
+from .arithmetic import SMOOTH, real
+from .named import rule_of
 from .structure import STRUCTURE, chances, stacked
 
 _CALLS = {
@@ -28,29 +27,6 @@ _CALLS = {
 """Primitive -> the parameter that has what it calls."""
 
 
-def _search_sorted(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """Counts in one sorted array, or in one for each row, as made by `vmap`.
-
-    The loop that it consists of would carry places by their means.
-    """
-    if not is_float(operands[0].dtype):
-        return None
-    if len(operands) == 2:
-        table, queries = (value.shape for value in operands)
-        if len(table) == 1:
-            return search_sorted(context, eqn, operands)
-        if len(table) == 2 and table[0] != table[1] and queries[:1] == table[:1]:
-            return search_sorted(context, eqn, operands, batch=1)
-    raise Unsupported("of several arrays, where their axis is not clear")
-
-
-_NAMED: dict[str, Callable[..., Any]] = {
-    "searchsorted": _search_sorted,
-    "remainder": remainder,
-    "floor_divide": floor_divide,
-}
-"""Functions of JAX whose meaning is lost in what they are made of -> rules."""
-
 _CHECKPOINTS = ("remat2", "remat", "checkpoint")
 
 
@@ -59,18 +35,14 @@ def _call(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
     inner: Any = eqn.params.get(_CALLS[name])
     if inner is None:
         raise Unsupported("a call without a jaxpr")
-    named = _NAMED.get(_jaxprs.source(inner)[0])
-    if named is not None and _jaxprs.is_from_jax(inner):
-        out = named(context, eqn, operands)
-        if out is not None:
-            return out
+    named = rule_of(inner)
+    out = None if named is None else named(context, eqn, operands)
+    if out is not None:
+        return out
     floats = all(isinstance(value, Known | Real) for value in operands)
     if floats and (_jaxprs.is_smooth_function(inner) or _is_smooth(inner)):
         # With its own rule of differentiation.
-        return [
-            Real(array) if is_float(array.dtype) else Known(array)
-            for array in _jaxprs.bind(eqn, *(value.hard() for value in operands))
-        ]
+        return real(eqn, operands)
     within = context.inside(eqn, inner)
     if name in _CHECKPOINTS:
         return _checkpointed(within, eqn, inner, operands)
@@ -104,9 +76,39 @@ def _cond(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
     if isinstance(which, Known):
         return _chosen(which, [lambda v, b=b: run(b, v) for b in branches], operands)
     context.noted(eqn, "branches mixed")
-    outs = [run(branch, operands) for branch in branches]
     weights = chances(which, len(branches), ())
+    outs = []
+    for branch, weight in zip(branches, weights, strict=True):
+        given = operands
+        if context.derivatives and not _SINGULAR.isdisjoint(_jaxprs.primitives(branch)):
+            within = context._replace(derivatives=False).inside(eqn, branch)
+            found = context.evaluate(within, branch, operands)
+            given = _still_unless(_all_finite(found) | (weight > 0.5), operands)
+        outs.append(run(branch, given))
     return [mix(weights, values) for values in zip(*outs, strict=True)]
+
+
+_SINGULAR = {"acos", "acosh", "asin", "atanh", "cbrt", "digamma", "div", "erf_inv"}
+_SINGULAR |= {"lgamma", "log", "log1p", "pow", "rsqrt", "sqrt"}
+"""Primitives whose derivatives are not finite everywhere.
+
+A branch that is not taken may stand where they are not, and reverse mode multiplies
+them by the 0 that its result counts.
+"""
+
+
+def _all_finite(values: Sequence[Value]) -> Any:
+    floats = [value.mean() for value in values if is_float(value.dtype)]
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(array)) for array in floats]))
+
+
+def _still_unless(flag: Any, values: Sequence[Value]) -> list[Value]:
+    """The values, with derivatives where the flag is true."""
+
+    def still(array: Any) -> Any:
+        return jnp.where(flag, array, jax.lax.stop_gradient(array))
+
+    return [v if isinstance(v, Known) else jax.tree.map(still, v) for v in values]
 
 
 def _chosen(
@@ -144,20 +146,16 @@ def _scan(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
     start = list(operands[consts : consts + carried])
     rows = [value.with_key(None) for value in operands[consts + carried :]]
     length = eqn.params["length"]
+    if length == 0:
+        return [*start, *real(eqn, operands)[carried:]]
 
     def body(carry: Sequence[Value], row: Sequence[Value]) -> list[Value]:
         given = [*fixed, *_named_anew(carry), *_named_anew(row)]
         return context.evaluate(within, inner, given)
 
-    first = (
-        jax.eval_shape(
-            lambda values: jax.tree.map(lambda array: array[0], values), rows
-        )
-        if length
-        else None
+    first = jax.eval_shape(
+        lambda values: jax.tree.map(lambda array: array[0], values), rows
     )
-    if first is None:
-        raise Unsupported("of no steps")
 
     def step_of_one(carry: list[Value]) -> list[Value]:
         row = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), first)

@@ -15,13 +15,26 @@ from ... import axiswise, comparison
 from .. import _jaxprs
 from .._context import Context, Unsupported
 from .._settings import ELEMENTWISE
-from .._values import Count, Dist, Real, Value, is_bool, is_integral, new_key, of_mean
+from .._values import (
+    Chance,
+    Count,
+    Dist,
+    Known,
+    Real,
+    Value,
+    is_bool,
+    is_integral,
+    new_key,
+    of_mean,
+)
+from .arithmetic import real
+from .logic import all_of, any_of
 
 _SOFT: dict[str, Callable[..., Any]] = {
     "reduce_max": axiswise.max,
     "reduce_min": axiswise.min,
-    "cummax": axiswise.max,
-    "cummin": axiswise.min,
+    "cummax": axiswise.cummax,
+    "cummin": axiswise.cummin,
     "reduce_window_max": axiswise.max,
     "reduce_window_min": axiswise.min,
     "argmax": axiswise.argmax,
@@ -29,6 +42,8 @@ _SOFT: dict[str, Callable[..., Any]] = {
 }
 
 _WHERE = {"reduce_max": axiswise.argmax, "reduce_min": axiswise.argmin}
+
+_OF_BOOLEANS = {"reduce_max": any_of, "reduce_min": all_of}
 
 
 def _numbers(value: Value) -> Array:
@@ -53,32 +68,29 @@ def first_of_equals(value: Value, axis: int, sign: int) -> Array:
     return numbers + sign * ramp.reshape(shape)
 
 
-def _as(eqn: JaxprEqn, values: Array) -> Value:
-    return of_mean(values, _jaxprs.aval(eqn).dtype)
+def _as(eqn: JaxprEqn, values: Array, x: Value) -> Value:
+    return of_mean(values, _jaxprs.aval(eqn).dtype, is_integral(x))
 
 
 def _reduce(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     (x,) = operands
-    numbers, axes = _numbers(x), tuple(eqn.params["axes"])
+    axes, name = tuple(eqn.params["axes"]), eqn.primitive.name
     if not axes:
         return x
-    name = eqn.primitive.name
+    if is_bool(x.dtype):
+        return Chance(_OF_BOOLEANS[name](x.mean(), axes), new_key())
+    numbers = _numbers(x)
     context.softened(eqn, "max", name.replace("reduce_", "soft "))
-    return _as(eqn, _SOFT[name](numbers, axis=axes, **context.keywords("max")))
+    return _as(eqn, _SOFT[name](numbers, axis=axes, **context.keywords("max")), x)
 
 
 def _so_far(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
-    """Extrema of the first 1, 2, ..., n elements: rows of a triangle of masks."""
+    """Extrema of the first 1, 2, ..., n elements."""
     (x,) = operands
-    numbers, axis = _numbers(x), eqn.params["axis"]
-    name, n = eqn.primitive.name, x.shape[axis]
+    numbers, name = _numbers(x), eqn.primitive.name
     context.softened(eqn, "max", f"soft {name.removeprefix('cum')} so far")
-    rows = jnp.moveaxis(numbers, axis, -1)
-    seen = jnp.tril(jnp.ones((n, n), bool))
-    seen = seen.T if eqn.params["reverse"] else seen
-    rows = jnp.broadcast_to(rows[..., None, :], (*rows.shape, n))
-    out = _SOFT[name](rows, axis=-1, where=seen, **context.keywords("max"))
-    return _as(eqn, jnp.moveaxis(out, -1, axis))
+    params = {key: eqn.params[key] for key in ("axis", "reverse")}
+    return _as(eqn, _SOFT[name](numbers, **params, **context.keywords("max")), x)
 
 
 def _windows(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -103,7 +115,7 @@ def _windows(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Valu
         ]
         parts.append(jax.lax.slice(padded, starts, limits, strides))
     rows = jnp.stack(parts, axis=-1)
-    return _as(eqn, _SOFT[name](rows, axis=-1, **context.keywords("max")))
+    return _as(eqn, _SOFT[name](rows, axis=-1, **context.keywords("max")), x)
 
 
 def _where(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -150,7 +162,19 @@ def peak(context: Context, eqn: JaxprEqn, x: Array) -> Array | None:
     return None
 
 
+def _chosen_in_windows(
+    context: Context, eqn: JaxprEqn, operands: Sequence[Value]
+) -> Any:
+    """What the derivative of a maximum in windows is made of."""
+    if not isinstance(operands[1], Known):
+        raise Unsupported("which element of a window is the extremum")
+    return real(eqn, operands)
+
+
 EXTREMA = {
+    **dict.fromkeys(
+        ("select_and_gather_add", "select_and_scatter_add"), _chosen_in_windows
+    ),
     **dict.fromkeys(("reduce_max", "reduce_min"), _reduce),
     **dict.fromkeys(("cummax", "cummin"), _so_far),
     **dict.fromkeys(("reduce_window_max", "reduce_window_min"), _windows),

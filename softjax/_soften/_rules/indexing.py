@@ -22,6 +22,7 @@ from .._values import (
     Stack,
     Value,
     as_dist,
+    concrete,
     is_float,
     is_integral,
     new_key,
@@ -95,6 +96,15 @@ def _read(operand: Value, read: Callable[[Array], Array], places: Places, probs:
     return of_mean(out, operand.dtype, is_integral(operand))
 
 
+def _tag(context: Context, eqn: JaxprEqn, places: Sequence[Value]) -> Any:
+    """What is equal only for the same reading at the same known places."""
+    numbers = [concrete(place) for place in places]
+    if any(number is None for number in numbers):
+        return eqn.primitive.name, context.scope, id(eqn)
+    known = (np.asarray(number) for number in numbers)
+    return str(eqn.params), *((n.shape, n.tobytes()) for n in known)
+
+
 def _gather(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     operand, indices = operands
 
@@ -104,7 +114,7 @@ def _gather(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value
             (out,) = _jaxprs.bind(eqn, array, indices.array)
             return out
 
-        return operand.rearranged(at_known, ("gather", context.scope, id(eqn)))
+        return operand.rearranged(at_known, _tag(context, eqn, [indices]))
     places = Places(_components(indices))
     numbers = eqn.params["dimension_numbers"]
     if _is_take(eqn, operand) and places.common is not None:
@@ -168,9 +178,7 @@ def _slice(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
 
     if all(isinstance(start, Known) for start in starts):
         known = [start.hard() for start in starts]
-        return operand.rearranged(
-            lambda a: at(a, *known), ("slice", context.scope, id(eqn))
-        )
+        return operand.rearranged(lambda a: at(a, *known), _tag(context, eqn, starts))
     places = Places(starts)
 
     def read(array: Array) -> Array:

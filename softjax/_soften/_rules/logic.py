@@ -70,9 +70,19 @@ def _not(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     return Chance(1 - x.p, x.key, not x.negated)
 
 
+def all_of(p: Array, axes: Any) -> Array:
+    """The probability that all of independent events happen."""
+    return jnp.prod(p, axis=axes)
+
+
+def any_of(p: Array, axes: Any) -> Array:
+    """The probability that one of them does, at least."""
+    return 1 - jnp.prod(1 - p, axis=axes)
+
+
 _REDUCTIONS: dict[str, Callable[[Array, Any], Array]] = {
-    "reduce_and": lambda p, axes: jnp.prod(p, axis=axes),
-    "reduce_or": lambda p, axes: 1 - jnp.prod(1 - p, axis=axes),
+    "reduce_and": all_of,
+    "reduce_or": any_of,
     "reduce_xor": lambda p, axes: (1 - jnp.prod(1 - 2 * p, axis=axes)) / 2,
 }
 

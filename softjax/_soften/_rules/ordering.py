@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ... import axiswise, comparison, selection
 from .. import _jaxprs
-from .._context import Context, Keep, Unsupported
+from .._context import Context, Unsupported
 from .._settings import ELEMENTWISE
 from .._values import (
     Count,
@@ -30,17 +30,20 @@ from .extrema import first_of_equals
 
 
 def _sort(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
-    axis, first = eqn.params["dimension"], operands[0]
-    if eqn.params["num_keys"] != 1:
+    axis, keys = eqn.params["dimension"], eqn.params["num_keys"]
+    if all(isinstance(value, Known) for value in operands[:keys]):
+        context.kept(eqn, "order of what is known")
+        return _in_known_order(context, eqn, operands)
+    if keys != 1:
         raise Unsupported("by several keys")
-    if isinstance(first, Known):
-        raise Keep("order of what is known")
+    first, *others = operands
     if not isinstance(first, Real | Count | Dist):
         raise Unsupported("of Booleans")
-    if len(operands) == 1:
+    first, order = _nan_last(first, axis)
+    if not others:
         context.softened(eqn, "sort", "soft sort")
         out = axiswise.sort(first.mean(), axis=axis, **context.keywords("sort"))
-        return [of_mean(out, first.dtype)]
+        return [order(of_mean(out, first.dtype, is_integral(first)))]
     p = _inverse(first, axis)
     if p is None:
         context.softened(eqn, "sort", "soft argsort")
@@ -48,7 +51,37 @@ def _sort(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Va
         p = axiswise.argsort(numbers, axis=axis, **context.keywords("sort"))
     else:
         context.softened(eqn, "sort", "inverse of a soft permutation")
-    return [_permuted(p, value, axis) for value in operands]
+    sorted_first, *rest = (_permuted(p, value, axis) for value in (first, *others))
+    return [order(sorted_first), *rest]
+
+
+def _in_known_order(
+    context: Context, eqn: JaxprEqn, operands: Sequence[Value]
+) -> list[Value]:
+    keys, axis = eqn.params["num_keys"], eqn.params["dimension"]
+    arrays = [jnp.asarray(value.hard()) for value in operands[:keys]]
+    places = jax.lax.broadcasted_iota(int, arrays[0].shape, axis)
+    *_, order = jax.lax.sort((*arrays, places), dimension=axis, num_keys=keys)
+
+    def move(array: Array) -> Array:
+        return jnp.take_along_axis(array, order, axis)
+
+    tag = "sort", context.scope, id(eqn)
+    return [value.rearranged(move, tag) for value in operands]
+
+
+def _nan_last(value: Value, axis: int) -> tuple[Value, Callable[[Value], Value]]:
+    """The value with infinity for NaN, and what puts NaN in the last places again."""
+    if not isinstance(value, Real):
+        return value, lambda value: value
+    unknown = jnp.isnan(value.array)
+    place = jax.lax.broadcasted_iota(int, value.shape, axis)
+    last = place >= jnp.sum(~unknown, axis, keepdims=True)
+
+    def restored(found: Value) -> Value:
+        return Real(jnp.where(last, jnp.nan, found.mean()), value.integral)
+
+    return Real(jnp.where(unknown, jnp.inf, value.array), value.integral), restored
 
 
 _PERMUTATION = "permutation"
@@ -86,7 +119,7 @@ def _permuted(p: Array, value: Value, axis: int) -> Value:
         support = jnp.broadcast_to(jnp.expand_dims(rows, axis), p.shape)
         return Dist(p, support, None, value.dtype, new_key())
     out = selection.take_along_axis(value.mean(), p, axis=axis)
-    return of_mean(out, value.dtype)
+    return of_mean(out, value.dtype, is_integral(value))
 
 
 def _equal_rows(numbers: Any, axis: int) -> tuple | None:
@@ -116,19 +149,24 @@ def _top_k(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[V
     points = tuple(range(x.shape[axis]))
     dtype = _jaxprs.aval(eqn, 1).dtype
     return [
-        of_mean(values, x.dtype),
+        of_mean(values, x.dtype, is_integral(x)),
         Dist(p, None, points, jnp.dtype(dtype), new_key()),
     ]
 
 
-def search_sorted(
-    context: Context, eqn: JaxprEqn, operands: Sequence[Value], batch: int = 0
-) -> list[Value]:
-    """Places of numbers in a sorted array: soft steps at its elements."""
-    batch = eqn.params.get("batch_dims", batch)
+def _search(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> list[Value]:
+    batch = eqn.params.get("batch_dims", 0)
     if eqn.params.get("dimension", batch) != batch:
         raise Unsupported("along another axis")
-    points = operands[0].shape[batch]
+    table, queries = (value.mean() for value in operands)
+    return search_sorted(context, eqn, table, queries, batch)
+
+
+def search_sorted(
+    context: Context, eqn: JaxprEqn, table: Array, queries: Array, batch: int = 0
+) -> list[Value]:
+    """Places of numbers in a sorted array: soft steps at its elements."""
+    points = table.shape[batch]
     context.softened(eqn, "comparison", "soft step at each element")
     keywords = context.keywords("comparison", *ELEMENTWISE)
 
@@ -137,7 +175,7 @@ def search_sorted(
 
     for _ in range(batch):
         above = jax.vmap(above)
-    p = above(*(value.mean() for value in operands))
+    p = above(table, queries)
     ends = [jnp.ones_like(p[..., :1]), jnp.zeros_like(p[..., :1])]
     p = jnp.concatenate([ends[0], p, ends[1]], axis=-1)
     probs = p[..., :-1] - p[..., 1:]
@@ -149,5 +187,5 @@ ORDERING = {
     "sort": _sort,
     "top_k": _top_k,
     "approx_top_k": _top_k,
-    "SearchSorted": search_sorted,
+    "SearchSorted": _search,
 }

@@ -14,10 +14,18 @@ from ... import elementwise, rounding
 from .. import _jaxprs
 from .._context import Context
 from .._settings import ELEMENTWISE
-from .._signs import never_negative
-from .._values import Count, Known, Real, Value, is_integral
+from .._signs import never_negative, of_known_sign
+from .._values import (
+    Count,
+    Dist,
+    Known,
+    Real,
+    Value,
+    is_integral,
+    new_key,
+    of_mean,
+)
 from .arithmetic import integers, real
-from .structure import trunc
 
 
 def _abs(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
@@ -36,13 +44,20 @@ def _sign(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
     (x,) = operands
     if not isinstance(x, Real):
         return integers(context, eqn, operands)
-    if never_negative(context, eqn.invars[0]):
-        return Known(jnp.sign(jax.lax.stop_gradient(x.array)))
+    if of_known_sign(context, eqn.invars[0]):
+        return Known(jnp.sign(jax.lax.stop_gradient(x.array)), integral=True)
     context.softened(eqn, "sign", "soft sign")
-    return Real(elementwise.sign(x.array, **context.keywords("sign")))
+    above = elementwise.sign(x.array, **context.keywords("sign")) / 2
+    probs = jnp.stack([0.5 - above, 0.5 + above], axis=-1)
+    return Dist(probs, None, (-1, 1), x.dtype, new_key())
 
 
-_SHIFTS = {"floor": -0.5, "ceil": 0.5, "round": 0.0}
+_STEPS: dict[str, Callable[..., Array]] = {
+    "ceil": rounding.ceil,
+    "floor": rounding.floor,
+    "round": rounding.round,
+    "trunc": rounding.trunc,
+}
 
 
 def _round(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -51,8 +66,7 @@ def _round(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
         return x
     name = eqn.primitive.name
     context.softened(eqn, "round", f"steps of {name}")
-    rounded = rounding.round(x.mean() + _SHIFTS[name], **context.keywords("round"))
-    return Real(rounded, integral=True)
+    return Real(_STEPS[name](x.mean(), **context.keywords("round")), integral=True)
 
 
 def _rem(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -61,20 +75,15 @@ def _rem(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
         return integers(context, eqn, operands)
     context.softened(eqn, "round", "steps of the quotient")
     x, y = (value.mean() for value in operands)
-    return Real(x - y * soft_quotient(context, x, y, trunc))
+    return Real(x - y * quotient(context, x, y, "trunc"))
 
 
-def soft_quotient(
-    context: Context, x: Array, y: Array, rounding: Callable[..., Array]
-) -> Array:
+def quotient(context: Context, x: Array, y: Array, name: str) -> Array:
     """A whole quotient, with steps as wide as the softness in the unit of x."""
     y = jnp.where(y == 0, 1, y)
-    softness = context.keywords("round")["softness"] / jnp.abs(y)
-    return rounding(context, x / y, softness=softness)
-
-
-def soft_floor(context: Context, x: Array, **keywords: Any) -> Array:
-    return rounding.round(x - 0.5, **(context.keywords("round") | keywords))
+    keywords = context.keywords("round")
+    keywords["softness"] = keywords["softness"] / jnp.abs(y)
+    return _STEPS[name](x / y, **keywords)
 
 
 _BOUNDS: dict[str, Callable[..., Array]] = {
@@ -90,14 +99,16 @@ def _clip(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
     name = eqn.primitive.name
     if any(isinstance(value, Count) for value in operands):
         # Means of integers: the hard bound of a mean is continuous in it.
+        context.noted(eqn, "bound of a mean")
         dtype = _jaxprs.aval(eqn).dtype
         means = [value.mean() for value in operands]
         type = jnp.result_type(*means)
         (out,) = _jaxprs.bind(eqn, *(mean.astype(type) for mean in means))
-        return Count(out, dtype)
+        return of_mean(out, dtype)
     if not all(isinstance(value, Known | Real) for value in operands):
         return integers(context, eqn, operands)
     if all(map(is_integral, operands)):
+        context.noted(eqn, "bound of a mean")
         (out,) = _jaxprs.bind(eqn, *(value.hard() for value in operands))
         return Real(out, integral=True)
     context.softened(eqn, "max", f"soft {name}")
@@ -109,7 +120,7 @@ def _clip(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
 STEPS = {
     "abs": _abs,
     "sign": _sign,
-    **dict.fromkeys(_SHIFTS, _round),
+    **dict.fromkeys(("ceil", "floor", "round"), _round),
     "rem": _rem,
     **dict.fromkeys(_BOUNDS, _clip),
 }

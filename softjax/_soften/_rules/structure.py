@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from jaxtyping import Array
 
-from ... import elementwise, rounding
+from ... import rounding
 from .. import _jaxprs
 from .._context import Context, Keep, Unsupported
 from .._forms import joined, mix
@@ -32,12 +32,15 @@ from .._values import (
     new_key,
     of_mean,
 )
-from .arithmetic import of_one_variable, pointwise
+from .arithmetic import of_one_variable, pointwise, tidy
+from .comparisons import count_is_not_zero
 
 _NAMES = """
 broadcast_in_dim reshape squeeze expand_dims transpose rev slice copy copy_p device_put
 sharding_constraint optimization_barrier pvary reshard tile name
 """
+MOVES = frozenset(_NAMES.split())
+"""Primitives that move entries."""
 
 
 def _move(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -70,36 +73,30 @@ def _tag(eqn: JaxprEqn) -> str:
 def _convert(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
     (value,) = operands
     old, new = value.dtype, _jaxprs.aval(eqn).dtype
+    if isinstance(value, Dist):
+        out = pointwise(eqn, operands)
+        assert out is not None
+        return out
     if is_float(new):
         if isinstance(value, Real):
             (out,) = _jaxprs.bind(eqn, value.array)
             return Real(out, value.integral)
         return Real(value.mean().astype(new), integral=True)
-    if is_float(old):
-        if is_bool(new):
-            raise Unsupported("whether a float is 0")
-        if jnp.issubdtype(old, jnp.complexfloating):
-            raise Unsupported("of a complex number")
-        if is_integral(value):
-            return Count(value.mean(), new)
-        context.softened(eqn, "round", "steps of trunc")
-        return Count(trunc(context, value.mean()), new)
     if isinstance(value, Chance):
         return from_chance(value, new)
-    if isinstance(value, Dist):
-        out = pointwise(eqn, operands)
-        assert out is not None
-        return out
     if is_bool(new):
-        raise Unsupported("whether a sum is 0")
-    return Count(value.mean(), new)
-
-
-def trunc(context: Context, x: Array, **keywords: Any) -> Array:
-    """Soft rounding towards 0: the floor, and one more below 0."""
-    keywords = context.keywords("round") | keywords
-    step = {k: v for k, v in keywords.items() if k in ("softness", "mode")}
-    return rounding.round(x - 0.5, **keywords) + (1 - elementwise.heaviside(x, **step))
+        if is_integral(value):
+            return count_is_not_zero(context, eqn, value)
+        raise Unsupported("whether a float is 0")
+    if jnp.issubdtype(old, jnp.complexfloating):
+        raise Unsupported("of a complex number")
+    if isinstance(value, Count):
+        return Count(value.number, new, value.key)
+    if is_integral(value):
+        return Count(value.mean(), new, new_key())
+    context.softened(eqn, "round", "steps of trunc")
+    whole = rounding.trunc(value.mean(), **context.keywords("round"))
+    return Count(whole, new, new_key())
 
 
 def _concatenate(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Value:
@@ -108,10 +105,33 @@ def _concatenate(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> 
     dtype = operands[0].dtype
     soft = not is_float(dtype) and not is_bool(dtype)
     if soft and axis == ndim - 1 and all(v.shape[-1] == 1 for v in operands):
-        return Stack(tuple(operands))
-    values: Sequence[Any] = joined(operands)
-    join = partial(jnp.concatenate, axis=axis)
-    return _each(values, join)
+        return Stack(tuple(operands), new_key())
+    return _concatenated(operands, axis)
+
+
+def _concatenated(values: Sequence[Value], axis: int) -> Value:
+    return _each(joined(values), partial(jnp.concatenate, axis=axis))
+
+
+def as_numbers(values: Sequence[Value], points: bool) -> list[Value]:
+    """Operands as numbers that are computed with, rather than components of indices.
+
+    `points`: whether signs are wanted by their points, where nothing else is a float.
+    """
+    values = [_unstacked(value) for value in values]
+    if points and not any(isinstance(value, Real) for value in values):
+        return values
+    return [_without_points(value) for value in values]
+
+
+def _unstacked(value: Value) -> Value:
+    if not isinstance(value, Stack):
+        return value
+    return _concatenated(value.parts, -1).with_key(value.key)
+
+
+def _without_points(value: Value) -> Value:
+    return tidy(value) if isinstance(value, Dist) else value
 
 
 def _each(values: Sequence[Any], join: Any) -> Value:
@@ -203,22 +223,28 @@ def _operand_of_branch(context: Context, eqn: JaxprEqn) -> Value | None:
     return context.read(x) if stopped is x else None
 
 
+_HUGE = 1e8
+"""Numbers beyond stand for infinity, as in masks of attention: -1e9, or the least."""
+
+
 def _masked(which: Value, cases: Sequence[Value]) -> Value | None:
     """`x + log p` for x with probability p, and -inf without: what exp makes p exp(x).
 
-    None where neither case is a constant infinity.
+    The logarithm of `p exp(x) + (1 - p) exp(c)`, for a constant c that is as good as
+    infinite; None where neither case is one, or both are.
     """
     p = which.mean()
-    for infinite, x, share in ((*cases, p), (*cases[::-1], 1 - p)):
-        number, other = constant(infinite), constant(x)
-        if other is not None and np.isinf(other):
-            return None
-        if number is not None and np.isinf(number):
-            seen = share > jnp.finfo(share.dtype).tiny
-            logarithm = jnp.log(jnp.where(seen, share, 1)).astype(x.dtype)
-            sign = -np.sign(number).astype(x.dtype)
-            return Real(jnp.where(seen, x.mean() + sign * logarithm, number))
-    return None
+    numbers = [constant(case) for case in cases]
+    huge = [number is not None and abs(number) >= _HUGE for number in numbers]
+    if sum(huge) != 1:
+        return None
+    place = huge.index(True)
+    number, x = numbers[place], cases[1 - place].mean()
+    sign = -np.sign(number).astype(x.dtype)
+    share = p if place == 0 else 1 - p
+    seen = share > jnp.finfo(share.dtype).tiny
+    logarithm = jnp.log(jnp.where(seen, share, 1)).astype(x.dtype)
+    return Real(jnp.where(seen, x + sign * logarithm, number))
 
 
 def chances(which: Value, count: int, shape: tuple[int, ...]) -> list[Array]:
@@ -253,7 +279,7 @@ def _stop_gradient(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -
 
 
 STRUCTURE = {
-    **dict.fromkeys(_NAMES.split(), _move),
+    **dict.fromkeys(MOVES, _move),
     "concatenate": _concatenate,
     "convert_element_type": _convert,
     "debug_callback": _print,
