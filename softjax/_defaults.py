@@ -96,6 +96,12 @@ _values: contextvars.ContextVar[Mapping[_Token, Any] | None] = contextvars.Conte
 _numbers = itertools.count()
 
 
+def defaults_of(kind: str) -> dict[str, Any]:
+    """The keywords that the context has for a kind of operator, if there is one."""
+    context = _context.value
+    return {} if context is None else context.given(kind)
+
+
 def _of_token(token: _Token) -> Any:
     return (_values.get() or {})[token]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .._defaults import _context
+from .._defaults import defaults_of
 from .._keywords import check_softness, parse_mode
 
 ELEMENTWISE = ("softness", "mode")
@@ -52,10 +52,9 @@ class Settings(NamedTuple):
 
         What else a context says, operators read themselves.
         """
-        outer = _context.value
         keywords = {}
         for kind, given in self.keywords.items():
-            found = {} if outer is None else outer.given(_KINDS_OF_DEFAULTS[kind])
+            found = defaults_of(_KINDS_OF_DEFAULTS[kind])
             own = {name: found[name] for name in ELEMENTWISE if name in found}
             keywords[kind] = dict(softness=0.1, mode="smooth") | own | given
         return self._replace(keywords=keywords)
