@@ -56,7 +56,7 @@ class Settings(NamedTuple):
         for kind, given in self.keywords.items():
             found = defaults_of(_KINDS_OF_DEFAULTS[kind])
             own = {name: found[name] for name in ELEMENTWISE if name in found}
-            keywords[kind] = dict(softness=0.1, mode="smooth") | own | given
+            keywords[kind] = {"softness": 0.1, "mode": "smooth", **own, **given}
         return self._replace(keywords=keywords)
 
     def of(self, kind: str, names: tuple[str, ...] = ()) -> dict[str, Any]:

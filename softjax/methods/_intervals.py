@@ -223,7 +223,7 @@ def units(
     return Intervals(start, start + 1, share)
 
 
-def _unit(total: Shaped[Array | np.ndarray, "*#batch 1"]) -> Array | None:
+def _unit(total: Shaped[Array | np.ndarray, "*#batch 1"]) -> Any:
     """A unit of mass: 1, or the least that is more than the rounding of a large total.
 
     None where the total is whole.

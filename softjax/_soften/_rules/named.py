@@ -69,7 +69,8 @@ def _floor_divide(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) ->
     if floats is None:
         return None
     context.softened(eqn, "round", "steps of the quotient")
-    return [Real(quotient(context, *floats, "floor"), integral=True)]
+    x, y = floats
+    return [Real(quotient(context, x, y, "floor"), integral=True)]
 
 
 def _divmod(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
@@ -88,9 +89,11 @@ def _is_close(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any
         return None
     context.softened(eqn, "comparison", "soft distance")
     arrays = [jnp.asarray(value.hard()) for value in operands]
-    p = comparison.isclose(*arrays, **context.keywords("comparison"))
+    x, y, *tolerances = arrays
+    given = dict(zip(("rtol", "atol"), tolerances, strict=False))
+    p = comparison.isclose(x, y, **given, **context.keywords("comparison"))
     (hard,) = _jaxprs.bind(eqn, *map(jax.lax.stop_gradient, arrays))
-    finite = jnp.isfinite(arrays[0]) & jnp.isfinite(arrays[1])
+    finite = jnp.isfinite(x) & jnp.isfinite(y)
     return [Chance(jnp.where(finite, p, hard), new_key())]
 
 

@@ -86,10 +86,11 @@ class SemiDual(Solver[Transport]):
         tolerance = choose_tolerance(self.tolerance, 32, problem.cost)
         *batch, n, m = problem.cost.shape
         rate: Any = regularizer.structure().rate
+        exponential = rate is not None
         alternations = self.alternations
         if alternations is None:
-            alternations = 4 if rate is not None and m > _FEW_COLUMNS else 0
-        scalings = 0 if rate is None or alternations else _SCALINGS
+            alternations = 4 if exponential and m > _FEW_COLUMNS else 0
+        scalings = _SCALINGS if exponential and not alternations else 0
 
         def evaluate(g, start):
             dual = Potentials(problem.fit_rows(g, regularizer, start), g)

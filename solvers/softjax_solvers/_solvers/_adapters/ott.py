@@ -65,8 +65,9 @@ class OTTSinkhorn(Solver[Transport]):
             # OTT-JAX adds errors up. Where their sum is within that of the smallest
             # column, so is each; but not below the rounding of it.
             rounding = jnp.minimum(tolerance, 32 * eps(shares))
+            threshold: Any = jnp.maximum(tolerance * least, rounding)
             solver = sinkhorn.Sinkhorn(
-                threshold=jnp.maximum(tolerance * least, rounding),
+                threshold=threshold,
                 max_iterations=self.max_steps,
                 initializer=initializers.SortingInitializer() if n == m else None,
             )
