@@ -53,34 +53,26 @@ def _search_sorted(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -
     raise Unsupported("of several arrays, where their axis is not clear")
 
 
-def _remainder(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """`x - y floor(x / y)`."""
-    floats = _floats(operands, eqn)
-    if floats is None:
-        return None
-    context.softened(eqn, "round", "steps of the quotient")
-    x, y = floats
-    return [Real(x - y * quotient(context, x, y, "floor"))]
+def _by_quotient(choose: Callable[[Array, Array, Array], list[Value]]) -> Callable:
+    """The rule of what is made of x, y and `floor(x / y)`."""
+
+    def rule(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+        floats = _floats(operands, eqn)
+        if floats is None:
+            return None
+        context.softened(eqn, "round", "steps of the quotient")
+        x, y = floats
+        return choose(x, y, quotient(context, x, y, "floor"))
+
+    return rule
 
 
-def _floor_divide(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """`floor(x / y)`."""
-    floats = _floats(operands, eqn)
-    if floats is None:
-        return None
-    context.softened(eqn, "round", "steps of the quotient")
-    x, y = floats
-    return [Real(quotient(context, x, y, "floor"), integral=True)]
+def _whole(x: Array, y: Array, floor: Array) -> Value:
+    return Real(floor, integral=True)
 
 
-def _divmod(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    floats = _floats(operands, eqn)
-    if floats is None:
-        return None
-    context.softened(eqn, "round", "steps of the quotient")
-    x, y = floats
-    whole = quotient(context, x, y, "floor")
-    return [Real(whole, integral=True), Real(x - y * whole)]
+def _rest(x: Array, y: Array, floor: Array) -> Value:
+    return Real(x - y * floor)
 
 
 def _is_close(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
@@ -147,13 +139,13 @@ def _load_exponent(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -
 
 _RULES: dict[str, Callable[..., Any]] = {
     "copysign": _copy_sign,
-    "divmod": _divmod,
-    "floor_divide": _floor_divide,
+    "divmod": _by_quotient(lambda *parts: [_whole(*parts), _rest(*parts)]),
+    "floor_divide": _by_quotient(lambda *parts: [_whole(*parts)]),
     "frexp": _split_exponent,
     "heaviside": _heaviside,
     "isclose": _is_close,
     "ldexp": _load_exponent,
-    "remainder": _remainder,
+    "remainder": _by_quotient(lambda *parts: [_rest(*parts)]),
     "searchsorted": _search_sorted,
     "signbit": _sign_bit,
 }
