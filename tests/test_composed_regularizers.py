@@ -105,7 +105,9 @@ def test_what_combinations_refuse(make, error, message):
     [
         ((Entropy(), Entropy()), Scaled(Entropy(), 2.0)),
         ((Scaled(Entropy(), 0.5), Sum(Entropy())), Scaled(Entropy(), 1.5)),
-        ((PNorm(1.5), PNorm(1.5)), Scaled(PNorm(1.5), 2.0)),
+        pytest.param(
+            *((PNorm(1.5), PNorm(1.5)), Scaled(PNorm(1.5), 2.0)), marks=pytest.mark.slow
+        ),
         pytest.param(
             *((Tsallis(1.0), Entropy()), Scaled(Entropy(), 2.0)), marks=pytest.mark.slow
         ),

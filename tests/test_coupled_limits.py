@@ -5,7 +5,6 @@ import inputs
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from assertions import assert_close
 from coupled import COUPLED, SIZE
 from parametrize import each, pick
@@ -57,7 +56,7 @@ WITHOUT = pick(PROJECTIONS, "simplex", "weighted_simplex", "segments", "hypersim
 @each(
     "case",
     [*COUPLED, *WITHOUT],
-    fast=("clustered", "fused", "norm", "group_lasso"),
+    fast=("fused", "group_lasso"),
 )
 def test_scores_of_minus_infinity(case, x64):
     """They are the limit of low ones, and have no part in what is differentiated."""
@@ -95,7 +94,7 @@ def test_scores_of_minus_infinity(case, x64):
             assert_close(found[0], evaluate(problem, mode, Primal()), atol=1e-9)
 
 
-@pytest.mark.parametrize("mode", ["c0", "smooth"])
+@each("mode", ["c0", "smooth"], fast=("c0",))
 def test_blocks_next_to_minus_infinity(mode, x64):
     """A neighbour of 0 pulls down, at most by the strength, whatever is in between."""
     (case,) = pick(COUPLED, "fused")

@@ -72,7 +72,7 @@ CALLS = [
 
 
 FAST = {"argmax", "sort", "rank", "quantile", "top_k_mask", "clip", "greater"}
-FAST |= {"sigmoidal", "segment.max", "spearman"}
+FAST |= {"sigmoidal", "segment.max"}
 
 
 @pytest.mark.parametrize(

@@ -375,7 +375,7 @@ def test_default_jacobian_of_a_dual(name, mode, x64):
 @each(
     "name",
     ["simplex", "transport", "permutahedron", "linear_program"],
-    fast=("simplex", "transport", "permutahedron"),
+    fast=("simplex",),
 )
 def test_a_linear_solver_of_the_users_is_taken(name, x64):
     """By every problem, with the same derivative."""

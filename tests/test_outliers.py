@@ -56,7 +56,7 @@ def test_gradients_beside_an_outlier(name):
                 assert_close(of_w, expected_w, atol=2e-5)
 
 
-@each("over", ["rows", "segments"])
+@each("over", ["rows", "segments"], fast=("rows",))
 def test_weights_of_neuralsort_beside_an_outlier(over, x64):
     x = jnp.asarray(X, float).at[1].set(1e6)
     direction = inputs.rng("outlier").normal(size=5)

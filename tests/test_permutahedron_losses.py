@@ -36,7 +36,7 @@ REGULARIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
+@each("name", list(ROWS), fast=("signed",))
 @each("mode", list(REGULARIZERS), fast=("tsallis_1.5",))
 def test_losses(name, mode, x64):
     """Nonnegative, 0 at the solution, and with the gradient `y - target`."""

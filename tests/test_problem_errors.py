@@ -101,6 +101,7 @@ def test_factors():
         Scaled(PNorm(2), jnp.ones(2))
 
 
+@pytest.mark.slow
 def test_bounds_of_the_entropy_alone():
     """Solvers need not look at the link, which thus has to be the one of the bounds."""
     problem = solvers.MajorizationProjection(Z, Z, 0.1)

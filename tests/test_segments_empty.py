@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parametrize import each
 from test_segments import OF_ELEMENTS, OF_SEGMENTS, SORTED
 
 from softjax import segment
@@ -12,7 +13,7 @@ X = jnp.array([0.3, -0.2, 0.1])
 
 
 @pytest.mark.parametrize("mode", ["smooth", "hard"])
-@pytest.mark.parametrize("count", [None, 0])
+@each("count", [None, 0], fast=("None",))
 @pytest.mark.parametrize("name", [*OF_ELEMENTS, *SORTED, *MASK])
 def test_results_of_elements(name, count, mode):
     """Elements of no segment are left out: zeros, as beside other segments."""

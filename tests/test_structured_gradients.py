@@ -47,7 +47,7 @@ def _both(case, mode, z, move, weights):
 
 
 @each("mode", list(MODES), fast=("c0", "steep"))
-@each("case", PROGRAMS, fast=("chain", "alignment"))
+@each("case", PROGRAMS, fast=("chain",))
 def test_reverse_is_forward(case, mode, x64):
     z, move, weights = _arrays(case)
     forward, (slope, in_softness) = _both(case, mode, z, move, weights)

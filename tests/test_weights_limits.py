@@ -25,7 +25,7 @@ def _weighted(method):
 TAKE_WEIGHTS = [method for method in METHODS if _weighted(method)]
 
 
-@each("method", TAKE_WEIGHTS, fast=("ot",))
+@each("method", TAKE_WEIGHTS, fast=("fast_soft_sort",))
 def test_weights_of_one_are_none(method):
     x = np.array(
         [

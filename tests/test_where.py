@@ -157,7 +157,7 @@ def test_errors():
         sj.max(x, where=np.array([True, False]))
 
 
-@each("mode", ["smooth", "c0"])
+@each("mode", ["smooth", "c0"], fast=("smooth",))
 def test_long_rows_by_few_anchors(mode):
     """Sums of columns of long rows are formed in another way, to the same numbers."""
     size = 2**15
