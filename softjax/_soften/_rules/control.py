@@ -49,6 +49,13 @@ def _call(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
     return context.evaluate(within, inner, operands)
 
 
+def _expanded(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
+    """What functions such as `flatnonzero`, which JAX 0.12 keeps whole, are made of."""
+    given = [jax.ShapeDtypeStruct(value.shape, value.dtype) for value in operands]
+    inner = jax.make_jaxpr(eqn.params["_prim"].expand)(*given)
+    return context.evaluate(context.inside(eqn, inner), inner, operands)
+
+
 def _checkpointed(
     context: Context, eqn: JaxprEqn, inner: Any, operands: Sequence[Value]
 ) -> list[Value]:
@@ -264,6 +271,7 @@ def _depends(context: Context, test: Any, values: Sequence[Value]) -> bool:
 
 CONTROL = {
     **dict.fromkeys(_CALLS, _call),
+    "call_hi_primitive": _expanded,
     "cond": _cond,
     "scan": _scan,
     "while": _while,
