@@ -41,7 +41,7 @@ class _Token(NamedTuple):
 
 
 def _token(value: Any) -> _Token:
-    """That of equal values is equal, as far as these are known.
+    """Stand-in for a value in a key: equal for equal values, as far as they are known.
 
     Another one would be another program of the user's own at each entry.
     """
@@ -173,7 +173,7 @@ def defaults(**keywords: Any) -> Iterator[None]:
         `structured` for `softjax.structured`. Operators over segments, those that
         leave out NaN, and draws are of the kind of the operator that they apply.
 
-    `softjax.soften` reads what it is not given too, for each operator of a program.
+    `softjax.soften` takes the softness and the mode that it is not given from here.
     Losses with a softness of their own keep it; others pass on what operators read.
 
     **Raises:** `TypeError` for a keyword that there is not, and what operators raise

@@ -16,7 +16,7 @@ from ._operation import Operation
 
 
 class Rows(NamedTuple):
-    """What an operation is given, laid out as rows.
+    """The input of an operation and keywords of its shape, laid out as rows.
 
     **Attributes:**
 

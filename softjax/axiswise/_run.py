@@ -81,7 +81,7 @@ def _method_of(operation: Operation, keywords: Mapping[str, Any]) -> Method | No
 
 
 class _Asked(NamedTuple):
-    """What is asked of rows: an operation, and in which way.
+    """The operation that is asked of rows, and in which way.
 
     **Attributes:**
 
@@ -144,7 +144,7 @@ def run(
 
 
 def _parse(operation: Operation, given: Mapping[str, Any]) -> _Asked:
-    """What the common keywords ask for, all of which are given.
+    """The operation as the common keywords want it, all of which are given.
 
     **Raises:** `ValueError` for a mode or a method that is not known, or that has no
     index to stop gradients through; `TypeError` if it is neither name nor instance.

@@ -93,7 +93,7 @@ def _named_counts(context: Context, eqn: JaxprEqn) -> tuple[Any, bool]:
 
 
 def _name(context: Context, atom: Any) -> Any:
-    """What is equal only for equal arrays: one that is read twice is one."""
+    """Name of an array, equal only for equal ones: one that is read twice has one."""
     if isinstance(atom, Literal):
         return np.asarray(atom.val).tolist() if np.ndim(atom.val) == 0 else id(atom)
     source = context.maker(atom)

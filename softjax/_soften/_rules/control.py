@@ -50,7 +50,7 @@ def _call(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
 
 
 def _expanded(context: Context, eqn: JaxprEqn, operands: Sequence[Value]) -> Any:
-    """What functions such as `flatnonzero`, which JAX 0.12 keeps whole, are made of."""
+    """Results of a function that JAX 0.12 keeps whole, such as `flatnonzero`."""
     given = [jax.ShapeDtypeStruct(value.shape, value.dtype) for value in operands]
     inner = jax.make_jaxpr(eqn.params["_prim"].expand)(*given)
     return context.evaluate(context.inside(eqn, inner), inner, operands)

@@ -165,7 +165,7 @@ def peak(context: Context, eqn: JaxprEqn, x: Array) -> Array | None:
 def _chosen_in_windows(
     context: Context, eqn: JaxprEqn, operands: Sequence[Value]
 ) -> Any:
-    """What the derivative of a maximum in windows is made of."""
+    """Parts of the derivative of an extremum in windows, whose place is known."""
     if not isinstance(operands[1], Known):
         raise Unsupported("which element of a window is the extremum")
     return real(eqn, operands)

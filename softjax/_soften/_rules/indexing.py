@@ -97,7 +97,7 @@ def _read(operand: Value, read: Callable[[Array], Array], places: Places, probs:
 
 
 def _tag(context: Context, eqn: JaxprEqn, places: Sequence[Value]) -> Any:
-    """What is equal only for the same reading at the same known places."""
+    """Name of a reading, equal only for the same one at the same known places."""
     numbers = [concrete(place) for place in places]
     if any(number is None for number in numbers):
         return eqn.primitive.name, context.scope, id(eqn)
